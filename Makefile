@@ -1,0 +1,92 @@
+# Every target works as the first command on a fresh machine: what it needs is made first.
+
+PYTHON ?= python3
+CHROMIUM ?= /usr/bin/chromium
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/dev.lock
+STAMP := $(VENV)/.setup-done
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-browser browser lint format lock clean check-python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  ARGS goes to pytest:  make test ARGS="-k grad -x"'
+	@echo '  PYTHON picks the interpreter of a new .venv:  make setup PYTHON=python3.12'
+
+setup: $(STAMP) ## make .venv and install the locked packages and hopgrad (editable)
+
+# The stamp comes last, so that an interrupted set-up starts over. An environment that cannot run pip,
+# or whose interpreter is too old or gone, is made anew.
+$(STAMP): pyproject.toml $(LOCK)
+	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		$(MAKE) --no-print-directory check-python && \
+		echo "making $(VENV) with $(PYTHON)" && \
+		{ $(PYTHON) -m venv --clear $(VENV) || { \
+			rm -rf $(VENV); \
+			echo 'hopgrad: could not make $(VENV); on Debian: apt-get install python3-venv' >&2; \
+			exit 1; }; }; }
+	@echo "installing $(LOCK) and hopgrad into $(VENV)"
+	@$(BIN)/python $(PIP_INSTALL) -r $(LOCK)
+	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+check-python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo 'hopgrad: $(PYTHON) not found; install Python 3.11 or newer, or say make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "hopgrad needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
+			'point to a newer one: make PYTHON=python3.11' >&2; exit 1; }
+
+demo: $(STAMP) ## show what hopgrad does
+	@$(BIN)/python examples/demo.py
+
+test: $(STAMP) ## run all tests that need no browser, doctests included
+	@$(BIN)/python -m pytest -m 'not browser' $(ARGS); status=$$?; \
+		echo; echo '*** BROWSER TESTS WERE NOT RUN: make test-browser runs them ***'; exit $$status
+
+test-browser: $(STAMP) browser ## run the browser tests (installs Debian's chromium when missing)
+	@HOPGRAD_REQUIRE_BROWSER=1 HOPGRAD_CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser $(ARGS)
+
+browser:
+	@[ -x $(CHROMIUM) ] || { \
+		command -v apt-get >/dev/null || { \
+			echo 'hopgrad: $(CHROMIUM) is missing and there is no apt-get to install it;' \
+				'install chromium and say make test-browser CHROMIUM=/path/to/it' >&2; exit 1; }; \
+		[ -z "$(SUDO)" ] || command -v sudo >/dev/null || { \
+			echo 'hopgrad: $(CHROMIUM) is missing; as root: apt-get install chromium' >&2; exit 1; }; \
+		echo 'installing chromium with apt-get'; \
+		$(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends chromium >/dev/null && \
+		[ -x $(CHROMIUM) ] || { \
+			echo 'hopgrad: apt-get did not give $(CHROMIUM); see its messages above' >&2; exit 1; }; }
+
+lint: $(STAMP) ## ruff check, ruff format --check, mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(STAMP) ## format the code and apply ruff's safe fixes
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+lock: check-python ## renew requirements/dev.lock from the ranges in pyproject.toml
+	@rm -rf .venv-lock
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python $(PIP_INSTALL) -e '.[dev]'
+	@{ grep '^#' $(LOCK); .venv-lock/bin/python -m pip freeze --exclude-editable; } > .venv-lock/new.lock
+	@mv .venv-lock/new.lock $(LOCK)
+	@rm -rf .venv-lock
+
+clean: ## remove .venv, caches and everything built
+	@rm -rf $(VENV) .venv-lock build dist out .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

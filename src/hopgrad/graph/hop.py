@@ -1,0 +1,454 @@
+"""The hop record: everything hopgrad knows about one elementary operation, in one definition.
+
+Hops are classed by their linearity, because half of all rules follow from it: `Elementwise` (one factor an
+operand), `Reduction` (weights, then a sum), `Structural` (linear, given with its transpose) and `General` (each
+operand's operator spelled out). A definition is one decorated function whose body is the local gradient:
+
+    @elementwise(np.sin, notation=Function("sin"))
+    def sin(x):
+        \"\"\"The sine turned by a quarter.\"\"\"
+        return cos(x)
+
+The decorator gives value, notation, domain and traits; the body's docstring says why the derivative has that form. The
+body gets its operands as `Expr` and, if it asks by these keyword names, ``out`` (the hop's own result), ``active``
+(which operands are being differentiated) and the hop's static parameters.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from hopgrad.aval import Aval, aval, broadcast_shapes
+from hopgrad.errors import DtypeError, GraphError
+from hopgrad.graph.builder import Builder, Expr, Params, catalogue, zeros
+from hopgrad.graph.operators import Linear, Operator, Scale, Support, Weighted
+
+# -- notation, as data --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a hop is written. `form` names a printing rule of ``hopgrad.notation``; the rest are its words.
+
+    ``symbol`` is plain text, ``tex`` LaTeX where it differs, ``rule`` the name under which schools teach the
+    derivative ("power rule").
+    """
+
+    form: str
+    symbol: str = ""
+    tex: str = ""
+    rule: str = ""
+
+
+def Function(symbol: str, tex: str = "", rule: str = "") -> Notation:  # noqa: N802 - reads as a constructor
+    """Written ``sin x``, ``sin(x+1)``."""
+    return Notation("function", symbol, tex, rule)
+
+
+def Infix(symbol: str, tex: str = "", rule: str = "") -> Notation:  # noqa: N802 - reads as a constructor
+    """Written ``a + b``; the symbol decides precedence."""
+    return Notation("infix", symbol, tex, rule)
+
+
+# -- domains ------------------------------------------------------------------------------------------------------------
+
+
+class Interval(NamedTuple):
+    """Where an operand's derivative exists and tests may sample it; infinite ends mean "everything"."""
+
+    low: float = -np.inf
+    high: float = np.inf
+
+
+REAL = Interval()
+POSITIVE = Interval(0.0, np.inf)
+
+
+# -- the record ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Hop:
+    """One elementary operation. See the module's text; the subclasses below say what `body` returns.
+
+    ``value`` is a function of NumPy arrays (a NumPy or SciPy ufunc where there is one, or "module:name" to import it
+    when first used). ``traits`` are words such as "odd", "monotone", "predicate" that tests, docs and simplification
+    read. ``kink`` says in words what the derivative is where there is none.
+    """
+
+    name: str
+    value: Any
+    body: Callable[..., Any]
+    notation: Notation
+    domain: tuple[Interval, ...] = (REAL,)
+    traits: frozenset[str] = frozenset()
+    kink: str = ""
+    pure: bool = True
+    sample: Callable[..., Any] | None = None
+    """For the test sweep: draws operands and parameters where the standard sampling does not do."""
+
+    wants: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        parameters = inspect.signature(self.body).parameters.values()
+        self.wants = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        if self.name in catalogue:
+            raise GraphError(f"hop {self.name!r} is defined twice")
+        catalogue[self.name] = self
+
+    def __repr__(self) -> str:
+        return f"<hop {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return catalogue.__getitem__, (self.name,)
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The function that computes the value from NumPy arrays."""
+        if isinstance(self.value, str):
+            module, _, name = self.value.partition(":")
+            found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+            return found
+        function: Callable[..., Any] = self.value
+        return function
+
+    def infer(self, *avals: Aval, **params: Any) -> Aval:
+        """Shape and dtype of the result; raises `ShapeError` or `DtypeError`."""
+        raise NotImplementedError
+
+    def operator(
+        self, index: int, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]
+    ) -> Operator | None:
+        """The local gradient with respect to operand `index`, or None where it is identically zero."""
+        raise NotImplementedError
+
+    def push(
+        self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]
+    ) -> Expr | None:
+        """Forward mode through this hop: the sum of what its operands push."""
+        active = [t is not None for t in tangents]
+        total: Expr | None = None
+        for index, tangent in enumerate(tangents):
+            if tangent is None:
+                continue
+            operator = self.operator(index, args, out, params, active)
+            if operator is not None:
+                share = operator.push(tangent)
+                total = share if total is None else total + share
+        return total
+
+    def __call__(self, *args: Any, **params: Any) -> Expr:
+        """Emit this hop. Numbers among the operands become constants of the first handle's dtype.
+
+        With no handle among the operands, it computes on the given arrays instead: formulas made of hops serve both.
+        """
+        for first in args:
+            if isinstance(first, Expr):
+                break
+        else:
+            value: Expr = self.function(*args, **params)
+            return value
+        builder = first.builder
+        ids = [a.id if isinstance(a, Expr) else _constant(builder, a, first.dtype).id for a in args]
+        return Expr(builder, builder.emit(self, ids, tuple(sorted(params.items())) if params else ()))
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether a derivative can pass through at all."""
+        return "flat" not in self.traits
+
+    @cached_property
+    def ufunc(self) -> Any:
+        """The NumPy or SciPy ufunc that computes the value, if one does."""
+        return self.function if isinstance(self.function, np.ufunc) else None
+
+    def _local(self, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]) -> Any:
+        if not self.wants:
+            return self.body(*args)
+        given = dict(params)
+        if "out" in self.wants:
+            given["out"] = out
+        if "active" in self.wants:
+            given["active"] = tuple(active)
+        return self.body(*args, **{k: v for k, v in given.items() if k in self.wants})
+
+    def _chosen(
+        self, index: int, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]
+    ) -> Any:
+        """The body's answer for one operand. Thunks keep the other operands' formulas unbuilt."""
+        local = self._local(args, out, params, active)
+        if isinstance(local, tuple) and not isinstance(local, On):
+            local = local[index]
+        return local() if inspect.isfunction(local) else local
+
+
+def _constant(builder: Builder, value: Any, dtype: np.dtype[Any]) -> Expr:
+    return builder.constant(value, None if isinstance(value, (np.ndarray, np.generic)) else dtype)
+
+
+class On(NamedTuple):
+    """A factor that counts only where `mask` holds; elsewhere the derivative is structurally zero."""
+
+    mask: Expr
+    factor: Expr | float = 1
+
+
+class Elementwise(Hop):
+    """Operands broadcast. The body returns each operand's factor (a thunk, `Expr`, number, `On`; None: flat)."""
+
+    def infer(self, *avals: Aval, **params: Any) -> Aval:
+        first = avals[0]
+        if "select" in self.traits:
+            first = avals[-1]
+            same = avals[1:]
+        else:
+            same = avals
+        shape = first.shape
+        for other in avals:
+            if other.shape != shape:
+                shape = broadcast_shapes(*[a.shape for a in avals])
+                break
+        for other in same:
+            if other.dtype != first.dtype:
+                raise DtypeError(f"{self.name}: operands have dtypes {' and '.join(str(a.dtype) for a in same)}")
+        if "predicate" in self.traits:
+            return aval(shape, bool)
+        return first if shape == first.shape else aval(shape, first.dtype)
+
+    def operator(
+        self, index: int, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]
+    ) -> Operator | None:
+        factor = self._chosen(index, args, out, params, active)
+        if factor is None:
+            return None
+        if isinstance(factor, On):
+            return Scale(args[index].aval, out.aval, factor.factor, factor.mask)
+        return Scale(args[index].aval, out.aval, factor)
+
+
+class Reduction(Hop):
+    """Reduces the axes in the parameter ``axes`` of its operand. The body returns the weights (or `On`)."""
+
+    def infer(self, *avals: Aval, **params: Any) -> Aval:
+        (source,) = avals
+        axes: tuple[int, ...] = params["axes"]
+        if params["keepdims"]:
+            shape = tuple(1 if k in axes else n for k, n in enumerate(source.shape))
+        else:
+            shape = tuple(n for k, n in enumerate(source.shape) if k not in axes)
+        dtype = params.get("dtype") or source.dtype
+        if "predicate" in self.traits:
+            dtype = np.dtype(bool)
+        return aval(shape, dtype)
+
+    def operator(
+        self, index: int, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]
+    ) -> Operator | None:
+        weights = self._chosen(index, args, out, params, active)
+        if weights is None:
+            return None
+        given = dict(params)
+        axes, keepdims = given["axes"], given["keepdims"]
+        source = args[0].aval
+        if isinstance(weights, On):
+            return Weighted(source, out.aval, weights.factor, axes, keepdims, weights.mask)
+        return Weighted(source, out.aval, weights, axes, keepdims)
+
+
+class Structural(Hop):
+    """A linear rearrangement. The body is the transposed map: it takes the cotangent, then the operands.
+
+    Written with hops alone, the transposed map also acts on boolean arrays, and so moves supports. The trait "partial"
+    marks maps that may leave elements of the operand unused (their support begins here), "mixing" those that cannot
+    act on booleans. With several operands the body also takes ``index``.
+    """
+
+    def infer(self, *avals: Aval, **params: Any) -> Aval:
+        return aval(tuple(self.shape(*avals, **params)), self._dtype(avals))
+
+    def shape(self, *avals: Aval, **params: Any) -> Sequence[int]:
+        """The shape of the result."""
+        raise NotImplementedError
+
+    def _dtype(self, avals: Sequence[Aval]) -> np.dtype[Any]:
+        moved = avals[: self.moved]
+        for other in moved[1:]:
+            if other.dtype != moved[0].dtype:
+                raise DtypeError(f"{self.name}: operands have dtypes {moved[0].dtype} and {other.dtype}")
+        return moved[0].dtype
+
+    moved: int | None = None
+    """How many operands are moved (None: all); the rest are indices."""
+
+    def operator(
+        self, index: int, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]
+    ) -> Operator | None:
+        given = dict(params)
+        if "index" in self.wants:
+            given["index"] = index
+
+        def pull(cotangent: Any) -> Any:
+            return self.body(cotangent, *args, **given)
+
+        def mask(support: Support) -> Support:
+            if "mixing" in self.traits:
+                return None
+            if support is None:
+                if "partial" not in self.traits:
+                    return None
+                support = np.ones(out.shape, bool)
+            moved: Support = pull(support)
+            return moved
+
+        def push(tangent: Expr) -> Expr:
+            found = self.push(args, out, params, [tangent if k == index else None for k in range(len(args))])
+            assert found is not None
+            return found
+
+        return Linear(args[index].aval, out.aval, push, pull, mask)
+
+    def push(
+        self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]
+    ) -> Expr | None:
+        count = len(args) if self.moved is None else self.moved
+        moved = [
+            zeros(out.builder, a.aval) if t is None else t
+            for a, t in zip(args[:count], tangents[:count], strict=True)
+        ]
+        return self(*moved, *args[count:], **dict(params))
+
+
+class Multilinear(Hop):
+    """A product: linear in each operand. The body is the transposed map of operand ``index``.
+
+    `reach` tells which elements of an operand a support of the result touches.
+    """
+
+    reach: Callable[..., Support] | None = None
+
+    def operator(
+        self, index: int, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]
+    ) -> Operator | None:
+        given = dict(params)
+
+        def push(tangent: Expr) -> Expr:
+            return self(*args[:index], tangent, *args[index + 1 :], **given)
+
+        def pull(cotangent: Expr) -> Expr:
+            found: Expr = self.body(cotangent, *args, index=index, **given)
+            return found
+
+        def mask(support: Support) -> Support:
+            if support is None or self.reach is None:
+                return None
+            return self.reach(support, *args, index=index, **given)
+
+        return Linear(args[index].aval, out.aval, push, pull, mask)
+
+
+class General(Hop):
+    """Anything else. The body returns the operator of each operand (a thunk or an `Operator`)."""
+
+    def operator(
+        self, index: int, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]
+    ) -> Operator | None:
+        found: Operator | None = self._chosen(index, args, out, params, active)
+        return found
+
+
+class Source(Hop):
+    """Inputs and constants: no operands, no derivative."""
+
+    def infer(self, *avals: Aval, **params: Any) -> Aval:
+        value: Aval = params["value"]
+        return value
+
+
+def _no_value(**params: Any) -> Any:
+    raise GraphError("an input has no value of its own")
+
+
+def _no_local() -> None:
+    return None
+
+
+INPUT = Source("input", _no_value, _no_local, Notation("input"), pure=False, traits=frozenset({"flat"}))
+CONSTANT = Source("constant", _no_value, _no_local, Notation("constant"), traits=frozenset({"flat"}))
+
+
+# -- decorators ---------------------------------------------------------------------------------------------------------
+
+
+def elementwise(value: Any, notation: Notation, **fields: Any) -> Callable[[Callable[..., Any]], Elementwise]:
+    """Define an elementwise hop; see `Elementwise` for what the body returns."""
+    return _decorator(Elementwise, value, notation, fields)
+
+
+def reduction(value: Any, notation: Notation, **fields: Any) -> Callable[[Callable[..., Any]], Reduction]:
+    """Define a reduction over axes; see `Reduction`."""
+    return _decorator(Reduction, value, notation, fields)
+
+
+def structural(
+    value: Any, notation: Notation, *, shape: Callable[..., Sequence[int]], moved: int | None = None, **fields: Any
+) -> Callable[[Callable[..., Any]], Structural]:
+    """Define a linear rearrangement whose result has the shape ``shape(*avals, **params)``; see `Structural`."""
+
+    def decorate(body: Callable[..., Any]) -> Structural:
+        hop = _decorator(Structural, value, notation, fields)(body)
+        hop.shape = shape  # type: ignore[method-assign]  # data of this definition, not behaviour of the class
+        hop.moved = moved
+        return hop
+
+    return decorate
+
+
+def multilinear(
+    value: Any, notation: Notation, *, infer: Callable[..., Aval], reach: Callable[..., Support] | None, **fields: Any
+) -> Callable[[Callable[..., Any]], Multilinear]:
+    """Define a product; see `Multilinear`."""
+
+    def decorate(body: Callable[..., Any]) -> Multilinear:
+        hop = _decorator(Multilinear, value, notation, fields)(body)
+        hop.infer = infer  # type: ignore[method-assign]  # data of this definition, not behaviour of the class
+        hop.reach = reach
+        return hop
+
+    return decorate
+
+
+def general(
+    value: Any, notation: Notation, *, infer: Callable[..., Aval], **fields: Any
+) -> Callable[[Callable[..., Any]], General]:
+    """Define a hop by the operators of its operands; see `General`."""
+
+    def decorate(body: Callable[..., Any]) -> General:
+        hop = _decorator(General, value, notation, fields)(body)
+        hop.infer = infer  # type: ignore[method-assign]  # data of this definition, not behaviour of the class
+        return hop
+
+    return decorate
+
+
+H = TypeVar("H", bound=Hop)
+
+
+def _decorator(
+    kind: type[H], value: Any, notation: Notation, fields: dict[str, Any]
+) -> Callable[[Callable[..., Any]], H]:
+    traits = frozenset(fields.pop("traits", ()))
+
+    def decorate(body: Callable[..., Any]) -> H:
+        hop = kind(body.__name__.rstrip("_"), value, body, notation, traits=traits, **fields)
+        hop.__doc__ = body.__doc__
+        hop.__module__ = body.__module__
+        return hop
+
+    return decorate

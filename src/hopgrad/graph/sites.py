@@ -1,0 +1,175 @@
+"""Where a value came from in the user's code: an interned call path, resolved to lines and names only on demand.
+
+While tracing, a site costs one table look-up a frame: the key is (calling site, code object, instruction). File, line,
+columns, variable name and enclosing functions are worked out later, from the code object, when somebody asks.
+"""
+
+from __future__ import annotations
+
+import dis
+import linecache
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from types import CodeType, FrameType
+from typing import NamedTuple
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class Location(NamedTuple):
+    """A place in a source file. Lines count from 1, columns from 0; ``column_end`` is exclusive; 0 if unknown."""
+
+    file: str
+    line: int
+    line_end: int
+    column: int
+    column_end: int
+    function: str
+
+    @property
+    def source(self) -> str:
+        """The line's text, stripped, or '' where the source is not to be had."""
+        return linecache.getline(self.file, self.line).strip()
+
+    @property
+    def span(self) -> str:
+        """The text from ``column`` to ``column_end`` if it lies on one line, else the whole line."""
+        text = linecache.getline(self.file, self.line)
+        if self.line == self.line_end and self.column_end > self.column and text.isascii():
+            return text[self.column : self.column_end]
+        return text.strip()
+
+    def __str__(self) -> str:
+        where = f"{os.path.basename(self.file)}:{self.line}"
+        return f"{where} in {self.function}" if self.function else where
+
+
+class Sites:
+    """The table of call paths of one trace. Site 0 means nowhere."""
+
+    def __init__(self) -> None:
+        self._parent = [0]
+        self._code: list[CodeType | None] = [None]
+        self._instruction = [0]
+        self._explicit: dict[int, tuple[Location, str | None]] = {}
+        self._ids: dict[tuple[int, int, int], int] = {}
+        self.hits: set[tuple[int, int]] = set()
+        """Further (value, site) pairs: an equal value was computed again at that site."""
+
+    def at(self, frame: FrameType | None, root: FrameType | None) -> int:
+        """The site of the instruction that `frame` executes now, with its callers up to but without `root`."""
+        chain: list[FrameType] = []
+        while frame is not None and frame is not root:
+            chain.append(frame)
+            frame = frame.f_back
+        site = 0
+        ids = self._ids
+        for link in reversed(chain):
+            code = link.f_code
+            # By identity: hashing a code object hashes its bytecode. The table keeps it alive.
+            key = (site, id(code), link.f_lasti)
+            found = ids.get(key)
+            if found is None:
+                found = ids[key] = len(self._parent)
+                self._parent.append(site)
+                self._code.append(code)
+                self._instruction.append(link.f_lasti)
+            site = found
+        return site
+
+    def explicit(self, location: Location, name: str | None, parent: int = 0) -> int:
+        """A new site given by its place, for programs that are not Python functions (text expressions)."""
+        self._parent.append(parent)
+        self._code.append(None)
+        self._instruction.append(0)
+        self._explicit[len(self._parent) - 1] = (location, name)
+        return len(self._parent) - 1
+
+    def _links(self, site: int) -> Iterator[int]:
+        while site:
+            yield site
+            site = self._parent[site]
+
+    def location(self, site: int) -> Location | None:
+        """The innermost place that is the user's own: not in hopgrad, NumPy or SciPy (else the innermost)."""
+        places = [self._place(link) for link in self._links(abs(site))]
+        for place in places:
+            if not _is_library(place.file):
+                return place
+        return places[0] if places else None
+
+    def scope(self, site: int) -> tuple[str, ...]:
+        """Names of the enclosing functions, outermost first."""
+        names = [self._place(link) for link in self._links(abs(site))]
+        return tuple(place.function for place in reversed(names) if place.function and not _is_library(place.file))
+
+    def name(self, site: int) -> str | None:
+        """The variable to which the result of this site is assigned at once, if it is."""
+        for link in self._links(site if site > 0 else 0):
+            if link in self._explicit:
+                return self._explicit[link][1]
+            code = self._code[link]
+            if code is None:
+                return None
+            target, returned = _assignment(code, self._instruction[link])
+            # ``def g(t): return t * t`` with ``h = g(z)``: the product's name is h.
+            if not returned:
+                return target
+        return None
+
+    def _place(self, site: int) -> Location:
+        if site in self._explicit:
+            return self._explicit[site][0]
+        code = self._code[site]
+        assert code is not None
+        line, line_end, column, column_end = _position(code, self._instruction[site])
+        return Location(code.co_filename, line, line_end, column, column_end, _function(code))
+
+
+@lru_cache(maxsize=1024)
+def _is_library(file: str) -> bool:
+    parts = file.replace("\\", "/").split("/")
+    return file.startswith(_PACKAGE) or ("site-packages" in parts and ("numpy" in parts or "scipy" in parts))
+
+
+def _function(code: CodeType) -> str:
+    return code.co_qualname.rpartition("<locals>.")[2]
+
+
+@lru_cache(maxsize=65536)
+def _position(code: CodeType, instruction: int) -> tuple[int, int, int, int]:
+    for k, (line, line_end, column, column_end) in enumerate(code.co_positions()):
+        if 2 * k == instruction:
+            return line or code.co_firstlineno, line_end or line or 0, column or 0, column_end or 0
+    return code.co_firstlineno, code.co_firstlineno, 0, 0
+
+
+@lru_cache(maxsize=65536)
+def _assignment(code: CodeType, instruction: int) -> tuple[str | None, bool]:
+    """(variable that takes the result of this instruction, whether the result is returned instead)."""
+    following = iter(dis.get_instructions(code))
+    for step in following:
+        if step.offset == instruction:
+            break
+    for step in following:
+        if step.opname in ("CACHE", "COPY", "NOP", "PRECALL", "EXTENDED_ARG", "TO_BOOL"):
+            continue
+        if step.opname.startswith("STORE_") and step.opname in (
+            "STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST",
+        ):  # fmt: skip
+            target = step.argval
+            return (target[0] if isinstance(target, tuple) else str(target)), False
+        return None, step.opname in ("RETURN_VALUE", "RETURN_CONST")
+    return None, False
+
+
+def user_location(frame: FrameType | None) -> Location | None:
+    """The innermost frame, from `frame` outwards, that is the user's own code, as a place for error messages."""
+    while frame is not None:
+        code = frame.f_code
+        if not _is_library(code.co_filename) and not code.co_filename.startswith("<frozen"):
+            line, line_end, column, column_end = _position(code, frame.f_lasti)
+            return Location(code.co_filename, line, line_end, column, column_end, _function(code))
+        frame = frame.f_back
+    return None

@@ -1,0 +1,464 @@
+"""Elementwise hops: arithmetic, powers, exponentials, trigonometry, selection and comparisons.
+
+Each body returns the factor by which a small change of an operand is multiplied. Formulas are chosen so that they do
+not overflow, cancel or divide by zero where the derivative itself is finite; what holds at kinks stands in ``kink``.
+"""
+
+from __future__ import annotations
+
+from math import log as ln
+from math import pi
+from typing import Any
+
+import numpy as np
+
+from hopgrad.aval import Aval, aval
+from hopgrad.graph.builder import Expr
+from hopgrad.graph.hop import (
+    POSITIVE,
+    REAL,
+    Function,
+    Infix,
+    Interval,
+    Notation,
+    On,
+    elementwise,
+    general,
+)
+from hopgrad.graph.operators import Linear, Operator
+
+UNIT = Interval(-1.0, 1.0)
+NONZERO = Interval(0.3, 3.0)
+
+# -- arithmetic ---------------------------------------------------------------------------------------------------------
+
+
+@elementwise(np.add, Infix("+", rule="sum rule"), domain=(REAL, REAL), traits=("commutative",))
+def add(a: Expr, b: Expr) -> Any:
+    """Each operand passes its change on as it is."""
+    return 1, 1
+
+
+@elementwise(np.subtract, Infix("−", "-", rule="difference rule"), domain=(REAL, REAL))
+def subtract(a: Expr, b: Expr) -> Any:
+    """The second operand's change counts negatively."""
+    return 1, -1
+
+
+@elementwise(np.multiply, Infix("·", r"\cdot", rule="product rule"), domain=(REAL, REAL), traits=("commutative",))
+def multiply(a: Expr, b: Expr) -> Any:
+    """Each operand's change is scaled by the other operand."""
+    return lambda: b, lambda: a
+
+
+@elementwise(np.divide, Notation("fraction", "/", rule="quotient rule"), domain=(REAL, NONZERO))
+def divide(a: Expr, b: Expr, *, out: Expr) -> Any:
+    """The quotient is used again for the denominator, since a/b² would overflow where a/b/b does not."""
+    return lambda: 1 / b, lambda: -out / b
+
+
+@elementwise(np.negative, Notation("prefix", "−", "-", rule="negation"), traits=("odd",))
+def negative(x: Expr) -> Any:
+    """A change is mirrored."""
+    return -1
+
+
+@elementwise(np.power, Notation("power", rule="power rule"), domain=(POSITIVE, REAL))
+def power(a: Expr, b: Expr, *, out: Expr) -> Any:
+    """Masked where b = 0 (a⁰ is constant) and where a = 0 (0ᵇ is constant around b > 0), so no 0·∞ arises."""
+    return (
+        lambda: On(b != 0, b * power(a, b - 1)),
+        lambda: On(a != 0, out * log(a)),
+    )
+
+
+def _constant_power(x: Any, *, exponent: float) -> Any:
+    return x**exponent
+
+
+def _exponents(draw: Any) -> Any:
+    return {"exponent": draw([2, 3, -1, 0, 1, 0.5, 1.5, -2])}
+
+
+@elementwise(_constant_power, Notation("power", rule="power rule"), domain=(POSITIVE,), sample=_exponents)
+def constant_power(x: Expr, *, exponent: float) -> Any:
+    """The exponent is fixed, so no logarithm of the base is needed and 0, 1 and 2 have no singularity."""
+    if exponent == 0:
+        return 0
+    if exponent == 1:
+        return 1
+    return x * 2 if exponent == 2 else constant_power(x, exponent=exponent - 1) * exponent
+
+
+@elementwise(np.remainder, Infix("mod", r"\bmod"), domain=(REAL, NONZERO), traits=("piecewise",),
+             kink="the derivative of the branch that NumPy's rounding takes")  # fmt: skip
+def remainder(a: Expr, b: Expr) -> Any:
+    """a − ⌊a/b⌋ b, where the floor does not change."""
+    return lambda: 1, lambda: -floor(a / b)
+
+
+@elementwise(np.fmod, Infix("fmod", r"\operatorname{fmod}"), domain=(REAL, NONZERO), traits=("piecewise",),
+             kink="the derivative of the branch that C's rounding takes")  # fmt: skip
+def fmod(a: Expr, b: Expr) -> Any:
+    """As remainder, with rounding towards zero."""
+    return lambda: 1, lambda: -trunc(a / b)
+
+
+# -- exponentials and logarithms ------------------------------------------------------------------------------------------
+
+
+@elementwise(np.exp, Notation("exp", "exp", r"\exp", rule="exponential"))
+def exp(x: Expr, *, out: Expr) -> Any:
+    """The exponential is its own derivative, so the value is used again."""
+    return out
+
+
+@elementwise(np.exp2, Notation("exp2", "exp2", rule="exponential"))
+def exp2(x: Expr, *, out: Expr) -> Any:
+    """2ˣ = exp(x ln 2)."""
+    return out * ln(2)
+
+
+@elementwise(np.expm1, Function("expm1", r"\operatorname{expm1}", "exponential"))
+def expm1(x: Expr, *, out: Expr) -> Any:
+    """eˣ, not the value plus one: that would lose digits for very negative x."""
+    return exp(x)
+
+
+@elementwise(np.log, Function("log", r"\log", "logarithm"), domain=(POSITIVE,), kink="at 0: ∞, from the right")
+def log(x: Expr) -> Any:
+    """The reciprocal."""
+    return 1 / x
+
+
+@elementwise(np.log2, Function("log₂", r"\log_2", "logarithm"), domain=(POSITIVE,), kink="at 0: ∞, from the right")
+def log2(x: Expr) -> Any:
+    """ln x / ln 2."""
+    return (1 / ln(2)) / x
+
+
+@elementwise(np.log10, Function("log₁₀", r"\log_{10}", "logarithm"), domain=(POSITIVE,),
+             kink="at 0: ∞, from the right")  # fmt: skip
+def log10(x: Expr) -> Any:
+    """ln x / ln 10."""
+    return (1 / ln(10)) / x
+
+
+@elementwise(np.log1p, Function("log1p", r"\operatorname{log1p}", "logarithm"), domain=(Interval(-1.0),),
+             kink="at −1: ∞, from the right")  # fmt: skip
+def log1p(x: Expr) -> Any:
+    """The reciprocal of 1 + x."""
+    return 1 / (1 + x)
+
+
+def share(x: Expr, total: Expr, exponential: Any = None) -> Expr:
+    """exp(x − total), which is x's share in a log-sum-exp; 0 where everything is −∞, instead of NaN."""
+    finite = where(total == -np.inf, total.builder.constant(0, total.dtype), total)
+    return (exponential or exp)(x - finite)
+
+
+@elementwise(np.logaddexp, Function("logaddexp", r"\operatorname{logaddexp}"), domain=(REAL, REAL),
+             traits=("commutative",), kink="all −∞: 0")  # fmt: skip
+def logaddexp(a: Expr, b: Expr, *, out: Expr) -> Any:
+    """Each operand's share of the sum, from differences that cannot overflow."""
+    return lambda: share(a, out), lambda: share(b, out)
+
+
+@elementwise(np.logaddexp2, Function("logaddexp2", r"\operatorname{logaddexp2}"), domain=(REAL, REAL),
+             traits=("commutative",), kink="all −∞: 0")  # fmt: skip
+def logaddexp2(a: Expr, b: Expr, *, out: Expr) -> Any:
+    """As logaddexp, to the base 2."""
+    return lambda: share(a, out, exp2), lambda: share(b, out, exp2)
+
+
+# -- roots ----------------------------------------------------------------------------------------------------------------
+
+
+@elementwise(np.sqrt, Notation("root", "√", r"\sqrt", rule="square root"), domain=(POSITIVE,),
+             kink="at 0: ∞, from the right")  # fmt: skip
+def sqrt(x: Expr, *, out: Expr) -> Any:
+    """1/(2√x), from the root that is there already."""
+    return 1 / (2 * out)
+
+
+@elementwise(np.cbrt, Notation("root", "∛", "3", rule="cube root"), domain=(NONZERO,), traits=("odd",),
+             kink="at 0: ∞")  # fmt: skip
+def cbrt(x: Expr, *, out: Expr) -> Any:
+    """1/(3 x^⅔), from the root that is there already."""
+    return 1 / (3 * constant_power(out, exponent=2))
+
+
+# -- trigonometry -----------------------------------------------------------------------------------------------------------
+
+
+@elementwise(np.sin, Function("sin", r"\sin", "sine"), traits=("odd",))
+def sin(x: Expr) -> Any:
+    """The sine a quarter turn ahead."""
+    return cos(x)
+
+
+@elementwise(np.cos, Function("cos", r"\cos", "cosine"), traits=("even",))
+def cos(x: Expr) -> Any:
+    """The cosine a quarter turn ahead."""
+    return -sin(x)
+
+
+@elementwise(np.tan, Function("tan", r"\tan", "tangent"), domain=(Interval(-1.4, 1.4),), traits=("odd",))
+def tan(x: Expr, *, out: Expr) -> Any:
+    """1 + tan², which needs no cosine that could vanish."""
+    return 1 + constant_power(out, exponent=2)
+
+
+def _versed(x: Expr) -> Expr:
+    """1 − x², as a product that keeps its digits near ±1."""
+    return (1 - x) * (1 + x)
+
+
+@elementwise(np.arcsin, Function("arcsin", r"\arcsin", "arc sine"), domain=(UNIT,), traits=("odd",),
+             kink="at ±1: ∞, from inside")  # fmt: skip
+def arcsin(x: Expr) -> Any:
+    """From sin² + cos² = 1."""
+    return 1 / sqrt(_versed(x))
+
+
+@elementwise(np.arccos, Function("arccos", r"\arccos", "arc cosine"), domain=(UNIT,), kink="at ±1: −∞, from inside")
+def arccos(x: Expr) -> Any:
+    """The arc sine's, negated: the two add up to π/2."""
+    return -1 / sqrt(_versed(x))
+
+
+@elementwise(np.arctan, Function("arctan", r"\arctan", "arc tangent"), traits=("odd", "bounded"))
+def arctan(x: Expr) -> Any:
+    """From tan' = 1 + tan²."""
+    return 1 / (1 + constant_power(x, exponent=2))
+
+
+@elementwise(np.arctan2, Function("arctan2", r"\operatorname{arctan2}", "arc tangent"), domain=(REAL, REAL),
+             kink="at the origin: NaN")  # fmt: skip
+def arctan2(y: Expr, x: Expr) -> Any:
+    """Divided by the radius twice, because its square overflows and underflows too early."""
+
+    def over_square(part: Expr) -> Expr:
+        radius = hypot(y, x)
+        return part / radius / radius
+
+    return lambda: over_square(x), lambda: -over_square(y)
+
+
+@elementwise(np.hypot, Function("hypot", r"\operatorname{hypot}", "Pythagoras"), domain=(REAL, REAL),
+             traits=("commutative",), kink="at the origin: 0, the least subgradient")  # fmt: skip
+def hypot(a: Expr, b: Expr, *, out: Expr) -> Any:
+    """The direction of (a, b): a quotient that cannot overflow."""
+    return lambda: On(out != 0, a / out), lambda: On(out != 0, b / out)
+
+
+@elementwise(np.sinh, Function("sinh", r"\sinh", "hyperbolic sine"), traits=("odd",))
+def sinh(x: Expr) -> Any:
+    """No sign changes in the hyperbolic family."""
+    return cosh(x)
+
+
+@elementwise(np.cosh, Function("cosh", r"\cosh", "hyperbolic cosine"), traits=("even",))
+def cosh(x: Expr) -> Any:
+    """No sign changes in the hyperbolic family."""
+    return sinh(x)
+
+
+@elementwise(np.tanh, Function("tanh", r"\tanh", "hyperbolic tangent"), traits=("odd", "bounded"))
+def tanh(x: Expr, *, out: Expr) -> Any:
+    """1 − tanh², from the value that is there; 0 far out, without overflow."""
+    return 1 - constant_power(out, exponent=2)
+
+
+@elementwise(np.arcsinh, Function("arsinh", r"\operatorname{arsinh}", "area hyperbolic sine"), traits=("odd",))
+def arcsinh(x: Expr) -> Any:
+    """hypot, because x² + 1 overflows."""
+    return 1 / hypot(x, 1.0)
+
+
+@elementwise(np.arccosh, Function("arcosh", r"\operatorname{arcosh}", "area hyperbolic cosine"),
+             domain=(Interval(1.0),), kink="at 1: ∞, from the right")  # fmt: skip
+def arccosh(x: Expr) -> Any:
+    """Two roots, because x² − 1 overflows and loses digits near 1."""
+    return 1 / (sqrt(x - 1) * sqrt(x + 1))
+
+
+@elementwise(np.arctanh, Function("artanh", r"\operatorname{artanh}", "area hyperbolic tangent"), domain=(UNIT,),
+             traits=("odd",), kink="at ±1: ∞, from inside")  # fmt: skip
+def arctanh(x: Expr) -> Any:
+    """From tanh' = 1 − tanh²."""
+    return 1 / _versed(x)
+
+
+@elementwise(np.deg2rad, Function("rad", r"\operatorname{rad}", "constant factor"), traits=("odd",))
+def deg2rad(x: Expr) -> Any:
+    """A fixed scale."""
+    return pi / 180
+
+
+@elementwise(np.rad2deg, Function("deg", r"\operatorname{deg}", "constant factor"), traits=("odd",))
+def rad2deg(x: Expr) -> Any:
+    """A fixed scale."""
+    return 180 / pi
+
+
+# -- sizes, signs, rounding -------------------------------------------------------------------------------------------------
+
+
+@elementwise(np.absolute, Notation("fence", "|", rule="absolute value"), traits=("even", "kink"),
+             kink="at 0: 0, the least subgradient")  # fmt: skip
+def absolute(x: Expr) -> Any:
+    """The sign, which is 0 at 0."""
+    return sign(x)
+
+
+@elementwise(np.copysign, Function("copysign", r"\operatorname{copysign}"), domain=(NONZERO, NONZERO),
+             traits=("piecewise",), kink="at 0: 0")  # fmt: skip
+def copysign(a: Expr, b: Expr) -> Any:
+    """a's own sign, turned where b's differs."""
+    return lambda: sign(a) * copysign(a.builder.constant(1, a.dtype), b), None
+
+
+
+
+def _flat_hop(name: str, value: Any, notation: Notation, arity: int = 1, *traits: str, **fields: Any) -> Any:
+    """A hop without a derivative: its result does not change where it is continuous."""
+
+    def body(*operands: Expr) -> None:
+        """Constant between its jumps, so the derivative is 0."""
+
+    body.__name__, body.__module__ = name, __name__
+    domain = fields.pop("domain", (REAL,) * arity)
+    return elementwise(value, notation, domain=domain, traits=("flat", *traits), **fields)(body)
+
+
+sign = _flat_hop("sign", np.sign, Function("sign", r"\operatorname{sign}"))
+floor = _flat_hop("floor", np.floor, Notation("fence", "⌊"))
+ceil = _flat_hop("ceil", np.ceil, Notation("fence", "⌈"))
+trunc = _flat_hop("trunc", np.trunc, Function("trunc", r"\operatorname{trunc}"))
+rint = _flat_hop("rint", np.rint, Function("round", r"\operatorname{round}"))
+floor_divide = _flat_hop("floor_divide", np.floor_divide, Infix("//", r"\mathbin{//}"), 2, domain=(REAL, NONZERO))
+heaviside = _flat_hop("heaviside", np.heaviside, Function("heaviside", r"\operatorname{H}"), 2)
+equal = _flat_hop("equal", np.equal, Infix("=", "="), 2, "predicate")
+not_equal = _flat_hop("not_equal", np.not_equal, Infix("≠", r"\neq"), 2, "predicate")
+less = _flat_hop("less", np.less, Infix("<", "<"), 2, "predicate")
+less_equal = _flat_hop("less_equal", np.less_equal, Infix("≤", r"\leq"), 2, "predicate")
+greater = _flat_hop("greater", np.greater, Infix(">", ">"), 2, "predicate")
+greater_equal = _flat_hop("greater_equal", np.greater_equal, Infix("≥", r"\geq"), 2, "predicate")
+logical_and = _flat_hop("logical_and", np.logical_and, Infix("∧", r"\land"), 2, "predicate")
+logical_or = _flat_hop("logical_or", np.logical_or, Infix("∨", r"\lor"), 2, "predicate")
+logical_xor = _flat_hop("logical_xor", np.logical_xor, Infix("⊻", r"\veebar"), 2, "predicate")
+logical_not = _flat_hop("logical_not", np.logical_not, Notation("prefix", "¬", r"\lnot"), 1, "predicate")
+isnan = _flat_hop("isnan", np.isnan, Function("isnan", r"\operatorname{isnan}"), 1, "predicate")
+isinf = _flat_hop("isinf", np.isinf, Function("isinf", r"\operatorname{isinf}"), 1, "predicate")
+isfinite = _flat_hop("isfinite", np.isfinite, Function("isfinite", r"\operatorname{isfinite}"), 1, "predicate")
+signbit = _flat_hop("signbit", np.signbit, Function("signbit", r"\operatorname{signbit}"), 1, "predicate")
+
+
+def _round(x: Any, *, decimals: int) -> Any:
+    return np.round(x, decimals)
+
+
+@elementwise(_round, Function("round", r"\operatorname{round}"), traits=("flat",),
+             sample=lambda draw: {"decimals": draw([0, 1])})  # fmt: skip
+def round_(x: Expr) -> Any:
+    """Constant between its jumps, so the derivative is 0."""
+    return None
+
+
+# -- selection ----------------------------------------------------------------------------------------------------------------
+
+
+def _condition_of(args: tuple[Expr, ...], active: tuple[bool, ...], wins: Any) -> Any:
+    """Factors of maximum and minimum: `wins(a, b)` says where the first one is strictly taken.
+
+    With both operands active a tie is split evenly; with one it gets the least (sub- or super-)gradient, 0.
+    """
+    a, b = args
+
+    def factor(mine: Expr, other: Expr) -> On:
+        if not all(active):
+            return On(wins(mine, other))
+        tie = mine == other
+        half, one = (mine.builder.constant(v, mine.dtype) for v in (0.5, 1))
+        return On(logical_or(wins(mine, other), tie), where(tie, half, one))
+
+    return (lambda: factor(a, b)), (lambda: factor(b, a))
+
+
+_TIES = "ties: split evenly among the differentiated operands; 0 against a constant"
+
+
+@elementwise(np.maximum, Function("max", r"\max"), domain=(REAL, REAL), traits=("commutative", "kink"), kink=_TIES)
+def maximum(a: Expr, b: Expr, *, active: tuple[bool, ...]) -> Any:
+    """Passes to the operand that is taken."""
+    return _condition_of((a, b), active, greater)
+
+
+@elementwise(np.minimum, Function("min", r"\min"), domain=(REAL, REAL), traits=("commutative", "kink"), kink=_TIES)
+def minimum(a: Expr, b: Expr, *, active: tuple[bool, ...]) -> Any:
+    """Passes to the operand that is taken."""
+    return _condition_of((a, b), active, less)
+
+
+def _ignoring_nan(wins: Any) -> Any:
+    return lambda mine, other: logical_or(wins(mine, other), logical_and(isnan(other), logical_not(isnan(mine))))
+
+
+@elementwise(np.fmax, Function("fmax", r"\operatorname{fmax}"), domain=(REAL, REAL), traits=("commutative", "kink"),
+             kink=_TIES)  # fmt: skip
+def fmax(a: Expr, b: Expr, *, active: tuple[bool, ...]) -> Any:
+    """Passes to the operand that is taken; one that is NaN is not."""
+    return _condition_of((a, b), active, _ignoring_nan(greater))
+
+
+@elementwise(np.fmin, Function("fmin", r"\operatorname{fmin}"), domain=(REAL, REAL), traits=("commutative", "kink"),
+             kink=_TIES)  # fmt: skip
+def fmin(a: Expr, b: Expr, *, active: tuple[bool, ...]) -> Any:
+    """Passes to the operand that is taken; one that is NaN is not."""
+    return _condition_of((a, b), active, _ignoring_nan(less))
+
+
+@elementwise(np.clip, Function("clip", r"\operatorname{clip}"),
+             domain=(REAL, Interval(-2.0, -1.0), Interval(1.0, 2.0)), traits=("kink",),
+             kink="on a bound: 1 to the operand, 0 to the bound")  # fmt: skip
+def clip(x: Expr, low: Expr, high: Expr) -> Any:
+    """Passes to the operand inside, to the bound outside."""
+    return (
+        lambda: On(logical_and(x >= low, x <= high)),
+        lambda: On(logical_and(x < low, low <= high)),
+        lambda: On(logical_or(x > high, low > high)),
+    )
+
+
+@elementwise(np.where, Notation("cases"), domain=(REAL, REAL, REAL), traits=("select",))
+def where(condition: Expr, a: Expr, b: Expr) -> Any:
+    """Passes to what was taken; the other branch is structurally zero, whatever it holds."""
+    return None, lambda: On(condition), lambda: On(logical_not(condition))
+
+
+# -- dtype --------------------------------------------------------------------------------------------------------------------
+
+
+def _convert(x: Any, *, dtype: np.dtype[Any]) -> Any:
+    return np.asarray(x).astype(dtype)
+
+
+def _converted(x: Aval, *, dtype: np.dtype[Any]) -> Aval:
+    return aval(x.shape, dtype)
+
+
+@general(_convert, Notation("convert", "convert"), infer=_converted, traits=("hidden",),
+         sample=lambda draw: {"dtype": np.dtype(draw(["float32", "float64"]))})  # fmt: skip
+def convert(x: Expr, *, dtype: np.dtype[Any]) -> Operator | None:
+    """Promotion made explicit; the cotangent is converted back. A conversion to integers cuts the gradient."""
+    source = x.aval
+    if dtype.kind not in "fc" or not source.is_float:
+        return None
+    return Linear(
+        source,
+        aval(source.shape, dtype),
+        push=lambda t: convert(t, dtype=dtype),
+        pull=lambda ct: convert(ct, dtype=source.dtype),
+        mask=lambda support: support,
+    )

@@ -1,0 +1,150 @@
+"""Products: matmul and einsum. Linear in each operand, so pushing is the product itself and only pulling is written."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from hopgrad.aval import Aval, aval, broadcast_shapes
+from hopgrad.errors import DtypeError, ShapeError
+from hopgrad.graph.builder import Expr
+from hopgrad.graph.hop import Notation, multilinear
+from hopgrad.graph.operators import Support, broadcast_to, sum_to
+from hopgrad.hops.reduce import any_
+from hopgrad.hops.shape import reshape, transposed
+
+
+def _common_dtype(name: str, operands: tuple[Aval, ...]) -> np.dtype[Any]:
+    dtype = operands[0].dtype
+    if any(a.dtype != dtype for a in operands):
+        raise DtypeError(f"{name}: operands have dtypes {' and '.join(str(a.dtype) for a in operands)}")
+    return dtype
+
+
+def _matmul_aval(a: Aval, b: Aval) -> Aval:
+    inner = a.shape[-1] if a.ndim else None
+    other = b.shape[max(b.ndim - 2, 0)] if b.ndim else None
+    if inner is None or other is None or inner != other:
+        raise ShapeError(f"matmul: shapes {a.shape} and {b.shape} do not fit: inner lengths {inner} and {other}")
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    rows = a.shape[-2:-1] if a.ndim > 1 else ()
+    columns = b.shape[-1:] if b.ndim > 1 else ()
+    return aval(batch + rows + columns, _common_dtype("matmul", (a, b)))
+
+
+def _swap(x: Any) -> Any:
+    """The matrix transpose."""
+    return transposed(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def _matrices(a: Any, b: Any, out: Any) -> tuple[Any, Any, Any]:
+    """Vectors as one-row and one-column matrices, so that one rule does for all ranks."""
+    batch = out.shape[: out.ndim - (a.ndim > 1) - (b.ndim > 1)]
+    row = a if a.ndim > 1 else reshape(a, shape=(1, *a.shape))
+    column = b if b.ndim > 1 else reshape(b, shape=(*b.shape, 1))
+    return row, column, reshape_if(out, (*batch, row.shape[-2], column.shape[-1]))
+
+
+def reshape_if(x: Any, shape: tuple[int, ...]) -> Any:
+    """Reshaped, unless it has the shape already."""
+    return x if x.shape == shape else reshape(x, shape=shape)
+
+
+def _matmul_reach(support: Any, a: Expr, b: Expr, *, index: int) -> Support:
+    """A row of a is used if any element of that row of the result is; likewise columns of b."""
+    row, column, mask = _matrices(a, b, support)
+    operand, axis = (row, -1) if index == 0 else (column, -2)
+    touched = any_(mask, axes=(mask.ndim + axis,), keepdims=True)
+    wide = (*touched.shape[:-2], *operand.shape[-2:])
+    found: Support = reshape_if(sum_to(broadcast_to(touched, wide), operand.shape), (a, b)[index].shape)
+    return found
+
+
+@multilinear(np.matmul, Notation("product", "@", "", rule="matrix product"), infer=_matmul_aval, reach=_matmul_reach)
+def matmul(ct: Any, a: Expr, b: Expr, *, index: int) -> Any:
+    """For C = A B: Ā = C̄ Bᵀ and B̄ = Aᵀ C̄, summed over broadcast batch axes."""
+    row, column, cotangent = _matrices(a, b, ct)
+    if index == 0:
+        return reshape_if(sum_to(matmul(cotangent, _swap(column)), row.shape), a.shape)
+    return reshape_if(sum_to(matmul(_swap(row), cotangent), column.shape), b.shape)
+
+
+# -- einsum -------------------------------------------------------------------------------------------------------------
+
+
+def _einsum(*operands: Any, subscripts: str) -> Any:
+    # optimize: three and more operands are contracted pairwise by BLAS instead of in one loop over all indices.
+    out = np.einsum(subscripts, *operands, optimize=len(operands) > 2 or "auto")
+    return out if isinstance(out, np.ndarray) and out.base is None else np.array(out)
+
+
+def _split(subscripts: str) -> tuple[list[str], str]:
+    left, _, right = subscripts.partition("->")
+    return left.split(","), right
+
+
+def _einsum_aval(*operands: Aval, subscripts: str) -> Aval:
+    terms, result = _split(subscripts)
+    length: dict[str, int] = {}
+    for term, operand in zip(terms, operands, strict=True):
+        if len(term) != operand.ndim:
+            raise ShapeError(f"einsum {subscripts!r}: {term!r} does not fit shape {operand.shape}")
+        for letter, n in zip(term, operand.shape, strict=True):
+            known = length.setdefault(letter, n)
+            if known != n and 1 not in (known, n):
+                raise ShapeError(f"einsum {subscripts!r}: index {letter} has lengths {known} and {n}")
+            length[letter] = max(known, n) if n != 0 and known != 0 else 0
+    return aval(tuple(length[c] for c in result), _common_dtype("einsum", operands))
+
+
+def _einsum_reach(support: Any, *operands: Expr, index: int, subscripts: str) -> Support:
+    """An element is used if any element of the result that it enters is."""
+    terms, result = _split(subscripts)
+    kept = "".join(c for c in result if c in terms[index])
+    lost = tuple(k for k, c in enumerate(result) if c not in kept)
+    mask = any_(support, axes=lost, keepdims=False) if lost else support
+    if len(set(terms[index])) != len(terms[index]):
+        return None
+    order = sorted(range(len(kept)), key=lambda k: terms[index].index(kept[k]))
+    mask = transposed(mask, tuple(order))
+    shape = operands[index].shape
+    lined = tuple(n if c in kept else 1 for c, n in zip(terms[index], shape, strict=True))
+    if prod(lined) != prod(mask.shape):
+        return None
+    found: Support = broadcast_to(reshape_if(mask, lined), shape)
+    return found
+
+
+@multilinear(_einsum, Notation("einsum", "einsum"), infer=_einsum_aval, reach=_einsum_reach,
+             sample=lambda draw: {"subscripts": draw(["ij,jk->ik"])})  # fmt: skip
+def einsum(ct: Any, *operands: Expr, index: int, subscripts: str) -> Any:
+    """The same contraction with the result in the operand's place.
+
+    An index that only this operand has was summed over: its cotangent is spread along it. A repeated index reads
+    a diagonal: the cotangent is written there by multiplying with unit matrices.
+    """
+    terms, result = _split(subscripts)
+    operand = operands[index]
+    others = [(t, o) for k, (t, o) in enumerate(zip(terms, operands, strict=True)) if k != index]
+    mine = terms[index]
+    available = set(result).union(*[set(t) for t, _ in others]) if others else set(result)
+    factors: list[tuple[str, Any]] = [(result, ct), *others]
+    target, seen = "", set()
+    free = (c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts)
+    length = {c: max(n for t, o in zip(terms, operands, strict=True) for d, n in zip(t, o.shape) if d == c) for c in mine}
+    for letter in mine:
+        if letter in seen:
+            fresh = next(free)
+            unit = operand.builder.constant(np.eye(length[letter], dtype=operand.dtype))
+            factors.append((letter + fresh, unit))
+            target += fresh
+        else:
+            seen.add(letter)
+            target += letter
+            if letter not in available:
+                one = operand.builder.constant(np.ones(length[letter], operand.dtype))
+                factors.append((letter, one))
+    pulled = einsum(*[f for _, f in factors], subscripts=f"{','.join(t for t, _ in factors)}->{target}")
+    return sum_to(pulled, operand.shape)

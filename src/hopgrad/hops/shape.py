@@ -1,0 +1,219 @@
+"""Structural hops: reshaping, moving axes, broadcasting, joining, indexing. Linear, each with its transposed map.
+
+An index is a tuple of items, one for each axis that it consumes or makes: an int, ``None`` (new axis), a `Slice`, or
+an `Operand`, which stands for one of the hop's integer-array operands (indexing with arrays).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopgrad.aval import Aval, Shape
+from hopgrad.errors import ShapeError
+from hopgrad.graph.builder import Expr
+from hopgrad.graph.hop import Notation, structural
+from hopgrad.graph.operators import sum_to
+
+# -- axes ---------------------------------------------------------------------------------------------------------------
+
+
+def _reshape(x: Any, *, shape: Shape) -> Any:
+    return np.reshape(x, shape)
+
+
+def _reshaped(x: Aval, *, shape: Shape) -> Shape:
+    if x.size != int(np.prod(shape, dtype=object)):
+        raise ShapeError(f"cannot reshape {x.shape} into {shape}")
+    return shape
+
+
+@structural(_reshape, Notation("call", "reshape"), shape=_reshaped,
+            sample=lambda draw: {"shape": draw([(6,), (3, 2), (1, 6, 1)])})  # fmt: skip
+def reshape(ct: Any, x: Expr, *, shape: Shape) -> Any:
+    """Elements keep their order, so reshaping back undoes it."""
+    return reshape(ct, shape=x.shape)
+
+
+def _transpose(x: Any, *, axes: tuple[int, ...]) -> Any:
+    return np.transpose(x, axes)
+
+
+def _permuted(x: Aval, *, axes: tuple[int, ...]) -> Shape:
+    return tuple(x.shape[k] for k in axes)
+
+
+@structural(_transpose, Notation("transpose", "ᵀ", r"^{\top}"), shape=_permuted,
+            sample=lambda draw: {"axes": draw([(1, 0), (0, 1)])})  # fmt: skip
+def transpose(ct: Any, x: Expr, *, axes: tuple[int, ...]) -> Any:
+    """The inverse permutation."""
+    return transpose(ct, axes=tuple(int(k) for k in np.argsort(axes)))
+
+
+def transposed(x: Any, axes: tuple[int, ...]) -> Any:
+    """Transposed, unless that changes nothing."""
+    return x if axes == tuple(range(x.ndim)) else transpose(x, axes=axes)
+
+
+def _broadcast_to(x: Any, *, shape: Shape) -> Any:
+    return np.broadcast_to(x, shape)
+
+
+def _broadcasted(x: Aval, *, shape: Shape) -> Shape:
+    try:
+        fits = np.broadcast_shapes(x.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"cannot broadcast {x.shape} to {shape}")
+    return shape
+
+
+@structural(_broadcast_to, Notation("call", "broadcast"), shape=_broadcasted,
+            sample=lambda draw: {"shape": draw([(2, 3), (4, 2, 3)])})  # fmt: skip
+def broadcast_to(ct: Any, x: Expr, *, shape: Shape) -> Any:
+    """An element is used many times: its cotangents add up."""
+    return sum_to(ct, x.shape)
+
+
+# -- joining ------------------------------------------------------------------------------------------------------------
+
+
+def _concatenate(*xs: Any, axis: int) -> Any:
+    return np.concatenate(xs, axis=axis)
+
+
+def _joined(*xs: Aval, axis: int) -> Shape:
+    first = xs[0].shape
+    for x in xs[1:]:
+        if x.ndim != len(first) or any(a != b for k, (a, b) in enumerate(zip(first, x.shape, strict=True)) if k != axis):
+            raise ShapeError(f"cannot join shapes {', '.join(str(a.shape) for a in xs)} along axis {axis}")
+    return tuple(sum(x.shape[axis] for x in xs) if k == axis else n for k, n in enumerate(first))
+
+
+@structural(_concatenate, Notation("call", "concat"), shape=_joined, sample=lambda draw: {"axis": draw([0, 1])})
+def concatenate(ct: Any, *xs: Expr, index: int, axis: int) -> Any:
+    """Each operand gets its own stretch back."""
+    start = sum(x.shape[axis] for x in xs[:index])
+    return slice_axis(ct, axis, start, start + xs[index].shape[axis], 1)
+
+
+# -- indexing -----------------------------------------------------------------------------------------------------------
+
+
+class Slice(NamedTuple):
+    """A slice as hashable data."""
+
+    start: int | None
+    stop: int | None
+    step: int | None
+
+
+class Operand(NamedTuple):
+    """The k-th index array of the hop."""
+
+    number: int
+
+
+Items = tuple[int | None | Slice | Operand, ...]
+
+
+def selection(items: Items, arrays: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """The index as NumPy takes it."""
+    return tuple(
+        slice(*item) if isinstance(item, Slice) else arrays[item.number] if isinstance(item, Operand) else item
+        for item in items
+    )
+
+
+def _index(x: Any, *arrays: Any, items: Items) -> Any:
+    return x[selection(items, arrays)]
+
+
+def _selected(x: Aval, *arrays: Aval, items: Items) -> Shape:
+    # An array without memory answers shape questions with NumPy's own rules, errors included.
+    probe = np.broadcast_to(np.int8(0), x.shape)
+    zeros = [np.zeros(a.shape, np.intp) for a in arrays]
+    try:
+        return np.shape(probe[selection(items, zeros)])
+    except IndexError as error:
+        raise ShapeError(f"index does not fit shape {x.shape}: {error}") from None
+
+
+_SAMPLE_ITEMS: list[Items] = [(1,), (Slice(None, None, -1),), (Slice(1, None, 1), None, 0), (Slice(0, 2, 1), 2), ()]
+
+
+@structural(_index, Notation("index"), shape=_selected, moved=1, traits=("partial",),
+            sample=lambda draw: {"items": draw(_SAMPLE_ITEMS)})  # fmt: skip
+def index(ct: Any, x: Expr, *arrays: Expr, items: Items) -> Any:
+    """Cotangents go back to where the elements were taken; elements taken twice add up."""
+    return scatter(ct, *arrays, items=items, shape=x.shape)
+
+
+def _scatter(v: Any, *arrays: Any, items: Items, shape: Shape) -> Any:
+    out = np.zeros(shape, v.dtype)
+    if arrays:
+        np.logical_or.at(out, selection(items, arrays), v) if v.dtype == bool else np.add.at(
+            out, selection(items, arrays), v
+        )
+    else:
+        out[selection(items)] = v
+    return out
+
+
+def _scattered(v: Aval, *arrays: Aval, items: Items, shape: Shape) -> Shape:
+    return shape
+
+
+@structural(_scatter, Notation("call", "scatter"), shape=_scattered, moved=1,
+            sample=lambda draw: {"items": (Slice(1, 3, 1),), "shape": (4, 3)})  # fmt: skip
+def scatter(ct: Any, v: Expr, *arrays: Expr, items: Items, shape: Shape) -> Any:
+    """Read back the places that were written. (In zeros of shape ``shape``, add v at the index.)"""
+    return index(ct, *arrays, items=items)
+
+
+def _put(x: Any, v: Any, *arrays: Any, items: Items) -> Any:
+    out = x.copy()
+    out[selection(items, arrays)] = v
+    return out
+
+
+def _put_shape(x: Aval, v: Aval, *arrays: Aval, items: Items) -> Shape:
+    place = _selected(x, *arrays, items=items)
+    if place != v.shape:
+        raise ShapeError(f"cannot assign a value of shape {v.shape} to a place of shape {place}")
+    return x.shape
+
+
+@structural(_put, Notation("call", "put"), shape=_put_shape, moved=2, traits=("partial",),
+            sample=lambda draw: {"items": (Slice(0, 2, 1),)})  # fmt: skip
+def put(ct: Any, x: Expr, v: Expr, *arrays: Expr, index: int, items: Items) -> Any:
+    """x with v written at the index (no place twice): the old elements there are lost, the new ones count."""
+    if index:
+        return catalogue_index(ct, *arrays, items=items)
+    zero = np.zeros(v.shape, ct.dtype)
+    return put(ct, ct.builder.constant(zero) if isinstance(ct, Expr) else zero, *arrays, items=items)
+
+
+catalogue_index = index  # in put, the name index is a parameter
+
+
+def slice_axis(x: Any, axis: int, start: int | None, stop: int | None, step: int) -> Any:
+    """``x[..., start:stop:step, ...]`` along one axis, for a handle or an array."""
+    items = (*[Slice(None, None, None)] * axis, Slice(start, stop, step))
+    return index(x, items=items)
+
+
+def _triangle(x: Any, *, k: int, lower: bool) -> Any:
+    return np.tril(x, k) if lower else np.triu(x, k)
+
+
+@structural(_triangle, Notation("call", "triangle"), shape=lambda x, **_: x.shape, traits=("partial",),
+            sample=lambda draw: {"k": draw([-1, 0, 1]), "lower": draw([True, False])})  # fmt: skip
+def triangle(ct: Any, x: Expr, *, k: int, lower: bool) -> Any:
+    """What was cut off gets nothing."""
+    return triangle(ct, k=k, lower=lower)
+
+

@@ -1,0 +1,111 @@
+"""Elementwise special functions of SciPy. SciPy is imported when one is first computed."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+import numpy as np
+
+from hopgrad.graph.builder import Expr
+from hopgrad.graph.hop import POSITIVE, REAL, Function, Interval, On, elementwise
+from hopgrad.hops.elementwise import constant_power, exp, log, log1p
+
+_SPECIAL = "scipy.special:"
+
+
+@elementwise(_SPECIAL + "erf", Function("erf", r"\operatorname{erf}", "error function"), traits=("odd",))
+def erf(x: Expr) -> Any:
+    """The Gaussian under the integral."""
+    return (2 / sqrt(pi)) * exp(-constant_power(x, exponent=2))
+
+
+@elementwise(_SPECIAL + "erfc", Function("erfc", r"\operatorname{erfc}", "error function"))
+def erfc(x: Expr) -> Any:
+    """1 − erf."""
+    return (-2 / sqrt(pi)) * exp(-constant_power(x, exponent=2))
+
+
+@elementwise(_SPECIAL + "expit", Function("σ", r"\sigma", "logistic function"), traits=("bounded",))
+def expit(x: Expr, *, out: Expr) -> Any:
+    """σ(x) σ(−x) rather than σ (1 − σ), which loses all digits for large x."""
+    return out * expit(-x)
+
+
+@elementwise(_SPECIAL + "logit", Function("logit", r"\operatorname{logit}", "log odds"), domain=(Interval(0.0, 1.0),),
+             kink="at 0 and 1: ∞, from inside")  # fmt: skip
+def logit(x: Expr) -> Any:
+    """From log x − log(1 − x)."""
+    return 1 / (x * (1 - x))
+
+
+@elementwise(_SPECIAL + "log_expit", Function("log σ", r"\log\sigma", "log of the logistic function"))
+def log_expit(x: Expr) -> Any:
+    """1 − σ(x), written without the cancellation."""
+    return expit(-x)
+
+
+@elementwise(_SPECIAL + "gammaln", Function("ln Γ", r"\ln\Gamma", "log gamma"), domain=(POSITIVE,))
+def gammaln(x: Expr) -> Any:
+    """The digamma function, by definition."""
+    return digamma(x)
+
+
+@elementwise(_SPECIAL + "digamma", Function("ψ", r"\psi", "digamma"), domain=(POSITIVE,))
+def digamma(x: Expr) -> Any:
+    """The trigamma function, by definition."""
+    return polygamma(x, order=1)
+
+
+def _polygamma(x: Any, *, order: int) -> Any:
+    from scipy.special import polygamma as function
+
+    return np.asarray(function(order, x)).astype(np.asarray(x).dtype)
+
+
+@elementwise(_polygamma, Function("ψ⁽ⁿ⁾", r"\psi^{(n)}", "polygamma"), domain=(POSITIVE,),
+             sample=lambda draw: {"order": draw([1, 2])})  # fmt: skip
+def polygamma(x: Expr, *, order: int) -> Any:
+    """The next of the family, by definition."""
+    return polygamma(x, order=order + 1)
+
+
+@elementwise(_SPECIAL + "xlogy", Function("xlogy", r"\operatorname{xlogy}"), domain=(REAL, POSITIVE),
+             kink="x = 0: 0 to y, since 0 log y is constant")  # fmt: skip
+def xlogy(x: Expr, y: Expr) -> Any:
+    """The product rule; x/y is masked where x = 0, so that 0 log 0 stays flat in y."""
+    return lambda: log(y), lambda: On(x != 0, x / y)
+
+
+@elementwise(_SPECIAL + "xlog1py", Function("xlog1py", r"\operatorname{xlog1py}"), domain=(REAL, POSITIVE),
+             kink="x = 0: 0 to y")  # fmt: skip
+def xlog1py(x: Expr, y: Expr) -> Any:
+    """The product rule, masked as in xlogy."""
+    return lambda: log1p(y), lambda: On(x != 0, x / (1 + y))
+
+
+def _spherical_jn(x: Any, *, order: int) -> Any:
+    from scipy.special import spherical_jn as function
+
+    return np.asarray(function(order, x)).astype(np.asarray(x).dtype)
+
+
+@elementwise(_spherical_jn, Function("jₙ", r"j_n", "spherical Bessel function"), domain=(POSITIVE,),
+             sample=lambda draw: {"order": draw([0, 1, 2])})  # fmt: skip
+def spherical_jn(x: Expr, *, order: int) -> Any:
+    """DLMF 10.51.1, the form without a division by x, which is exact at 0 to every order."""
+    above = spherical_jn(x, order=order + 1)
+    if order == 0:
+        return -above
+    below = spherical_jn(x, order=order - 1)
+    return (order * below - (order + 1) * above) / (2 * order + 1)
+
+
+def _sinc(x: Any) -> Any:
+    return np.sinc(x)
+
+
+@elementwise(_sinc, Function("sinc", r"\operatorname{sinc}"), traits=("even",))
+def sinc(x: Expr) -> Any:
+    """sin(πx)/(πx) is the spherical Bessel function j₀(πx), whose derivative is −j₁: no quotient that is 0/0 at 0."""
+    return -pi * spherical_jn(pi * x, order=1)

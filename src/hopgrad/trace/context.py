@@ -1,0 +1,102 @@
+"""The trace in progress: its builder, its place in the user's code, and what it refused."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any, NoReturn
+
+from hopgrad.errors import HopgradError, TraceError
+from hopgrad.evaluate import evaluate
+from hopgrad.graph.builder import Builder
+from hopgrad.graph.sites import Location, user_location
+
+_current: ContextVar[Trace | None] = ContextVar("hopgrad_trace", default=None)
+
+
+class Trace:
+    """One outermost trace. Nested transforms work in the same builder, so their values can be mixed freely.
+
+    Attributes: ``values`` holds the actual values of inputs, for showing (never for computing with); ``root`` is the
+    frame in which the call paths of sites begin; ``explicit`` overrides the site while a text expression is evaluated.
+    """
+
+    def __init__(self, root: FrameType | None) -> None:
+        self.builder = Builder()
+        self.root = root
+        self.values: dict[int, Any] = {}
+        self.closed = False
+        self.refusals: list[HopgradError] = []
+        self.sited = 0
+        self.explicit: int | None = None
+
+    def site(self, node: int, frame: FrameType | None) -> None:
+        """Record that the user's code at `frame` computed `node`; values made on the way belong to the same place."""
+        builder = self.builder
+        sites = builder.sites
+        site = self.explicit if self.explicit is not None else sites.at(frame, self.root)
+        column = builder.site
+        for k in range(self.sited, len(builder)):
+            if not column[k] and not builder.stage[k]:
+                column[k] = -site
+        if node >= self.sited or column[node] < 0:
+            column[node] = site
+        elif column[node] != site:
+            sites.hits.add((node, site))
+        self.sited = len(builder)
+
+    def concrete(self, node: int) -> Any:
+        """The value of `node` for the actual inputs: for messages and printing."""
+        return evaluate(self.builder, [node], self.values)[0]
+
+    def refuse(self, error: HopgradError) -> NoReturn:
+        """Raise, and remember: a ``try … except TypeError`` in the user's code must not hide a lost gradient."""
+        self.refusals.append(error)
+        raise error
+
+    def check_open(self) -> None:
+        """Raise if the traced function has returned already."""
+        if self.closed:
+            raise TraceError(
+                "a traced value was used after its function had returned (it was kept in a global, an attribute or a"
+                " closure). Return the value from the function instead"
+            )
+
+
+def current() -> Trace | None:
+    """The trace in progress in this thread (and context), if any."""
+    return _current.get()
+
+
+@contextmanager
+def tracing() -> Iterator[Trace]:
+    """The trace in progress, or a new outermost one for the block; whatever happens in it leaves no state behind."""
+    running = _current.get()
+    if running is not None:
+        yield running
+        return
+    trace = Trace(sys._getframe(2))
+    token = _current.set(trace)
+    try:
+        yield trace
+    finally:
+        trace.closed = True
+        trace.root = None
+        _current.reset(token)
+    if trace.refusals:
+        raise trace.refusals[0]
+
+
+def where(frame: FrameType | None) -> str:
+    """``line 12 of model.py in loss: "z = x @ w"``, or '' if no frame is the user's."""
+    place = user_location(frame)
+    return describe(place) if place else ""
+
+
+def describe(place: Location) -> str:
+    """A place in words, with its line of code."""
+    source = f": {place.source}" if place.source else ""
+    return f"{place.file}:{place.line} in {place.function}{source}"
