@@ -1,2 +1,95 @@
-"""hopgrad."""
+"""hopgrad: automatic differentiation of plain NumPy code that shows its work.
+
+>>> import numpy as np
+>>> import hopgrad as hg
+>>> def f(x):
+...     z = x + 1
+...     h = z**2
+...     y = np.sin(h)
+...     return y
+>>> hg.grad(f)(0.5)
+-1.8845208681682175
+
+`grad`, `value_and_grad`, `jvp`, `vjp`, `jacobian`, `hessian`, `hvp`, `elementwise_grad` and `check_grads` differentiate;
+`trace` gives the graph; `explain` shows the work; ``hopgrad.numpy`` is the drop-in namespace for the few calls that NumPy
+does not let traced values take part in.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+# Where each public name lives. Loaded when first used: ``import hopgrad`` costs little more than NumPy.
+_HOMES = {
+    **dict.fromkeys(
+        (
+            "check_grads", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "trace", "value_and_grad",
+            "vjp",
+        ),
+        "hopgrad.transforms",
+    ),
+    **dict.fromkeys(("Explanation", "explain"), "hopgrad.explain.explanation"),
+    **dict.fromkeys(("Graph", "Node"), "hopgrad.graph.graph"),
+    **dict.fromkeys(
+        ("DtypeError", "ExpressionError", "GraphError", "HopgradError", "NotDifferentiableError", "ShapeError",
+         "TraceError"),
+        "hopgrad.errors",
+    ),
+}  # fmt: skip
+_MODULES = ("data", "numpy", "optim", "tree")
+
+__all__ = [*_HOMES, *_MODULES, "__version__"]  # noqa: PLE0604 - names from the table above
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"hopgrad.{name}")
+    else:
+        raise AttributeError(f"module 'hopgrad' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from hopgrad.errors import (
+        DtypeError as DtypeError,
+    )
+    from hopgrad.errors import (
+        ExpressionError as ExpressionError,
+    )
+    from hopgrad.errors import (
+        GraphError as GraphError,
+    )
+    from hopgrad.errors import (
+        HopgradError as HopgradError,
+    )
+    from hopgrad.errors import (
+        NotDifferentiableError as NotDifferentiableError,
+    )
+    from hopgrad.errors import (
+        ShapeError as ShapeError,
+    )
+    from hopgrad.errors import (
+        TraceError as TraceError,
+    )
+    from hopgrad.graph.graph import Graph as Graph
+    from hopgrad.graph.graph import Node as Node
+    from hopgrad.transforms import check_grads as check_grads
+    from hopgrad.transforms import elementwise_grad as elementwise_grad
+    from hopgrad.transforms import grad as grad
+    from hopgrad.transforms import hessian as hessian
+    from hopgrad.transforms import hvp as hvp
+    from hopgrad.transforms import jacobian as jacobian
+    from hopgrad.transforms import jvp as jvp
+    from hopgrad.transforms import trace as trace
+    from hopgrad.transforms import value_and_grad as value_and_grad
+    from hopgrad.transforms import vjp as vjp

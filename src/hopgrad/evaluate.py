@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,33 @@ def evaluate_all(builder: Builder, outputs: Sequence[int], inputs: Mapping[int, 
     return _run(builder, outputs, inputs, free=False)
 
 
-def _run(builder: Builder, outputs: Sequence[int], inputs: Mapping[int, Any], free: bool) -> dict[int, Any]:
+def evaluate_sweep(
+    builder: Builder,
+    outputs: Sequence[int],
+    inputs: Mapping[int, Any],
+    varying: Sequence[int],
+    sweep: Iterable[Sequence[Any]],
+) -> Iterator[list[Any]]:
+    """The values of `outputs` again and again, for other values of the inputs `varying` each time.
+
+    What does not depend on these is computed once.
+    """
     order = reachable(builder, outputs)
+    depends = set(varying)
+    fixed: set[int] = set(outputs) - depends
+    for node in order:
+        args = builder.args(node)
+        if not depends.isdisjoint(args):
+            depends.add(node)
+            fixed.update(args)
+    known = sorted(fixed - depends)
+    values = {**inputs, **dict(zip(known, evaluate(builder, known, inputs), strict=True))}
+    for given in sweep:
+        yield evaluate(builder, outputs, {**values, **dict(zip(varying, given, strict=True))})
+
+
+def _run(builder: Builder, outputs: Sequence[int], inputs: Mapping[int, Any], free: bool) -> dict[int, Any]:
+    order = reachable(builder, outputs, known=inputs)
     values: dict[int, Any] = {}
     kinds, kind, args_flat, start, stage = builder.kinds, builder.kind, builder.args_flat, builder.start, builder.stage
     constants = builder.constants

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +15,12 @@ from hopgrad.graph.hop import Hop
 from hopgrad.graph.sites import Location
 
 
-def reachable(builder: Builder, outputs: Sequence[int], stop: int = 0) -> list[int]:
+def reachable(
+    builder: Builder, outputs: Sequence[int], stop: int = 0, known: Container[int] = ()
+) -> list[int]:
     """The values that `outputs` need, in topological order (operands first), without recursion.
 
-    Values below `stop` are not entered.
+    Values below `stop` are not entered, nor what `known` values are made of.
     """
     if not outputs:
         return []
@@ -31,6 +33,9 @@ def reachable(builder: Builder, outputs: Sequence[int], stop: int = 0) -> list[i
     # Ids are topological, so one sweep downwards marks everything, and no stack is needed.
     node = needed.rfind(1)
     while node >= 0:
+        if node + stop in known:
+            node = needed.rfind(1, 0, node)
+            continue
         for k in range(start[node + stop], start[node + stop + 1]):
             if args[k] >= stop:
                 needed[args[k] - stop] = 1

@@ -20,14 +20,17 @@ _current: ContextVar[Trace | None] = ContextVar("hopgrad_trace", default=None)
 class Trace:
     """One outermost trace. Nested transforms work in the same builder, so their values can be mixed freely.
 
-    Attributes: ``values`` holds the actual values of inputs, for showing (never for computing with); ``root`` is the
-    frame in which the call paths of sites begin; ``explicit`` overrides the site while a text expression is evaluated.
+    Attributes: ``values`` holds the actual values of inputs, for showing (never for computing with); ``standing`` maps
+    fresh inputs of nested transforms to the values that they stand for; ``nested`` says that the transform at work
+    was called inside the trace, so that its results stay symbolic; ``root`` is the frame in which the call paths of sites begin; ``explicit`` overrides the site while a text expression is evaluated.
     """
 
     def __init__(self, root: FrameType | None) -> None:
         self.builder = Builder()
         self.root = root
         self.values: dict[int, Any] = {}
+        self.standing: dict[int, int] = {}
+        self.nested = False
         self.closed = False
         self.refusals: list[HopgradError] = []
         self.sited = 0
@@ -50,7 +53,11 @@ class Trace:
 
     def concrete(self, node: int) -> Any:
         """The value of `node` for the actual inputs: for messages and printing."""
-        return evaluate(self.builder, [node], self.values)[0]
+        builder, known = self.builder, dict(self.values)
+        for fresh, actual in self.standing.items():
+            if fresh < node:
+                known[fresh] = evaluate(builder, [actual], known)[0]
+        return evaluate(builder, [node], known)[0]
 
     def refuse(self, error: HopgradError) -> NoReturn:
         """Raise, and remember: a ``try … except TypeError`` in the user's code must not hide a lost gradient."""
@@ -82,6 +89,13 @@ def tracing() -> Iterator[Trace]:
     token = _current.set(trace)
     try:
         yield trace
+    except HopgradError:
+        raise
+    except Exception as error:
+        # NumPy may answer a refusal with an error of its own, which tells less.
+        if trace.refusals:
+            raise trace.refusals[0] from error
+        raise
     finally:
         trace.closed = True
         trace.root = None

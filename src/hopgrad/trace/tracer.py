@@ -120,13 +120,13 @@ class Tracer:
     def __repr__(self) -> str:
         if self._trace.closed:
             return f"<traced {self._aval!r}, of a function that has returned>"
-        return repr(self._trace.concrete(_node(self)))
+        return repr(self._trace.concrete(current_node(self)))
 
     def __str__(self) -> str:
-        return repr(self) if self._trace.closed else str(self._trace.concrete(_node(self)))
+        return repr(self) if self._trace.closed else str(self._trace.concrete(current_node(self)))
 
     def __format__(self, spec: str) -> str:
-        return repr(self) if self._trace.closed else format(self._trace.concrete(_node(self)), spec)
+        return repr(self) if self._trace.closed else format(self._trace.concrete(current_node(self)), spec)
 
     # -- refusals ----------------------------------------------------------------------------------------------------
 
@@ -367,7 +367,7 @@ def _root(tracer: Tracer) -> Tracer:
     return tracer
 
 
-def _node(tracer: Tracer) -> int:
+def current_node(tracer: Tracer) -> int:
     """The tracer's current value: a view is read again if its array was written to since."""
     if tracer._parent is None:
         return tracer._id
@@ -395,7 +395,7 @@ def _write(tracer: Tracer, value: Tracer) -> None:
     while tracer._parent is not None:
         parent, how = tracer._parent
         assert how.put is not None
-        new = how.put(builder.expr(_node(parent)), builder.expr(new)).id
+        new = how.put(builder.expr(current_node(parent)), builder.expr(new)).id
         tracer = parent
     tracer._id = new
     root._version += 1
@@ -482,7 +482,7 @@ def _wrap(trace: Trace, value: Any, frame: FrameType | None, array: bool, kind: 
 def unwrap(value: Any) -> Any:
     """Tracers, in nested lists and tuples too, become handles."""
     if type(value) is Tracer:
-        return Expr(value._trace.builder, _node(value), value._kind == PYTHON)
+        return Expr(value._trace.builder, current_node(value), value._kind == PYTHON)
     if type(value) in (list, tuple):
         return type(value)([unwrap(v) for v in value])
     return value
@@ -629,7 +629,7 @@ def _loop(ufunc: np.ufunc, tokens: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]
 
 def _operand(builder: Builder, value: Any, dtype: np.dtype[Any]) -> int:
     if type(value) is Tracer:
-        node = _node(value)
+        node = current_node(value)
         return node if builder.avals[node].dtype is dtype else cast(Expr(builder, node), dtype).id
     if isinstance(value, np.ndarray) and value.dtype != dtype:
         value = value.astype(dtype)
