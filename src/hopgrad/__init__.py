@@ -11,7 +11,7 @@
 -1.8845208681682175
 
 `grad`, `value_and_grad`, `jvp`, `vjp`, `jacobian`, `hessian`, `hvp`, `elementwise_grad` and `check_grads` differentiate;
-`trace` gives the graph; `explain` shows the work; ``hopgrad.numpy`` is the drop-in namespace for the few calls that NumPy
+`graph_of` gives the graph; `explain` shows the work; ``hopgrad.numpy`` is the drop-in namespace for the few calls that NumPy
 does not let traced values take part in.
 """
 
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     **dict.fromkeys(
         (
-            "check_grads", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "trace", "value_and_grad",
+            "check_grads", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "graph_of", "value_and_grad",
             "vjp",
         ),
         "hopgrad.transforms",
@@ -90,6 +90,6 @@ if TYPE_CHECKING:
     from hopgrad.transforms import hvp as hvp
     from hopgrad.transforms import jacobian as jacobian
     from hopgrad.transforms import jvp as jvp
-    from hopgrad.transforms import trace as trace
+    from hopgrad.transforms import graph_of as graph_of
     from hopgrad.transforms import value_and_grad as value_and_grad
     from hopgrad.transforms import vjp as vjp

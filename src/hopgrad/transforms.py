@@ -36,7 +36,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
-    "trace",
+    "graph_of",
     "value_and_grad",
     "vjp",
 ]
@@ -735,14 +735,14 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
 # -- tracing and checking -------------------------------------------------------------------------------------------------
 
 
-def trace(f: Callable[..., Any], argnums: Argnums | None = None) -> Callable[..., Graph]:
+def graph_of(f: Callable[..., Any], argnums: Argnums | None = None) -> Callable[..., Graph]:
     """The function that records `f` at its arguments as a `Graph`, without differentiating.
 
     Args:
         f: Any function of NumPy values.
         argnums: Which arguments become inputs; None: all positional arguments that hold floating-point values.
 
-    >>> print(trace(lambda x: x * 2.0 + 1.0)(3.0))
+    >>> print(graph_of(lambda x: x * 2.0 + 1.0)(3.0))
     graph(x: float64) -> y:
       z: float64 = multiply(x, 2.0)
       y: float64 = add(z, 1.0)

@@ -12,7 +12,9 @@ from hopgrad.aval import Aval
 from hopgrad.errors import GraphError
 from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Hop
+from hopgrad.graph.names import name_values
 from hopgrad.graph.sites import Location
+from hopgrad.graph.text import graph_text
 
 
 def reachable(
@@ -115,10 +117,10 @@ class Graph:
     It is a view of an append-only builder, so it costs nothing to make, and what is appended later does not change it.
 
     >>> import hopgrad as hg
-    >>> print(hg.trace(lambda x: (x + 1) ** 2)(0.5))
-    graph(x: float64) -> h:
+    >>> print(hg.graph_of(lambda x: (x + 1) ** 2)(0.5))
+    graph(x: float64) -> y:
       z: float64 = add(x, 1.0)
-      h: float64 = constant_power(z, exponent=2)
+      y: float64 = constant_power(z, exponent=2)
     """
 
     __slots__ = ("__dict__", "builder", "inputs", "outputs")
@@ -170,7 +172,7 @@ class Graph:
         """Raise `GraphError` unless this is a well-formed graph: the same shape rules that built it must agree.
 
         >>> import hopgrad as hg
-        >>> hg.trace(lambda x: x * x)(3.0).check()
+        >>> hg.graph_of(lambda x: x * x)(3.0).check()
         """
         builder = self.builder
         size = len(builder)
@@ -196,14 +198,10 @@ class Graph:
     @cached_property
     def names(self) -> dict[int, str]:
         """A unique name for each value; see ``hopgrad.graph.names``."""
-        from hopgrad.graph.names import name_values
-
         return name_values(self)
 
     def text(self, limit: int = 200) -> str:
         """Readable form, one hop a line; beyond `limit` hops the middle is left out and counted."""
-        from hopgrad.graph.text import graph_text
-
         return graph_text(self, limit)
 
     def __str__(self) -> str:

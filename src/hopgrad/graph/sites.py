@@ -115,7 +115,7 @@ class Sites:
             target, returned = _assignment(code, self._instruction[link])
             # ``def g(t): return t * t`` with ``h = g(z)``: the product's name is h.
             if not returned:
-                return target
+                return None if _is_library(code.co_filename) else target
         return None
 
     def _place(self, site: int) -> Location:
