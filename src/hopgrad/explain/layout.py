@@ -35,6 +35,7 @@ Point = tuple[float, float]
 # Bounds on the work for large graphs. Small ones never reach them.
 _PIVOTS = 1_000_000  # pivots in `_rank` times nodes and edges
 _DUMMIES = 30_000  # virtual nodes in `_split` that are not labels
+_RELAXES = 400_000  # rounds in `_relax` times segments
 _SWEEPS = 400_000  # sweeps in `_order` times segments of edges
 
 
@@ -485,7 +486,52 @@ def _place(net: _Net) -> list[float]:
     places[::2] += (low[narrow] - low[::2])[:, None]
     places[1::2] += (high[narrow] - high[1::2])[:, None]
     places.sort(axis=0)
-    return [float(x) for x in places[1:3].mean(axis=0)]
+    start = [float(x) for x in places[1:3].mean(axis=0)]
+    # Both ways have the distances between nodes, so their mean has them, and it keeps a symmetry.
+    ways = [_relax(net, start.copy(), minor, sign) for sign in (1, -1)]
+    return [(a + b) / 2 for a, b in zip(*ways, strict=True)]
+
+
+def _relax(net: _Net, v: list[float], minor: set[tuple[int, int]], sign: int) -> list[float]:
+    """Move rows of nodes, in the order of v times `sign`, as near to the rows they are joined to as is free."""
+    segments = sum(map(len, net.up))
+    for _ in range(max(1, min(8, _RELAXES // (1 + segments)))):
+        row: list[int] = [-1] * len(v)
+        rows: list[list[int]] = []
+        for layer in net.layers:
+            for node in layer:
+                straight = [row[other] for other in net.up[node] if abs(v[other] - v[node]) < 1e-6]
+                if straight:
+                    row[node] = straight[0]
+                    rows[straight[0]].append(node)
+                else:
+                    row[node] = len(rows)
+                    rows.append([node])
+        for members in sorted(rows, key=lambda row: sign * v[row[0]]):
+            here, own = v[members[0]], row[members[0]]
+            ends, low, high, fixed = [], -inf, inf, False
+            virtual = all(node >= net.real for node in members)
+            for node in members:
+                for end in (*net.up[node], *net.down[node]):
+                    if row[end] != own:
+                        ends.append(v[end])
+                        fixed |= not virtual and (node, end) not in minor
+                layer, k = net.layers[net.level[node]], net.pos[node]
+                if k:
+                    low = max(low, v[layer[k - 1]] + net.reach[layer[k - 1]] + net.reach[node])
+                if k + 1 < len(layer):
+                    high = min(high, v[layer[k + 1]] - net.reach[layer[k + 1]] - net.reach[node])
+            if not ends or low > high or fixed:
+                continue
+            if virtual:
+                goal = min(ends, key=lambda end: abs(end - here))
+            else:
+                ends.sort()
+                goal = max(ends[(len(ends) - 1) // 2], min(here, ends[len(ends) // 2]))
+            goal = max(low, min(goal, high))
+            for node in members:
+                v[node] = goal
+    return v
 
 
 def _minor(net: _Net) -> set[tuple[int, int]]:

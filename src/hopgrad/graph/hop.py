@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from hopgrad.aval import Aval, aval, broadcast_shapes
+from hopgrad.aval import Aval, Shape, aval, broadcast_shapes
 from hopgrad.errors import DtypeError, GraphError
 from hopgrad.graph.builder import Builder, Expr, Params, catalogue, zeros
 from hopgrad.graph.operators import Linear, Operator, Scale, Support, Weighted
@@ -71,6 +71,44 @@ REAL = Interval()
 POSITIVE = Interval(0.0, np.inf)
 
 
+# -- traits -------------------------------------------------------------------------------------------------------------
+
+TRAITS = {
+    "odd": "f(−x) = −f(x)",
+    "even": "f(−x) = f(x)",
+    "commutative": "f(a, b) = f(b, a)",
+    "bounded": "all values lie in a finite interval",
+    "flat": "constant between its jumps: the derivative is 0 wherever there is one",
+    "kink": "continuous, with corners",
+    "piecewise": "smooth between jumps",
+    "predicate": "the result is boolean",
+    "select": "the first operand is a condition: boolean, whatever the dtype of the others",
+    "nonempty": "has no value where nothing is reduced",
+    "partial": "may leave elements of an operand unused, so supports begin here",
+    "mixing": "the transposed map adds up elements and cannot act on booleans",
+    "hidden": "left out of stories",
+}
+"""Every word that may stand among a hop's traits, and what it says."""
+
+
+# -- what tests try -----------------------------------------------------------------------------------------------------
+
+Draw = Callable[[Sequence[Any]], Any]
+"""Picks one of several choices; a sweep makes it pick each of them in turn."""
+
+
+class Case:
+    """One use of a hop for tests to try, written as a call: ``Case((2, 3), (3, 4), subscripts="ij,jk->ik")``.
+
+    Operands are given by their shapes, index operands as arrays; with none given, tests take shapes that every hop of
+    the class accepts.
+    """
+
+    def __init__(self, *operands: Shape | np.ndarray[Any, Any], **params: Any) -> None:
+        self.operands = operands
+        self.params = params
+
+
 # -- the record ---------------------------------------------------------------------------------------------------------
 
 
@@ -79,8 +117,9 @@ class Hop:
     """One elementary operation. See the module's text; the subclasses below say what `body` returns.
 
     ``value`` is a function of NumPy arrays (a NumPy or SciPy ufunc where there is one, or "module:name" to import it
-    when first used). ``traits`` are words such as "odd", "monotone", "predicate" that tests, docs and simplification
-    read. ``kink`` says in words what the derivative is where there is none.
+    when first used). ``traits`` are words of `TRAITS`, which tests, docs and simplification read. ``kink`` says in
+    words what the derivative is where there is none. ``sample`` draws a `Case` (see there) for hops that have parameters
+    or cannot take operands of just any shapes.
     """
 
     name: str
@@ -91,9 +130,7 @@ class Hop:
     traits: frozenset[str] = frozenset()
     kink: str = ""
     pure: bool = True
-    sample: Callable[..., Any] | None = None
-    """For the test sweep: draws operands and parameters where the standard sampling does not do."""
-
+    sample: Callable[[Draw], Case] | None = None
     wants: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +138,8 @@ class Hop:
         self.wants = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         if self.name in catalogue:
             raise GraphError(f"hop {self.name!r} is defined twice")
+        if unknown := self.traits - TRAITS.keys():
+            raise GraphError(f"hop {self.name!r} has unknown traits: {', '.join(sorted(unknown))}")
         catalogue[self.name] = self
 
     def __repr__(self) -> str:

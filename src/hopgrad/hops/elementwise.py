@@ -17,6 +17,8 @@ from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import (
     POSITIVE,
     REAL,
+    Case,
+    Draw,
     Function,
     Infix,
     Interval,
@@ -76,8 +78,8 @@ def _constant_power(x: Any, *, exponent: float) -> Any:
     return x**exponent
 
 
-def _exponents(draw: Any) -> Any:
-    return {"exponent": draw([2, 3, -1, 0, 1, 0.5, 1.5, -2])}
+def _exponents(draw: Draw) -> Case:
+    return Case(exponent=draw([2, 3, -1, 0, 1, 0.5, 1.5, -2]))
 
 
 @elementwise(_constant_power, Notation("power", rule="power rule"), domain=(POSITIVE,), sample=_exponents)
@@ -360,7 +362,7 @@ def _round(x: Any, *, decimals: int) -> Any:
 
 
 @elementwise(_round, Function("round", r"\operatorname{round}"), traits=("flat",),
-             sample=lambda draw: {"decimals": draw([0, 1])})  # fmt: skip
+             sample=lambda draw: Case(decimals=draw([0, 1])))  # fmt: skip
 def round_(x: Expr) -> Any:
     """Constant between its jumps, so the derivative is 0."""
     return None
@@ -449,7 +451,7 @@ def _converted(x: Aval, *, dtype: np.dtype[Any]) -> Aval:
 
 
 @general(_convert, Notation("convert", "convert"), infer=_converted, traits=("hidden",),
-         sample=lambda draw: {"dtype": np.dtype(draw(["float32", "float64"]))})  # fmt: skip
+         sample=lambda draw: Case(dtype=np.dtype(draw(["float32", "float64", "int64"]))))  # fmt: skip
 def convert(x: Expr, *, dtype: np.dtype[Any]) -> Operator | None:
     """Promotion made explicit; the cotangent is converted back. A conversion to integers cuts the gradient."""
     source = x.aval

@@ -10,7 +10,7 @@ import numpy as np
 from hopgrad.aval import Aval, aval, broadcast_shapes
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr
-from hopgrad.graph.hop import Notation, multilinear
+from hopgrad.graph.hop import Case, Notation, multilinear
 from hopgrad.graph.operators import Support, broadcast_to, sum_to
 from hopgrad.hops.reduce import any_
 from hopgrad.hops.shape import reshape, transposed
@@ -62,7 +62,21 @@ def _matmul_reach(support: Any, a: Expr, b: Expr, *, index: int) -> Support:
     return found
 
 
-@multilinear(np.matmul, Notation("product", "@", "", rule="matrix product"), infer=_matmul_aval, reach=_matmul_reach)
+_SAMPLE_FACTORS = [
+    Case((2, 3), (3, 4)),
+    Case((3,), (3,)),
+    Case((2, 3), (3,)),
+    Case((3,), (3, 2)),
+    Case((2, 2, 3), (3, 2)),
+    Case((2, 2, 3), (3,)),
+    Case((3,), (2, 3, 2)),
+    Case((2, 1, 2, 3), (2, 3, 1)),
+    Case((2, 0), (0, 3)),
+]
+
+
+@multilinear(np.matmul, Notation("product", "@", "", rule="matrix product"), infer=_matmul_aval, reach=_matmul_reach,
+             sample=lambda draw: draw(_SAMPLE_FACTORS))  # fmt: skip
 def matmul(ct: Any, a: Expr, b: Expr, *, index: int) -> Any:
     """For C = A B: Ā = C̄ Bᵀ and B̄ = Aᵀ C̄, summed over broadcast batch axes."""
     row, column, cotangent = _matrices(a, b, ct)
@@ -117,8 +131,24 @@ def _einsum_reach(support: Any, *operands: Expr, index: int, subscripts: str) ->
     return found
 
 
+_SAMPLE_CONTRACTIONS = [
+    Case((2, 3), (3, 2), subscripts="ij,jk->ik"),
+    Case((2, 3), subscripts="ij->ji"),
+    Case((2, 3), subscripts="ij->"),
+    Case((3, 3), subscripts="ii->i"),
+    Case((3, 3), subscripts="ii->"),
+    Case((2, 2, 2), subscripts="iii->i"),
+    Case((2,), (3,), subscripts="i,j->ji"),
+    Case((2, 3), (2, 2), subscripts="ij,kl->"),
+    Case((3,), (3,), (3,), subscripts="i,i,i->"),
+    Case((2, 2, 3), (2, 3), subscripts="bij,bj->bi"),
+    Case((2, 1), (3, 2), subscripts="ij,jk->ik"),
+    Case((), (2,), subscripts=",i->i"),
+]
+
+
 @multilinear(_einsum, Notation("einsum", "einsum"), infer=_einsum_aval, reach=_einsum_reach,
-             sample=lambda draw: {"subscripts": draw(["ij,jk->ik"])})  # fmt: skip
+             sample=lambda draw: draw(_SAMPLE_CONTRACTIONS))  # fmt: skip
 def einsum(ct: Any, *operands: Expr, index: int, subscripts: str) -> Any:
     """The same contraction with the result in the operand's place.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hopgrad.aval import Aval, aval
 from hopgrad.graph.builder import Expr, ones
-from hopgrad.graph.hop import Function, Notation, On, general, reduction, structural
+from hopgrad.graph.hop import Case, Draw, Function, Notation, On, general, reduction, structural
 from hopgrad.graph.operators import Linear, Operator, expand
 from hopgrad.hops.elementwise import exp, share, where
 from hopgrad.hops.shape import concatenate, reshape, slice_axis, transposed
@@ -20,8 +20,8 @@ from hopgrad.hops.shape import concatenate, reshape, slice_axis, transposed
 Axes = tuple[int, ...]
 
 
-def _draw_axes(draw: Any) -> Any:
-    return {"axes": draw([(), (0,), (1,), (0, 1)]), "keepdims": draw([False, True])}
+def _draw_axes(draw: Draw) -> Case:
+    return Case(axes=draw([(), (0,), (1,), (0, 1)]), keepdims=draw([False, True]))
 
 
 def _count(x: Expr, axes: Axes) -> int:
@@ -69,8 +69,8 @@ def _std(x: Any, *, axes: Axes, keepdims: bool, ddof: float) -> Any:
     return np.std(x, axis=axes, keepdims=keepdims, ddof=ddof)
 
 
-def _draw_spread(draw: Any) -> Any:
-    return {**_draw_axes(draw), "axes": draw([(0,), (1,), (0, 1)]), "ddof": draw([0, 1])}
+def _draw_spread(draw: Draw) -> Case:
+    return Case(axes=draw([(0,), (1,), (0, 1)]), keepdims=draw([False, True]), ddof=draw([0, 1]))
 
 
 def _degrees(x: Expr, axes: Axes, ddof: float) -> float:
@@ -209,8 +209,8 @@ def _arg(function: Any) -> Any:
     return value
 
 
-def _draw_arg(draw: Any) -> Any:
-    return {"axes": draw([(0,), (1,), (0, 1)]), "keepdims": draw([False, True]), "dtype": np.dtype(np.intp)}
+def _draw_arg(draw: Draw) -> Case:
+    return Case(axes=draw([(0,), (1,), (0, 1)]), keepdims=draw([False, True]), dtype=np.dtype(np.intp))
 
 
 @reduction(_arg(np.argmax), Function("argmax", r"\operatorname{argmax}"), traits=("flat", "nonempty"),
@@ -239,7 +239,7 @@ def _same_shape(x: Aval, **_: Any) -> Any:
 
 
 @structural(_cumsum, Function("cumsum", r"\operatorname{cumsum}", "cumulative sum"), shape=_same_shape,
-            traits=("mixing",), sample=lambda draw: {"axis": draw([0, 1])})  # fmt: skip
+            traits=("mixing",), sample=lambda draw: Case(axis=draw([0, 1])))  # fmt: skip
 def cumsum(ct: Any, x: Expr, *, axis: int) -> Any:
     """An element enters all later sums: the cumulative sum from the other end."""
     return flip(cumsum(flip(ct, axis), axis=axis), axis)
@@ -261,7 +261,7 @@ def _same(x: Aval, **_: Any) -> Aval:
 
 
 @general(_softmax, Function("softmax", r"\operatorname{softmax}", "softmax"), infer=_same,
-         sample=lambda draw: {"axes": draw([(0,), (1,), (0, 1)])})  # fmt: skip
+         sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
 def softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     """diag(y) − y yᵀ, which is symmetric: pushing and pulling are the same map."""
 
@@ -277,7 +277,7 @@ def _log_softmax(x: Any, *, axes: Axes) -> Any:
 
 
 @general(_log_softmax, Function("log softmax", r"\log\operatorname{softmax}", "log softmax"), infer=_same,
-         sample=lambda draw: {"axes": draw([(0,), (1,), (0, 1)])})  # fmt: skip
+         sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
 def log_softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     """I − 1 yᵀ, with y the softmax."""
 

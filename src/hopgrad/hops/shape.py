@@ -14,7 +14,7 @@ import numpy as np
 from hopgrad.aval import Aval, Shape
 from hopgrad.errors import ShapeError
 from hopgrad.graph.builder import Expr
-from hopgrad.graph.hop import Notation, structural
+from hopgrad.graph.hop import Case, Notation, structural
 from hopgrad.graph.operators import sum_to
 
 # -- axes ---------------------------------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def _reshaped(x: Aval, *, shape: Shape) -> Shape:
 
 
 @structural(_reshape, Notation("call", "reshape"), shape=_reshaped,
-            sample=lambda draw: {"shape": draw([(6,), (3, 2), (1, 6, 1)])})  # fmt: skip
+            sample=lambda draw: Case(shape=draw([(6,), (3, 2), (1, 6, 1)])))  # fmt: skip
 def reshape(ct: Any, x: Expr, *, shape: Shape) -> Any:
     """Elements keep their order, so reshaping back undoes it."""
     return reshape(ct, shape=x.shape)
@@ -46,7 +46,7 @@ def _permuted(x: Aval, *, axes: tuple[int, ...]) -> Shape:
 
 
 @structural(_transpose, Notation("transpose", "ᵀ", r"^{\top}"), shape=_permuted,
-            sample=lambda draw: {"axes": draw([(1, 0), (0, 1)])})  # fmt: skip
+            sample=lambda draw: draw([Case(axes=(1, 0)), Case(axes=(0, 1)), Case((2, 3, 4), axes=(2, 0, 1))]))  # fmt: skip
 def transpose(ct: Any, x: Expr, *, axes: tuple[int, ...]) -> Any:
     """The inverse permutation."""
     return transpose(ct, axes=tuple(int(k) for k in np.argsort(axes)))
@@ -72,7 +72,8 @@ def _broadcasted(x: Aval, *, shape: Shape) -> Shape:
 
 
 @structural(_broadcast_to, Notation("call", "broadcast"), shape=_broadcasted,
-            sample=lambda draw: {"shape": draw([(2, 3), (4, 2, 3)])})  # fmt: skip
+            sample=lambda draw: draw([Case(shape=(2, 3)), Case(shape=(4, 2, 3)), Case((2, 1), shape=(3, 2, 3)),
+                                      Case((), shape=(2,)), Case((1, 1), shape=(1, 2))]))  # fmt: skip
 def broadcast_to(ct: Any, x: Expr, *, shape: Shape) -> Any:
     """An element is used many times: its cotangents add up."""
     return sum_to(ct, x.shape)
@@ -93,7 +94,9 @@ def _joined(*xs: Aval, axis: int) -> Shape:
     return tuple(sum(x.shape[axis] for x in xs) if k == axis else n for k, n in enumerate(first))
 
 
-@structural(_concatenate, Notation("call", "concat"), shape=_joined, sample=lambda draw: {"axis": draw([0, 1])})
+@structural(_concatenate, Notation("call", "concat"), shape=_joined,
+            sample=lambda draw: draw([Case((2, 3), axis=0), Case((2, 3), (1, 3), axis=0),
+                                      Case((2, 3), (2, 0), (2, 1), axis=1)]))  # fmt: skip
 def concatenate(ct: Any, *xs: Expr, index: int, axis: int) -> Any:
     """Each operand gets its own stretch back."""
     start = sum(x.shape[axis] for x in xs[:index])
@@ -142,11 +145,22 @@ def _selected(x: Aval, *arrays: Aval, items: Items) -> Shape:
         raise ShapeError(f"index does not fit shape {x.shape}: {error}") from None
 
 
-_SAMPLE_ITEMS: list[Items] = [(1,), (Slice(None, None, -1),), (Slice(1, None, 1), None, 0), (Slice(0, 2, 1), 2), ()]
+_SAMPLE_INDICES = [
+    Case(items=(1,)),
+    Case(items=(Slice(None, None, -1),)),
+    Case(items=(Slice(1, None, 1), None, 0)),
+    Case(items=(Slice(0, 2, 1), 2)),
+    Case(items=(Slice(5, 9, 1),)),
+    Case(items=()),
+    Case((2, 3), np.array([1, 0, 1]), items=(Operand(0),)),
+    Case((2, 3), np.array([[2], [-1]]), items=(Slice(None, None, None), Operand(0))),
+    Case((2, 3), np.array([0, 1, 1]), np.array([2, 0, 0]), items=(Operand(0), Operand(1))),
+    Case((2, 3, 2), np.array([0, 1]), items=(Operand(0), Slice(None, None, 2), 1)),
+]
 
 
 @structural(_index, Notation("index"), shape=_selected, moved=1, traits=("partial",),
-            sample=lambda draw: {"items": draw(_SAMPLE_ITEMS)})  # fmt: skip
+            sample=lambda draw: draw(_SAMPLE_INDICES))  # fmt: skip
 def index(ct: Any, x: Expr, *arrays: Expr, items: Items) -> Any:
     """Cotangents go back to where the elements were taken; elements taken twice add up."""
     return scatter(ct, *arrays, items=items, shape=x.shape)
@@ -168,7 +182,12 @@ def _scattered(v: Aval, *arrays: Aval, items: Items, shape: Shape) -> Shape:
 
 
 @structural(_scatter, Notation("call", "scatter"), shape=_scattered, moved=1,
-            sample=lambda draw: {"items": (Slice(1, 3, 1),), "shape": (4, 3)})  # fmt: skip
+            sample=lambda draw: draw([
+                Case((2, 3), items=(Slice(1, 3, 1),), shape=(4, 3)),
+                Case((), items=(1, -1), shape=(2, 3)),
+                Case((3,), np.array([1, 1, 0]), items=(Operand(0),), shape=(4,)),
+                Case((2, 2), np.array([0, 2]), items=(Slice(None, None, None), Operand(0)), shape=(2, 3)),
+            ]))  # fmt: skip
 def scatter(ct: Any, v: Expr, *arrays: Expr, items: Items, shape: Shape) -> Any:
     """Read back the places that were written. (In zeros of shape ``shape``, add v at the index.)"""
     return index(ct, *arrays, items=items)
@@ -188,7 +207,12 @@ def _put_shape(x: Aval, v: Aval, *arrays: Aval, items: Items) -> Shape:
 
 
 @structural(_put, Notation("call", "put"), shape=_put_shape, moved=2, traits=("partial",),
-            sample=lambda draw: {"items": (Slice(0, 2, 1),)})  # fmt: skip
+            sample=lambda draw: draw([
+                Case((3, 2), (2, 2), items=(Slice(0, 2, 1),)),
+                Case((3,), (), items=(-1,)),
+                Case((4, 2), (2, 2), np.array([2, 0]), items=(Operand(0),)),
+                Case((2, 3), (2,), np.array([0, 1]), np.array([2, 2]), items=(Operand(0), Operand(1))),
+            ]))  # fmt: skip
 def put(ct: Any, x: Expr, v: Expr, *arrays: Expr, index: int, items: Items) -> Any:
     """x with v written at the index (no place twice): the old elements there are lost, the new ones count."""
     if index:
@@ -211,7 +235,7 @@ def _triangle(x: Any, *, k: int, lower: bool) -> Any:
 
 
 @structural(_triangle, Notation("call", "triangle"), shape=lambda x, **_: x.shape, traits=("partial",),
-            sample=lambda draw: {"k": draw([-1, 0, 1]), "lower": draw([True, False])})  # fmt: skip
+            sample=lambda draw: Case(k=draw([-1, 0, 1]), lower=draw([True, False])))  # fmt: skip
 def triangle(ct: Any, x: Expr, *, k: int, lower: bool) -> Any:
     """What was cut off gets nothing."""
     return triangle(ct, k=k, lower=lower)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.graph.builder import Expr
-from hopgrad.graph.hop import POSITIVE, REAL, Function, Interval, On, elementwise
+from hopgrad.graph.hop import POSITIVE, REAL, Case, Function, Interval, On, elementwise
 from hopgrad.hops.elementwise import constant_power, exp, log, log1p
 
 _SPECIAL = "scipy.special:"
@@ -64,7 +64,7 @@ def _polygamma(x: Any, *, order: int) -> Any:
 
 
 @elementwise(_polygamma, Function("ψ⁽ⁿ⁾", r"\psi^{(n)}", "polygamma"), domain=(POSITIVE,),
-             sample=lambda draw: {"order": draw([1, 2])})  # fmt: skip
+             sample=lambda draw: Case(order=draw([1, 2])))  # fmt: skip
 def polygamma(x: Expr, *, order: int) -> Any:
     """The next of the family, by definition."""
     return polygamma(x, order=order + 1)
@@ -91,7 +91,7 @@ def _spherical_jn(x: Any, *, order: int) -> Any:
 
 
 @elementwise(_spherical_jn, Function("jₙ", r"j_n", "spherical Bessel function"), domain=(POSITIVE,),
-             sample=lambda draw: {"order": draw([0, 1, 2])})  # fmt: skip
+             sample=lambda draw: Case(order=draw([0, 1, 2])))  # fmt: skip
 def spherical_jn(x: Expr, *, order: int) -> Any:
     """DLMF 10.51.1, the form without a division by x, which is exact at 0 to every order."""
     above = spherical_jn(x, order=order + 1)

@@ -1,0 +1,908 @@
+"""Mathematical notation: one tree of terms, printed as plain text, as styled runs (for pictures), LaTeX and MathML.
+
+Parentheses are decided once, when a term is put into a slot of another (`fit`), so the printers cannot differ in
+meaning. How a hop is written stands in its definition (`hopgrad.graph.hop.Notation`); `write` turns that into terms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopgrad.aval import Aval
+from hopgrad.graph.hop import Hop
+from hopgrad.graph.names import split_name
+
+# How tightly a term holds together, loosest first.
+RELATION, SUM, PRODUCT, APPLY, POWER, ATOM = range(6)
+
+# -- terms --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A piece of notation."""
+
+    @property
+    def strength(self) -> int:
+        """How tightly it holds together, one of the levels above."""
+        return ATOM
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        """The terms inside."""
+        return ()
+
+    @property
+    def size(self) -> int:
+        """Number of symbols in it."""
+        return sum(part.size for part in self.parts) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol(Term):
+    """A variable; its name may carry a subscript. With `bar` it is the adjoint of that variable."""
+
+    name: str
+    bar: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Term):
+    """A number as text, such as ``2``, ``0.5``, ``π``, ``1.5e-8``."""
+
+    text: str
+
+    @property
+    def strength(self) -> int:
+        return SUM if self.text.startswith("-") else PRODUCT if "e" in self.text else ATOM
+
+
+@dataclass(frozen=True, slots=True)
+class Word(Term):
+    """Upright text: a name of an axis, an ellipsis."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Infix(Term):
+    """Terms with an operator between them. An empty operator means juxtaposition, as in 2x."""
+
+    operator: str
+    tex: str
+    items: tuple[Term, ...]
+    level: int
+
+    @property
+    def strength(self) -> int:
+        return self.level
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return self.items
+
+    @property
+    def size(self) -> int:
+        return sum(item.size for item in self.items) + len(self.items) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix(Term):
+    """An operator before a term."""
+
+    operator: str
+    tex: str
+    item: Term
+
+    @property
+    def strength(self) -> int:
+        return SUM
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return (self.item,)
+
+
+@dataclass(frozen=True, slots=True)
+class Power(Term):
+    """A superscript."""
+
+    base: Term
+    exponent: Term
+
+    @property
+    def strength(self) -> int:
+        return POWER
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return (self.base, self.exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class Fraction(Term):
+    """A quotient."""
+
+    top: Term
+    bottom: Term
+
+    @property
+    def strength(self) -> int:
+        return PRODUCT
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return (self.top, self.bottom)
+
+
+@dataclass(frozen=True, slots=True)
+class Derivative(Term):
+    """d top / d bottom, or with ∂; `order` 2 and more for higher derivatives of one variable."""
+
+    top: Term
+    bottom: Term
+    partial: bool = False
+    order: int = 1
+
+    @property
+    def strength(self) -> int:
+        return APPLY
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return (self.top, self.bottom)
+
+
+@dataclass(frozen=True, slots=True)
+class Root(Term):
+    """A square root or, with a degree, a higher one."""
+
+    item: Term
+    degree: str = ""
+
+    @property
+    def strength(self) -> int:
+        return POWER
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return (self.item,)
+
+
+@dataclass(frozen=True, slots=True)
+class Fence(Term):
+    """A term between delimiters; round ones where grouping needs them."""
+
+    item: Term
+    left: str = "("
+    right: str = ")"
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return (self.item,)
+
+    @property
+    def size(self) -> int:
+        return self.item.size if self.left == "(" else self.item.size + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Apply(Term):
+    """A function applied to arguments; `raised` is a power written on its name, as in sin²(x)."""
+
+    function: str
+    tex: str
+    arguments: tuple[Term, ...]
+    raised: Term | None = None
+
+    @property
+    def strength(self) -> int:
+        return APPLY
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return self.arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed(Term):
+    """An array with an index or superscript mark written as text: x[0], Aᵀ."""
+
+    base: Term
+    mark: str
+    raised: bool = False
+
+    @property
+    def strength(self) -> int:
+        return POWER
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return (self.base,)
+
+
+@dataclass(frozen=True, slots=True)
+class Cases(Term):
+    """One of two terms, by a condition."""
+
+    condition: Term
+    then: Term
+    otherwise: Term
+
+    @property
+    def parts(self) -> tuple[Term, ...]:
+        return (self.condition, self.then, self.otherwise)
+
+
+# -- building -----------------------------------------------------------------------------------------------------------
+
+
+def fit(term: Term, strength: int) -> Term:
+    """`term`, in parentheses if it holds together less tightly than its slot needs."""
+    return term if term.strength >= strength else Fence(term)
+
+
+def number(value: float) -> Term:
+    """A number, in at most seven digits; π where it is exactly π.
+
+    >>> [text(number(v)) for v in (2.0, -0.5, 3.141592653589793, 1e-12, 1.1283791670955126)]
+    ['2', '−0.5', 'π', '10⁻¹²', '1.128379']
+    """
+    value = float(value)
+    if math.isnan(value):
+        return Word("NaN")
+    if math.isinf(value):
+        return Word("∞") if value > 0 else Prefix("−", "-", Word("∞"))
+    for constant, symbol in ((math.pi, "π"), (2 * math.pi, "2π")):
+        if value == constant:
+            return Number(symbol)
+    found = f"{value:.7g}"
+    mantissa, _, power = found.partition("e")
+    if power:
+        scale = Power(Number("10"), Number(str(int(power))))
+        if mantissa in ("1", "-1"):
+            return scale if mantissa == "1" else Prefix("−", "-", scale)
+        factor = Number(mantissa.lstrip("-"))
+        whole = Infix("·", r"\cdot", (factor, scale), PRODUCT)
+        return Prefix("−", "-", whole) if mantissa.startswith("-") else whole
+    return Prefix("−", "-", Number(found[1:])) if found.startswith("-") else Number(found)
+
+
+def total(terms: Sequence[Term]) -> Term:
+    """A sum, with signs drawn out: a + −b is written a − b."""
+    if not terms:
+        return Number("0")
+    out = terms[0]
+    for term in terms[1:]:
+        out = add(out, term)
+    return out
+
+
+def add(a: Term, b: Term) -> Term:
+    """a + b."""
+    if isinstance(b, Prefix) and b.operator == "−":
+        return subtract(a, b.item)
+    return Infix("+", "+", (a if a.strength > RELATION else Fence(a), fit(b, SUM)), SUM)
+
+
+def subtract(a: Term, b: Term) -> Term:
+    """a − b."""
+    return Infix("−", "-", (fit(a, SUM), fit(b, PRODUCT)), SUM)
+
+
+def product(factors: Sequence[Term], sign: str = "·", tex: str = r"\cdot", *, keep: bool = False) -> Term:
+    """A product. A leading number is juxtaposed, as in 2x, unless `keep` asks for every sign to be written."""
+    if not factors:
+        return Number("1")
+    if len(factors) == 1:
+        return factors[0]
+    if not keep and len(factors) == 2:
+        a, b = factors
+        if _is_plain(b) and not _is_plain(a):
+            a, b = b, a  # x·2 is written 2x
+        if _is_plain(a) and _may_follow(b):
+            return Infix("", "", (a, fit(b, APPLY) if not isinstance(b, Infix) else _inner(b)), PRODUCT)
+        if isinstance(a, Prefix) and a.operator == "−":
+            return Prefix("−", "-", product([a.item, b], sign, tex))
+        if isinstance(b, Prefix) and b.operator == "−" and not isinstance(b.item, Word):
+            return Prefix("−", "-", product([a, b.item], sign, tex))
+        factors = (a, b)
+    fitted = [fit(f, PRODUCT) if k == 0 or not isinstance(f, Fraction) else f for k, f in enumerate(factors)]
+    return Infix(sign, tex, tuple(fitted), PRODUCT)
+
+
+def _inner(term: Infix) -> Term:
+    return term if term.level == PRODUCT and term.operator == "" and not _is_plain(term.items[0]) else Fence(term)
+
+
+def _is_plain(term: Term) -> bool:
+    return isinstance(term, Number) and term.strength == ATOM
+
+
+def _may_follow(term: Term) -> bool:
+    """Whether a term may stand right behind a number: not if it begins with a digit itself."""
+    first = term
+    while True:
+        if isinstance(first, Number):
+            return first.text.startswith("π")
+        if isinstance(first, (Fraction, Derivative, Prefix, Cases)):
+            return False
+        if isinstance(first, (Power, Indexed)):
+            first = first.base
+        elif isinstance(first, Infix):
+            if first.level != PRODUCT:
+                return True  # it will stand in parentheses
+            first = first.items[0]
+        else:
+            return True
+
+
+def quotient(a: Term, b: Term) -> Term:
+    """a over b; the sign of the numerator is drawn in front."""
+    if isinstance(a, Prefix) and a.operator == "−":
+        return Prefix("−", "-", quotient(a.item, b))
+    return Fraction(a, b)
+
+
+def negated(a: Term) -> Term:
+    """−a."""
+    if isinstance(a, Prefix) and a.operator == "−":
+        return a.item
+    return Prefix("−", "-", fit(a, PRODUCT))
+
+
+_RAISED_NAMES = frozenset(("sin", "cos", "tan", "sinh", "cosh", "tanh", "log"))
+
+
+def power(base: Term, exponent: Term) -> Term:
+    """A power; that of a sine is written sin²(x)."""
+    if isinstance(base, Apply) and base.raised is None and base.function in _RAISED_NAMES:
+        if isinstance(exponent, Number) and exponent.text.isdigit():
+            return Apply(base.function, base.tex, base.arguments, exponent)
+        return Power(Fence(base), exponent)
+    if isinstance(base, (Power, Root)):
+        return Power(Fence(base), exponent)
+    return Power(fit(base, POWER), exponent)
+
+
+def equation(*sides: Term) -> Term:
+    """a = b = c."""
+    return Infix("=", "=", tuple(sides), RELATION)
+
+
+# -- hops ---------------------------------------------------------------------------------------------------------------
+
+def write(hop: Hop, arguments: Sequence[Term], params: Mapping[str, Any], avals: Sequence[Aval] = ()) -> Term:
+    """How `hop` applied to `arguments` is written. `avals` tells arrays from scalars where that matters."""
+    form = _FORMS.get(hop.notation.form)
+    if form is None:
+        return Apply(hop.name, _upright(hop.name), tuple(arguments))
+    return form(hop, tuple(arguments), dict(params), tuple(avals))
+
+
+def _function(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    order = params.get("order")
+    name, tex = hop.notation.symbol, hop.notation.tex
+    if order is not None:
+        name = name.replace("⁽ⁿ⁾", f"⁽{_to_raised(str(order))}⁾").replace("ₙ", _to_lowered(str(order)))
+        tex = tex.replace("(n)", f"({order})").replace("_n", f"_{{{order}}}")
+    return Apply(name, tex, args + _axis_words(params, avals))
+
+
+def _axis_words(params: dict[str, Any], avals: tuple[Aval, ...]) -> tuple[Term, ...]:
+    axes = params.get("axes")
+    words = []
+    if axes is not None and avals and len(axes) != avals[0].ndim:
+        words.append(Word("axis " + ", ".join(map(str, axes))))
+    if params.get("axis") is not None and avals and avals[0].ndim > 1:
+        words.append(Word(f"axis {params['axis']}"))
+    if params.get("ddof"):
+        words.append(Word(f"ddof {params['ddof']}"))
+    return tuple(words)
+
+
+def _infix(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    a, b = args
+    if hop.name == "add":
+        return add(a, b)
+    if hop.name == "subtract":
+        return subtract(a, b)
+    if hop.name == "multiply":
+        if len(avals) == 2 and all(v.ndim for v in avals):
+            return product((fit(a, PRODUCT), fit(b, APPLY)), "⊙", r"\odot", keep=True)
+        return product((a, b))
+    symbol, tex = hop.notation.symbol, hop.notation.tex
+    if "predicate" in hop.traits:
+        return Infix(symbol, tex, (fit(a, SUM), fit(b, SUM)), RELATION)
+    return Infix(symbol, tex, (fit(a, PRODUCT), fit(b, APPLY)), PRODUCT)
+
+
+def _prefix(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    if hop.name == "negative":
+        return negated(args[0])
+    return Prefix(hop.notation.symbol, hop.notation.tex, fit(args[0], APPLY))
+
+
+def _power(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return power(args[0], args[1] if len(args) == 2 else number(params["exponent"]))
+
+
+def _fraction(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return quotient(*args)
+
+
+def _exponential(base: str) -> Callable[..., Term]:
+    def form(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+        return Power(Number("2") if base == "2" else Word("e"), args[0])
+
+    return form
+
+
+def _root(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return Root(args[0], hop.notation.tex if hop.notation.tex.isdigit() else "")
+
+
+_FENCES = {"|": ("|", "|"), "⌊": ("⌊", "⌋"), "⌈": ("⌈", "⌉"), "‖": ("‖", "‖")}
+
+
+def _fence(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    words = _axis_words(params, avals)
+    if words:
+        return Apply(hop.name, _upright(hop.name), args + words)
+    return Fence(args[0], *_FENCES[hop.notation.symbol])
+
+
+def _cases(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return Cases(*args)
+
+
+def _same(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return args[0]
+
+
+def _call(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    words: list[Term] = [*_axis_words(params, avals)]
+    if "shape" in params:
+        words.append(Word("×".join(map(str, params["shape"])) or "scalar"))
+    if "items" in params:
+        words.append(Word(index_text(params["items"])))
+    return Apply(hop.notation.symbol, _upright(hop.notation.symbol), (*args, *words))
+
+
+def _transpose(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    axes = params["axes"]
+    n = len(axes)
+    if n >= 2 and axes == (*range(n - 2), n - 1, n - 2):
+        return Indexed(fit(args[0], POWER + 1 if isinstance(args[0], (Power, Root)) else POWER), "ᵀ", raised=True)
+    return Apply("transpose", _upright("transpose"), (*args, Word(", ".join(map(str, axes)))))
+
+
+def index_text(items: Sequence[Any]) -> str:
+    """An index as Python writes it.
+
+    >>> index_text((0, (1, None, None), None))
+    '0, 1:, None'
+    """
+
+    def one(item: Any) -> str:
+        if isinstance(item, tuple) and len(item) == 3:
+            start, stop, step = ("" if v is None else str(v) for v in item)
+            return f"{start}:{stop}" + (f":{step}" if step not in ("", "1") else "")
+        if isinstance(item, tuple):
+            return "i" + _to_lowered(str(item[0])) if item[0] else "i"
+        return str(item)
+
+    return ", ".join(map(one, items)) or "…"
+
+
+def _index(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return Indexed(fit(args[0], POWER), f"[{index_text(params['items'])}]")
+
+
+def _big(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    words = _axis_words(params, avals)
+    return Apply(hop.notation.symbol, hop.notation.tex, args + words)
+
+
+def _matrix_product(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    a, b = (fit(args[0], PRODUCT), fit(args[1], APPLY))
+    return Infix("@", "", (a if not isinstance(a, Fraction) else Fence(a), b), PRODUCT)
+
+
+def _einsum(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return Apply("einsum", _upright("einsum"), (Word(params["subscripts"]), *args))
+
+
+_FORMS: dict[str, Callable[..., Term]] = {
+    "function": _function, "infix": _infix, "prefix": _prefix, "power": _power, "fraction": _fraction,
+    "exp": _exponential("e"), "exp2": _exponential("2"), "root": _root, "fence": _fence, "cases": _cases,
+    "convert": _same, "call": _call, "transpose": _transpose, "index": _index, "big": _big,
+    "product": _matrix_product, "einsum": _einsum,
+}  # fmt: skip
+
+
+def _upright(name: str) -> str:
+    return rf"\operatorname{{{_tex_escape(name)}}}"
+
+
+# -- printing: runs and text --------------------------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """A stretch of a label: its text, whether it is a variable (italic), and its height (+1 raised, −1 lowered)."""
+
+    text: str
+    italic: bool = False
+    rise: int = 0
+
+
+_GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ",
+    "iota": "ι", "kappa": "κ", "lambda": "λ", "lam": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ",
+    "sigma": "σ", "tau": "τ", "upsilon": "υ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω", "Gamma": "Γ",
+    "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Xi": "Ξ", "Pi": "Π", "Sigma": "Σ", "Phi": "Φ", "Psi": "Ψ",
+    "Omega": "Ω",
+}  # fmt: skip
+_RAISED = str.maketrans("0123456789+-−()nxi", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ⁿˣⁱ")
+_LOWERED = str.maketrans("0123456789+-()", "₀₁₂₃₄₅₆₇₈₉₊₋₍₎")
+
+
+def _to_raised(plain: str) -> str:
+    return plain.translate(_RAISED)
+
+
+def _to_lowered(plain: str) -> str:
+    return plain.translate(_LOWERED)
+
+
+def runs(term: Term) -> list[Run]:
+    """The term on one line, as styled stretches."""
+    out: list[Run] = []
+    _linear(term, out, 0, True)
+    return out
+
+
+def text(term: Term) -> str:
+    """The term as plain text, with Unicode superscripts where there are such.
+
+    >>> text(power(add(Symbol("x"), number(1)), number(2)))
+    '(x+1)²'
+    """
+    out: list[str] = []
+    pending: list[Run] = []
+    for run in [*runs(term), Run("")]:
+        if pending and run.rise != pending[0].rise:
+            out.append(_shifted("".join(r.text for r in pending), pending[0].rise))
+            pending = []
+        if run.rise:
+            pending.append(run)
+        else:
+            out.append(run.text)
+    return "".join(out)
+
+
+def _shifted(plain: str, rise: int) -> str:
+    table = _RAISED if rise > 0 else _LOWERED
+    if all(ord(c) in table for c in plain) and rise in (1, -1):
+        return plain.translate(table)
+    mark = "^" if rise > 0 else "_"
+    return f"{mark}{plain}" if plain.isalnum() else f"{mark}({plain})" if not plain.startswith("(") else mark + plain
+
+
+def symbol_parts(name: str) -> tuple[str, str]:
+    """Base (Greek letters as such) and subscript of a name.
+
+    >>> symbol_parts("beta_1"), symbol_parts("W2"), symbol_parts("loss")
+    (('β', '1'), ('W', '2'), ('loss', ''))
+    """
+    base, sub = split_name(name)
+    return _GREEK.get(base, base), sub
+
+
+def _linear(term: Term, out: list[Run], rise: int, loose: bool) -> None:
+    """Append the runs of `term`. `loose`: operators of sums get spaces around them."""
+
+    def put(text: str, italic: bool = False, shift: int = 0) -> None:
+        out.append(Run(text, italic, rise + shift))
+
+    match term:
+        case Symbol(name, bar):
+            base, sub = symbol_parts(name)
+            put(f"{base}\u0304" if bar and len(base) == 1 else f"bar {base}" if bar else base, True)
+            if sub:
+                put(sub, False, -1)
+        case Number(text) | Word(text):
+            put(text.replace("-", "−") if isinstance(term, Number) else text)
+        case Infix(operator, _, items, level):
+            gap = " " if loose and (level <= SUM or operator == "@") or level == RELATION else ""
+            if operator in ("⊙", "mod", "fmod", "∧", "∨", "//", "·") and (loose or operator != "·"):
+                gap = " "
+            for k, item in enumerate(items):
+                if k and operator:
+                    put(f"{gap}{operator}{gap}")
+                _linear(item, out, rise, loose)
+        case Prefix(operator, _, item):
+            put(operator)
+            _linear(item, out, rise, loose)
+        case Power(base, exponent):
+            _linear(base, out, rise, False)
+            _linear(exponent, out, rise + 1, False)
+        case Fraction(top, bottom):
+            _linear(fit(top, PRODUCT), out, rise, False)
+            put("/")
+            _linear(fit(bottom, APPLY), out, rise, False)
+        case Derivative(top, bottom, partial, order):
+            d = "∂" if partial else "d"
+            put(d)
+            if order > 1:
+                put(str(order), False, 1)
+            _differential(top, out, rise)
+            put("/")
+            put(d)
+            _differential(bottom, out, rise)
+            if order > 1:
+                put(str(order), False, 1)
+        case Root(item, degree):
+            put("∛" if degree == "3" else "√")
+            _linear(fit(item, ATOM), out, rise, False)
+        case Fence(item, left, right):
+            put(left)
+            _linear(item, out, rise, False)
+            put(right)
+        case Apply(function, _, arguments, raised):
+            put(function)
+            if raised is not None:
+                _linear(raised, out, rise + 1, False)
+            put("(")
+            for k, argument in enumerate(arguments):
+                if k:
+                    put(", ")
+                _linear(argument, out, rise, False)
+            put(")")
+        case Indexed(base, mark, _):
+            _linear(base, out, rise, False)
+            put(mark)
+        case Cases(condition, then, otherwise):
+            put("{")
+            _linear(then, out, rise, False)
+            put(" if ")
+            _linear(condition, out, rise, False)
+            put(", else ")
+            _linear(otherwise, out, rise, False)
+            put("}")
+        case _:
+            raise TypeError(f"no text form for {term!r}")
+
+
+def _differential(term: Term, out: list[Run], rise: int) -> None:
+    """What stands behind a d: dz, d(x+1), d sin(x)."""
+    if isinstance(term, (Apply, Root, Cases)) or (isinstance(term, Symbol) and len(symbol_parts(term.name)[0]) > 1):
+        out.append(Run(" ", False, rise))
+    _linear(_behind_d(term), out, rise, False)
+
+
+def _behind_d(term: Term) -> Term:
+    return term if isinstance(term, Derivative) else fit(term, APPLY)
+
+
+# -- printing: LaTeX ----------------------------------------------------------------------------------------------------
+
+_TEX_SYMBOLS = {v: f"\\{k}" for k, v in _GREEK.items() if k != "lam"}
+_TEX_DELIMITERS = {"|": "|", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil", "‖": r"\|",
+                   "(": "(", ")": ")"}  # fmt: skip
+_TEX_SPECIAL = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "#": r"\#", "&": r"\&",
+                "$": r"\$", "^": r"\^{}", "~": r"\~{}"}  # fmt: skip
+
+
+def _tex_escape(plain: str) -> str:
+    return "".join(_TEX_SPECIAL.get(c, c) for c in plain)
+
+
+def _tex_word(plain: str) -> str:
+    return {"∞": r"\infty", "e": r"\mathrm{e}", "…": r"\dots", "π": r"\pi", "d": r"\mathrm{d}"}.get(plain) or (
+        rf"\text{{{_tex_text(plain)}}}"
+    )
+
+
+def _tex_text(plain: str) -> str:
+    escaped = _tex_escape(plain)
+    for sign, tex in (("×", r"$\times$"), ("→", r"$\to$"), ("₀", "$_0$"), ("₁", "$_1$"), ("₂", "$_2$"), ("₃", "$_3$")):
+        escaped = escaped.replace(sign, tex)
+    return "".join(f"${_TEX_SYMBOLS[c]}$" if c in _TEX_SYMBOLS else c for c in escaped)
+
+
+def symbol_tex(name: str, bar: bool = False) -> str:
+    """A variable's name in LaTeX.
+
+    >>> symbol_tex("beta_1"), symbol_tex("loss"), symbol_tex("z", bar=True)
+    ('\\\\beta_{1}', '\\\\mathit{loss}', '\\\\bar{z}')
+    """
+    base, sub = symbol_parts(name)
+    if base in _TEX_SYMBOLS:
+        core = _TEX_SYMBOLS[base]
+    else:
+        core = base if len(base) == 1 and base.isascii() and base.isalpha() else rf"\mathit{{{_tex_escape(base)}}}"
+    if bar:
+        core = rf"\bar{{{core}}}" if len(base) == 1 else rf"\overline{{{core}}}"
+    if not sub:
+        return core
+    return f"{core}_{{{sub}}}" if sub.isdigit() or len(sub) == 1 else rf"{core}_{{\mathrm{{{_tex_escape(sub)}}}}}"
+
+
+def latex(term: Term) -> str:
+    r"""The term in LaTeX (amsmath), without dollar signs.
+
+    >>> print(latex(power(add(Symbol("x"), number(1)), number(2))))
+    (x + 1)^{2}
+    """
+    match term:
+        case Symbol(name, bar):
+            return symbol_tex(name, bar)
+        case Number(text):
+            return text.replace("π", r"\pi ").strip() if "π" in text else text
+        case Word(text):
+            return _tex_word(text)
+        case Infix(operator, tex, items, level):
+            between = r"\," if operator == "@" else "" if not operator else f" {tex} "
+            return between.join(latex(item) for item in items)
+        case Prefix(_, tex, item):
+            return f"{tex}{' ' if tex.startswith(chr(92)) else ''}{latex(item)}"
+        case Power(base, exponent):
+            return f"{latex(base)}^{{{latex(exponent)}}}"
+        case Fraction(top, bottom):
+            return rf"\frac{{{latex(top)}}}{{{latex(bottom)}}}"
+        case Derivative(top, bottom, partial, order):
+            d = r"\partial " if partial else r"\mathrm{d}"
+            raised = f"^{{{order}}}" if order > 1 else ""
+            return rf"\frac{{{d.strip()}{raised} {latex(_behind_d(top))}}}{{{d}{latex(_behind_d(bottom))}{raised}}}"
+        case Root(item, degree):
+            return rf"\sqrt{f'[{degree}]' if degree else ''}{{{latex(item)}}}"
+        case Fence(item, left, right):
+            return _tex_fenced(latex(item), _TEX_DELIMITERS[left], _TEX_DELIMITERS[right])
+        case Apply(_, tex, arguments, raised):
+            name = tex + (f"^{{{latex(raised)}}}" if raised is not None else "")
+            return name + _tex_fenced(", ".join(latex(a) for a in arguments), "(", ")")
+        case Indexed(base, mark, raised):
+            if raised:
+                return rf"{latex(base)}^{{\top}}"
+            return rf"{latex(base)}_{{{_tex_index(mark[1:-1])}}}"
+        case Cases(condition, then, otherwise):
+            return (
+                rf"\begin{{cases}} {latex(then)} & \text{{if }} {latex(condition)} \\"
+                rf" {latex(otherwise)} & \text{{otherwise}} \end{{cases}}"
+            )
+        case _:
+            raise TypeError(f"no LaTeX form for {term!r}")
+
+
+def _tex_index(mark: str) -> str:
+    return mark if mark.isdigit() else rf"[\mathtt{{{_tex_escape(mark).replace('…', chr(92) + 'dots ')}}}]"
+
+
+def _tex_fenced(inside: str, left: str, right: str) -> str:
+    """Delimiters that grow only where something inside is high."""
+    tall = any(mark in inside for mark in (r"\frac", r"\begin", r"\sum", r"\prod", r"\sqrt", "^{", r"\left"))
+    left, right = (d + " " if d.startswith("\\") and d[1].isalpha() else d for d in (left, right))
+    if tall and (r"\frac" in inside or r"\begin" in inside or "^{" in inside):
+        return rf"\left{left}{inside}\right{right}".rstrip()
+    return f"{left}{inside}{right}".rstrip()
+
+
+# -- printing: MathML ---------------------------------------------------------------------------------------------------
+
+
+def mathml(term: Term, display: bool = False) -> str:
+    """The term as a MathML Core element; all names escaped.
+
+    >>> mathml(Symbol("x"))
+    '<math><mi>x</mi></math>'
+    """
+    return f"<math{' display=' + chr(34) + 'block' + chr(34) if display else ''}>{_mml(term)}</math>"
+
+
+def _row(*items: str) -> str:
+    return items[0] if len(items) == 1 else f"<mrow>{''.join(items)}</mrow>"
+
+
+def _mo(sign: str, **attributes: str) -> str:
+    words = "".join(f' {k}="{v}"' for k, v in attributes.items())
+    return f"<mo{words}>{escape(sign)}</mo>"
+
+
+def _mml_fenced(inside: str, left: str, right: str) -> str:
+    return _row(_mo(left), inside, _mo(right))
+
+
+def _mml(term: Term) -> str:
+    match term:
+        case Symbol(name, bar):
+            base, sub = symbol_parts(name)
+            core = f"<mi>{escape(base)}</mi>"
+            if bar:
+                core = f"<mover>{core}<mo stretchy=\"{'true' if len(base) > 1 else 'false'}\">¯</mo></mover>"
+            return f"<msub>{core}<mn>{escape(sub)}</mn></msub>" if sub else core
+        case Number(text):
+            return f"<mn>{escape(text.replace('-', '−'))}</mn>"
+        case Word(text):
+            return "<mi mathvariant=\"normal\">e</mi>" if text == "e" else f"<mtext>{escape(text)}</mtext>"
+        case Infix(operator, _, items, _):
+            sign = "\u2062" if operator in ("", "@") else operator  # an invisible times
+            between = _mo(sign) if operator != "@" else '<mspace width="0.17em"/>'
+            return _row(*[part for k, item in enumerate(items) for part in ((between,) if k else ()) + (_mml(item),)])
+        case Prefix(operator, _, item):
+            return _row(_mo(operator, form="prefix"), _mml(item))
+        case Power(base, exponent):
+            return f"<msup>{_mml(base)}{_mml(exponent)}</msup>"
+        case Fraction(top, bottom):
+            return f"<mfrac>{_mml(top)}{_mml(bottom)}</mfrac>"
+        case Derivative(top, bottom, partial, order):
+            d = f"<mi mathvariant=\"normal\">{'∂' if partial else 'd'}</mi>"
+            upper = f"<msup>{d}<mn>{order}</mn></msup>" if order > 1 else d
+            lower = _mml(_behind_d(bottom))
+            lower = f"<msup>{lower}<mn>{order}</mn></msup>" if order > 1 else lower
+            return f"<mfrac>{_row(upper, _mml(_behind_d(top)))}{_row(d, lower)}</mfrac>"
+        case Root(item, degree):
+            return f"<mroot>{_mml(item)}<mn>{degree}</mn></mroot>" if degree else f"<msqrt>{_mml(item)}</msqrt>"
+        case Fence(item, left, right):
+            return _mml_fenced(_mml(item), left, right)
+        case Apply(function, _, arguments, raised):
+            name = f"<mi mathvariant=\"normal\">{escape(function)}</mi>"
+            if raised is not None:
+                name = f"<msup>{name}{_mml(raised)}</msup>"
+            inside = _row(*[p for k, a in enumerate(arguments) for p in ((_mo(","),) if k else ()) + (_mml(a),)])
+            return _row(name, _mo("\u2061"), _mml_fenced(inside, "(", ")"))
+        case Indexed(base, mark, raised):
+            if raised:
+                return f"<msup>{_mml(base)}<mo>⊤</mo></msup>"
+            return f"<msub>{_mml(base)}<mtext>{escape(mark[1:-1])}</mtext></msub>"
+        case Cases(condition, then, otherwise):
+            lines = (
+                f"<mtr><mtd>{_mml(then)}</mtd><mtd><mtext>if </mtext>{_mml(condition)}</mtd></mtr>"
+                f"<mtr><mtd>{_mml(otherwise)}</mtd><mtd><mtext>otherwise</mtext></mtd></mtr>"
+            )
+            return _row(_mo("{"), f"<mtable columnalign=\"left\">{lines}</mtable>")
+        case _:
+            raise TypeError(f"no MathML form for {term!r}")
+
+
+def value_text(value: Any, digits: int = 6) -> str:
+    """A value in short: a number in `digits` digits, an array by its shape and range.
+
+    >>> value_text(0.7780731968879212), value_text(np.array([1.0, 2.0, 4.0]))
+    ('0.778073', '[1, 2, 4]')
+    """
+    array = np.asarray(value)
+    if array.dtype == bool and not array.ndim:
+        return str(bool(array))
+    if not array.ndim:
+        return _short(array[()], digits)
+    if array.size <= 6 and array.ndim == 1:
+        return "[" + ", ".join(_short(v, 4) for v in array) + "]"
+    shape = "×".join(map(str, array.shape))
+    if not array.size:
+        return f"{shape} (empty)"
+    finite = array[np.isfinite(array)] if array.dtype.kind in "fc" else array
+    bad = array.size - finite.size
+    spread = f"{_short(finite.min(), 3)} … {_short(finite.max(), 3)}" if finite.size else "none finite"
+    note = f", {bad} not finite" if bad else ""
+    return f"{shape}: {spread}{note}"
+
+
+def _short(value: Any, digits: int) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, (int, np.integer)):
+        return str(int(value)).replace("-", "−")
+    value = float(value)
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.{digits}g}".replace("-", "−")
+
