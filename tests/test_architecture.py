@@ -21,7 +21,7 @@ LAYERS = [
     ("evaluate",),
     ("trace", "differentiate", "rewrite", "notation"),
     ("transforms",),
-    ("explain", "numpy", "optim", "data"),
+    ("explain", "show", "numpy", "optim", "data"),
     ("cli",),
 ]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hopgrad.errors import ExpressionError, ShapeError
-from hopgrad.explain.expression import parse
+from hopgrad.show.expression import parse
 
 X = 0.7
 A = np.array([0.5, 1.5, 2.5])

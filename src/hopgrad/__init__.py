@@ -31,7 +31,7 @@ _HOMES = {
         ),
         "hopgrad.transforms",
     ),
-    **dict.fromkeys(("Explanation", "explain"), "hopgrad.explain.explanation"),
+    **dict.fromkeys(("Explanation", "explain"), "hopgrad.show.explanation"),
     **dict.fromkeys(("Graph", "Node"), "hopgrad.graph.graph"),
     **dict.fromkeys(
         ("DtypeError", "ExpressionError", "GraphError", "HopgradError", "NotDifferentiableError", "ShapeError",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from html import escape
 from typing import Any, NamedTuple
 
@@ -248,8 +248,8 @@ def fit(term: Term, strength: int) -> Term:
     return term if term.strength >= strength else Fence(term)
 
 
-def number(value: float) -> Term:
-    """A number, in at most seven digits; π where it is exactly π.
+def number(value: float, digits: int = 7) -> Term:
+    """A number, in at most so many digits; π where it is exactly π.
 
     >>> [text(number(v)) for v in (2.0, -0.5, 3.141592653589793, 1e-12, 1.1283791670955126)]
     ['2', '−0.5', 'π', '10⁻¹²', '1.128379']
@@ -262,7 +262,7 @@ def number(value: float) -> Term:
     for constant, symbol in ((math.pi, "π"), (2 * math.pi, "2π")):
         if value == constant:
             return Number(symbol)
-    found = f"{value:.7g}"
+    found = f"{value:.{digits}g}"
     mantissa, _, power = found.partition("e")
     if power:
         scale = Power(Number("10"), Number(str(int(power))))
@@ -415,7 +415,8 @@ def _infix(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tupl
         return subtract(a, b)
     if hop.name == "multiply":
         if len(avals) == 2 and all(v.ndim for v in avals):
-            return product((fit(a, PRODUCT), fit(b, APPLY)), "⊙", r"\odot", keep=True)
+            led = isinstance(b, Infix) and not b.operator  # 2x holds together
+            return product((fit(a, PRODUCT), b if led else fit(b, APPLY)), "⊙", r"\odot", keep=True)
         return product((a, b))
     symbol, tex = hop.notation.symbol, hop.notation.tex
     if "predicate" in hop.traits:
@@ -568,6 +569,27 @@ def runs(term: Term) -> list[Run]:
     return out
 
 
+def rewritten(term: Term, change: Callable[[Term], Term]) -> Term:
+    """The term with `change` applied to every part, innermost first."""
+    changes: dict[str, Any] = {}
+    for part in fields(term):
+        value = getattr(term, part.name)
+        if isinstance(value, Term):
+            changes[part.name] = rewritten(value, change)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Term):
+            changes[part.name] = tuple(rewritten(v, change) for v in value)
+    return change(replace(term, **changes) if changes else term)
+
+
+def _plain_exponential(term: Term) -> Term:
+    """Plain text has few raised letters: e^(−x·y) is written exp(−x·y)."""
+    if isinstance(term, Power) and term.base == Word("e"):
+        raised = "".join(run.text for run in runs(term.exponent))
+        if not all(ord(c) in _RAISED for c in raised):
+            return Apply("exp", r"\exp", (term.exponent,))
+    return term
+
+
 def text(term: Term) -> str:
     """The term as plain text, with Unicode superscripts where there are such.
 
@@ -576,7 +598,7 @@ def text(term: Term) -> str:
     """
     out: list[str] = []
     pending: list[Run] = []
-    for run in [*runs(term), Run("")]:
+    for run in [*runs(rewritten(term, _plain_exponential)), Run("")]:
         if pending and run.rise != pending[0].rise:
             out.append(_shifted("".join(r.text for r in pending), pending[0].rise))
             pending = []
@@ -605,6 +627,12 @@ def symbol_parts(name: str) -> tuple[str, str]:
     return _GREEK.get(base, base), sub
 
 
+def _primes(base: str) -> tuple[str, str]:
+    """A name and the primes behind it: y′′ is the letter y, twice primed."""
+    letters = base.rstrip("′")
+    return letters, base[len(letters) :]
+
+
 def _linear(term: Term, out: list[Run], rise: int, loose: bool) -> None:
     """Append the runs of `term`. `loose`: operators of sums get spaces around them."""
 
@@ -614,7 +642,8 @@ def _linear(term: Term, out: list[Run], rise: int, loose: bool) -> None:
     match term:
         case Symbol(name, bar):
             base, sub = symbol_parts(name)
-            put(f"{base}\u0304" if bar and len(base) == 1 else f"bar {base}" if bar else base, True)
+            letter, primes = _primes(base)
+            put(f"{letter}\u0304{primes}" if bar and len(letter) == 1 else f"bar {base}" if bar else base, True)
             if sub:
                 put(sub, False, -1)
         case Number(text) | Word(text):
@@ -634,7 +663,7 @@ def _linear(term: Term, out: list[Run], rise: int, loose: bool) -> None:
             _linear(base, out, rise, False)
             _linear(exponent, out, rise + 1, False)
         case Fraction(top, bottom):
-            _linear(fit(top, PRODUCT), out, rise, False)
+            _linear(Fence(top) if isinstance(top, Fraction) else fit(top, PRODUCT), out, rise, False)
             put("/")
             _linear(fit(bottom, APPLY), out, rise, False)
         case Derivative(top, bottom, partial, order):
@@ -682,7 +711,9 @@ def _linear(term: Term, out: list[Run], rise: int, loose: bool) -> None:
 
 def _differential(term: Term, out: list[Run], rise: int) -> None:
     """What stands behind a d: dz, d(x+1), d sin(x)."""
-    if isinstance(term, (Apply, Root, Cases)) or (isinstance(term, Symbol) and len(symbol_parts(term.name)[0]) > 1):
+    if isinstance(term, (Apply, Root, Cases)) or (
+        isinstance(term, Symbol) and len(_primes(symbol_parts(term.name)[0])[0]) > 1
+    ):
         out.append(Run(" ", False, rise))
     _linear(_behind_d(term), out, rise, False)
 
@@ -724,12 +755,14 @@ def symbol_tex(name: str, bar: bool = False) -> str:
     ('\\\\beta_{1}', '\\\\mathit{loss}', '\\\\bar{z}')
     """
     base, sub = symbol_parts(name)
+    base, primes = _primes(base)
     if base in _TEX_SYMBOLS:
         core = _TEX_SYMBOLS[base]
     else:
         core = base if len(base) == 1 and base.isascii() and base.isalpha() else rf"\mathit{{{_tex_escape(base)}}}"
     if bar:
         core = rf"\bar{{{core}}}" if len(base) == 1 else rf"\overline{{{core}}}"
+    core += "'" * len(primes)
     if not sub:
         return core
     return f"{core}_{{{sub}}}" if sub.isdigit() or len(sub) == 1 else rf"{core}_{{\mathrm{{{_tex_escape(sub)}}}}}"
@@ -899,10 +932,5 @@ def _short(value: Any, digits: int) -> str:
         return str(bool(value))
     if isinstance(value, (int, np.integer)):
         return str(int(value)).replace("-", "−")
-    value = float(value)
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.{digits}g}".replace("-", "−")
+    return text(number(value, digits)).replace(" ", "")
 

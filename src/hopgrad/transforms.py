@@ -101,7 +101,7 @@ class Call:
         return groups[0] if self.single else tuple(groups)
 
 
-def _positions(f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:
+def positions(f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:
     """Each chosen argument as a position in `args` or a name in `keywords`."""
     chosen = [argnums] if isinstance(argnums, (int, str)) else list(argnums)
     if not chosen:
@@ -191,7 +191,7 @@ def start_call(
     has_aux: bool = False,
 ) -> tuple[Call, Any]:
     """Run `f` on fresh tracers in place of the chosen arguments. Returns the call and the auxiliary output."""
-    places = _positions(f, argnums, args, keywords)
+    places = positions(f, argnums, args, keywords)
     names = _parameter_names(f)
     new_args, new_keywords = list(args), dict(keywords)
     call = Call(running, [], [], isinstance(argnums, (int, str)))
@@ -387,7 +387,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool
     @_wraps(f, "value and gradient of {}")
     def both(*args: Any, **keywords: Any) -> Any:
         frame = sys._getframe(1)
-        with _Level() as running:
+        with Level() as running:
             call, aux = start_call(f, running, argnums, args, keywords, has_aux)
             output = _scalar_output(call, f, "grad")
             assert output.node is not None
@@ -421,7 +421,7 @@ def _adjoints(call: Call, back: Pullback) -> list[int]:
     ]
 
 
-class _Level:
+class Level:
     """Enters the running trace, in which values stay symbolic (see `give_back`), or a new one."""
 
     def __enter__(self) -> Trace:
@@ -464,7 +464,7 @@ def elementwise_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..
     @_wraps(f, "elementwise derivative of {}")
     def derivative(*args: Any, **keywords: Any) -> Any:
         frame = sys._getframe(1)
-        with _Level() as running:
+        with Level() as running:
             call, _ = start_call(f, running, argnums, args, keywords)
             seeds = {o.node: ones(call.builder, call.builder.avals[o.node]) for o in _float_outputs(call, f)}
             back = pull(call.builder, seeds, call.inputs)
@@ -524,7 +524,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     primals, tangents = tuple(primals), tuple(tangents)
     if len(primals) != len(tangents):
         raise ShapeError(f"jvp: {len(primals)} primals but {len(tangents)} tangents")
-    with _Level() as running:
+    with Level() as running:
         call, _ = start_call(f, running, tuple(range(len(primals))), primals, {})
         structure = tree.flatten(primals)[1]
         given = _match(call, call.leaves, tangents, structure, "the tangent")
@@ -553,7 +553,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     (array([ 2., 40.]),)
     """
     frame = sys._getframe(1)
-    with _Level() as running:
+    with Level() as running:
         call, _ = start_call(f, running, tuple(range(len(primals))), primals, {})
         outputs = _float_outputs(call, f)
         seeds = [call.builder.input(call.builder.avals[o.node], "ct") for o in outputs]
@@ -617,7 +617,7 @@ def jacobian(
     @_wraps(f, "Jacobian of {}")
     def derivatives(*args: Any, **keywords: Any) -> Any:
         frame = sys._getframe(1)
-        with _Level() as running:
+        with Level() as running:
             call, _ = start_call(f, running, argnums, args, keywords)
             outputs = _float_outputs(call, f)
             avals = call.builder.avals
@@ -751,7 +751,7 @@ def graph_of(f: Callable[..., Any], argnums: Argnums | None = None) -> Callable[
     @_wraps(f, "graph of {}")
     def record(*args: Any, **keywords: Any) -> Graph:
         chosen = float_arguments(args) if argnums is None else argnums
-        with _Level() as running:
+        with Level() as running:
             call, _ = start_call(f, running, chosen, args, keywords)
         return Graph(call.builder, call.inputs, [o.node for o in call.outputs if o.node is not None])
 

@@ -108,6 +108,10 @@ class Case:
         self.operands = operands
         self.params = params
 
+    def __repr__(self) -> str:
+        operands = [str(a.tolist() if isinstance(a, np.ndarray) else a) for a in self.operands]
+        return f"({', '.join([*operands, *[f'{k}={v}' for k, v in self.params.items()]])})"
+
 
 # -- the record ---------------------------------------------------------------------------------------------------------
 

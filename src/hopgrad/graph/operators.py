@@ -101,7 +101,9 @@ class Operator:
 
 def _scaled(value: Expr, factor: Expr | float) -> Expr:
     if isinstance(factor, Expr):
-        return value * factor
+        # The seed of a sweep is 1: leaving it out is exact and keeps gradients readable.
+        data = value.constant
+        return factor if data is not None and not data.shape and data == 1 else value * factor
     if factor == 1:
         return value
     return -value if factor == -1 else value * factor

@@ -1,0 +1,1 @@
+"""Showing the work: the story of a gradient, its picture, its page."""

@@ -1,0 +1,406 @@
+"""Everything that a story, a picture or a page says about a gradient, worked out once.
+
+The traced graph is differentiated with every edge's operator and share kept, then evaluated at the actual arguments. Values
+are called *nodes*, uses of values *edges*. Conversions of dtype are hidden: their edges are joined into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hopgrad.differentiate import Pullback, Zero, pull
+from hopgrad.evaluate import evaluate, evaluate_all
+from hopgrad.graph.builder import Expr, ones
+from hopgrad.graph.graph import Graph
+from hopgrad.graph.operators import Operator, Scale
+from hopgrad.notation import Cases, Number, Symbol, Term, number, write
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One use of a value: `target` is computed from `source` as its operand `number`.
+
+    ``operator`` is the local gradient, None where nothing flows back (constants, flat hops).
+    """
+
+    source: int
+    target: int
+    number: int
+    operator: Operator | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A derivative by finite differences: along a unit direction for arrays. ``error`` is relative."""
+
+    exact: float
+    numeric: float
+    direction: str
+
+    @property
+    def error(self) -> float:
+        """Relative difference, against 1 where both are small."""
+        return abs(self.exact - self.numeric) / max(abs(self.exact), abs(self.numeric), 1e-300) if (
+            np.isfinite(self.exact) and np.isfinite(self.numeric) and (self.exact or self.numeric)
+        ) else (0.0 if self.exact == self.numeric else float("nan"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A hop where something infinite or NaN is born out of finite operands."""
+
+    node: int
+    source: int | None
+    """The operand whose local derivative it is, or None if the value itself."""
+    value: float
+
+
+@dataclass
+class Analysis:
+    """A graph with its gradient: see the module."""
+
+    graph: Graph
+    output: int
+    wrt: tuple[int, ...]
+    inputs: Mapping[int, Any]
+    title: str = "f"
+    order: int = 1
+    names: dict[int, str] = field(default_factory=dict)
+    back: Pullback = field(init=False)
+
+    def __post_init__(self) -> None:
+        builder = self.graph.builder
+        self.names = dict(self.graph.names)
+        self.nodes = [n for n in self.graph.order if self._shown(n)]
+        self._boundary = len(builder)
+        seed = ones(builder, builder.avals[self.output])
+        self.back = pull(builder, {self.output: seed}, self.wrt, record=True, why=True)
+
+    # -- structure ---------------------------------------------------------------------------------------------------
+
+    def _shown(self, node: int) -> bool:
+        """Constants are written at their use, conversions are hidden."""
+        builder = self.graph.builder
+        if node in builder.constants:
+            return bool(builder.avals[node].shape)
+        return "hidden" not in builder.hop(node).traits or not self.graph.builder.args(node)
+
+    def visible(self, node: int) -> int:
+        """The shown value behind hidden conversions."""
+        builder = self.graph.builder
+        while "hidden" in builder.hop(node).traits:
+            (node,) = builder.args(node)
+        return node
+
+    @cached_property
+    def edges(self) -> list[Edge]:
+        """All uses of shown values, in the order of computation."""
+        builder = self.graph.builder
+        found = []
+        for node in self.nodes:
+            for k, arg in enumerate(builder.args(node)):
+                source = self.visible(arg)
+                if source in builder.constants and not builder.avals[source].shape:
+                    continue
+                found.append(Edge(source, node, k, self.back.operators.get((node, k))))
+        return found
+
+    @cached_property
+    def active_edges(self) -> list[Edge]:
+        """The edges along which the gradient flows, in the order of the backward sweep."""
+        flowing = [e for e in self.edges if e.operator is not None and self.back.adjoints.get(e.source) is not None]
+        return sorted(flowing, key=lambda e: (-e.target, e.number))
+
+    @cached_property
+    def incoming(self) -> dict[int, list[Edge]]:
+        """For each value the active edges that it is computed by."""
+        found: dict[int, list[Edge]] = {}
+        for edge in self.active_edges:
+            found.setdefault(edge.target, []).append(edge)
+        return found
+
+    @cached_property
+    def outgoing(self) -> dict[int, list[Edge]]:
+        """For each value the active edges that use it, in the order of the backward sweep."""
+        found: dict[int, list[Edge]] = {}
+        for edge in self.active_edges:
+            found.setdefault(edge.source, []).append(edge)
+        return found
+
+    @property
+    def scalar(self) -> bool:
+        """Whether every value that the gradient passes through is a single number."""
+        avals = self.graph.builder.avals
+        return all(not avals[e.source].shape and not avals[e.target].shape for e in self.active_edges)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several inputs to differentiate by, so that derivatives are partial."""
+        return len(self.wrt) > 1
+
+    def zero(self, node: int) -> Zero | None:
+        """Why the gradient by an input is structurally zero, if it is."""
+        return self.back.zeros.get(node)
+
+    # -- values ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def values(self) -> dict[int, Any]:
+        """Every value, adjoint and local factor at the actual arguments, by id."""
+        builder = self.graph.builder
+        wanted = {self.output, *self.graph.order}
+        wanted.update(e.id for e in self.back.adjoints.values())
+        wanted.update(e.id for e in self.back.shares.values())
+        for edge in self.active_edges:
+            if edge.operator is not None and isinstance(edge.operator.factor, Expr):
+                wanted.add(edge.operator.factor.id)
+                born = getattr(edge.operator, "born", None)
+                if born is not None:
+                    wanted.add(born.id)
+        with np.errstate(all="ignore"):
+            return evaluate_all(builder, sorted(wanted), self.inputs)
+
+    def value(self, node: int) -> Any:
+        """The value of a node."""
+        return self.values[node]
+
+    def adjoint(self, node: int) -> Any:
+        """The derivative of the result by a node's value: zeros where nothing flows."""
+        found = self.back.adjoints.get(node)
+        if found is None:
+            like = self.graph.builder.avals[node]
+            return np.zeros(like.shape, like.dtype)[()]
+        return self.values[found.id]
+
+    def local_value(self, edge: Edge) -> Any:
+        """The local derivative of an edge as a number or array of factors; None where it is a map without factors."""
+        operator = edge.operator
+        if operator is None or operator.factor is None:
+            return None
+        factor = operator.factor
+        value = self.values[factor.id] if isinstance(factor, Expr) else np.float64(factor)
+        born = getattr(operator, "born", None)
+        return value if born is None else np.where(self.values[born.id], value, 0)[()]
+
+    # -- terms -------------------------------------------------------------------------------------------------------
+
+    def symbol(self, node: int) -> Term:
+        """How a value is called in formulas: its name, or a scalar constant's digits."""
+        node = self.visible(node)
+        if node in self.names:
+            return Symbol(self.names[node])
+        constants = self.graph.builder.constants
+        return number(constants[node]) if node in constants else Symbol(f"%{node}")
+
+    def hop_term(self, node: int, arguments: Sequence[Term] | None = None) -> Term:
+        """A value written as its hop over its operands' names, or over the given terms."""
+        builder = self.graph.builder
+        args = builder.args(node)
+        terms = [self.symbol(a) for a in args] if arguments is None else arguments
+        return write(builder.hop(node), terms, dict(builder.params(node)), [builder.avals[a] for a in args])
+
+    def expanded(self, node: int, limit: int = 200) -> Term:
+        """A value in terms of the inputs, if that takes at most `limit` symbols; else its name."""
+        node = self.visible(node)
+        if (node, limit) not in self._expansions:
+            self._expand(node, limit)
+        return self._expansions[node, limit] or self.symbol(node)
+
+    @cached_property
+    def _expansions(self) -> dict[tuple[int, int], Term | None]:
+        return {}
+
+    def _expand(self, top: int, limit: int) -> None:
+        builder, known = self.graph.builder, self._expansions
+        stack = [top]
+        while stack:
+            node = stack[-1]
+            if (node, limit) in known:
+                stack.pop()
+                continue
+            args = [self.visible(a) for a in builder.args(node)]
+            if not args:
+                known[node, limit] = self.symbol(node)
+                continue
+            missing = [a for a in args if (a, limit) not in known]
+            if missing:
+                stack.extend(missing)
+                continue
+            parts = [known[a, limit] for a in args]
+            fits = all(part is not None for part in parts) and sum(part.size for part in parts if part) <= limit
+            term = self.hop_term(node, [part for part in parts if part]) if fits else None
+            known[node, limit] = term if term is not None and term.size <= limit else None
+
+    def factor_term(self, edge: Edge, expand: bool = False, limit: int = 200) -> Term | None:
+        """The local derivative of an edge in the names of the graph, or (`expand`) in terms of the inputs."""
+        operator = edge.operator
+        if operator is None or operator.factor is None:
+            return None
+        factor = operator.factor
+        term = self.made_term(factor, expand, limit) if isinstance(factor, Expr) else number(factor)
+        born = getattr(operator, "born", None)
+        if born is not None:
+            term = Cases(self.made_term(born, expand, limit), term, Number("0"))
+        return term
+
+    def made_term(self, expr: Expr, expand: bool = False, limit: int = 200, bare: bool = False) -> Term:
+        """A value made by differentiation, written over values of the traced graph.
+
+        Reshaping and broadcasting that only bring shapes together are left out, unless `bare`.
+        """
+        builder = self.graph.builder
+        memo: dict[int, Term] = {}
+        stack = [expr.id]
+        while stack:
+            node = stack[-1]
+            if node in memo:
+                stack.pop()
+                continue
+            hop = builder.hop(node)
+            glue = hop.name in ("reshape", "broadcast_to") and builder.stage[node] and not bare
+            hidden = "hidden" in hop.traits or glue
+            if node in self.names or (node in builder.constants and not builder.avals[node].shape):
+                memo[node] = self.expanded(node, limit) if expand and node in self.names else self.symbol(node)
+                continue
+            args = builder.args(node)
+            if not args:
+                memo[node] = self._broadcast_constant(node)
+                continue
+            missing = [a for a in args if a not in memo]
+            if missing:
+                stack.extend(missing)
+                continue
+            spread = builder.hop(node).name == "broadcast_to" and args[0] in builder.constants
+            if hidden or spread:
+                memo[node] = memo[args[0]]
+                continue
+            term = self.hop_term(node, [memo[a] for a in args])
+            memo[node] = term if term.size <= 2 * limit else Symbol("…")
+        return memo[expr.id]
+
+    def _broadcast_constant(self, node: int) -> Term:
+        data = self.graph.builder.constants.get(node)
+        if data is not None and data.size and (data == data.flat[0]).all() and data.dtype.kind in "fiu":
+            return number(data.flat[0])
+        return Symbol("c")
+
+    # -- counting ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def path_counts(self) -> dict[int, tuple[int, int]]:
+        """For each value (number of paths from the result to it, edges on all of them), exact whatever their size."""
+        counts: dict[int, tuple[int, int]] = {self.output: (1, 0)}
+        for edge in self.active_edges:
+            if edge.target not in counts:
+                continue
+            paths, length = counts[edge.target]
+            before = counts.get(edge.source, (0, 0))
+            counts[edge.source] = (before[0] + paths, before[1] + length + paths)
+        return counts
+
+    @property
+    def path_count(self) -> int:
+        """Paths from the result to all inputs."""
+        return sum(self.path_counts.get(n, (0, 0))[0] for n in self.wrt)
+
+    @property
+    def naive_cost(self) -> int:
+        """Multiplications for the sum over all paths: one for each edge of each path."""
+        return sum(self.path_counts.get(n, (0, 0))[1] for n in self.wrt)
+
+    @property
+    def cost(self) -> int:
+        """Multiplications done: one for each edge, ±1 included (for arrays: per element)."""
+        return len(self.active_edges)
+
+    def paths(self, node: int, limit: int = 16) -> list[list[Edge]]:
+        """The paths from the result down to `node`, at most `limit` of them."""
+        reaching = self._reaching(node)
+        found: list[list[Edge]] = []
+        stack: list[tuple[int, list[Edge]]] = [(self.output, [])]
+        while stack and len(found) < limit:
+            at, path = stack.pop()
+            if at == node:
+                found.append(path)
+                continue
+            for edge in reversed(self.incoming.get(at, [])):
+                if edge.source in reaching:
+                    stack.append((edge.source, [*path, edge]))
+        return found
+
+    def _reaching(self, node: int) -> set[int]:
+        reach = {node}
+        for edge in reversed(self.active_edges):
+            if edge.source in reach:
+                reach.add(edge.target)
+        return reach
+
+    # -- checking ----------------------------------------------------------------------------------------------------
+
+    def check(self, node: int) -> Check | None:
+        """The gradient by one input against central differences of fourth order along one direction."""
+        builder = self.graph.builder
+        like = builder.avals[node]
+        if not like.size or builder.avals[self.output].size == 0:
+            return None
+        point = np.asarray(self.inputs[node])
+        gradient = np.asarray(self.adjoint(node), np.float64)
+        unit = np.random.default_rng(0).standard_normal(like.shape) if like.shape else np.ones(())
+        unit = unit / np.sqrt(np.sum(unit * unit))
+        scale = max(1.0, float(np.max(np.abs(point)))) if np.isfinite(point).all() else 1.0
+        step = scale * float(np.finfo(like.dtype).eps) ** 0.2 / 4
+
+        def along(t: float) -> float:
+            moved = np.asarray(point + t * unit, like.dtype)[()]
+            with np.errstate(all="ignore"):
+                (found,) = evaluate(builder, [self.output], {**self.inputs, node: moved})
+            return float(np.sum(found, dtype=np.float64))
+
+        numeric = (8 * (along(step) - along(-step)) - (along(2 * step) - along(-2 * step))) / (12 * step)
+        with np.errstate(all="ignore"):
+            exact = float(np.sum(gradient * unit))
+        return Check(exact, numeric, "a random direction" if like.shape else "")
+
+    @cached_property
+    def troubles(self) -> list[Trouble]:
+        """Where values or local derivatives first become infinite or NaN."""
+        found = []
+        builder = self.graph.builder
+        for node in self.nodes:
+            args = builder.args(node)
+            if args and not _finite(self.value(node)) and all(_finite(self.values[a]) for a in args):
+                found.append(Trouble(node, None, _worst(self.value(node))))
+        for edge in self.active_edges:
+            local = self.local_value(edge)
+            if local is not None and not _finite(local) and _finite(self.value(edge.source)) and _finite(
+                self.value(edge.target)
+            ):  # fmt: skip
+                found.append(Trouble(edge.target, edge.source, _worst(local)))
+        for edge in self.active_edges:
+            share = self.back.shares[edge.target, edge.number]
+            local = self.local_value(edge)
+            fine = _finite(self.adjoint(edge.target)) and (local is None or _finite(local))
+            if fine and not _finite(self.values[share.id]):
+                found.append(Trouble(edge.target, edge.source, _worst(self.values[share.id])))
+        return found
+
+    def is_scale(self, edge: Edge) -> bool:
+        """Whether an edge multiplies elementwise."""
+        return isinstance(edge.operator, Scale)
+
+
+def _finite(value: Any) -> bool:
+    array = np.asarray(value)
+    return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
+
+
+def _worst(value: Any) -> float:
+    """The NaN or infinity to report: NaN first."""
+    array = np.asarray(value)
+    bad = array[~np.isfinite(array)]
+    return float("nan") if np.isnan(bad).any() else float(bad.flat[0])

@@ -1,0 +1,339 @@
+"""`explain`: the work behind a gradient, as text, formulas, pictures and pages."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from hopgrad import tree
+from hopgrad.errors import DtypeError, ExpressionError
+from hopgrad.graph.graph import Graph
+from hopgrad.graph.sites import Location
+from hopgrad.notation import Infix, Symbol, Term, equation, text, value_text
+from hopgrad.show import render
+from hopgrad.show.analysis import Analysis
+from hopgrad.show.expression import Expression, parse
+from hopgrad.show.page import page
+from hopgrad.show.export import dot, mermaid, tikz
+from hopgrad.show.picture import Direction, svg
+from hopgrad.show.schema import to_json
+from hopgrad.show.story import Section, tell
+from hopgrad.trace.context import current
+from hopgrad.trace.tracer import PYTHON
+from hopgrad.transforms import Call, Level, float_arguments, grad, positions, start_call
+
+__all__ = ["Explanation", "explain"]
+
+
+class Explanation:
+    """A function's value and gradient at a point, with the work shown. Made by `explain`.
+
+    Shown by itself in a notebook; ``print`` gives the text.
+
+    Attributes:
+        value: The result.
+        gradient: The derivatives by the chosen arguments, in their structure.
+        graph: The traced graph.
+        zeros: For inputs whose derivative is structurally zero the reason, by name.
+    """
+
+    def __init__(self, analysis: Analysis, title: Term, call: Call) -> None:
+        self._analysis = analysis
+        self._title = title
+        self._call = call
+        self.graph = analysis.graph
+        self.value: Any = analysis.value(analysis.output)
+        chosen = set(analysis.wrt)
+        found = [analysis.adjoint(leaf.node) if leaf.node in chosen else None for leaf in call.leaves]
+        found = [
+            v.item() if leaf.kind == PYTHON and v is not None else v for v, leaf in zip(found, call.leaves, strict=True)
+        ]
+        picked = [s for s, keep in zip(call.structures, _kept(call, chosen), strict=True) if keep]
+        rest = iter([v for v in found if v is not None])
+        groups = [tree.unflatten(s, [next(rest) for _ in range(s.num_leaves)]) for s in picked]
+        self.gradient: Any = groups[0] if len(groups) == 1 else tuple(groups)
+        names = analysis.names
+        self.zeros = {names[n]: str(z) for n in analysis.wrt if (z := analysis.zero(n)) is not None}
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """The story as data."""
+        return tell(self._analysis)
+
+    @property
+    def title(self) -> str:
+        """What is explained, in one line."""
+        where = [
+            f"{text(self._analysis.symbol(n))} = {value_text(self._analysis.value(n), 6)}"
+            for n in self._analysis.graph.inputs
+            if n in self._analysis.values
+        ]
+        at = ", ".join(where[:4]) + (", …" if len(where) > 4 else "")
+        return f"{text(self._title)}" + (f"   at {at}" if at else "")
+
+    def text(self, *, paint: render.Paint = render.plain, columns: int = 110) -> str:
+        """The story as plain text; `paint` may colour it."""
+        return render.as_text(self.title, self.sections, paint, columns)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return f"<Explanation of {self.title}>"
+
+    def latex(self, *, standalone: bool = False) -> str:
+        """The story in LaTeX (amsmath); a whole document if `standalone`."""
+        return render.as_latex(self.title, self.sections, standalone)
+
+    def markdown(self) -> str:
+        """The story in Markdown with dollar-sign mathematics."""
+        return render.as_markdown(self.title, self.sections)
+
+    def svg(
+        self, *, direction: Direction = "right", adjoints: bool = False, theme: Literal["auto", "light", "dark"] = "auto"
+    ) -> str:
+        """The picture: nodes with name, hop and value, edges with local derivatives.
+
+        Args:
+            direction: Where the computation runs to, "right" or "down".
+            adjoints: Whether the adjoints flowing back are drawn as well.
+            theme: "auto" follows the reader's light or dark setting.
+        """
+        return svg(self._analysis, self.title, direction, adjoints, theme)
+
+    def html(self) -> str:
+        """One self-contained page that works offline: picture, story in MathML, table of values."""
+        return page(self._analysis, self.title, self.sections)
+
+    def dot(self) -> str:
+        """The picture for Graphviz."""
+        return dot(self._analysis)
+
+    def tikz(self) -> str:
+        """The picture for TikZ: a tikzpicture environment."""
+        return tikz(self._analysis)
+
+    def mermaid(self) -> str:
+        """The picture for Mermaid."""
+        return mermaid(self._analysis)
+
+    def json(self) -> str:
+        """Graph, values, adjoints and sources in the versioned schema of ``hopgrad.show.schema``."""
+        return to_json(self._analysis, self.title)
+
+    _FORMATS: dict[str, Callable[[Explanation], str]] = {
+        ".svg": lambda e: e.svg(),
+        ".html": lambda e: e.html(),
+        ".tex": lambda e: e.latex(standalone=True),
+        ".tikz": lambda e: e.tikz(),
+        ".dot": lambda e: e.dot(),
+        ".mmd": lambda e: e.mermaid(),
+        ".md": lambda e: e.markdown(),
+        ".json": lambda e: e.json(),
+        ".txt": lambda e: e.text(),
+    }
+
+    def render(self, format: str) -> str:
+        """The explanation in a format named by its suffix, with or without the dot: "svg", "html", "tex", …."""
+        wanted = "." + format.lower().lstrip(".")
+        wanted = {".latex": ".tex", ".markdown": ".md", ".text": ".txt", ".mermaid": ".mmd", ".gv": ".dot"}.get(wanted, wanted)
+        if wanted not in self._FORMATS:
+            known = ", ".join(f.lstrip(".") for f in self._FORMATS)
+            raise ValueError(f"unknown format {format!r}: choose one of {known}")
+        return self._FORMATS[wanted](self)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the explanation in the format that the suffix names; the file is whole or not there at all."""
+        target = Path(path)
+        words = self.render(target.suffix or target.name)
+        handle, name = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(words)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)  # mkstemp's own mode keeps others out
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+        return target
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    def _repr_latex_(self) -> str:
+        sections = [s for s in self.sections if s.key in ("chain", "whole")]
+        rows = [line for s in sections for line in s.lines if line.formula is not None]
+        body = r" \\ ".join("& " + render.latex(line.formula) for line in rows if line.formula is not None)
+        return rf"$\begin{{align*}}{body}\end{{align*}}$"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": self.text(), "image/svg+xml": self.svg(), "text/latex": self._repr_latex_()}
+
+
+def _kept(call: Call, chosen: set[int]) -> Iterator[bool]:
+    """For each argument, whether its leaves were chosen."""
+    position = 0
+    for structure in call.structures:
+        nodes = [leaf.node for leaf in call.leaves[position : position + structure.num_leaves]]
+        position += structure.num_leaves
+        yield bool(nodes) and nodes[0] in chosen
+
+
+def explain(
+    f: Callable[..., Any] | str, /, *, wrt: str | int | Sequence[str | int] | None = None, order: int = 1, **values: Any
+) -> Any:
+    """Explain a function and its gradient.
+
+    ``explain(f)`` returns a function of the same arguments that gives the `Explanation`; ``explain("sin((x+1)**2)", x=0.5)``
+    explains a text formula (``^`` also means power) at once.
+
+    Args:
+        f: A function of NumPy values, or a formula as text.
+        wrt: Which arguments to differentiate by, as names or positions; None: all floating-point ones.
+        order: 1 explains the gradient, 2 the derivative of the derivative, and so on; above 1 one argument must be chosen.
+        **values: For a formula, the values of its variables.
+
+    Raises:
+        ExpressionError: the formula cannot be read, or a variable has no value.
+
+    >>> import numpy as np
+    >>> story = explain("sin((x+1)^2)", x=0.5)
+    >>> round(story.gradient, 6)
+    -1.884521
+    >>> print(explain(lambda x: x * x)(3.0).graph)
+    graph(x: float64) -> y:
+      y: float64 = multiply(x, x)
+    """
+    if order < 1:
+        raise ValueError(f"order is 1 or more, not {order}")
+    if isinstance(f, str):
+        return _explain_formula(parse(f), wrt, order, values)
+    if values:
+        raise TypeError(f"explain(f) takes the arguments of f in a second call: explain(f)({', '.join(values)}=…)")
+
+    def explained(*args: Any, **keywords: Any) -> Explanation:
+        return _explain(f, wrt, order, args, keywords)
+
+    explained.__doc__ = f"The explanation of {getattr(f, '__name__', 'the function')} at these arguments."
+    return explained
+
+
+def _explain_formula(formula: Expression, wrt: Any, order: int, values: dict[str, Any]) -> Explanation:
+    missing = [n for n in formula.names if n not in values]
+    if missing:
+        raise ExpressionError(f"{missing[0]} needs a value: {', '.join(f'{n}=…' for n in missing)}", formula.text)
+    extra = [n for n in values if n not in formula.names]
+    if extra:
+        known = ", ".join(formula.names) or "none"
+        raise ExpressionError(f"the formula has no variable {extra[0]} (its variables: {known})", formula.text)
+    if not formula.names:
+        raise ExpressionError("the formula has no variable to differentiate by", formula.text)
+
+    def run(**given: Any) -> Any:
+        return formula.evaluate(given, at=_placing(formula, given))
+
+    run.__name__ = "f"
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # so that names count as parameters
+        [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in formula.names]
+    )
+    numbers = {n: _as_value(n, values[n]) for n in formula.names}
+    return _explain(run, wrt, order, (), numbers, title=None)
+
+
+def _as_value(name: str, value: Any) -> Any:
+    """A variable's value: ints become floats, lists arrays."""
+    if type(value) in (int, float):
+        return float(value)
+    array = np.asarray(value)
+    if array.dtype.kind in "iub":
+        array = array.astype(float)
+    if array.dtype.kind != "f":
+        raise DtypeError(f"{name} must be a number or an array of numbers, not {type(value).__name__}")
+    return array if array.ndim else array[()]
+
+
+def _placing(formula: Expression, given: dict[str, Any]) -> Any:
+    """Records which part of the text a value comes from, and the name assigned to it."""
+    trace = current()
+    assert trace is not None
+
+    @contextmanager
+    def at(start: int, end: int) -> Iterator[None]:
+        line = formula.text.count("\n", 0, start)
+        column = start - (formula.text.rfind("\n", 0, start) + 1)
+        place = Location("<formula>", line + 1, line + 1, column, column + end - start, "")
+        trace.explicit = trace.builder.sites.explicit(place, formula.assignments.get((start, end)))
+        try:
+            yield
+        finally:
+            trace.explicit = None
+
+    return at
+
+
+def _explain(
+    f: Callable[..., Any], wrt: Any, order: int, args: tuple[Any, ...], keywords: dict[str, Any], title: Term | None = None
+) -> Explanation:
+    everything = _float_places(f, args, keywords)
+    chosen = everything if wrt is None else [wrt] if isinstance(wrt, (str, int)) else list(wrt)
+    with Level() as running:
+        names = positions(f, everything, args, keywords)
+        wanted = positions(f, chosen, args, keywords)
+        both = [*wanted, *[p for p in names if p not in wanted]]
+        target = f
+        for _ in range(order - 1):
+            if len(wanted) != 1:
+                raise ValueError(
+                    f"order={order} explains the derivative of a derivative by one argument: choose it with wrt="
+                )
+            target = grad(target, wanted[0])
+        call, _ = start_call(target, running, both, args, keywords)
+    call_outputs = [o for o in call.outputs if o.node is not None]
+    if len(call_outputs) != 1 or len(call.outputs) != 1:
+        raise TypeError(
+            f"explain needs a function with one result; this one returned {call.structure!r}. Explain one of them:"
+            " explain(lambda …: f(…)[0])"
+        )
+    output = call_outputs[0].node
+    assert output is not None
+    if call.builder.avals[output].dtype.kind != "f":
+        raise DtypeError(f"the result has dtype {call.builder.avals[output].dtype}, which has no derivative")
+    count = sum(s.num_leaves for s in call.structures[: len(wanted)])
+    leaves = call.leaves
+    ordered = sorted(leaf.node for leaf in leaves)
+    graph = Graph(call.builder, ordered, [output])
+    analysis = Analysis(
+        graph, output, tuple(leaf.node for leaf in leaves[:count]), {leaf.node: leaf.actual for leaf in leaves}, order=order
+    )
+    if order > 1:
+        primes = "′" * (order - 1)
+        analysis.names[output] = f"y{primes}" if output not in graph.inputs else analysis.names[output]
+    return Explanation(analysis, title or _title(f, analysis, order), call)
+
+
+def _float_places(f: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:
+    """Arguments that hold floating-point values (Python ints too, if nothing else does)."""
+    keys: list[int | str] = [*range(len(args)), *keywords]
+    return [keys[k] for k in float_arguments([*args, *keywords.values()])]
+
+
+def _title(f: Any, analysis: Analysis, order: int) -> Term:
+    """y = sin((x+1)²), or f(W, b) where that is too long."""
+    name = getattr(f, "__name__", "f")
+    name = "f" if name == "<lambda>" else name
+    inside = Infix(",", ",", tuple(analysis.symbol(n) for n in analysis.graph.inputs), 0)
+    marks = "′" * (order - 1)
+    head = Symbol(f"{name}{marks}({text(inside).replace(' , ', ', ')})")
+    whole = analysis.expanded(analysis.output, 60)
+    return equation(head, whole) if analysis.scalar and not isinstance(whole, Symbol) else head
+

@@ -1,0 +1,432 @@
+"""The story of a gradient as data: sections of lines, each a formula or a sentence, with what belongs beside it.
+
+The order is the same for every function: the steps; the chain rule in Leibniz form; the same with every factor spelled out;
+the parts; the whole, simplified, as a number, checked; the sum over paths as dynamic programming; the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hopgrad.notation import (
+    Derivative,
+    Infix,
+    Number,
+    Symbol,
+    Term,
+    Word,
+    equation,
+    number,
+    product,
+    rewritten,
+    text,
+    total,
+    value_text,
+)
+from hopgrad.show.algebra import simplified
+from hopgrad.show.analysis import Analysis, Edge
+
+MAX_PATHS = 16
+MAX_SYMBOLS = 200
+MAX_LINES = 60
+"""A section with more lines shows this many, from both ends, and counts the rest."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a story: a formula (or a sentence in `prose`), its value, and a remark such as the rule's name."""
+
+    formula: Term | None = None
+    prose: str = ""
+    value: str = ""
+    note: str = ""
+    node: int | None = None
+
+
+@dataclass
+class Section:
+    """A titled part of a story."""
+
+    key: str
+    title: str
+    lines: list[Line] = field(default_factory=list)
+    intro: str = ""
+
+
+def tell(analysis: Analysis) -> list[Section]:
+    """The whole story."""
+    sections = [_steps(analysis)]
+    if analysis.troubles:
+        sections.append(_troubles(analysis))
+    live = [n for n in analysis.wrt if analysis.path_counts.get(n, (0, 0))[0]]
+    if live:
+        sections += [_chain(analysis, live), _spelled(analysis, live), _parts(analysis)]
+    sections.append(_whole(analysis, live))
+    if live:
+        sections += [_adjoints(analysis), _cost(analysis)]
+    return [section for section in sections if section.lines or section.intro]
+
+
+def shortened(lines: list[Line], what: str) -> list[Line]:
+    """The lines, or the first and last of them with a count of the rest between."""
+    if len(lines) <= MAX_LINES:
+        return lines
+    half = MAX_LINES // 2
+    left = len(lines) - 2 * half
+    return [*lines[:half], Line(prose=f"… {left:,} more {what} …"), *lines[-half:]]
+
+
+def _shape_note(analysis: Analysis, node: int) -> str:
+    like = analysis.graph.builder.avals[node]
+    return "×".join(map(str, like.shape)) if like.shape else ""
+
+
+# -- a. the steps ---------------------------------------------------------------------------------------------------------
+
+
+def _steps(analysis: Analysis) -> Section:
+    graph = analysis.graph
+    section = Section("steps", "The steps")
+    lines = []
+    inputs = [n for n in analysis.nodes if n in graph.inputs]
+    for node in inputs:
+        lines.append(
+            Line(analysis.symbol(node), value=value_text(analysis.value(node)), note=_input_note(analysis, node), node=node)
+        )
+    hops = [n for n in analysis.nodes if n not in graph.inputs]
+    kept = set(hops) if len(hops) <= MAX_LINES else {*hops[: MAX_LINES // 2], *hops[-MAX_LINES // 2 :]}
+    steps = []
+    for node in hops:
+        if node not in kept:
+            steps.append(Line())
+            continue
+        if node in graph.builder.constants:
+            steps.append(Line(analysis.symbol(node), value=value_text(analysis.value(node)), note="constant", node=node))
+            continue
+        sides = [analysis.symbol(node), analysis.hop_term(node)]
+        whole = analysis.expanded(node, MAX_SYMBOLS)
+        if analysis.scalar and whole not in sides:
+            sides.append(whole)
+        note = _shape_note(analysis, node)
+        steps.append(Line(equation(*sides), value=value_text(analysis.value(node)), note=note, node=node))
+    section.lines = shortened(lines, "inputs") + shortened(steps, "steps")
+    return section
+
+
+def _input_note(analysis: Analysis, node: int) -> str:
+    shape = _shape_note(analysis, node)
+    role = "input" if node in analysis.wrt else "given"
+    return f"{role}, {shape}" if shape else role
+
+
+def _troubles(analysis: Analysis) -> Section:
+    section = Section("health", "Where it breaks")
+    for trouble in analysis.troubles[:MAX_LINES]:
+        place = analysis.graph.node(trouble.node).location
+        where = f" ({place})" if place and place.line else ""
+        kind = "NaN" if np.isnan(trouble.value) else "infinity"
+        args = analysis.graph.builder.args(trouble.node)
+        at = ", ".join(
+            f"{text(analysis.symbol(a))} = {value_text(analysis.value(a))}" for a in args if analysis.visible(a) in analysis.names
+        )
+        hop = text(equation(analysis.symbol(trouble.node), analysis.hop_term(trouble.node)))
+        if trouble.source is None:
+            line = f"{kind} is born at {hop}, where {at}{where}"
+        else:
+            d = text(_local(analysis, trouble.node, trouble.source))
+            line = f"in the derivative, {kind} is born at {hop}: {d} = {value_text(trouble.value)}, where {at}{where}"
+        section.lines.append(Line(prose=line, node=trouble.node))
+    return section
+
+
+# -- b. and c. the chain rule ---------------------------------------------------------------------------------------------
+
+
+def _total(analysis: Analysis, node: int) -> Term:
+    """The derivative of the result by an input."""
+    return Derivative(analysis.symbol(analysis.output), analysis.symbol(node), analysis.several)
+
+
+def _local(analysis: Analysis, target: int, source: int) -> Term:
+    """The local derivative of a hop by one operand: partial if it has several."""
+    sources = {e.source for e in analysis.incoming.get(target, [])}
+    partial = analysis.several or len(sources) > 1
+    top = analysis.symbol(target)
+    # With several inputs ∂y/∂x means the whole; where y also uses x directly, that use is told by its formula.
+    if analysis.several and target == analysis.output and source in analysis.wrt and (
+        analysis.path_counts[source][0] > 1 or len(sources) > 1
+    ):  # fmt: skip
+        if analysis.path_counts[source][0] > 1:
+            top = analysis.hop_term(target)
+    return Derivative(top, analysis.symbol(source), partial)
+
+
+def _path_product(factors: Sequence[Term]) -> Term:
+    return factors[0] if len(factors) == 1 else Infix("·", r"\cdot", tuple(factors), 2)
+
+
+def _merged(path: Sequence[Edge]) -> list[tuple[int, int]]:
+    return [(edge.target, edge.source) for edge in path]
+
+
+def _chain(analysis: Analysis, live: list[int]) -> Section:
+    section = Section("chain", "The chain rule")
+    for node in live:
+        count = analysis.path_counts[node][0]
+        whole = _total(analysis, node)
+        if node == analysis.output:
+            section.lines.append(Line(equation(whole, Number("1"))))
+            continue
+        if count > MAX_PATHS:
+            section.lines.append(Line(equation(whole, _first_step(analysis, node)), note=f"{count:,} paths", node=node))
+            continue
+        paths = analysis.paths(node, MAX_PATHS)
+        terms = [_long_product([_local(analysis, t, s) for t, s in _merged(path)]) for path in paths]
+        right = total(terms)
+        if right == whole:
+            right = _total(analysis, node)
+            section.lines.append(Line(right, note="one hop", node=node))
+            continue
+        section.lines.append(Line(equation(whole, right), note=f"sum over {count} paths" if count > 1 else "", node=node))
+    section.lines = shortened(section.lines, "inputs")
+    return section
+
+
+def _long_product(factors: list[Term], limit: int = 24) -> Term:
+    """A product, with an ellipsis in place of the middle of a very long one."""
+    if len(factors) > limit:
+        factors = [*factors[: limit // 2], Word("…"), *factors[-limit // 2 :]]
+    return _path_product(factors)
+
+
+def _first_step(analysis: Analysis, node: int) -> Term:
+    """The dynamic-programming form: by the adjoints of the values that use this one."""
+    terms = []
+    for edge in analysis.outgoing.get(node, [])[:MAX_PATHS]:
+        above = Derivative(analysis.symbol(analysis.output), analysis.symbol(edge.target), analysis.several)
+        local = _local(analysis, edge.target, edge.source)
+        terms.append(_path_product([above, local]) if edge.target != analysis.output else local)
+    if len(analysis.outgoing.get(node, [])) > MAX_PATHS:
+        terms.append(Word("…"))
+    return total(terms)
+
+
+def _spelled(analysis: Analysis, live: list[int]) -> Section:
+    """Every factor as the derivative of its subexpression."""
+    section = Section("spelled", "The same, every factor as the derivative of its subexpression")
+    for node in live:
+        if analysis.path_counts[node][0] > MAX_PATHS or node == analysis.output:
+            continue
+        terms = []
+        for path in analysis.paths(node, MAX_PATHS):
+            factors = []
+            for target, source in _merged(path):
+                sources = {e.source for e in analysis.incoming.get(target, [])}
+                factors.append(
+                    Derivative(
+                        analysis.expanded(target, MAX_SYMBOLS),
+                        analysis.expanded(source, MAX_SYMBOLS),
+                        analysis.several or len(sources) > 1,
+                    )
+                )
+            terms.append(_long_product(factors, 12))
+        section.lines.append(Line(equation(_total(analysis, node), total(terms)), node=node))
+    if not section.lines:
+        section.intro = "Too many paths to write out; the adjoints below use each of them."
+    section.lines = shortened(section.lines, "inputs")
+    return section
+
+
+# -- d. the parts ---------------------------------------------------------------------------------------------------------
+
+
+def _rule(analysis: Analysis, edge: Edge) -> str:
+    hop = analysis.graph.builder.hop(edge.target)
+    return hop.notation.rule or hop.name.replace("_", " ")
+
+
+def _parts(analysis: Analysis) -> Section:
+    section = Section("parts", "The parts: each hop's own derivative")
+    edges = analysis.active_edges
+    if len(edges) > MAX_LINES:
+        half = MAX_LINES // 2
+        shown: list[Edge | None] = [*edges[:half], None, *edges[-half:]]
+    else:
+        shown = list(edges)
+    avals = analysis.graph.builder.avals
+    for edge in shown:
+        if edge is None:
+            section.lines.append(Line(prose=f"… {len(edges) - MAX_LINES:,} more derivatives …"))
+            continue
+        arrays = bool(avals[edge.source].shape or avals[edge.target].shape)
+        note = _rule(analysis, edge)
+        twins = [e.number for e in analysis.incoming[edge.target] if e.source == edge.source]
+        if len(twins) > 1:
+            note += f", operand {twins.index(edge.number) + 1} of {len(twins)}"
+        if arrays:
+            place = _shape_note(analysis, edge.source)
+            note += f", {place}" if place else ""
+            section.lines.append(Line(pullback_line(analysis, edge), note=note, node=edge.target))
+            continue
+        factor = analysis.factor_term(edge)
+        local = _local(analysis, edge.target, edge.source)
+        value = analysis.local_value(edge)
+        right = [factor] if factor is not None else []
+        kink = analysis.graph.builder.hop(edge.target).kink
+        at_kink = value is not None and not np.isfinite(value) and kink
+        section.lines.append(
+            Line(
+                equation(local, *right),
+                value="" if value is None or _says_it(factor, value) else value_text(value),
+                note=note + (f"; {kink}" if at_kink else ""),
+                node=edge.target,
+            )
+        )
+    return section
+
+
+def _says_it(factor: Term | None, value: Any) -> bool:
+    """Whether the formula is the number already."""
+    return factor is not None and factor == number(float(value))
+
+
+def bar(analysis: Analysis, node: int) -> Term:
+    """The adjoint of a value."""
+    term = analysis.symbol(node)
+    return Symbol(term.name, bar=True) if isinstance(term, Symbol) else term
+
+
+def pullback_term(analysis: Analysis, edge: Edge) -> Term:
+    """What an edge adds to its source's adjoint, over the target's adjoint: C̄ Bᵀ for C = A B."""
+    assert edge.operator is not None
+    builder = analysis.graph.builder
+    with builder.passing("gradient"):
+        stand_in = builder.input(builder.avals[edge.target], "ct")
+        pulled = edge.operator.pull(stand_in)
+    analysis.names[stand_in.id] = "\x00"
+    try:
+        term = analysis.made_term(pulled, bare=builder.hop(edge.target).name in ("reshape", "broadcast_to"))
+    finally:
+        del analysis.names[stand_in.id]
+    here = bar(analysis, edge.target)
+    return rewritten(term, lambda part: here if part == Symbol("\x00") else part)
+
+
+def pullback_line(analysis: Analysis, edge: Edge) -> Term:
+    """Ā += C̄ Bᵀ."""
+    return Infix("+=", r"\mathrel{+}=", (bar(analysis, edge.source), pullback_term(analysis, edge)), 0)
+
+
+# -- e. the whole ---------------------------------------------------------------------------------------------------------
+
+
+def _whole(analysis: Analysis, live: list[int]) -> Section:
+    section = Section("whole", "The whole")
+    avals = analysis.graph.builder.avals
+    if avals[analysis.output].shape:
+        section.intro = (
+            f"The result has shape {_shape_note(analysis, analysis.output)}: what follows is the gradient of the sum of its"
+            " elements (its adjoint is set to 1 everywhere)."
+        )
+    for node in analysis.wrt:
+        left = _total(analysis, node)
+        zero = analysis.zero(node)
+        if zero is not None:
+            section.lines.append(Line(equation(left, Number("0")), note=f"zero: {zero}", node=node))
+            continue
+        gradient = analysis.back.adjoints[node]
+        value = value_text(analysis.adjoint(node), 10)
+        if analysis.scalar and node in live:
+            paths = analysis.path_counts[node][0]
+            if paths <= MAX_PATHS:
+                section.lines.append(Line(equation(left, _multiplied(analysis, node)), node=node))
+            short = simplified(analysis, gradient, MAX_SYMBOLS)
+            if short is not None:
+                section.lines.append(Line(equation(left, short), note="simplified", node=node))
+        section.lines.append(Line(left, value=value, note=_check_note(analysis, node), node=node))
+    section.lines = shortened(section.lines, "lines")
+    return section
+
+
+def _multiplied(analysis: Analysis, node: int) -> Term:
+    """The product of the local derivatives along each path, in terms of the inputs, as they come: cos(…) · 2(x+1) · 1."""
+    terms = []
+    for path in analysis.paths(node, MAX_PATHS):
+        factors = [analysis.factor_term(e, True, MAX_SYMBOLS) or Word("…") for e in path]
+        if len(factors) > 24:
+            factors = [*factors[:12], Word("…"), *factors[-12:]]
+        terms.append(product(factors, keep=True) if factors else Number("1"))
+    return total(terms) if terms else Number("1")
+
+
+def _check_note(analysis: Analysis, node: int) -> str:
+    check = analysis.check(node)
+    if check is None:
+        return ""
+    along = f" along {check.direction}: {value_text(check.exact, 10)} here and" if check.direction else ""
+    found = f"finite differences{along} {value_text(check.numeric, 10)}"
+    return found if np.isnan(check.error) else f"{found}, relative difference {check.error:.0e}"
+
+
+# -- f. and g. dynamic programming and cost -------------------------------------------------------------------------------
+
+
+def _adjoints(analysis: Analysis) -> Section:
+    """Each adjoint once: the sum, over the value's uses, of the use's adjoint times the local derivative."""
+    section = Section(
+        "adjoints",
+        "Dynamic programming: each adjoint once, in the order computed",
+        intro="The adjoint of a value is the derivative of the result by it: the sum, over its uses, of the use's adjoint"
+        " times the local derivative.",
+    )
+    avals = analysis.graph.builder.avals
+    out = bar(analysis, analysis.output)
+    lines = [Line(equation(out, Number("1")), value="", node=analysis.output)]
+    sources = sorted(analysis.outgoing, reverse=True)
+    kept = set(sources) if len(sources) <= MAX_LINES else {*sources[: MAX_LINES // 2], *sources[-MAX_LINES // 2 :]}
+    for source in sources:
+        if source not in kept:
+            lines.append(Line())
+            continue
+        terms: list[Term] = []
+        numbers: list[Term] = []
+        uses = analysis.outgoing[source]
+        for edge in uses[:MAX_PATHS]:
+            arrays = avals[edge.source].shape or avals[edge.target].shape
+            factor = analysis.factor_term(edge)
+            if arrays or factor is None:
+                terms.append(pullback_term(analysis, edge))
+            else:
+                terms.append(product([bar(analysis, edge.target), factor], keep=True))
+                numbers.append(product([_number(analysis.adjoint(edge.target)), _number(analysis.local_value(edge))], keep=True))
+        if len(uses) > MAX_PATHS:
+            terms.append(Word(f"… {len(uses) - MAX_PATHS} more"))
+            numbers = []
+        sides = [bar(analysis, source), total(terms)]
+        if numbers and len(numbers) == len(terms):
+            sides.append(total(numbers))
+        lines.append(Line(equation(*sides), value=value_text(analysis.adjoint(source)), node=source))
+    section.lines = shortened(lines, "adjoints")
+    return section
+
+
+def _number(value: Any) -> Term:
+    """A value in few digits, as a factor."""
+    plain = float(value)
+    return number(plain, 6)
+
+
+def _cost(analysis: Analysis) -> Section:
+    per = "" if analysis.scalar else " (per element)"
+    paths, naive, done = analysis.path_count, analysis.naive_cost, analysis.cost
+    lines = [
+        Line(prose=f"paths from the result to the inputs: {paths:,}"),
+        Line(prose=f"multiplications for the sum over all paths{per}: {naive:,}"),
+        Line(prose=f"multiplications done, one for each edge{per}: {done:,}"),
+    ]
+    return Section("cost", "The cost", lines)
+

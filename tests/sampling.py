@@ -1,0 +1,259 @@
+"""What the sweep over the catalogue stands on: uses of every hop, operands inside its domain, accurate slopes.
+
+Everything is read from the hops' own definitions, so a new hop is swept without touching a test.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+import hopgrad.hops  # noqa: F401 - fills the catalogue
+from hopgrad.aval import aval_of
+from hopgrad.differentiate import pull, push
+from hopgrad.errors import ShapeError
+from hopgrad.evaluate import evaluate
+from hopgrad.graph.builder import Builder, Expr, catalogue, zeros
+from hopgrad.graph.hop import Case, Draw, Elementwise, Hop, Interval, Source
+
+Array = np.ndarray[Any, Any]
+
+HOPS = [hop for hop in catalogue.values() if not isinstance(hop, Source)]
+DIFFERENTIABLE = [hop for hop in HOPS if hop.differentiable]
+
+# -- uses -----------------------------------------------------------------------------------------------------------------
+
+# Operand shapes for hops whose definition does not give any: by class, and for elementwise hops by arity.
+ELEMENTWISE: dict[int, list[tuple[tuple[int, ...], ...]]] = {
+    1: [((),), ((2, 3),)],
+    2: [((), ()), ((2, 3), (2, 3)), ((2, 1), (3,)), ((), (2,)), ((3,), (1, 3))],
+    3: [((), (), ()), ((2, 3), (2, 3), (2, 3)), ((2, 1), (3,), ()), ((), (2,), (1, 2))],
+}
+OTHERS = ((2, 3),)
+
+
+@dataclass(frozen=True)
+class Use:
+    """A hop with parameters and with shapes of its operands (arrays, where an operand is an index)."""
+
+    hop: Hop
+    operands: tuple[tuple[int, ...] | Array, ...]
+    params: dict[str, Any]
+
+    def __str__(self) -> str:
+        return self.hop.name + repr(Case(*self.operands, **self.params))
+
+    @property
+    def ufunc(self) -> bool:
+        return self.hop.ufunc is not None
+
+    @cached_property
+    def random(self) -> np.random.Generator:
+        """Random numbers of this use's own, so that no test depends on the order of tests."""
+        return np.random.default_rng(zlib.crc32(str(self).encode()))
+
+    def draw(self, dtype: Any = np.float64) -> list[Array]:
+        """Random operands inside the hop's domain."""
+        domain = self.hop.domain
+        return [
+            shape
+            if isinstance(shape, np.ndarray)
+            else self.random.random(shape) < 0.5
+            if number == 0 and "select" in self.hop.traits
+            else inside(domain[min(number, len(domain) - 1)], shape, self.random).astype(dtype)
+            for number, shape in enumerate(self.operands)
+        ]
+
+    def draw_smooth(self) -> list[Array]:
+        """Random operands around which the hop is smooth, away from its kinks and jumps."""
+        for _ in range(300):
+            operands = self.draw()
+            if all(found is not None for _, found in numeric_jacobians(self.value, operands)):
+                return operands
+        raise AssertionError(f"no operands found around which {self} is smooth")
+
+    def value(self, *operands: Array) -> Any:
+        return self.hop.function(*operands, **self.params)
+
+
+def every(sampler: Callable[[Draw], Case]) -> Iterator[Case]:
+    """All that a sampler can return: each of its draws is answered with each choice."""
+    paths: list[tuple[int, ...]] = [()]
+    while paths:
+        path, taken = paths.pop(), []
+
+        def draw(choices: Sequence[Any], path: tuple[int, ...] = path, taken: list[int] = taken) -> Any:
+            if len(taken) >= len(path):
+                paths.extend((*taken, other) for other in range(len(choices) - 1, 0, -1))
+                taken.append(0)
+            else:
+                taken.append(path[len(taken)])
+            return choices[taken[-1]]
+
+        yield sampler(draw)
+
+
+def uses_of(hop: Hop) -> Iterator[Use]:
+    """What the hop's definition says that it can be tried on."""
+    for case in every(hop.sample) if hop.sample else [Case()]:
+        if case.operands:
+            yield Use(hop, case.operands, case.params)
+            continue
+        for shapes in ELEMENTWISE[len(hop.domain)] if isinstance(hop, Elementwise) else [OTHERS]:
+            yield Use(hop, shapes, case.params)
+
+
+USES = [use for hop in HOPS for use in uses_of(hop)]
+SMOOTH_USES = [use for use in USES if use.hop.differentiable]
+
+
+def resized(use: Use, shape: tuple[int, ...]) -> Use | None:
+    """The same use with all operands of another shape, where the hop's shape rule allows that."""
+    if any(isinstance(operand, np.ndarray) for operand in use.operands):
+        return None
+    other = Use(use.hop, (shape,) * len(use.operands), use.params)
+    try:
+        use.hop.infer(*[aval_of(a) for a in other.draw()], **use.params)
+    except (ShapeError, IndexError):
+        return None
+    return other
+
+
+def inside(interval: Interval, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Random numbers well inside an interval: not so near its ends that differences there lose digits."""
+    low, high = interval
+    if np.isfinite(low) and np.isfinite(high):
+        low, high = low + 0.25 * min(1.0, (high - low) / 2), high - 0.25 * min(1.0, (high - low) / 2)
+    elif np.isfinite(low):
+        low, high = low + 0.3, low + 2.3
+    else:
+        low, high = -2.0, 2.0
+    return np.asarray(random.uniform(low, high, shape))
+
+
+# -- one-hop programs -----------------------------------------------------------------------------------------------------
+
+
+class Program:
+    """A use of a hop as a graph, with the derivatives that hopgrad makes of it."""
+
+    def __init__(self, use: Use, operands: Sequence[Array]) -> None:
+        self.builder = Builder()
+        self.given: dict[int, Any] = {}
+        """Values of all inputs, those of seeds included."""
+        self.inputs = [
+            self.input(value, f"x{k}") if value.dtype.kind == "f" else self.builder.constant(value)
+            for k, value in enumerate(operands)
+        ]
+        self.out: Expr = use.hop(*self.inputs, **use.params)
+        self.active = [x.id for x in self.inputs if x.id in self.given]
+
+    def input(self, value: Any, name: str) -> Expr:
+        node = self.builder.input(aval_of(value), name)
+        self.given[node.id] = value
+        return node
+
+    def evaluate(self, *nodes: Expr) -> list[Any]:
+        with np.errstate(all="ignore"):
+            return evaluate(self.builder, [n.id for n in nodes], self.given)
+
+    def pulled(self, node: Expr, cotangent: Expr, wrt: Sequence[int] | None = None) -> list[Expr]:
+        wrt = self.active if wrt is None else wrt
+        adjoints = pull(self.builder, {node.id: cotangent}, wrt).adjoints
+        return [adjoints.get(n, zeros(self.builder, self.builder.avals[n])) for n in wrt]
+
+    def pushed(self, tangents: dict[int, Expr], *nodes: Expr) -> list[Expr]:
+        found = push(self.builder, tangents, [n.id for n in nodes])
+        return [found.get(n.id, zeros(self.builder, n.aval)) for n in nodes]
+
+    def jacobians(self, mode: str) -> list[Array]:
+        """For each float operand the full Jacobian, of shape ``result.shape + operand.shape``."""
+        out = self.out.aval
+        if mode == "pull":
+            seed = self.input(np.zeros(out.shape, out.dtype), "ct")
+            adjoints = self.pulled(self.out, seed)
+            rows = [self._at(seed, unit, adjoints) for unit in basis(out)]
+            return [
+                np.array([row[k] for row in rows], a.dtype).reshape(out.shape + a.shape)
+                for k, a in enumerate(adjoints)
+            ]
+        found = []
+        for node in self.active:
+            like = self.builder.avals[node]
+            seed = self.input(np.zeros(like.shape, like.dtype), "t")
+            tangent = self.pushed({node: seed}, self.out)
+            columns = [self._at(seed, unit, tangent)[0] for unit in basis(like)]
+            stacked = np.array(columns, out.dtype).reshape(like.shape + out.shape)
+            found.append(np.moveaxis(stacked, range(like.ndim), range(-like.ndim, 0)))
+        return found
+
+    def _at(self, seed: Expr, unit: Array, nodes: Sequence[Expr]) -> list[Any]:
+        self.given[seed.id] = unit
+        return self.evaluate(*nodes)
+
+
+def basis(like: Any) -> Iterator[Array]:
+    for k in range(like.size):
+        unit = np.zeros(like.size, like.dtype)
+        unit[k] = 1
+        yield unit.reshape(like.shape)
+
+
+# -- slopes ---------------------------------------------------------------------------------------------------------------
+
+# The slope of the polynomial through Chebyshev points: for a function that is analytic around, the error falls
+# geometrically with their number, so that nearly all digits hold. (Trefethen, Approximation Theory and Practice, 2013.)
+_COUNT, _RADIUS = 12, 0.02
+_NODES = np.cos(np.pi * (np.arange(_COUNT) + 0.5) / _COUNT)
+_FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, _COUNT - 1))
+_SLOPE = np.array([k * np.sin(k * np.pi / 2) for k in range(_COUNT)])  # of each Chebyshev polynomial at 0
+
+
+def slope(f: Callable[[float], Any], radius: float = _RADIUS) -> Array | None:
+    """f'(0), to about 12 digits; None if f is not smooth around 0."""
+    with np.errstate(all="ignore"):
+        values = np.array([np.asarray(f(radius * t), np.float64) for t in _NODES])
+    coefficients = np.tensordot(_FIT, values, 1)
+    tail = np.max(np.abs(coefficients[-3:]), initial=0.0)
+    if not tail <= 1e-12 * max(1.0, float(np.max(np.abs(values), initial=0.0))):
+        return None
+    return np.asarray(np.tensordot(_SLOPE, coefficients, 1) / radius)
+
+
+def numeric_jacobians(
+    f: Callable[..., Any], operands: Sequence[Array]
+) -> Iterator[tuple[int, Array | None]]:
+    """(number, Jacobian or None where f is not smooth) for each float operand."""
+    for number, operand in enumerate(operands):
+        if operand.dtype.kind != "f":
+            continue
+
+        def moved(t: float, unit: Array, number: int = number) -> Any:
+            return f(*[a + t * unit if k == number else a for k, a in enumerate(operands)])
+
+        columns = [slope(lambda t, u=unit: moved(t, u)) for unit in basis(operand)]
+        if any(column is None for column in columns):
+            yield number, None
+            continue
+        out = np.shape(f(*operands))
+        stacked = np.array(columns, np.float64).reshape(operand.shape + out)
+        yield number, np.moveaxis(stacked, range(operand.ndim), range(-operand.ndim, 0))
+
+
+def layouts(array: Array) -> dict[str, Array]:
+    """The same numbers in other memory layouts."""
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    strided = np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array
+    reversed_ = array[(slice(None, None, -1),) * array.ndim].copy()[(slice(None, None, -1),) * array.ndim]
+    return {
+        "read-only": frozen,
+        "Fortran": np.asfortranarray(array),
+        "strided": strided,
+        "negative strides": reversed_,
+    }

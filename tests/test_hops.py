@@ -1,0 +1,393 @@
+"""The sweep: every hop of the catalogue, on every case that its definition gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+from numpy.testing import assert_allclose, assert_array_equal
+from sampling import DIFFERENTIABLE, HOPS, SMOOTH_USES, USES, Program, Use, layouts, numeric_jacobians, resized, slope
+
+from hopgrad.aval import aval_of
+from hopgrad.differentiate import pull, reason_for_zero
+from hopgrad.errors import GraphError
+from hopgrad.graph.builder import ones
+from hopgrad.graph.hop import TRAITS, Elementwise, Function, Hop, Multilinear, Reduction, Structural, elementwise
+from hopgrad.hops.shape import selection
+
+Array = np.ndarray[Any, Any]
+
+every_use = pytest.mark.parametrize("use", USES, ids=str)
+smooth_use = pytest.mark.parametrize("use", SMOOTH_USES, ids=str)
+every_hop = pytest.mark.parametrize("hop", HOPS, ids=lambda hop: hop.name)
+
+
+def fresh(use: Use) -> Use:
+    """The same use with random numbers from the beginning."""
+    return Use(use.hop, use.operands, use.params)
+
+
+# -- definitions ----------------------------------------------------------------------------------------------------------
+
+
+@every_hop
+def test_a_definition_is_complete(hop: Hop) -> None:
+    assert hop.notation.form
+    assert hop.__doc__, "say why the derivative has this form"
+    assert hop.traits <= TRAITS.keys()
+    assert any(use.hop is hop for use in USES)
+    assert all(low < high for low, high in hop.domain)
+
+
+@pytest.mark.parametrize("trait", TRAITS)
+def test_every_known_trait_is_used(trait: str) -> None:
+    assert any(trait in hop.traits for hop in HOPS)
+
+
+def test_an_unknown_trait_is_refused() -> None:
+    with pytest.raises(GraphError, match="unknown traits: smoothish"):
+        elementwise(np.sin, Function("sin"), traits=("smoothish",))(lambda x: x)
+
+
+def test_a_hop_cannot_be_defined_twice() -> None:
+    def sin(x: Any) -> Any:
+        return x
+
+    with pytest.raises(GraphError, match="'sin' is defined twice"):
+        elementwise(np.sin, Function("sin"))(sin)
+
+
+# -- traits, both ways: what is told holds, and what holds is told ----------------------------------------------------------
+
+POINTS = np.array([0.0, 0.3, 0.7, 1.9, 12.3, 5e3, 1e6])
+
+
+def unary(name: str) -> list[Hop]:
+    return [hop for hop in HOPS if isinstance(hop, Elementwise) and len(hop.domain) == 1]
+
+
+@pytest.mark.parametrize("use", [use for use in USES if use.hop in unary("")], ids=str)
+def test_symmetry_and_bounds_are_told(use: Use) -> None:
+    traits = use.hop.traits
+    with np.errstate(all="ignore"):
+        plus, minus = use.value(POINTS), use.value(-POINTS)
+    if use.hop.value is not None and "predicate" not in traits and not use.params:
+        scale = np.nan_to_num(np.abs(plus), posinf=0) * 1e-14
+        assert ("even" in traits) == bool(np.all(np.abs(plus - minus) <= scale))
+        assert ("odd" in traits) == bool(np.all((np.abs(plus + minus) <= scale) | (plus == -minus)))
+        both = np.concatenate([plus, minus])
+        assert ("bounded" in traits) == bool(np.all(np.abs(both) < 10))
+
+
+@pytest.mark.parametrize(
+    "hop", [hop for hop in HOPS if isinstance(hop, Elementwise) and len(hop.domain) == 2], ids=lambda h: h.name
+)
+def test_commutativity_is_told(hop: Hop) -> None:
+    x, y = np.meshgrid([-2.0, -0.5, 0.0, 0.5, 3.0], [-2.0, -0.5, 0.0, 0.5, 3.0])
+    with np.errstate(all="ignore"):
+        same = np.array_equal(hop.function(x, y), hop.function(y, x), equal_nan=True)
+    assert ("commutative" in hop.traits) == same
+
+
+# -- values ---------------------------------------------------------------------------------------------------------------
+
+
+def _assigned(x: Array, v: Array, *places: Array, items: Any) -> Array:
+    out = x.copy()
+    out[selection(items, places)] = v
+    return out
+
+
+def _added(v: Array, *places: Array, items: Any, shape: Any) -> Array:
+    out = np.zeros(shape, v.dtype)
+    np.add.at(out, selection(items, places), v)
+    return out
+
+
+def _along(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, *, axes, keepdims, **more: function(x, axis=axes, keepdims=keepdims, **more)
+
+
+def _position(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, *, axes, keepdims, dtype: function(
+        x, axis=None if len(axes) == x.ndim else axes[0], keepdims=keepdims
+    )
+
+
+# What NumPy and SciPy call the hops whose value is not simply a ufunc of theirs.
+REFERENCES: dict[str, Callable[..., Any]] = {
+    "constant_power": lambda x, *, exponent: np.power(x, exponent),
+    "round": lambda x, *, decimals: np.round(x, decimals),
+    "where": np.where,
+    "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    "convert": lambda x, *, dtype: x.astype(dtype),
+    "reshape": lambda x, *, shape: x.reshape(shape),
+    "transpose": lambda x, *, axes: np.transpose(x, axes),
+    "broadcast_to": lambda x, *, shape: np.broadcast_to(x, shape),
+    "concatenate": lambda *xs, axis: np.concatenate(xs, axis),
+    "index": lambda x, *places, items: x[selection(items, places)],
+    "scatter": _added,
+    "put": _assigned,
+    "triangle": lambda x, *, k, lower: (np.tril if lower else np.triu)(x, k),
+    "sum": _along(np.sum),
+    "mean": _along(np.mean),
+    "var": _along(np.var),
+    "std": _along(np.std),
+    "norm": lambda x, *, axes, keepdims: np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims)),
+    "prod": _along(np.prod),
+    "max": _along(np.max),
+    "min": _along(np.min),
+    "any": _along(np.any),
+    "all": _along(np.all),
+    "argmax": _position(np.argmax),
+    "argmin": _position(np.argmin),
+    "logsumexp": _along(scipy.special.logsumexp),
+    "cumsum": np.cumsum,
+    "softmax": lambda x, *, axes: scipy.special.softmax(x, axes),
+    "log_softmax": lambda x, *, axes: scipy.special.log_softmax(x, axes),
+    "einsum": lambda *xs, subscripts: np.einsum(subscripts, *xs),
+    "polygamma": lambda x, *, order: scipy.special.polygamma(order, x),
+    "spherical_jn": lambda x, *, order: scipy.special.spherical_jn(order, x),
+    "sinc": np.sinc,
+}
+
+
+@every_use
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_values_are_numpys_and_keep_the_dtype(use: Use, dtype: Any) -> None:
+    """And the shape rule tells the result's shape and dtype."""
+    use = fresh(use)
+    reference = use.hop.ufunc or REFERENCES[use.hop.name]
+    operands = use.draw(dtype)
+    (got,) = (program := Program(use, operands)).evaluate(program.out)
+    want = reference(*operands, **use.params)
+    close = 1e-6 if dtype == np.float32 else 1e-14
+    assert_allclose(got, want, rtol=close, atol=close)
+    assert aval_of(got) is program.out.aval
+    if "predicate" not in use.hop.traits and "dtype" not in use.params:
+        assert program.out.dtype == dtype
+
+
+@every_use
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0), (1, 1), (2, 3, 1)], ids=str)
+def test_empty_and_other_shapes(use: Use, shape: tuple[int, ...]) -> None:
+    other = resized(fresh(use), shape)
+    if other is None or (0 in shape and "nonempty" in use.hop.traits):
+        pytest.skip("the hop does not take this shape")
+    operands = other.draw()
+    program = Program(other, operands)
+    (got,) = program.evaluate(program.out)
+    assert aval_of(got) is program.out.aval
+    for pushed, pulled in zip(program.jacobians("push"), program.jacobians("pull"), strict=True):
+        assert_allclose(pushed, pulled, rtol=1e-12, atol=1e-14)
+
+
+@every_use
+def test_memory_layout_makes_no_difference(use: Use) -> None:
+    use = fresh(use)
+    operands = use.draw()
+    want = use.value(*operands)
+    program = Program(use, operands)
+    adjoints = program.pulled(program.out, ones(program.builder, program.out.aval)) if program.out.aval.is_float else []
+    (value, *gradients) = program.evaluate(program.out, *adjoints)
+    for name in layouts(np.zeros(2)):
+        moved = [layouts(a)[name] if a.dtype.kind == "f" else a for a in operands]
+        assert_array_equal(use.value(*moved), want)
+        program.given.update(zip(program.active, [a for a in moved if a.dtype.kind == "f"], strict=True))
+        again, *slopes = program.evaluate(program.out, *adjoints)
+        assert_allclose(again, value, rtol=1e-15)
+        for a, b in zip(slopes, gradients, strict=True):
+            assert_allclose(a, b, rtol=1e-14)
+    assert all(np.array_equal(a, b) for a, b in zip(operands, fresh(use).draw(), strict=True)), "operands were changed"
+
+
+SPECIAL = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0])
+
+
+@every_use
+def test_special_values_raise_nothing(use: Use) -> None:
+    use = fresh(use)
+    for shift in range(2):
+        operands = [
+            np.resize(np.roll(SPECIAL, k * shift), a.shape).astype(a.dtype) if a.dtype.kind == "f" else a
+            for k, a in enumerate(use.draw())
+        ]
+        program = Program(use, operands)
+        program.evaluate(program.out)
+        program.jacobians("push")
+        program.jacobians("pull")
+
+
+# -- first derivatives ----------------------------------------------------------------------------------------------------
+
+
+def close(got: Any, want: Any, digits: float = 1e-10) -> None:
+    assert_allclose(got, want, rtol=digits, atol=digits * max(1.0, float(np.max(np.abs(want), initial=0.0))))
+
+
+@smooth_use
+@pytest.mark.parametrize("mode", ["push", "pull"])
+def test_full_jacobians(use: Use, mode: str) -> None:
+    use = fresh(use)
+    operands = use.draw_smooth()
+    if not (program := Program(use, operands)).out.aval.is_float:
+        pytest.skip("the result is an integer")
+    want = [found for _, found in numeric_jacobians(use.value, operands)]
+    digits = 1e-10
+    if use.params.get("dtype") == np.float32:
+        want, digits = [np.round(w) for w in want], 1e-7  # a conversion: slopes are 0 and 1, differences are noise
+    for got, expected in zip(program.jacobians(mode), want, strict=True):
+        close(got, expected, digits)
+
+
+@smooth_use
+def test_float32_derivatives_are_float32_and_close(use: Use) -> None:
+    use = fresh(use)
+    operands = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in use.draw_smooth()]
+    wide = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in operands]
+    program = Program(use, operands)
+    if not program.out.aval.is_float:
+        pytest.skip("the result is an integer")
+    for mode in ("push", "pull"):
+        for got, want in zip(program.jacobians(mode), Program(use, wide).jacobians(mode), strict=True):
+            if "dtype" not in use.params:
+                assert got.dtype == np.float32
+            close(got, want, 2e-5)
+
+
+@smooth_use
+def test_pushing_and_pulling_are_transposes(use: Use) -> None:
+    """The dot test, with all operands moved at once: ⟨w, J v⟩ = ⟨Jᵀ w, v⟩."""
+    use = fresh(use)
+    program = Program(use, use.draw())
+    if not program.out.aval.is_float:
+        pytest.skip("the result is an integer")
+    random = use.random
+    weights = random.standard_normal(program.out.shape)
+    directions = {n: random.standard_normal(program.builder.avals[n].shape) for n in program.active}
+    seeds = {n: program.input(v, "t") for n, v in directions.items()}
+    (tangent,) = program.evaluate(*program.pushed(seeds, program.out))
+    adjoints = program.evaluate(*program.pulled(program.out, program.input(weights, "ct")))
+    pulled = sum(np.sum(a * v) for a, v in zip(adjoints, directions.values(), strict=True))
+    assert_allclose(np.sum(weights * tangent), pulled, rtol=1e-11, atol=1e-12)
+
+
+# -- second derivatives ---------------------------------------------------------------------------------------------------
+
+
+@smooth_use
+def test_second_derivatives_in_all_orders_of_modes(use: Use) -> None:
+    """Of ⟨w, f⟩ along v: forward over reverse, reverse over forward and reverse over reverse."""
+    use = fresh(use)
+    operands = use.draw_smooth()
+    program = Program(use, operands)
+    if not program.out.aval.is_float or "dtype" in use.params:
+        pytest.skip("a conversion has no second derivative")
+    random = use.random
+    weights = program.input(random.standard_normal(program.out.shape), "ct")
+    directions = [random.standard_normal(program.builder.avals[n].shape) for n in program.active]
+    seeds = {n: program.input(v, "t") for n, v in zip(program.active, directions, strict=True)}
+    gradient = program.pulled(program.out, weights)
+    (tangent,) = program.pushed(seeds, program.out)
+    forms = {
+        "forward over reverse": program.pushed(seeds, *gradient),
+        "reverse over forward": program.pulled(tangent, weights),
+        "reverse over reverse": reverse_twice(program, gradient, seeds),
+    }
+    points = [program.given[n] for n in program.active]
+
+    def moved(t: float) -> Array:
+        program.given.update({n: x + t * v for n, x, v in zip(program.active, points, directions, strict=True)})
+        found = program.evaluate(*gradient)
+        program.given.update(zip(program.active, points, strict=True))
+        return np.concatenate([np.ravel(a) for a in found])
+
+    want = slope(moved)
+    assert want is not None
+    for name, form in forms.items():
+        got = np.concatenate([np.ravel(a) for a in program.evaluate(*form)])
+        scale = max(1.0, float(np.max(np.abs(want), initial=0.0)))
+        assert_allclose(got, want, rtol=1e-9, atol=1e-9 * scale, err_msg=name)
+
+
+def reverse_twice(program: Program, gradient: list[Any], seeds: dict[int, Any]) -> list[Any]:
+    """The gradient of ⟨gradient, v⟩."""
+    total = [
+        program.pulled(g, seeds[n]) if program.builder.hop(g.id).name != "constant" else None
+        for n, g in zip(program.active, gradient, strict=True)
+    ]
+    rows = [row for row in total if row is not None]
+    out = rows[0]
+    for row in rows[1:]:
+        out = [a + b for a, b in zip(out, row, strict=True)]
+    return out
+
+
+# -- flat hops ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", [use for use in USES if not use.hop.differentiable], ids=str)
+def test_flat_hops_cut_the_derivative_and_are_named(use: Use) -> None:
+    program = Program(fresh(use), fresh(use).draw())
+    assert program.out.id not in pull(
+        program.builder, {program.out.id: ones(program.builder, program.out.aval)}, program.active
+    ).adjoints
+    for node in program.active:
+        zero = reason_for_zero(program.builder, node, [program.out.id])
+        assert use.hop.name in zero.reason
+        assert zero.cuts == (program.out.id,)
+
+
+@pytest.mark.parametrize("use", [use for use in USES if not use.hop.differentiable], ids=str)
+def test_flat_hops_are_flat(use: Use) -> None:
+    use = fresh(use)
+    for _, found in numeric_jacobians(use.value, use.draw_smooth()):
+        assert found is not None
+        assert_allclose(found, 0, atol=1e-10)
+
+
+# -- supports -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["fixed", "computed"])
+@smooth_use
+def test_supports_mark_exactly_the_elements_that_are_used(use: Use, dynamic: bool) -> None:
+    """An operand's element is in the support if any supported element of the result depends on it."""
+    use = fresh(use)
+    program = Program(use, use.draw_smooth())
+    if not program.out.aval.is_float:
+        pytest.skip("the result is an integer")
+    builder, hop = program.builder, use.hop
+    mask = use.random.random(program.out.shape) < 0.5
+    support = program.builder.input(aval_of(mask), "support") if dynamic else mask
+    if dynamic:
+        program.given[support.id] = mask
+    ids, flags = builder.args(program.out.id), [n.id in program.active for n in program.inputs]
+    params = builder.params(program.out.id)
+    jacobians = iter(program.jacobians("pull"))
+    for number, active in enumerate(flags):
+        if not active:
+            continue
+        jacobian = next(jacobians)
+        operator = hop.operator(number, [builder.expr(a) for a in ids], program.out, params, flags)
+        if operator is None:
+            assert_array_equal(jacobian, 0)
+            continue
+        reach = operator.support(support)
+        if reach is None:
+            got = np.ones(jacobian.shape[mask.ndim :], bool)
+        else:
+            got = reach if isinstance(reach, np.ndarray) else program.evaluate(reach)[0]
+        want = np.any(jacobian[mask] != 0, axis=0) if mask.ndim else np.logical_and(mask, jacobian != 0)
+        assert got.shape == want.shape
+        assert not np.any(want & ~got), "an element that is used was left out"
+        exact = isinstance(hop, Structural | Multilinear | Elementwise | Reduction) and "mixing" not in hop.traits
+        if exact and reach is not None:
+            assert_array_equal(got & ~want & (jacobian != 0).any(axis=tuple(range(mask.ndim))), False)
+        # What the support leaves out gets nothing at all, even if the cotangent there is not 0.
+
+
+assert DIFFERENTIABLE
