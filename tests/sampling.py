@@ -24,7 +24,6 @@ from hopgrad.graph.hop import Case, Draw, Elementwise, Hop, Interval, Source
 Array = np.ndarray[Any, Any]
 
 HOPS = [hop for hop in catalogue.values() if not isinstance(hop, Source)]
-DIFFERENTIABLE = [hop for hop in HOPS if hop.differentiable]
 
 # -- uses -----------------------------------------------------------------------------------------------------------------
 
@@ -48,10 +47,6 @@ class Use:
     def __str__(self) -> str:
         return self.hop.name + repr(Case(*self.operands, **self.params))
 
-    @property
-    def ufunc(self) -> bool:
-        return self.hop.ufunc is not None
-
     @cached_property
     def random(self) -> np.random.Generator:
         """Random numbers of this use's own, so that no test depends on the order of tests."""
@@ -63,7 +58,7 @@ class Use:
         return [
             shape
             if isinstance(shape, np.ndarray)
-            else self.random.random(shape) < 0.5
+            else np.asarray(self.random.random(shape) < 0.5)
             if number == 0 and "select" in self.hop.traits
             else inside(domain[min(number, len(domain) - 1)], shape, self.random).astype(dtype)
             for number, shape in enumerate(self.operands)
@@ -108,20 +103,26 @@ def uses_of(hop: Hop) -> Iterator[Use]:
             yield Use(hop, shapes, case.params)
 
 
-USES = [use for hop in HOPS for use in uses_of(hop)]
-SMOOTH_USES = [use for use in USES if use.hop.differentiable]
+def has_derivative(use: Use) -> bool:
+    """Whether the hop is not flat, and the result not an integer (of a conversion)."""
+    return use.hop.differentiable and use.hop.infer(*[aval_of(a) for a in use.draw()], **use.params).is_float
 
 
 def resized(use: Use, shape: tuple[int, ...]) -> Use | None:
-    """The same use with all operands of another shape, where the hop's shape rule allows that."""
-    if any(isinstance(operand, np.ndarray) for operand in use.operands):
+    """The same use with operands of another shape with as many axes, where the hop's shape rule allows that."""
+    if any(isinstance(operand, np.ndarray) or len(operand) != len(shape) for operand in use.operands):
         return None
     other = Use(use.hop, (shape,) * len(use.operands), use.params)
     try:
         use.hop.infer(*[aval_of(a) for a in other.draw()], **use.params)
-    except (ShapeError, IndexError):
+    except ShapeError:
         return None
     return other
+
+
+USES = [use for hop in HOPS for use in uses_of(hop)]
+SMOOTH_USES = [use for use in USES if has_derivative(use)]
+FLAT_USES = [use for use in USES if not has_derivative(use)]
 
 
 def inside(interval: Interval, shape: tuple[int, ...], random: np.random.Generator) -> Array:
@@ -215,14 +216,20 @@ _SLOPE = np.array([k * np.sin(k * np.pi / 2) for k in range(_COUNT)])  # of each
 
 
 def slope(f: Callable[[float], Any], radius: float = _RADIUS) -> Array | None:
-    """f'(0), to about 12 digits; None if f is not smooth around 0."""
+    """f'(0), to about 12 digits if f gives float64; None if f is not smooth around 0."""
     with np.errstate(all="ignore"):
-        values = np.array([np.asarray(f(radius * t), np.float64) for t in _NODES])
+        found = [np.asarray(f(radius * t)) for t in _NODES]
+    values = np.array(found, np.float64)
     coefficients = np.tensordot(_FIT, values, 1)
     tail = np.max(np.abs(coefficients[-3:]), initial=0.0)
-    if not tail <= 1e-12 * max(1.0, float(np.max(np.abs(values), initial=0.0))):
+    if not tail <= 5e3 * precision(found[0]) * max(1.0, float(np.max(np.abs(values), initial=0.0))):
         return None
     return np.asarray(np.tensordot(_SLOPE, coefficients, 1) / radius)
+
+
+def precision(value: Any) -> float:
+    """The distance from 1 to the next number of the value's dtype; 0 if its numbers are exact."""
+    return float(np.finfo(value.dtype).eps) if value.dtype.kind == "f" else 0.0
 
 
 def numeric_jacobians(

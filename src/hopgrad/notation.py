@@ -333,6 +333,8 @@ def _may_follow(term: Term) -> bool:
             return first.text.startswith("π")
         if isinstance(first, (Fraction, Derivative, Prefix, Cases)):
             return False
+        if isinstance(first, Symbol) and len(_primes(symbol_parts(first.name)[0])[0]) > 1:
+            return False
         if isinstance(first, (Power, Indexed)):
             first = first.base
         elif isinstance(first, Infix):
@@ -643,8 +645,12 @@ def _linear(term: Term, out: list[Run], rise: int, loose: bool) -> None:
         case Symbol(name, bar):
             base, sub = symbol_parts(name)
             letter, primes = _primes(base)
-            put(f"{letter}\u0304{primes}" if bar and len(letter) == 1 else f"bar {base}" if bar else base, True)
-            if sub:
+            if bar:
+                base = (f"{letter}\u0304" if len(letter) == 1 else "".join(f"{c}\u0305" for c in letter)) + primes
+            put(base, True)
+            if sub and rise and sub.isdigit():
+                put(_to_lowered(sub))  # lowered inside raised text: the digits' own small forms
+            elif sub:
                 put(sub, False, -1)
         case Number(text) | Word(text):
             put(text.replace("-", "−") if isinstance(term, Number) else text)

@@ -35,8 +35,8 @@ Point = tuple[float, float]
 # Bounds on the work for large graphs. Small ones never reach them.
 _PIVOTS = 1_000_000  # pivots in `_rank` times nodes and edges
 _DUMMIES = 30_000  # virtual nodes in `_split` that are not labels
-_RELAXES = 400_000  # rounds in `_relax` times segments
-_SWEEPS = 400_000  # sweeps in `_order` times segments of edges
+_RELAXES = 100_000  # rounds in `_relax` times nodes
+_SWEEPS = 250_000  # sweeps in `_order` times segments of edges
 
 
 class Edge(NamedTuple):
@@ -331,7 +331,7 @@ def _split(sizes: list[Point], edges: list[Edge], ranks: list[int], node_gap: fl
     level = [rank + shift[rank] for rank in ranks]
 
     spans = [level[t] - level[s] - 1 for s, t, _ in edges]
-    tracked, room = set[int](), max(_DUMMIES, 2 * len(edges))
+    tracked, room = set[int](), _DUMMIES
     for k in sorted(range(len(edges)), key=spans.__getitem__):
         room -= spans[k]
         if room < 0 and spans[k] > 2:
@@ -414,26 +414,33 @@ def _walk(net: _Net, back: list[list[int]], ahead: list[list[int]]) -> list[list
 
 def _sort(layer: list[int], near: list[list[int]], pos: list[int], swap: bool) -> None:
     """Sort by the mean place of neighbours; nodes without any keep their place. `swap` reverses ties."""
-    keys = {node: sum([pos[other] for other in near[node]]) / len(near[node]) for node in layer if near[node]}
+    keys: dict[int, float] = {}
+    for node in layer:
+        if others := near[node]:
+            keys[node] = pos[others[0]]
+            if len(others) > 1:
+                keys[node] = sum([pos[other] for other in others]) / len(others)
     moved = iter(sorted(reversed(keys) if swap else keys, key=keys.__getitem__))
+    layer[:] = [next(moved) if node in keys else node for node in layer]
     for k, node in enumerate(layer):
-        if node in keys:
-            layer[k] = next(moved)
-        pos[layer[k]] = k
+        pos[node] = k
 
 
 def _crossings(layer: list[int], down: list[list[int]], pos: list[int]) -> int:
-    """How many edges cross right after a layer: the inversions among their ends, as Barth, Jünger & Mutzel
-    showed in "Simple and efficient bilayer cross counting" (2002).
+    """How many edges cross right after a layer.
+
+    These are the inversions among the places of their ends (Barth, Jünger & Mutzel, "Simple and efficient
+    bilayer cross counting", 2002).
     """
     count = 0
     ends: list[int] = []
     for node in layer:
-        own = [pos[other] for other in down[node]]
-        for end in own:
-            count += len(ends) - bisect_right(ends, end)
-        for end in own:
-            insort(ends, end)
+        for end in sorted([pos[other] for other in down[node]]):
+            if ends and end < ends[-1]:
+                count += len(ends) - bisect_right(ends, end)
+                insort(ends, end)
+            else:
+                ends.append(end)
     return count
 
 
@@ -493,44 +500,55 @@ def _place(net: _Net) -> list[float]:
 
 
 def _relax(net: _Net, v: list[float], minor: set[tuple[int, int]], sign: int) -> list[float]:
-    """Move rows of nodes, in the order of v times `sign`, as near to the rows they are joined to as is free."""
-    segments = sum(map(len, net.up))
-    for _ in range(max(1, min(8, _RELAXES // (1 + segments)))):
-        row: list[int] = [-1] * len(v)
+    """Bring rows of nodes, in the order of v times `sign`, as near to what they are joined to as is free.
+
+    The placement of Brandes & Köpf is only bad at rows without a major edge, and at bent edges.
+    """
+    for _ in range(max(1, min(8, _RELAXES // len(v)))):
+        row = [-1] * len(v)
         rows: list[list[int]] = []
         for layer in net.layers:
             for node in layer:
-                straight = [row[other] for other in net.up[node] if abs(v[other] - v[node]) < 1e-6]
-                if straight:
-                    row[node] = straight[0]
-                    rows[straight[0]].append(node)
+                for other in net.up[node]:
+                    if abs(v[other] - v[node]) < 1e-6:
+                        row[node] = row[other]
+                        rows[row[other]].append(node)
+                        break
                 else:
                     row[node] = len(rows)
                     rows.append([node])
-        for members in sorted(rows, key=lambda row: sign * v[row[0]]):
-            here, own = v[members[0]], row[members[0]]
-            ends, low, high, fixed = [], -inf, inf, False
-            virtual = all(node >= net.real for node in members)
+        rows.sort(key=lambda members: sign * v[members[0]])
+        still = True
+        for members in rows:
+            edge = min(members) >= net.real
+            ends = [
+                (node, end)
+                for node in ((members[0], members[-1]) if edge else members)
+                for end in (*net.up[node], *net.down[node])
+                if row[end] != row[node]
+            ]
+            if not ends or not (edge or minor.issuperset(ends)):
+                continue
+            low, high = -inf, inf
             for node in members:
-                for end in (*net.up[node], *net.down[node]):
-                    if row[end] != own:
-                        ends.append(v[end])
-                        fixed |= not virtual and (node, end) not in minor
                 layer, k = net.layers[net.level[node]], net.pos[node]
                 if k:
                     low = max(low, v[layer[k - 1]] + net.reach[layer[k - 1]] + net.reach[node])
                 if k + 1 < len(layer):
                     high = min(high, v[layer[k + 1]] - net.reach[layer[k + 1]] - net.reach[node])
-            if not ends or low > high or fixed:
-                continue
-            if virtual:
-                goal = min(ends, key=lambda end: abs(end - here))
+            here = v[members[0]]
+            goals = sorted([v[end] for _, end in ends])
+            if edge:
+                goal = min(goals, key=lambda end: abs(end - here))
             else:
-                ends.sort()
-                goal = max(ends[(len(ends) - 1) // 2], min(here, ends[len(ends) // 2]))
+                goal = max(goals[(len(goals) - 1) // 2], min(here, goals[len(goals) // 2]))
             goal = max(low, min(goal, high))
-            for node in members:
-                v[node] = goal
+            if abs(goal - here) > 1e-6 and low <= high:
+                still = False
+                for node in members:
+                    v[node] = goal
+        if still:
+            break
     return v
 
 

@@ -66,7 +66,7 @@ def restrict(value: Expr, support: Support) -> Expr:
     """`value` where it is supported and an exact zero elsewhere."""
     if support is None:
         return value
-    if isinstance(support, np.ndarray):
+    if not isinstance(support, Expr):
         if support.all():
             return value
         support = value.builder.constant(support)

@@ -177,4 +177,6 @@ def einsum(ct: Any, *operands: Expr, index: int, subscripts: str) -> Any:
                 one = operand.builder.constant(np.ones(length[letter], operand.dtype))
                 factors.append((letter, one))
     pulled = einsum(*[f for _, f in factors], subscripts=f"{','.join(t for t, _ in factors)}->{target}")
-    return sum_to(pulled, operand.shape)
+    # An index of length 1 is repeated to meet a longer one: here the operand's own, or another's.
+    full = tuple(max(n, m) for n, m in zip(pulled.shape, operand.shape, strict=True))
+    return sum_to(broadcast_to(pulled, full), operand.shape)

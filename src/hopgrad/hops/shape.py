@@ -135,14 +135,18 @@ def _index(x: Any, *arrays: Any, items: Items) -> Any:
     return x[selection(items, arrays)]
 
 
-def _selected(x: Aval, *arrays: Aval, items: Items) -> Shape:
+def _picked(x: Aval, *arrays: Aval, items: Items) -> Shape:
+    return _selected(x.shape, *arrays, items=items)
+
+
+def _selected(shape: Shape, *arrays: Aval, items: Items) -> Shape:
     # An array without memory answers shape questions with NumPy's own rules, errors included.
-    probe = np.broadcast_to(np.int8(0), x.shape)
+    probe = np.broadcast_to(np.int8(0), shape)
     zeros = [np.zeros(a.shape, np.intp) for a in arrays]
     try:
         return np.shape(probe[selection(items, zeros)])
     except IndexError as error:
-        raise ShapeError(f"index does not fit shape {x.shape}: {error}") from None
+        raise ShapeError(f"index does not fit shape {shape}: {error}") from None
 
 
 _SAMPLE_INDICES = [
@@ -159,7 +163,7 @@ _SAMPLE_INDICES = [
 ]
 
 
-@structural(_index, Notation("index"), shape=_selected, moved=1, traits=("partial",),
+@structural(_index, Notation("index", rule="indexing"), shape=_picked, moved=1, traits=("partial",),
             sample=lambda draw: draw(_SAMPLE_INDICES))  # fmt: skip
 def index(ct: Any, x: Expr, *arrays: Expr, items: Items) -> Any:
     """Cotangents go back to where the elements were taken; elements taken twice add up."""
@@ -177,8 +181,16 @@ def _scatter(v: Any, *arrays: Any, items: Items, shape: Shape) -> Any:
     return out
 
 
+def _fit(x: Shape, v: Aval, arrays: Sequence[Aval], items: Items) -> Shape:
+    """`x`, if a value of v's shape fits the index."""
+    place = _selected(x, *arrays, items=items)
+    if place != v.shape:
+        raise ShapeError(f"cannot assign a value of shape {v.shape} to a place of shape {place}")
+    return x
+
+
 def _scattered(v: Aval, *arrays: Aval, items: Items, shape: Shape) -> Shape:
-    return shape
+    return _fit(shape, v, arrays, items)
 
 
 @structural(_scatter, Notation("call", "scatter"), shape=_scattered, moved=1,
@@ -200,10 +212,7 @@ def _put(x: Any, v: Any, *arrays: Any, items: Items) -> Any:
 
 
 def _put_shape(x: Aval, v: Aval, *arrays: Aval, items: Items) -> Shape:
-    place = _selected(x, *arrays, items=items)
-    if place != v.shape:
-        raise ShapeError(f"cannot assign a value of shape {v.shape} to a place of shape {place}")
-    return x.shape
+    return _fit(x.shape, v, arrays, items)
 
 
 @structural(_put, Notation("call", "put"), shape=_put_shape, moved=2, traits=("partial",),

@@ -17,7 +17,7 @@ from hopgrad.differentiate import Pullback, Zero, pull
 from hopgrad.evaluate import evaluate, evaluate_all
 from hopgrad.graph.builder import Expr, ones
 from hopgrad.graph.graph import Graph
-from hopgrad.graph.operators import Operator, Scale
+from hopgrad.graph.operators import Operator
 from hopgrad.notation import Cases, Number, Symbol, Term, number, write
 
 
@@ -388,10 +388,6 @@ class Analysis:
             if fine and not _finite(self.values[share.id]):
                 found.append(Trouble(edge.target, edge.source, _worst(self.values[share.id])))
         return found
-
-    def is_scale(self, edge: Edge) -> bool:
-        """Whether an edge multiplies elementwise."""
-        return isinstance(edge.operator, Scale)
 
 
 def _finite(value: Any) -> bool:

@@ -137,7 +137,7 @@ def _troubles(analysis: Analysis) -> Section:
         if trouble.source is None:
             line = f"{kind} is born at {hop}, where {at}{where}"
         else:
-            d = text(_local(analysis, trouble.node, trouble.source))
+            d = text(local_derivative(analysis, trouble.node, trouble.source))
             line = f"in the derivative, {kind} is born at {hop}: {d} = {value_text(trouble.value)}, where {at}{where}"
         section.lines.append(Line(prose=line, node=trouble.node))
     return section
@@ -151,7 +151,7 @@ def _total(analysis: Analysis, node: int) -> Term:
     return Derivative(analysis.symbol(analysis.output), analysis.symbol(node), analysis.several)
 
 
-def _local(analysis: Analysis, target: int, source: int) -> Term:
+def local_derivative(analysis: Analysis, target: int, source: int) -> Term:
     """The local derivative of a hop by one operand: partial if it has several."""
     sources = {e.source for e in analysis.incoming.get(target, [])}
     partial = analysis.several or len(sources) > 1
@@ -163,6 +163,12 @@ def _local(analysis: Analysis, target: int, source: int) -> Term:
         if analysis.path_counts[source][0] > 1:
             top = analysis.hop_term(target)
     return Derivative(top, analysis.symbol(source), partial)
+
+
+def plain_local(analysis: Analysis, edge: Edge) -> Term:
+    """The local derivative of an edge by name alone, whatever else ∂y/∂x may mean."""
+    partial = analysis.several or len({e.source for e in analysis.incoming[edge.target]}) > 1
+    return Derivative(analysis.symbol(edge.target), analysis.symbol(edge.source), partial)
 
 
 def _path_product(factors: Sequence[Term]) -> Term:
@@ -185,7 +191,7 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
             section.lines.append(Line(equation(whole, _first_step(analysis, node)), note=f"{count:,} paths", node=node))
             continue
         paths = analysis.paths(node, MAX_PATHS)
-        terms = [_long_product([_local(analysis, t, s) for t, s in _merged(path)]) for path in paths]
+        terms = [_long_product([local_derivative(analysis, t, s) for t, s in _merged(path)]) for path in paths]
         right = total(terms)
         if right == whole:
             right = _total(analysis, node)
@@ -208,7 +214,7 @@ def _first_step(analysis: Analysis, node: int) -> Term:
     terms = []
     for edge in analysis.outgoing.get(node, [])[:MAX_PATHS]:
         above = Derivative(analysis.symbol(analysis.output), analysis.symbol(edge.target), analysis.several)
-        local = _local(analysis, edge.target, edge.source)
+        local = local_derivative(analysis, edge.target, edge.source)
         terms.append(_path_product([above, local]) if edge.target != analysis.output else local)
     if len(analysis.outgoing.get(node, [])) > MAX_PATHS:
         terms.append(Word("…"))
@@ -244,7 +250,7 @@ def _spelled(analysis: Analysis, live: list[int]) -> Section:
 # -- d. the parts ---------------------------------------------------------------------------------------------------------
 
 
-def _rule(analysis: Analysis, edge: Edge) -> str:
+def rule(analysis: Analysis, edge: Edge) -> str:
     hop = analysis.graph.builder.hop(edge.target)
     return hop.notation.rule or hop.name.replace("_", " ")
 
@@ -263,7 +269,7 @@ def _parts(analysis: Analysis) -> Section:
             section.lines.append(Line(prose=f"… {len(edges) - MAX_LINES:,} more derivatives …"))
             continue
         arrays = bool(avals[edge.source].shape or avals[edge.target].shape)
-        note = _rule(analysis, edge)
+        note = rule(analysis, edge)
         twins = [e.number for e in analysis.incoming[edge.target] if e.source == edge.source]
         if len(twins) > 1:
             note += f", operand {twins.index(edge.number) + 1} of {len(twins)}"
@@ -273,7 +279,7 @@ def _parts(analysis: Analysis) -> Section:
             section.lines.append(Line(pullback_line(analysis, edge), note=note, node=edge.target))
             continue
         factor = analysis.factor_term(edge)
-        local = _local(analysis, edge.target, edge.source)
+        local = local_derivative(analysis, edge.target, edge.source)
         value = analysis.local_value(edge)
         right = [factor] if factor is not None else []
         kink = analysis.graph.builder.hop(edge.target).kink
@@ -281,7 +287,7 @@ def _parts(analysis: Analysis) -> Section:
         section.lines.append(
             Line(
                 equation(local, *right),
-                value="" if value is None or _says_it(factor, value) else value_text(value),
+                value="" if value is None or says_it(factor, value) else value_text(value),
                 note=note + (f"; {kink}" if at_kink else ""),
                 node=edge.target,
             )
@@ -289,9 +295,9 @@ def _parts(analysis: Analysis) -> Section:
     return section
 
 
-def _says_it(factor: Term | None, value: Any) -> bool:
+def says_it(factor: Term | None, value: Any) -> bool:
     """Whether the formula is the number already."""
-    return factor is not None and factor == number(float(value))
+    return factor is not None and not np.ndim(value) and factor == number(float(value))
 
 
 def bar(analysis: Analysis, node: int) -> Term:
