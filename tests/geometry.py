@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hopgrad.explain.layout import Edge, Layout
+from hopgrad.show.layout import Edge, Layout
 
 Point = tuple[float, float]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 HOPS = [hop for hop in catalogue.values() if not isinstance(hop, Source)]
 
-# -- uses -----------------------------------------------------------------------------------------------------------------
+# -- uses --------------------------------------------------------------------------------------------------------------
 
 # Operand shapes for hops whose definition does not give any: by class, and for elementwise hops by arity.
 ELEMENTWISE: dict[int, list[tuple[tuple[int, ...], ...]]] = {
@@ -34,6 +33,18 @@ ELEMENTWISE: dict[int, list[tuple[tuple[int, ...], ...]]] = {
     3: [((), (), ()), ((2, 3), (2, 3), (2, 3)), ((2, 1), (3,), ()), ((), (2,), (1, 2))],
 }
 OTHERS = ((2, 3),)
+
+
+def inside(interval: Interval, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Random numbers well inside an interval: not so near its ends that differences there lose digits."""
+    low, high = interval
+    if np.isfinite(low) and np.isfinite(high):
+        low, high = low + 0.25 * min(1.0, (high - low) / 2), high - 0.25 * min(1.0, (high - low) / 2)
+    elif np.isfinite(low):
+        low, high = low + 0.3, low + 2.3
+    else:
+        low, high = -2.0, 2.0
+    return np.asarray(random.uniform(low, high, shape))
 
 
 @dataclass(frozen=True)
@@ -47,27 +58,28 @@ class Use:
     def __str__(self) -> str:
         return self.hop.name + repr(Case(*self.operands, **self.params))
 
-    @cached_property
-    def random(self) -> np.random.Generator:
-        """Random numbers of this use's own, so that no test depends on the order of tests."""
-        return np.random.default_rng(zlib.crc32(str(self).encode()))
+    def random(self, purpose: str) -> np.random.Generator:
+        """Random numbers of this use's own, always the same, so that no test depends on the order of tests."""
+        return np.random.default_rng(zlib.crc32(f"{purpose} {self}".encode()))
 
-    def draw(self, dtype: Any = np.float64) -> list[Array]:
+    def draw(self, dtype: Any = np.float64, random: np.random.Generator | None = None) -> list[Array]:
         """Random operands inside the hop's domain."""
+        random = random or self.random("operands")
         domain = self.hop.domain
         return [
             shape
             if isinstance(shape, np.ndarray)
-            else np.asarray(self.random.random(shape) < 0.5)
+            else np.asarray(random.random(shape) < 0.5)
             if number == 0 and "select" in self.hop.traits
-            else inside(domain[min(number, len(domain) - 1)], shape, self.random).astype(dtype)
+            else inside(domain[min(number, len(domain) - 1)], shape, random).astype(dtype)
             for number, shape in enumerate(self.operands)
         ]
 
     def draw_smooth(self) -> list[Array]:
         """Random operands around which the hop is smooth, away from its kinks and jumps."""
+        random = self.random("smooth operands")
         for _ in range(300):
-            operands = self.draw()
+            operands = self.draw(random=random)
             if all(found is not None for _, found in numeric_jacobians(self.value, operands)):
                 return operands
         raise AssertionError(f"no operands found around which {self} is smooth")
@@ -123,21 +135,15 @@ def resized(use: Use, shape: tuple[int, ...]) -> Use | None:
 USES = [use for hop in HOPS for use in uses_of(hop)]
 SMOOTH_USES = [use for use in USES if has_derivative(use)]
 FLAT_USES = [use for use in USES if not has_derivative(use)]
+RESIZED_USES = [
+    other
+    for shape in [(), (0, 3), (2, 0), (1, 1)]
+    for use in USES
+    if (0 not in shape or "nonempty" not in use.hop.traits) and (other := resized(use, shape))
+]
 
 
-def inside(interval: Interval, shape: tuple[int, ...], random: np.random.Generator) -> Array:
-    """Random numbers well inside an interval: not so near its ends that differences there lose digits."""
-    low, high = interval
-    if np.isfinite(low) and np.isfinite(high):
-        low, high = low + 0.25 * min(1.0, (high - low) / 2), high - 0.25 * min(1.0, (high - low) / 2)
-    elif np.isfinite(low):
-        low, high = low + 0.3, low + 2.3
-    else:
-        low, high = -2.0, 2.0
-    return np.asarray(random.uniform(low, high, shape))
-
-
-# -- one-hop programs -----------------------------------------------------------------------------------------------------
+# -- one-hop programs --------------------------------------------------------------------------------------------------
 
 
 class Program:
@@ -180,8 +186,7 @@ class Program:
             adjoints = self.pulled(self.out, seed)
             rows = [self._at(seed, unit, adjoints) for unit in basis(out)]
             return [
-                np.array([row[k] for row in rows], a.dtype).reshape(out.shape + a.shape)
-                for k, a in enumerate(adjoints)
+                np.array([row[k] for row in rows], a.dtype).reshape(out.shape + a.shape) for k, a in enumerate(adjoints)
             ]
         found = []
         for node in self.active:
@@ -205,7 +210,7 @@ def basis(like: Any) -> Iterator[Array]:
         yield unit.reshape(like.shape)
 
 
-# -- slopes ---------------------------------------------------------------------------------------------------------------
+# -- slopes ------------------------------------------------------------------------------------------------------------
 
 # The slope of the polynomial through Chebyshev points: for a function that is analytic around, the error falls
 # geometrically with their number, so that nearly all digits hold. (Trefethen, Approximation Theory and Practice, 2013.)
@@ -228,13 +233,11 @@ def slope(f: Callable[[float], Any], radius: float = _RADIUS) -> Array | None:
 
 
 def precision(value: Any) -> float:
-    """The distance from 1 to the next number of the value's dtype; 0 if its numbers are exact."""
-    return float(np.finfo(value.dtype).eps) if value.dtype.kind == "f" else 0.0
+    """The distance from 1 to the next number of the value's dtype, where it is a float, else of float64."""
+    return float(np.finfo(value.dtype if value.dtype.kind == "f" else np.float64).eps)
 
 
-def numeric_jacobians(
-    f: Callable[..., Any], operands: Sequence[Array]
-) -> Iterator[tuple[int, Array | None]]:
+def numeric_jacobians(f: Callable[..., Any], operands: Sequence[Array]) -> Iterator[tuple[int, Array | None]]:
     """(number, Jacobian or None where f is not smooth) for each float operand."""
     for number, operand in enumerate(operands):
         if operand.dtype.kind != "f":
@@ -260,7 +263,7 @@ def layouts(array: Array) -> dict[str, Array]:
     reversed_ = array[(slice(None, None, -1),) * array.ndim].copy()[(slice(None, None, -1),) * array.ndim]
     return {
         "read-only": frozen,
-        "Fortran": np.asfortranarray(array),
+        "Fortran": np.array(array, order="F"),
         "strided": strided,
         "negative strides": reversed_,
     }

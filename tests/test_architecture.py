@@ -21,7 +21,7 @@ LAYERS = [
     ("evaluate",),
     ("trace", "differentiate", "rewrite", "notation"),
     ("transforms",),
-    ("explain", "show", "numpy", "optim", "data"),
+    ("show", "numpy", "optim", "data"),
     ("cli",),
 ]
 

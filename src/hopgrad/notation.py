@@ -318,7 +318,11 @@ def product(factors: Sequence[Term], sign: str = "·", tex: str = r"\cdot", *, k
 
 
 def _inner(term: Infix) -> Term:
-    return term if term.level == PRODUCT and term.operator == "" and not _is_plain(term.items[0]) else Fence(term)
+    return (
+        term
+        if term.level == PRODUCT and term.operator == "" and not _is_plain(term.items[0])
+        else Fence(term)
+    )
 
 
 def _is_plain(term: Term) -> bool:
@@ -379,6 +383,7 @@ def equation(*sides: Term) -> Term:
 
 
 # -- hops ---------------------------------------------------------------------------------------------------------------
+
 
 def write(hop: Hop, arguments: Sequence[Term], params: Mapping[str, Any], avals: Sequence[Aval] = ()) -> Term:
     """How `hop` applied to `arguments` is written. `avals` tells arrays from scalars where that matters."""
@@ -482,7 +487,9 @@ def _transpose(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: 
     axes = params["axes"]
     n = len(axes)
     if n >= 2 and axes == (*range(n - 2), n - 1, n - 2):
-        return Indexed(fit(args[0], POWER + 1 if isinstance(args[0], (Power, Root)) else POWER), "ᵀ", raised=True)
+        return Indexed(
+            fit(args[0], POWER + 1 if isinstance(args[0], (Power, Root)) else POWER), "ᵀ", raised=True
+        )
     return Apply("transpose", _upright("transpose"), (*args, Word(", ".join(map(str, axes)))))
 
 
@@ -513,7 +520,9 @@ def _big(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[
     return Apply(hop.notation.symbol, hop.notation.tex, args + words)
 
 
-def _matrix_product(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+def _matrix_product(
+    hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]
+) -> Term:
     a, b = (fit(args[0], PRODUCT), fit(args[1], APPLY))
     return Infix("@", "", (a if not isinstance(a, Fraction) else Fence(a), b), PRODUCT)
 
@@ -616,7 +625,13 @@ def _shifted(plain: str, rise: int) -> str:
     if all(ord(c) in table for c in plain) and rise in (1, -1):
         return plain.translate(table)
     mark = "^" if rise > 0 else "_"
-    return f"{mark}{plain}" if plain.isalnum() else f"{mark}({plain})" if not plain.startswith("(") else mark + plain
+    return (
+        f"{mark}{plain}"
+        if plain.isalnum()
+        else f"{mark}({plain})"
+        if not plain.startswith("(")
+        else mark + plain
+    )
 
 
 def symbol_parts(name: str) -> tuple[str, str]:
@@ -646,7 +661,9 @@ def _linear(term: Term, out: list[Run], rise: int, loose: bool) -> None:
             base, sub = symbol_parts(name)
             letter, primes = _primes(base)
             if bar:
-                base = (f"{letter}\u0304" if len(letter) == 1 else "".join(f"{c}\u0305" for c in letter)) + primes
+                base = (
+                    f"{letter}\u0304" if len(letter) == 1 else "".join(f"{c}\u0305" for c in letter)
+                ) + primes
             put(base, True)
             if sub and rise and sub.isdigit():
                 put(_to_lowered(sub))  # lowered inside raised text: the digits' own small forms
@@ -742,14 +759,21 @@ def _tex_escape(plain: str) -> str:
 
 
 def _tex_word(plain: str) -> str:
-    return {"∞": r"\infty", "e": r"\mathrm{e}", "…": r"\dots", "π": r"\pi", "d": r"\mathrm{d}"}.get(plain) or (
-        rf"\text{{{_tex_text(plain)}}}"
-    )
+    return {"∞": r"\infty", "e": r"\mathrm{e}", "…": r"\dots", "π": r"\pi", "d": r"\mathrm{d}"}.get(
+        plain
+    ) or (rf"\text{{{_tex_text(plain)}}}")
 
 
 def _tex_text(plain: str) -> str:
     escaped = _tex_escape(plain)
-    for sign, tex in (("×", r"$\times$"), ("→", r"$\to$"), ("₀", "$_0$"), ("₁", "$_1$"), ("₂", "$_2$"), ("₃", "$_3$")):
+    for sign, tex in (
+        ("×", r"$\times$"),
+        ("→", r"$\to$"),
+        ("₀", "$_0$"),
+        ("₁", "$_1$"),
+        ("₂", "$_2$"),
+        ("₃", "$_3$"),
+    ):
         escaped = escaped.replace(sign, tex)
     return "".join(f"${_TEX_SYMBOLS[c]}$" if c in _TEX_SYMBOLS else c for c in escaped)
 
@@ -765,13 +789,21 @@ def symbol_tex(name: str, bar: bool = False) -> str:
     if base in _TEX_SYMBOLS:
         core = _TEX_SYMBOLS[base]
     else:
-        core = base if len(base) == 1 and base.isascii() and base.isalpha() else rf"\mathit{{{_tex_escape(base)}}}"
+        core = (
+            base
+            if len(base) == 1 and base.isascii() and base.isalpha()
+            else rf"\mathit{{{_tex_escape(base)}}}"
+        )
     if bar:
         core = rf"\bar{{{core}}}" if len(base) == 1 else rf"\overline{{{core}}}"
     core += "'" * len(primes)
     if not sub:
         return core
-    return f"{core}_{{{sub}}}" if sub.isdigit() or len(sub) == 1 else rf"{core}_{{\mathrm{{{_tex_escape(sub)}}}}}"
+    return (
+        f"{core}_{{{sub}}}"
+        if sub.isdigit() or len(sub) == 1
+        else rf"{core}_{{\mathrm{{{_tex_escape(sub)}}}}}"
+    )
 
 
 def latex(term: Term) -> str:
@@ -864,16 +896,18 @@ def _mml(term: Term) -> str:
             base, sub = symbol_parts(name)
             core = f"<mi>{escape(base)}</mi>"
             if bar:
-                core = f"<mover>{core}<mo stretchy=\"{'true' if len(base) > 1 else 'false'}\">¯</mo></mover>"
+                core = f'<mover>{core}<mo stretchy="{"true" if len(base) > 1 else "false"}">¯</mo></mover>'
             return f"<msub>{core}<mn>{escape(sub)}</mn></msub>" if sub else core
         case Number(text):
             return f"<mn>{escape(text.replace('-', '−'))}</mn>"
         case Word(text):
-            return "<mi mathvariant=\"normal\">e</mi>" if text == "e" else f"<mtext>{escape(text)}</mtext>"
+            return '<mi mathvariant="normal">e</mi>' if text == "e" else f"<mtext>{escape(text)}</mtext>"
         case Infix(operator, _, items, _):
             sign = "\u2062" if operator in ("", "@") else operator  # an invisible times
             between = _mo(sign) if operator != "@" else '<mspace width="0.17em"/>'
-            return _row(*[part for k, item in enumerate(items) for part in ((between,) if k else ()) + (_mml(item),)])
+            return _row(
+                *[part for k, item in enumerate(items) for part in ((between,) if k else ()) + (_mml(item),)]
+            )
         case Prefix(operator, _, item):
             return _row(_mo(operator, form="prefix"), _mml(item))
         case Power(base, exponent):
@@ -881,20 +915,24 @@ def _mml(term: Term) -> str:
         case Fraction(top, bottom):
             return f"<mfrac>{_mml(top)}{_mml(bottom)}</mfrac>"
         case Derivative(top, bottom, partial, order):
-            d = f"<mi mathvariant=\"normal\">{'∂' if partial else 'd'}</mi>"
+            d = f'<mi mathvariant="normal">{"∂" if partial else "d"}</mi>'
             upper = f"<msup>{d}<mn>{order}</mn></msup>" if order > 1 else d
             lower = _mml(_behind_d(bottom))
             lower = f"<msup>{lower}<mn>{order}</mn></msup>" if order > 1 else lower
             return f"<mfrac>{_row(upper, _mml(_behind_d(top)))}{_row(d, lower)}</mfrac>"
         case Root(item, degree):
-            return f"<mroot>{_mml(item)}<mn>{degree}</mn></mroot>" if degree else f"<msqrt>{_mml(item)}</msqrt>"
+            return (
+                f"<mroot>{_mml(item)}<mn>{degree}</mn></mroot>" if degree else f"<msqrt>{_mml(item)}</msqrt>"
+            )
         case Fence(item, left, right):
             return _mml_fenced(_mml(item), left, right)
         case Apply(function, _, arguments, raised):
-            name = f"<mi mathvariant=\"normal\">{escape(function)}</mi>"
+            name = f'<mi mathvariant="normal">{escape(function)}</mi>'
             if raised is not None:
                 name = f"<msup>{name}{_mml(raised)}</msup>"
-            inside = _row(*[p for k, a in enumerate(arguments) for p in ((_mo(","),) if k else ()) + (_mml(a),)])
+            inside = _row(
+                *[p for k, a in enumerate(arguments) for p in ((_mo(","),) if k else ()) + (_mml(a),)]
+            )
             return _row(name, _mo("\u2061"), _mml_fenced(inside, "(", ")"))
         case Indexed(base, mark, raised):
             if raised:
@@ -905,7 +943,7 @@ def _mml(term: Term) -> str:
                 f"<mtr><mtd>{_mml(then)}</mtd><mtd><mtext>if </mtext>{_mml(condition)}</mtd></mtr>"
                 f"<mtr><mtd>{_mml(otherwise)}</mtd><mtd><mtext>otherwise</mtext></mtd></mtr>"
             )
-            return _row(_mo("{"), f"<mtable columnalign=\"left\">{lines}</mtable>")
+            return _row(_mo("{"), f'<mtable columnalign="left">{lines}</mtable>')
         case _:
             raise TypeError(f"no MathML form for {term!r}")
 
@@ -939,4 +977,3 @@ def _short(value: Any, digits: int) -> str:
     if isinstance(value, (int, np.integer)):
         return str(int(value)).replace("-", "−")
     return text(number(value, digits)).replace(" ", "")
-

@@ -154,7 +154,7 @@ def as_input(value: Any, where: str) -> tuple[Aval, int, Any]:
             raise DtypeError(f"{where} is traced with dtype {value.dtype}: only floating-point values can be differentiated")
         return value._aval, value._kind, value
     if type(value) is float or type(value) is int:
-        return aval((), np.float64), PYTHON, float(value)
+        return aval((), np.float64), PYTHON, np.float64(value)
     if isinstance(value, np.ma.MaskedArray):
         raise DtypeError(f"{where} is a masked array: pass x.filled(0.0) or x.data, and the mask apart")
     if isinstance(value, np.matrix):

@@ -125,7 +125,11 @@ class Builder:
         """A constant, interned by shape, dtype and bit pattern (0.0 is not -0.0). The array is copied."""
         data = np.array(value, dtype=dtype, order="C", copy=True)
         raw = data.tobytes()
-        key = (data.shape, data.dtype.str, raw if len(raw) <= 64 else hashlib.blake2b(raw, digest_size=16).digest())
+        key = (
+            data.shape,
+            data.dtype.str,
+            raw if len(raw) <= 64 else hashlib.blake2b(raw, digest_size=16).digest(),
+        )
         node = self._constant_ids.get(key)
         if node is None:
             data.flags.writeable = False

@@ -191,7 +191,9 @@ class Graph:
                 raise GraphError(f"%{node} is a constant without a value")
             inferred = hop.infer(*[builder.avals[a] for a in args], **params)
             if inferred is not builder.avals[node]:
-                raise GraphError(f"%{node} = {hop.name} has {builder.avals[node]!r}, but its rule gives {inferred!r}")
+                raise GraphError(
+                    f"%{node} = {hop.name} has {builder.avals[node]!r}, but its rule gives {inferred!r}"
+                )
         for inner in self.subgraphs:
             inner.check()
 
@@ -209,5 +211,3 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"<Graph: {len(self.inputs)} inputs, {len(self.hops)} hops, {len(self.outputs)} outputs>"
-
-

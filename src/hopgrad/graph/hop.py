@@ -260,7 +260,9 @@ class Elementwise(Hop):
                 break
         for other in same:
             if other.dtype != first.dtype:
-                raise DtypeError(f"{self.name}: operands have dtypes {' and '.join(str(a.dtype) for a in same)}")
+                raise DtypeError(
+                    f"{self.name}: operands have dtypes {' and '.join(str(a.dtype) for a in same)}"
+                )
         if "predicate" in self.traits:
             return aval(shape, bool)
         return first if shape == first.shape else aval(shape, first.dtype)
@@ -440,7 +442,12 @@ def reduction(value: Any, notation: Notation, **fields: Any) -> Callable[[Callab
 
 
 def structural(
-    value: Any, notation: Notation, *, shape: Callable[..., Sequence[int]], moved: int | None = None, **fields: Any
+    value: Any,
+    notation: Notation,
+    *,
+    shape: Callable[..., Sequence[int]],
+    moved: int | None = None,
+    **fields: Any,
 ) -> Callable[[Callable[..., Any]], Structural]:
     """Define a linear rearrangement whose result has the shape ``shape(*avals, **params)``; see `Structural`."""
 
@@ -454,7 +461,12 @@ def structural(
 
 
 def multilinear(
-    value: Any, notation: Notation, *, infer: Callable[..., Aval], reach: Callable[..., Support] | None, **fields: Any
+    value: Any,
+    notation: Notation,
+    *,
+    infer: Callable[..., Aval],
+    reach: Callable[..., Support] | None,
+    **fields: Any,
 ) -> Callable[[Callable[..., Any]], Multilinear]:
     """Define a product; see `Multilinear`."""
 

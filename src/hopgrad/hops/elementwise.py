@@ -193,13 +193,13 @@ def cbrt(x: Expr, *, out: Expr) -> Any:
 # -- trigonometry -----------------------------------------------------------------------------------------------------------
 
 
-@elementwise(np.sin, Function("sin", r"\sin", "sine"), traits=("odd",))
+@elementwise(np.sin, Function("sin", r"\sin", "sine"), traits=("odd", "bounded"))
 def sin(x: Expr) -> Any:
     """The sine a quarter turn ahead."""
     return cos(x)
 
 
-@elementwise(np.cos, Function("cos", r"\cos", "cosine"), traits=("even",))
+@elementwise(np.cos, Function("cos", r"\cos", "cosine"), traits=("even", "bounded"))
 def cos(x: Expr) -> Any:
     """The cosine a quarter turn ahead."""
     return -sin(x)
@@ -216,14 +216,15 @@ def _versed(x: Expr) -> Expr:
     return (1 - x) * (1 + x)
 
 
-@elementwise(np.arcsin, Function("arcsin", r"\arcsin", "arc sine"), domain=(UNIT,), traits=("odd",),
+@elementwise(np.arcsin, Function("arcsin", r"\arcsin", "arc sine"), domain=(UNIT,), traits=("odd", "bounded"),
              kink="at ±1: ∞, from inside")  # fmt: skip
 def arcsin(x: Expr) -> Any:
     """From sin² + cos² = 1."""
     return 1 / sqrt(_versed(x))
 
 
-@elementwise(np.arccos, Function("arccos", r"\arccos", "arc cosine"), domain=(UNIT,), kink="at ±1: −∞, from inside")
+@elementwise(np.arccos, Function("arccos", r"\arccos", "arc cosine"), domain=(UNIT,), traits=("bounded",),
+             kink="at ±1: −∞, from inside")  # fmt: skip
 def arccos(x: Expr) -> Any:
     """The arc sine's, negated: the two add up to π/2."""
     return -1 / sqrt(_versed(x))
@@ -236,7 +237,7 @@ def arctan(x: Expr) -> Any:
 
 
 @elementwise(np.arctan2, Function("arctan2", r"\operatorname{arctan2}", "arc tangent"), domain=(REAL, REAL),
-             kink="at the origin: NaN")  # fmt: skip
+             traits=("bounded",), kink="at the origin: NaN")  # fmt: skip
 def arctan2(y: Expr, x: Expr) -> Any:
     """Divided by the radius twice, because its square overflows and underflows too early."""
 
@@ -334,22 +335,22 @@ def _flat_hop(name: str, value: Any, notation: Notation, arity: int = 1, *traits
     return elementwise(value, notation, domain=domain, traits=("flat", *traits), **fields)(body)
 
 
-sign = _flat_hop("sign", np.sign, Function("sign", r"\operatorname{sign}"))
+sign = _flat_hop("sign", np.sign, Function("sign", r"\operatorname{sign}"), 1, "odd", "bounded")
 floor = _flat_hop("floor", np.floor, Notation("fence", "⌊"))
 ceil = _flat_hop("ceil", np.ceil, Notation("fence", "⌈"))
-trunc = _flat_hop("trunc", np.trunc, Function("trunc", r"\operatorname{trunc}"))
-rint = _flat_hop("rint", np.rint, Function("round", r"\operatorname{round}"))
+trunc = _flat_hop("trunc", np.trunc, Function("trunc", r"\operatorname{trunc}"), 1, "odd")
+rint = _flat_hop("rint", np.rint, Function("round", r"\operatorname{round}"), 1, "odd")
 floor_divide = _flat_hop("floor_divide", np.floor_divide, Infix("//", r"\mathbin{//}"), 2, domain=(REAL, NONZERO))
 heaviside = _flat_hop("heaviside", np.heaviside, Function("heaviside", r"\operatorname{H}"), 2)
-equal = _flat_hop("equal", np.equal, Infix("=", "="), 2, "predicate")
-not_equal = _flat_hop("not_equal", np.not_equal, Infix("≠", r"\neq"), 2, "predicate")
+equal = _flat_hop("equal", np.equal, Infix("=", "="), 2, "predicate", "commutative")
+not_equal = _flat_hop("not_equal", np.not_equal, Infix("≠", r"\neq"), 2, "predicate", "commutative")
 less = _flat_hop("less", np.less, Infix("<", "<"), 2, "predicate")
 less_equal = _flat_hop("less_equal", np.less_equal, Infix("≤", r"\leq"), 2, "predicate")
 greater = _flat_hop("greater", np.greater, Infix(">", ">"), 2, "predicate")
 greater_equal = _flat_hop("greater_equal", np.greater_equal, Infix("≥", r"\geq"), 2, "predicate")
-logical_and = _flat_hop("logical_and", np.logical_and, Infix("∧", r"\land"), 2, "predicate")
-logical_or = _flat_hop("logical_or", np.logical_or, Infix("∨", r"\lor"), 2, "predicate")
-logical_xor = _flat_hop("logical_xor", np.logical_xor, Infix("⊻", r"\veebar"), 2, "predicate")
+logical_and = _flat_hop("logical_and", np.logical_and, Infix("∧", r"\land"), 2, "predicate", "commutative")
+logical_or = _flat_hop("logical_or", np.logical_or, Infix("∨", r"\lor"), 2, "predicate", "commutative")
+logical_xor = _flat_hop("logical_xor", np.logical_xor, Infix("⊻", r"\veebar"), 2, "predicate", "commutative")
 logical_not = _flat_hop("logical_not", np.logical_not, Notation("prefix", "¬", r"\lnot"), 1, "predicate")
 isnan = _flat_hop("isnan", np.isnan, Function("isnan", r"\operatorname{isnan}"), 1, "predicate")
 isinf = _flat_hop("isinf", np.isinf, Function("isinf", r"\operatorname{isinf}"), 1, "predicate")

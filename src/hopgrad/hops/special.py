@@ -14,13 +14,13 @@ from hopgrad.hops.elementwise import constant_power, exp, log, log1p
 _SPECIAL = "scipy.special:"
 
 
-@elementwise(_SPECIAL + "erf", Function("erf", r"\operatorname{erf}", "error function"), traits=("odd",))
+@elementwise(_SPECIAL + "erf", Function("erf", r"\operatorname{erf}", "error function"), traits=("odd", "bounded"))
 def erf(x: Expr) -> Any:
     """The Gaussian under the integral."""
     return (2 / sqrt(pi)) * exp(-constant_power(x, exponent=2))
 
 
-@elementwise(_SPECIAL + "erfc", Function("erfc", r"\operatorname{erfc}", "error function"))
+@elementwise(_SPECIAL + "erfc", Function("erfc", r"\operatorname{erfc}", "error function"), traits=("bounded",))
 def erfc(x: Expr) -> Any:
     """1 − erf."""
     return (-2 / sqrt(pi)) * exp(-constant_power(x, exponent=2))
@@ -105,7 +105,7 @@ def _sinc(x: Any) -> Any:
     return np.sinc(x)
 
 
-@elementwise(_sinc, Function("sinc", r"\operatorname{sinc}"), traits=("even",))
+@elementwise(_sinc, Function("sinc", r"\operatorname{sinc}"), traits=("even", "bounded"))
 def sinc(x: Expr) -> Any:
     """sin(πx)/(πx) is the spherical Bessel function j₀(πx), whose derivative is −j₁: no quotient that is 0/0 at 0."""
     return -pi * spherical_jn(pi * x, order=1)

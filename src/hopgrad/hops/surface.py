@@ -1,42 +1,67 @@
 """Which NumPy function is made of which hops.
 
-A ufunc that is the value of a hop needs no entry: it *is* that hop. Every other function of NumPy has a *surface* here
-or in ``functions``: an adapter with NumPy's own signature that takes handles where the user passed traced values, and
-returns handles. It deals with axis conventions and promotion, which hops do not know.
+A ufunc that is the value of a hop needs no entry: it *is* that hop. Every other function of NumPy has a *surface*, an
+adapter with NumPy's own signature that takes handles where the user passed traced values, and returns handles. It
+deals with axis conventions and promotion, which hops do not know. Or it has a refusal, with the cure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from hopgrad.errors import GraphError
+from hopgrad.errors import DtypeError, GraphError, NotDifferentiableError
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.hops.elementwise import convert
+from hopgrad.hops.shape import concatenate, index, reshape
+
+Aliasing = Literal["", "view", "ravel", "each", "doubt"]
+"""What results share with arguments: nothing; a view of the first one; as ``np.ravel``, a view only of contiguous
+memory; the k-th a view of the k-th argument; or there is no telling."""
 
 
 class Surface(NamedTuple):
     """An adapter. ``array``: a result of shape () is a 0-d array, as NumPy gives here, instead of a scalar."""
 
     function: Callable[..., Any]
-    array: bool
+    array: bool = False
+    aliasing: Aliasing = ""
 
 
 surfaces: dict[Any, Surface] = {}
-"""By the NumPy function that dispatches to it (for SciPy: "scipy.special:name", resolved when met)."""
+"""By the NumPy function that dispatches to it; for SciPy by "scipy.special:name"."""
+
+refusals: dict[Any, str] = {}
+"""The cure, for NumPy functions that are refused by name ("" where there is none)."""
 
 
-def surface(*functions: Any, array: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def surface(
+    *functions: Any, array: bool = False, aliasing: Aliasing = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register an adapter for NumPy functions."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for key in functions:
-            surfaces[key] = Surface(function, array)
+            surfaces[key] = Surface(function, array, aliasing)
         return function
 
     return decorate
+
+
+def refuse(cure: str, *functions: Any) -> None:
+    """Have NumPy functions refused by name, with a cure."""
+    for function in functions:
+        refusals[function] = cure
+
+
+def refused(what: str, cure: str = "") -> NotDifferentiableError:
+    """The error for a function or an option that does not take traced values."""
+    return NotDifferentiableError(f"{what} is not supported on traced values" + (f": {cure}" if cure else ""))
+
+
+# -- operands -----------------------------------------------------------------------------------------------------------
 
 
 def find_builder(value: Any) -> Builder | None:
@@ -52,7 +77,7 @@ def find_builder(value: Any) -> Builder | None:
 
 
 def lift(value: Any, builder: Builder | None = None) -> Expr:
-    """A handle for an array-like: itself, a constant, or for a list with handles in it their stack."""
+    """A handle for an array-like: itself, a constant, or for a list with handles in it the array that they make."""
     if isinstance(value, Expr):
         return value
     if builder is None:
@@ -60,21 +85,56 @@ def lift(value: Any, builder: Builder | None = None) -> Expr:
         if builder is None:
             raise GraphError("no operand belongs to a graph")
     if isinstance(value, (list, tuple)) and find_builder(value) is not None:
-        from hopgrad.hops.functions import stack
-
-        stacked: Expr = stack([lift(item, builder) for item in value])
-        return stacked
-    constant = builder.constant(value)
+        return array_of(value)
+    data = np.asarray(value)
+    if data.dtype.kind not in "fiubc":
+        raise DtypeError(f"{type(value).__name__} of dtype {data.dtype} cannot be combined with traced values")
+    constant = builder.constant(data)
     constant.weak = type(value) in (int, float, bool)
     return constant
 
 
-def _token(value: Any) -> Any:
-    """What stands for an operand in NumPy's promotion: a Python number's type, or a dtype."""
+def array_of(value: Any, dtype: Any = None) -> Expr:
+    """What ``np.array`` makes of nested lists, if it took handles among the numbers."""
+    builder = find_builder(value)
+    if builder is None:
+        raise GraphError("no operand belongs to a graph")
+    like = np.array(_skeleton(value), dtype=dtype)  # raises NumPy's own errors about ragged lists
+    if like.dtype.kind not in "fiubc":
+        raise DtypeError(f"an array of dtype {like.dtype} cannot hold traced values")
+    return _joined(value, builder, like.dtype)
+
+
+def _skeleton(value: Any) -> Any:
+    """The same nesting with plain values of the same shape and dtype."""
     if isinstance(value, Expr):
-        return float(0) if value.weak and value.dtype.kind == "f" else value.dtype
+        # np.array gives Python numbers their own dtype; a weak handle has that dtype already.
+        return np.broadcast_to(np.zeros((), value.dtype), value.shape)
+    return [_skeleton(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _joined(value: Any, builder: Builder, dtype: np.dtype[Any]) -> Expr:
+    if isinstance(value, Expr):
+        return cast(value, dtype)
+    if find_builder(value) is None:
+        return builder.constant(np.array(value, dtype))
+    rows = [_joined(item, builder, dtype) for item in value]
+    return concatenate(*[reshape(row, shape=(1, *row.shape)) for row in rows], axis=0)
+
+
+# -- promotion ----------------------------------------------------------------------------------------------------------
+
+_WEAK: dict[str, Any] = {"f": 0.0, "i": 0, "c": 0j}
+
+
+def _token(value: Any) -> Any:
+    """What stands for an operand in NumPy's promotion: a Python number, or a dtype."""
+    if isinstance(value, Expr):
+        return _WEAK.get(value.dtype.kind, value.dtype) if value.weak else value.dtype
     if type(value) in (int, float, complex):
         return value
+    if isinstance(value, (list, tuple)) and find_builder(value) is not None:
+        return np.array(_skeleton(value)).dtype
     return np.asarray(value).dtype
 
 
@@ -97,6 +157,21 @@ def promote(values: Sequence[Any], builder: Builder | None = None) -> list[Expr]
     dtype = result_dtype(*values)
     builder = builder or find_builder(list(values))
     return [cast(lift(v, builder), dtype) for v in values]
+
+
+def join(values: Any) -> list[Expr]:
+    """Handles of one common dtype for functions that join arrays: to these a Python number is an array of its own."""
+    if isinstance(values, Expr):  # the rows of one array
+        return [Expr(values.builder, row.id) for row in rows(values)]
+    builder = find_builder(list(values))
+    found = [lift(v, builder) for v in values]
+    dtype = np.result_type(*[x.dtype for x in found])
+    return [cast(x, dtype) for x in found]
+
+
+def rows(x: Expr) -> list[Expr]:
+    """What iterating over an array gives."""
+    return [index(x, items=(k,)) for k in range(x.shape[0])]
 
 
 def as_float(x: Expr) -> Expr:

@@ -110,7 +110,9 @@ class _Table:
     def given(self, form: int, condition: int, branch: int) -> int:
         """The form where a condition is known: inner cases on the same condition are decided."""
         match self.forms[form]:
-            case ("apply", kind, args) if self.builder.kinds[kind][0].name == "where" and args[0] == condition:
+            case ("apply", kind, args) if (
+                self.builder.kinds[kind][0].name == "where" and args[0] == condition
+            ):
                 return int(args[branch])
             case ("product", coefficient, powers):
                 known = [(self.given(base, condition, branch), e) for base, e in powers]
@@ -162,7 +164,11 @@ class _Table:
                     for base, w in weights:
                         collected[base] = collected.get(base, 0.0) + weight * w
                 case ("product", coefficient, powers):
-                    bare = powers[0][0] if len(powers) == 1 and powers[0][1] == 1 else self.put(("product", 1.0, powers))
+                    bare = (
+                        powers[0][0]
+                        if len(powers) == 1 and powers[0][1] == 1
+                        else self.put(("product", 1.0, powers))
+                    )
                     collected[bare] = collected.get(bare, 0.0) + weight * coefficient
                 case _:
                     collected[form] = collected.get(form, 0.0) + weight

@@ -27,8 +27,7 @@ from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
 from hopgrad.show.story import Section, tell
 from hopgrad.trace.context import current
-from hopgrad.trace.tracer import PYTHON
-from hopgrad.transforms import Call, Level, float_arguments, grad, positions, start_call
+from hopgrad.transforms import Call, Level, finished, float_arguments, grad, positions, start_call
 
 __all__ = ["Explanation", "explain"]
 
@@ -45,20 +44,21 @@ class Explanation:
         zeros: For inputs whose derivative is structurally zero the reason, by name.
     """
 
-    def __init__(self, analysis: Analysis, title: Term, call: Call) -> None:
+    def __init__(self, analysis: Analysis, title: Term, call: Call, chosen: int) -> None:
         self._analysis = analysis
         self._title = title
         self._call = call
         self.graph = analysis.graph
         self.value: Any = analysis.value(analysis.output)
-        chosen = set(analysis.wrt)
-        found = [analysis.adjoint(leaf.node) if leaf.node in chosen else None for leaf in call.leaves]
-        found = [
-            v.item() if leaf.kind == PYTHON and v is not None else v for v, leaf in zip(found, call.leaves, strict=True)
+        # The chosen arguments come first among those that became inputs.
+        found = iter([analysis.adjoint(leaf.node) for leaf in call.leaves[: len(analysis.wrt)]])
+        kinds = iter([leaf.kind for leaf in call.leaves])
+        groups = [
+            tree.unflatten(
+                structure, [finished(next(found), next(kinds), ()) for _ in range(structure.num_leaves)]
+            )
+            for structure in call.structures[:chosen]
         ]
-        picked = [s for s, keep in zip(call.structures, _kept(call, chosen), strict=True) if keep]
-        rest = iter([v for v in found if v is not None])
-        groups = [tree.unflatten(s, [next(rest) for _ in range(s.num_leaves)]) for s in picked]
         self.gradient: Any = groups[0] if len(groups) == 1 else tuple(groups)
         names = analysis.names
         self.zeros = {names[n]: str(z) for n in analysis.wrt if (z := analysis.zero(n)) is not None}
@@ -84,7 +84,7 @@ class Explanation:
         return render.as_text(self.title, self.sections, paint, columns)
 
     def __str__(self) -> str:
-        return self.text()
+        return self.text().rstrip("\n")
 
     def __repr__(self) -> str:
         return f"<Explanation of {self.title}>"
@@ -98,7 +98,11 @@ class Explanation:
         return render.as_markdown(self.title, self.sections)
 
     def svg(
-        self, *, direction: Direction = "right", adjoints: bool = False, theme: Literal["auto", "light", "dark"] = "auto"
+        self,
+        *,
+        direction: Direction = "right",
+        adjoints: bool = False,
+        theme: Literal["auto", "light", "dark"] = "auto",
     ) -> str:
         """The picture: nodes with name, hop and value, edges with local derivatives.
 
@@ -144,7 +148,13 @@ class Explanation:
     def render(self, format: str) -> str:
         """The explanation in a format named by its suffix, with or without the dot: "svg", "html", "tex", …."""
         wanted = "." + format.lower().lstrip(".")
-        wanted = {".latex": ".tex", ".markdown": ".md", ".text": ".txt", ".mermaid": ".mmd", ".gv": ".dot"}.get(wanted, wanted)
+        wanted = {
+            ".latex": ".tex",
+            ".markdown": ".md",
+            ".text": ".txt",
+            ".mermaid": ".mmd",
+            ".gv": ".dot",
+        }.get(wanted, wanted)
         if wanted not in self._FORMATS:
             known = ", ".join(f.lstrip(".") for f in self._FORMATS)
             raise ValueError(f"unknown format {format!r}: choose one of {known}")
@@ -180,17 +190,13 @@ class Explanation:
         return {"text/plain": self.text(), "image/svg+xml": self.svg(), "text/latex": self._repr_latex_()}
 
 
-def _kept(call: Call, chosen: set[int]) -> Iterator[bool]:
-    """For each argument, whether its leaves were chosen."""
-    position = 0
-    for structure in call.structures:
-        nodes = [leaf.node for leaf in call.leaves[position : position + structure.num_leaves]]
-        position += structure.num_leaves
-        yield bool(nodes) and nodes[0] in chosen
-
-
 def explain(
-    f: Callable[..., Any] | str, /, *, wrt: str | int | Sequence[str | int] | None = None, order: int = 1, **values: Any
+    f: Callable[..., Any] | str,
+    /,
+    *,
+    wrt: str | int | Sequence[str | int] | None = None,
+    order: int = 1,
+    **values: Any,
 ) -> Any:
     """Explain a function and its gradient.
 
@@ -219,7 +225,9 @@ def explain(
     if isinstance(f, str):
         return _explain_formula(parse(f), wrt, order, values)
     if values:
-        raise TypeError(f"explain(f) takes the arguments of f in a second call: explain(f)({', '.join(values)}=…)")
+        raise TypeError(
+            f"explain(f) takes the arguments of f in a second call: explain(f)({', '.join(values)}=…)"
+        )
 
     def explained(*args: Any, **keywords: Any) -> Explanation:
         return _explain(f, wrt, order, args, keywords)
@@ -231,11 +239,15 @@ def explain(
 def _explain_formula(formula: Expression, wrt: Any, order: int, values: dict[str, Any]) -> Explanation:
     missing = [n for n in formula.names if n not in values]
     if missing:
-        raise ExpressionError(f"{missing[0]} needs a value: {', '.join(f'{n}=…' for n in missing)}", formula.text)
+        raise ExpressionError(
+            f"{missing[0]} needs a value: {', '.join(f'{n}=…' for n in missing)}", formula.text
+        )
     extra = [n for n in values if n not in formula.names]
     if extra:
         known = ", ".join(formula.names) or "none"
-        raise ExpressionError(f"the formula has no variable {extra[0]} (its variables: {known})", formula.text)
+        raise ExpressionError(
+            f"the formula has no variable {extra[0]} (its variables: {known})", formula.text
+        )
     if not formula.names:
         raise ExpressionError("the formula has no variable to differentiate by", formula.text)
 
@@ -282,7 +294,12 @@ def _placing(formula: Expression, given: dict[str, Any]) -> Any:
 
 
 def _explain(
-    f: Callable[..., Any], wrt: Any, order: int, args: tuple[Any, ...], keywords: dict[str, Any], title: Term | None = None
+    f: Callable[..., Any],
+    wrt: Any,
+    order: int,
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    title: Term | None = None,
 ) -> Explanation:
     everything = _float_places(f, args, keywords)
     chosen = everything if wrt is None else [wrt] if isinstance(wrt, (str, int)) else list(wrt)
@@ -313,12 +330,16 @@ def _explain(
     ordered = sorted(leaf.node for leaf in leaves)
     graph = Graph(call.builder, ordered, [output])
     analysis = Analysis(
-        graph, output, tuple(leaf.node for leaf in leaves[:count]), {leaf.node: leaf.actual for leaf in leaves}, order=order
+        graph,
+        output,
+        tuple(leaf.node for leaf in leaves[:count]),
+        {leaf.node: leaf.actual for leaf in leaves},
+        order=order,
     )
     if order > 1:
         primes = "′" * (order - 1)
         analysis.names[output] = f"y{primes}" if output not in graph.inputs else analysis.names[output]
-    return Explanation(analysis, title or _title(f, analysis, order), call)
+    return Explanation(analysis, title or _title(f, analysis, order), call, len(wanted))
 
 
 def _float_places(f: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:
@@ -336,4 +357,3 @@ def _title(f: Any, analysis: Analysis, order: int) -> Term:
     head = Symbol(f"{name}{marks}({text(inside).replace(' , ', ', ')})")
     whole = analysis.expanded(analysis.output, 60)
     return equation(head, whole) if analysis.scalar and not isinstance(whole, Symbol) else head
-

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import accumulate, pairwise
 from math import inf, isfinite, sqrt
+from random import Random
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ import numpy as np
 Point = tuple[float, float]
 
 # Bounds on the work for large graphs. Small ones never reach them.
-_PIVOTS = 1_000_000  # pivots in `_rank` times nodes and edges
+_PIVOTS = 2_500_000  # pivots in `_rank` times nodes and edges
 _DUMMIES = 30_000  # virtual nodes in `_split` that are not labels
 _RELAXES = 100_000  # rounds in `_relax` times nodes
 _SWEEPS = 250_000  # sweeps in `_order` times segments of edges
@@ -123,9 +124,7 @@ def layout(
     return Layout(width, height, centers, paths, labels)
 
 
-def _check(
-    sizes: Sequence[tuple[float, float]], edges: Sequence[Edge], layer_gap: float, node_gap: float
-) -> None:
+def _check(sizes: Sequence[tuple[float, float]], edges: Sequence[Edge], layer_gap: float, node_gap: float) -> None:
     for size in (*sizes, *(edge.label for edge in edges if edge.label is not None)):
         if not all(isfinite(side) and side >= 0 for side in size):
             raise ValueError(f"a box of size {size}")
@@ -136,9 +135,7 @@ def _check(
         if not (0 <= source < len(sizes) and 0 <= target < len(sizes)):
             raise ValueError(f"edge {source} -> {target} between nodes 0 to {len(sizes) - 1}")
         if source >= target:
-            raise ValueError(
-                f"edge {source} -> {target}: it must go to a higher number, so that no cycle can be"
-            )
+            raise ValueError(f"edge {source} -> {target}: it must go to a higher number, so that no cycle can be")
 
 
 def _components(count: int, edges: Sequence[Edge]) -> list[tuple[list[int], list[int]]]:
@@ -172,27 +169,16 @@ def _join(lead: list[int], a: int, b: int) -> bool:
 def _pack(extents: list[tuple[float, float]], gap: float) -> tuple[float, float, list[Point]]:
     """Put rectangles in rows along u that are about as long as the longest; the whole and their corners."""
     area = sum((du + gap) * (dv + gap) for du, dv in extents)
-    limit = max((du for du, _ in extents), default=0.0)
-    limit = max(limit, sqrt(1.5 * area))
-    rows: list[list[int]] = []
-    end = inf
-    for k, (du, _) in enumerate(extents):
-        if end + du > limit:
-            rows.append([])
-            end = 0.0
-        rows[-1].append(k)
-        end += du + gap
-    corners: list[Point] = [(0.0, 0.0)] * len(extents)
-    width = bottom = 0.0
-    for row in rows:
-        height = max(extents[k][1] for k in row)
-        u = 0.0
-        for k in row:
-            corners[k] = (u, bottom + (height - extents[k][1]) / 2)
-            u += extents[k][0] + gap
-        width = max(width, u - gap)
-        bottom += height + gap
-    return width, max(bottom - gap, 0.0), corners
+    limit = max([sqrt(1.5 * area), *(du for du, _ in extents)])
+    u = v = width = height = 0.0
+    corners = []
+    for du, dv in extents:
+        if u + du > limit:
+            u, v, height = 0.0, v + height + gap, 0.0
+        corners.append((u, v))
+        width, height = max(width, u + du), max(height, dv)
+        u += du + gap
+    return width, v + height, corners
 
 
 def _draw(
@@ -203,9 +189,7 @@ def _draw(
     net = _split(sizes, edges, ranks, node_gap)
     _order(net)
     (width, height), points, paths = _route(net, _place(net), layer_gap, node_gap)
-    labels = [
-        points[chain[-2]] if edge.label else None for edge, chain in zip(edges, net.chains, strict=True)
-    ]
+    labels = [points[chain[-2]] if edge.label else None for edge, chain in zip(edges, net.chains, strict=True)]
     return Layout(width, height, points[: len(sizes)], paths, labels)
 
 
@@ -229,9 +213,6 @@ def _rank(count: int, arcs: list[tuple[int, int]], pinned: list[int]) -> list[in
     for node in range(count):
         if into[node] and len(into[node]) >= len(outof[node]):
             rank[node] = max(rank[s] for s in into[node]) + 1
-    for node in reversed(range(count)):
-        if len(outof[node]) > len(into[node]):
-            rank[node] = min(rank[t] for t in outof[node]) - 1
     rank = _simplex(rank, arcs, [len(a) - len(b) for a, b in zip(into, outof, strict=True)])
     first = min(rank)
     for node in pinned:
@@ -331,7 +312,7 @@ def _split(sizes: list[Point], edges: list[Edge], ranks: list[int], node_gap: fl
     level = [rank + shift[rank] for rank in ranks]
 
     spans = [level[t] - level[s] - 1 for s, t, _ in edges]
-    tracked, room = set[int](), max(_DUMMIES, 2 * len(edges))
+    tracked, room = set[int](), _DUMMIES
     for k in sorted(range(len(edges)), key=spans.__getitem__):
         room -= spans[k]
         if room < 0 and spans[k] > 2:
@@ -366,10 +347,15 @@ def _split(sizes: list[Point], edges: list[Edge], ranks: list[int], node_gap: fl
 
 def _order(net: _Net) -> None:
     """Arrange the layers, from two starts and by sweeps in both directions, so that few edges cross."""
-    rounds = max(2, min(24, _SWEEPS // (1 + sum(map(len, net.up)))))
+    work = _SWEEPS // (1 + sum(map(len, net.up)))
+    rounds = max(2, min(24, work))
     fewest: float = inf
     best: list[list[int]] = []
-    for back, ahead in ((net.up, net.down), (net.down, net.up)):
+    chance = Random(0)
+    for start in range(max(2, min(12, work // 60))):
+        back, ahead = (net.down, net.up) if start % 2 else (net.up, net.down)
+        if start > 1:
+            back = [chance.sample(others, len(others)) for others in back]
         layers = _walk(net, back, ahead)
         pos = net.pos
         for k in range(rounds + 1):
@@ -435,7 +421,7 @@ def _crossings(layer: list[int], down: list[list[int]], pos: list[int]) -> int:
     count = 0
     ends: list[int] = []
     for node in layer:
-        for end in sorted([pos[other] for other in down[node]], reverse=True):
+        for end in sorted([pos[other] for other in down[node]]):
             if ends and end < ends[-1]:
                 count += len(ends) - bisect_right(ends, end)
                 insort(ends, end)
@@ -536,13 +522,10 @@ def _relax(net: _Net, v: list[float], minor: set[tuple[int, int]], sign: int) ->
                     low = max(low, v[layer[k - 1]] + net.reach[layer[k - 1]] + net.reach[node])
                 if k + 1 < len(layer):
                     high = min(high, v[layer[k + 1]] - net.reach[layer[k + 1]] - net.reach[node])
-            here = v[members[0]]
             goals = sorted([v[end] for _, end in ends])
-            if edge:
-                goal = min(goals, key=lambda end: abs(end - here))
-            else:
-                goal = max(goals[(len(goals) - 1) // 2], min(here, goals[len(goals) // 2]))
-            goal = max(low, min(goal, high))
+            below, above = goals[(len(goals) - 1) // 2], goals[len(goals) // 2]
+            here = v[members[0]]
+            goal = max(low, min(below if here - below <= above - here else above, high))
             if abs(goal - here) > 1e-6 and low <= high:
                 still = False
                 for node in members:

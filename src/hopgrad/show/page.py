@@ -54,7 +54,7 @@ def page(analysis: Analysis, title: str, sections: Sequence[Section]) -> str:
             '<html lang="en">',
             "<head>",
             '<meta charset="utf-8">',
-            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'; img-src data:">',
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">",
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>",
             f"<style>{_STYLE}</style>",
@@ -105,7 +105,7 @@ def _node_row(analysis: Analysis, node: int) -> str:
     made = bool(graph.builder.args(node))
     term = equation(name, analysis.hop_term(node)) if made else name
     place = graph.node(node).location if made else None
-    where = f'{escape(str(place))}: <code>{escape(place.span)}</code>' if place and place.line else ""
+    where = f"{escape(str(place))}: <code>{escape(place.span)}</code>" if place and place.line else ""
     active = analysis.back.adjoints.get(node) is not None
     adjoint = ""
     if active and isinstance(name, Symbol):

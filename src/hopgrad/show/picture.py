@@ -38,7 +38,11 @@ _WIDTHS = {
     0.55: "?szεζ∂⁻", 0.6: "acevxyβγηξρτ", 0.65: "$0123456789bdghknopqu{}δθλμνυχ√∛", 0.7: "FLPSTYZακπσφΓ",
     0.75: "ABEKVXΔΛΞΣ∧∨", 0.8: "CGRψ", 0.85: "#+<=>DOQU^~ωΘΦΩ−×⊙∞≤≥≠=¬←→±", 0.9: "&HNwΠΨ", 0.95: "%m", 1.0: "@…", 1.05: "MW",
 }  # fmt: skip
-_WIDTH = {c: w for w, letters in _WIDTHS.items() for c in letters} | {"\u0304": 0.0, "\u0305": 0.0, "\u2061": 0.0}
+_WIDTH = {c: w for w, letters in _WIDTHS.items() for c in letters} | {
+    "\u0304": 0.0,
+    "\u0305": 0.0,
+    "\u2061": 0.0,
+}
 _SHIFT, _SHRINK = 0.38, 0.72
 
 
@@ -135,11 +139,22 @@ def _box(analysis: Analysis, node: int, adjoints: bool, sick: bool) -> Box:
     if node == analysis.output:
         kind = "result" if kind == "hop" else f"{kind} result"
     value = value_text(analysis.value(node), 6)
-    rows = [_row(head, TITLE, "name"), _row(f"born: {value}" if sick else value, SMALL, "bad" if sick else "value")]
+    rows = [
+        _row(head, TITLE, "name"),
+        _row(f"born: {value}" if sick else value, SMALL, "bad" if sick else "value"),
+    ]
     if adjoints and analysis.back.adjoints.get(node) is not None:
-        rows.append(_row(equation(story.bar(analysis, node), Word(value_text(analysis.adjoint(node), 5))), SMALL, "adjoint"))
+        rows.append(
+            _row(
+                equation(story.bar(analysis, node), Word(value_text(analysis.adjoint(node), 5))),
+                SMALL,
+                "adjoint",
+            )
+        )
     place = graph.node(node).location
-    tip = f"{text(head)} = {value}" + (f"\n{place}: {place.span}" if place and place.line and place.span else "")
+    tip = f"{text(head)} = {value}" + (
+        f"\n{place}: {place.span}" if place and place.line and place.span else ""
+    )
     return Box(rows, kind + (" sick" if sick else ""), tip, node)
 
 
@@ -252,7 +267,11 @@ def _style(scope: str, theme: str) -> str:
 
 
 def svg(
-    analysis: Analysis, title: str, direction: Direction = "right", adjoints: bool = False, theme: str = "auto"
+    analysis: Analysis,
+    title: str,
+    direction: Direction = "right",
+    adjoints: bool = False,
+    theme: str = "auto",
 ) -> str:
     """The picture as a self-contained SVG document, which can also stand inside a page."""
     if direction not in ("right", "down"):
@@ -263,7 +282,9 @@ def svg(
     lines = [Line(a.source, a.target, a.label) for a in arrows]
     pinned = [k for k, box in enumerate(boxes) if box.round]
     gap = 34.0 if direction == "right" else 26.0
-    plan = layout([box.size for box in boxes], lines, direction=direction, layer_gap=gap, node_gap=26.0, pinned=pinned)
+    plan = layout(
+        [box.size for box in boxes], lines, direction=direction, layer_gap=gap, node_gap=26.0, pinned=pinned
+    )
     body = _draw(boxes, arrows, plan, direction, adjoints)
     digest = hashlib.blake2b(("".join(body) + theme).encode(), digest_size=4).hexdigest()
     scope = f"hop{digest}"
@@ -367,4 +388,3 @@ def _spans(row: Row) -> str:
         words = escape(run.text)
         out.append(f"<tspan{attributes}>{words}</tspan>" if attributes else words)
     return "".join(out)
-

@@ -20,7 +20,9 @@ def plain(words: str, role: str) -> str:
 
 def width(words: str) -> int:
     """Columns that a text takes in a terminal: combining marks take none."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in words)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in words
+    )
 
 
 def as_text(title: str, sections: Sequence[Section], paint: Paint = plain, columns: int = 110) -> str:
@@ -31,7 +33,9 @@ def as_text(title: str, sections: Sequence[Section], paint: Paint = plain, colum
         if section.intro:
             out += ["  " + row for row in _folded(section.intro, columns - 2)]
         formulas = [text(line.formula) if line.formula is not None else "" for line in section.lines]
-        short = [width(f) for f, line in zip(formulas, section.lines, strict=True) if (line.value or line.note)]
+        short = [
+            width(f) for f, line in zip(formulas, section.lines, strict=True) if (line.value or line.note)
+        ]
         pad = min(max(short, default=0), 44)
         for formula, line in zip(formulas, section.lines, strict=True):
             out += _row(formula, line, pad, paint, columns)
@@ -98,9 +102,7 @@ def as_latex(title: str, sections: Sequence[Section], standalone: bool = False) 
     body = "\n".join(out) + "\n"
     if not standalone:
         return body
-    return (
-        f"{_PREAMBLE}\\begin{{document}}\n\\section*{{{_tex_prose(title)}}}\n\n{body}\\end{{document}}\n"
-    )
+    return f"{_PREAMBLE}\\begin{{document}}\n\\section*{{{_tex_prose(title)}}}\n\n{body}\\end{{document}}\n"
 
 
 def _tex_rows(line: Line) -> list[str]:

@@ -95,7 +95,12 @@ def _steps(analysis: Analysis) -> Section:
     inputs = [n for n in analysis.nodes if n in graph.inputs]
     for node in inputs:
         lines.append(
-            Line(analysis.symbol(node), value=value_text(analysis.value(node)), note=_input_note(analysis, node), node=node)
+            Line(
+                analysis.symbol(node),
+                value=value_text(analysis.value(node)),
+                note=_input_note(analysis, node),
+                node=node,
+            )
         )
     hops = [n for n in analysis.nodes if n not in graph.inputs]
     kept = set(hops) if len(hops) <= MAX_LINES else {*hops[: MAX_LINES // 2], *hops[-MAX_LINES // 2 :]}
@@ -105,7 +110,11 @@ def _steps(analysis: Analysis) -> Section:
             steps.append(Line())
             continue
         if node in graph.builder.constants:
-            steps.append(Line(analysis.symbol(node), value=value_text(analysis.value(node)), note="constant", node=node))
+            steps.append(
+                Line(
+                    analysis.symbol(node), value=value_text(analysis.value(node)), note="constant", node=node
+                )
+            )
             continue
         sides = [analysis.symbol(node), analysis.hop_term(node)]
         whole = analysis.expanded(node, MAX_SYMBOLS)
@@ -131,7 +140,9 @@ def _troubles(analysis: Analysis) -> Section:
         kind = "NaN" if np.isnan(trouble.value) else "infinity"
         args = analysis.graph.builder.args(trouble.node)
         at = ", ".join(
-            f"{text(analysis.symbol(a))} = {value_text(analysis.value(a))}" for a in args if analysis.visible(a) in analysis.names
+            f"{text(analysis.symbol(a))} = {value_text(analysis.value(a))}"
+            for a in args
+            if analysis.visible(a) in analysis.names
         )
         hop = text(equation(analysis.symbol(trouble.node), analysis.hop_term(trouble.node)))
         if trouble.source is None:
@@ -188,16 +199,22 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
             section.lines.append(Line(equation(whole, Number("1"))))
             continue
         if count > MAX_PATHS:
-            section.lines.append(Line(equation(whole, _first_step(analysis, node)), note=f"{count:,} paths", node=node))
+            section.lines.append(
+                Line(equation(whole, _first_step(analysis, node)), note=f"{count:,} paths", node=node)
+            )
             continue
         paths = analysis.paths(node, MAX_PATHS)
-        terms = [_long_product([local_derivative(analysis, t, s) for t, s in _merged(path)]) for path in paths]
+        terms = [
+            _long_product([local_derivative(analysis, t, s) for t, s in _merged(path)]) for path in paths
+        ]
         right = total(terms)
         if right == whole:
             right = _total(analysis, node)
             section.lines.append(Line(right, note="one hop", node=node))
             continue
-        section.lines.append(Line(equation(whole, right), note=f"sum over {count} paths" if count > 1 else "", node=node))
+        section.lines.append(
+            Line(equation(whole, right), note=f"sum over {count} paths" if count > 1 else "", node=node)
+        )
     section.lines = shortened(section.lines, "inputs")
     return section
 
@@ -393,7 +410,11 @@ def _adjoints(analysis: Analysis) -> Section:
     out = bar(analysis, analysis.output)
     lines = [Line(equation(out, Number("1")), value="", node=analysis.output)]
     sources = sorted(analysis.outgoing, reverse=True)
-    kept = set(sources) if len(sources) <= MAX_LINES else {*sources[: MAX_LINES // 2], *sources[-MAX_LINES // 2 :]}
+    kept = (
+        set(sources)
+        if len(sources) <= MAX_LINES
+        else {*sources[: MAX_LINES // 2], *sources[-MAX_LINES // 2 :]}
+    )
     for source in sources:
         if source not in kept:
             lines.append(Line())
@@ -408,7 +429,12 @@ def _adjoints(analysis: Analysis) -> Section:
                 terms.append(pullback_term(analysis, edge))
             else:
                 terms.append(product([bar(analysis, edge.target), factor], keep=True))
-                numbers.append(product([_number(analysis.adjoint(edge.target)), _number(analysis.local_value(edge))], keep=True))
+                numbers.append(
+                    product(
+                        [_number(analysis.adjoint(edge.target)), _number(analysis.local_value(edge))],
+                        keep=True,
+                    )
+                )
         if len(uses) > MAX_PATHS:
             terms.append(Word(f"… {len(uses) - MAX_PATHS} more"))
             numbers = []
@@ -435,4 +461,3 @@ def _cost(analysis: Analysis) -> Section:
         Line(prose=f"multiplications done, one for each edge{per}: {done:,}"),
     ]
     return Section("cost", "The cost", lines)
-

@@ -1,0 +1,287 @@
+"""Shared memory, as NumPy has it: which traced arrays are views of which, and what a write to one does to the others.
+
+A graph knows values only, so ``a[1:] += y`` has to become a new value for ``a`` and for every view of it. Each array
+that was viewed or written to has a `Memory`: its current value and how often it changed. An array is a memory with a
+*path* into it, the hops by which NumPy would read it out. Reading follows the path again after a change; writing goes
+back along it.
+
+An array that nothing traced was written to yet (``np.zeros(3)`` of ``hopgrad.numpy``) keeps real NumPy data instead,
+which NumPy reads and writes itself; only when a traced value is written does it become a value of the graph.
+
+Whether NumPy copies depends on strides (``a.T.reshape(-1)`` does, ``a.reshape(-1)`` does not). They are followed as far
+as they are known. Where they are not, two memories are in *doubt*: writing to one makes reading the other an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from hopgrad.aval import Shape
+from hopgrad.graph.builder import Builder, Params, catalogue
+from hopgrad.graph.hop import Hop
+from hopgrad.hops.shape import Items, Slice, selection
+
+Strides = tuple[int, ...]
+"""Steps from element to element along each axis, counted in elements."""
+
+Verdict = Literal["view", "copy", "doubt"]
+
+
+class Step(NamedTuple):
+    """One hop of a path; `rest` are its operands besides the array."""
+
+    hop: Hop
+    params: Params
+    rest: tuple[int, ...]
+
+
+Path = tuple[Step, ...]
+
+
+class Memory:
+    """The elements that an array and its views share.
+
+    Attributes: ``node`` is the value of the graph that they have now, or ``data`` the real array until a traced value
+    is written; ``version`` counts changes; ``layout`` is "C", the strides, or None where they are not known; ``group``
+    lists the memories of which this one may or may not be a part; ``lost`` says why it cannot be read any more.
+    """
+
+    __slots__ = ("data", "group", "layout", "lost", "node", "version", "writable")
+
+    def __init__(
+        self,
+        node: int,
+        data: np.ndarray[Any, Any] | None = None,
+        layout: Strides | Literal["C"] | None = "C",
+        writable: bool = True,
+    ) -> None:
+        self.node = node
+        self.data = data
+        self.version = 0
+        self.layout = layout
+        self.writable = writable
+        self.group: list[Memory] | None = None
+        self.lost = ""
+
+    def doubt(self, other: Memory) -> None:
+        """Note that `other`, a new memory, may or may not be a part of this one."""
+        if self.group is None:
+            self.group = [self]
+        self.group.append(other)
+        other.group = self.group
+
+    def change(self, node: int, place: str) -> None:
+        """Give the whole memory a new value."""
+        self.node = node
+        self.version += 1
+        for other in self.group or ():
+            if other is not self:
+                other.lost = place
+                other.version += 1
+
+    @property
+    def shared(self) -> bool:
+        """Whether plain NumPy arrays refer to the real data, so that they would miss traced values written here."""
+        # NumPy points every view at the array that owns the data. Ours are this attribute's and getrefcount's own.
+        return sys.getrefcount(self.data) > 2
+
+
+# -- paths --------------------------------------------------------------------------------------------------------------
+
+_MOVES = frozenset({"reshape", "transpose", "index", "broadcast_to"})
+_WHOLE = (Slice(None, None, None), Slice(None, None, 1))
+
+
+def walk(builder: Builder, node: int, source: int) -> Path | None:
+    """The path from `source` to `node`, or None if `node` is no mere rearrangement of it."""
+    steps = []
+    while node != source:
+        hop = builder.hop(node)
+        if hop.name not in _MOVES or node < source:
+            return None
+        first, *rest = builder.args(node)
+        steps.append(Step(hop, builder.params(node), tuple(rest)))
+        node = first
+    return tuple(reversed(steps))
+
+
+def follow(builder: Builder, node: int, path: Path) -> int:
+    """Read: the value at the end of the path that starts at `node`."""
+    for step in path:
+        node = builder.emit(step.hop, (node, *step.rest), step.params)
+    return node
+
+
+def is_writable(path: Path) -> bool:
+    """Whether each element of the array has one place of its own. NumPy makes other views read-only."""
+    return not any(step.rest or step.hop.name == "broadcast_to" for step in path)
+
+
+def replace(builder: Builder, node: int, path: Path, value: int) -> int:
+    """Write: `node` with `value` at the end of the path."""
+    inside = [node]
+    for step in path[:-1]:
+        inside.append(follow(builder, inside[-1], (step,)))
+    for step, whole in zip(reversed(path), reversed(inside), strict=True):
+        shape = builder.avals[whole].shape
+        params = dict(step.params)
+        if step.hop.name == "reshape":
+            value = builder.emit(step.hop, (value,), (("shape", shape),))
+        elif step.hop.name == "transpose":
+            back = tuple(int(k) for k in np.argsort(params["axes"]))
+            value = builder.emit(step.hop, (value,), (("axes", back),))
+        else:
+            value = put(builder, whole, value, params["items"])
+    return value
+
+
+def put(builder: Builder, node: int, value: int, items: Items, places: tuple[int, ...] = ()) -> int:
+    """`node` with `value` written at an index; `value` itself where that is everything."""
+    if all(item in _WHOLE for item in items) and builder.avals[node] is builder.avals[value]:
+        return value
+    return builder.emit(catalogue["put"], (node, value, *places), (("items", items),))
+
+
+def window(data: np.ndarray[Any, Any], path: Path) -> np.ndarray[Any, Any]:
+    """The real view at the end of a path into real data."""
+    for step in path:
+        data = step.hop.function(data, **dict(step.params))
+    return data
+
+
+def constant(builder: Builder, data: np.ndarray[Any, Any]) -> int:
+    """Real data as a value of the graph; many equal elements are stored once."""
+    if data.size > 1 and data.dtype.kind in "fiub":
+        first = data.flat[0]
+        if (data == first).all() and (data.dtype.kind != "f" or first != 0 or not np.signbit(data).any()):
+            scalar = builder.constant(first).id
+            return builder.emit(catalogue["broadcast_to"], (scalar,), (("shape", data.shape),))
+    return builder.constant(data).id
+
+
+# -- strides ------------------------------------------------------------------------------------------------------------
+
+
+def c_strides(shape: Shape) -> Strides:
+    """The strides of an array in C order.
+
+    >>> c_strides((2, 3, 4))
+    (12, 4, 1)
+    """
+    strides = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return tuple(reversed(strides))
+
+
+def is_contiguous(shape: Shape, strides: Strides, order: str = "C") -> bool:
+    """Whether the elements lie without gaps in this order; axes of length 1 do not count, as in NumPy."""
+    if 0 in shape:
+        return True
+    step = 1
+    axes = list(zip(shape, strides, strict=True))
+    for n, stride in reversed(axes) if order == "C" else axes:
+        if n != 1 and stride != step:
+            return False
+        step *= n
+    return True
+
+
+def keeps_order(shape: Shape, strides: Strides) -> bool:
+    """Whether a ufunc on an array of these strides, which keeps their order, gives an array in C order."""
+    steps = [s for n, s in zip(shape, strides, strict=True) if n != 1]
+    return 0 in shape or (all(s > 0 for s in steps) and all(a >= b for a, b in zip(steps, steps[1:], strict=False)))
+
+
+def reshaped(shape: Shape, strides: Strides, new: Shape) -> Strides | None:
+    """The strides of a reshaped view, or None where NumPy has to copy.
+
+    The rule of ``_attempt_nocopy_reshape`` in NumPy's ``shape.c``: axes that are merged must lie without gaps.
+
+    >>> reshaped((2, 3), (3, 1), (6,)), reshaped((3, 2), (1, 3), (6,))
+    ((1,), None)
+    """
+    if is_contiguous(shape, strides):
+        return c_strides(new)
+    old = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    found: list[int] = []
+    first = 0
+    k = 0
+    while k < len(new) and first < len(old):
+        count, end = new[k], first + 1
+        have, stop = old[first][0], k + 1
+        while count != have:
+            if count < have:
+                count *= new[stop]
+                stop += 1
+            else:
+                have *= old[end][0]
+                end += 1
+        for j in range(first, end - 1):
+            if old[j][1] != old[j + 1][0] * old[j + 1][1]:
+                return None
+        steps = [old[end - 1][1]]
+        for n in reversed(new[k + 1 : stop]):
+            steps.append(steps[-1] * n)
+        found.extend(reversed(steps))
+        k, first = stop, end
+    last = found[-1] if found else 1
+    return (*found, *[last] * (len(new) - k))
+
+
+def judge(shape: Shape, strides: Strides | None, path: Path) -> tuple[Verdict, Strides | None]:
+    """Whether NumPy reads a path from an array of these strides as a view or by copying, and the strides of the result."""
+    verdict: Verdict = "view"
+    for step in path:
+        params = dict(step.params)
+        if step.rest or step.hop.name == "broadcast_to":
+            # A read-only view, whose strides nobody asks for, unless NumPy is to reshape it.
+            moved = any(later.hop.name == "reshape" for later in path[path.index(step) + 1 :])
+            return ("doubt" if moved else verdict), None
+        if step.hop.name == "reshape":
+            new: Shape = params["shape"]
+            if strides is None:
+                if [n for n in new if n != 1] != [n for n in shape if n != 1]:
+                    verdict = "doubt"
+            else:
+                strides = reshaped(shape, strides, new)
+                if strides is None:
+                    verdict, strides = "copy", c_strides(new)
+            shape = new
+        elif step.hop.name == "transpose":
+            shape = tuple(shape[k] for k in params["axes"])
+            strides = None if strides is None else tuple(strides[k] for k in params["axes"])
+        else:
+            shape, strides = _selected(shape, strides, params["items"])
+    return verdict, strides
+
+
+def _selected(shape: Shape, strides: Strides | None, items: Items) -> tuple[Shape, Strides | None]:
+    if strides is None:
+        return np.broadcast_to(np.int8(0), shape)[selection(items)].shape, None
+    lengths: list[int] = []
+    steps: list[int] = []
+    axis = 0
+    for item in items:
+        if item is None:
+            lengths.append(1)
+            steps.append(0)
+            continue
+        if isinstance(item, Slice):
+            start, stop, step = slice(*item).indices(shape[axis])
+            lengths.append(len(range(start, stop, step)))
+            steps.append(strides[axis] * step)
+        axis += 1
+    return (*lengths, *shape[axis:]), (*steps, *strides[axis:])
+
+
+def strides_of_array(array: np.ndarray[Any, Any]) -> Strides | Literal["C"]:
+    """The layout of a real array."""
+    if array.flags.c_contiguous:
+        return "C"
+    return tuple(s // array.itemsize if array.itemsize else s for s in array.strides)

@@ -1,0 +1,114 @@
+"""Ufuncs: which hop each one is, and to which dtypes it converts its operands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hopgrad.errors import DtypeError, NotDifferentiableError
+from hopgrad.graph.builder import Expr, catalogue
+from hopgrad.graph.hop import Hop
+from hopgrad.hops import elementwise as ew
+from hopgrad.hops import functions as fn
+from hopgrad.hops.surface import Surface
+
+BOOL = np.dtype(bool)
+
+ARITHMETIC = frozenset({
+    np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.power, np.negative, np.positive,
+    np.absolute,
+})  # fmt: skip
+"""Where Python takes its bools as integers."""
+
+hop_of_ufunc: dict[Any, Hop] = {hop.value: hop for hop in catalogue.values() if isinstance(hop.value, np.ufunc)}
+
+# Other names of the same functions. On booleans the bitwise ones are the logical ones; on integers there is no hop.
+hop_of_ufunc.update({np.fabs: ew.absolute, np.radians: ew.deg2rad, np.degrees: ew.rad2deg})
+hop_of_ufunc.pop(np.matmul, None)  # has axes of its own; see `products`
+
+_ON_BOOL: dict[Any, Hop] = {
+    np.bitwise_and: ew.logical_and, np.bitwise_or: ew.logical_or, np.bitwise_xor: ew.logical_xor,
+    np.invert: ew.logical_not, np.add: ew.logical_or, np.multiply: ew.logical_and, np.maximum: ew.logical_or,
+    np.minimum: ew.logical_and, np.absolute: None,
+}  # fmt: skip
+
+# By the name in scipy.special. SciPy itself is not imported here.
+_SPECIAL = {hop.value.partition(":")[2]: hop for hop in catalogue.values() if isinstance(hop.value, str)}
+_SPECIAL["psi"] = catalogue["digamma"]
+
+composed: dict[Any, Callable[..., Expr]] = {
+    np.positive: lambda x: x,
+    np.conjugate: lambda x: x,  # of real numbers
+    np.square: lambda x: x**2,
+    np.reciprocal: lambda x: 1 / x,
+}
+"""Ufuncs that are another hop in disguise."""
+
+products: dict[Any, Surface] = {
+    np.matmul: Surface(fn.matmul, contiguous=True),
+    np.vecdot: Surface(fn.vecdot),
+    np.matvec: Surface(fn.matvec),
+    np.vecmat: Surface(fn.vecmat),
+}
+"""Ufuncs on vectors and matrices instead of elements."""
+
+reductions: dict[Any, Callable[..., Any]] = {
+    np.add: fn.sum, np.multiply: fn.prod, np.maximum: fn.max, np.minimum: fn.min,
+    np.logical_and: fn.all, np.logical_or: fn.any, np.logaddexp: fn.logsumexp,
+}  # fmt: skip
+accumulations: dict[Any, Callable[..., Any]] = {np.add: fn.cumsum, np.multiply: fn.cumprod}
+
+
+def find_hop(ufunc: np.ufunc, dtypes: tuple[np.dtype[Any], ...]) -> Hop | None:
+    """The hop that a ufunc is, for operands of these dtypes."""
+    if ufunc in _ON_BOOL and all(d == BOOL for d in dtypes):
+        return _ON_BOOL[ufunc]
+    hop = hop_of_ufunc.get(ufunc)
+    if hop is None:
+        special = _SPECIAL.get(ufunc.__name__)
+        if special is not None and special.function is ufunc:
+            hop = hop_of_ufunc[ufunc] = special
+    return hop
+
+
+def name_of(ufunc: np.ufunc) -> str:
+    """Its public name, such as ``np.sin`` or ``scipy.special.jv``."""
+    name = ufunc.__name__
+    if getattr(np, name, None) is ufunc:
+        return f"np.{name}"
+    special = sys.modules.get("scipy.special")
+    return f"scipy.special.{name}" if getattr(special, name, None) is ufunc else name
+
+
+@lru_cache(maxsize=4096)
+def loop(
+    ufunc: np.ufunc, tokens: tuple[Any, ...], dtype: np.dtype[Any] | None = None, casting: Any = "same_kind"
+) -> tuple[np.dtype[Any], ...]:
+    """The dtypes to which NumPy converts the operands; a Python number's type stands for itself (NEP 50)."""
+    if all(isinstance(t, type) for t in tokens):
+        tokens = tuple(np.dtype(t) for t in tokens)
+    signature = None if dtype is None else (*[None] * ufunc.nin, *[dtype] * ufunc.nout)
+    try:
+        found = ufunc.resolve_dtypes((*tokens, *[None] * ufunc.nout), signature=signature, casting=casting)
+    except TypeError as error:
+        raise DtypeError(str(error)) from None
+    if any(d.kind == "c" for d in found):
+        raise NotDifferentiableError(
+            f"{name_of(ufunc)} gives complex values here, which are not supported on traced values: compute with the real"
+            " and the imaginary part"
+        )
+    return found[: ufunc.nin]
+
+
+def fixed_exponent(value: Any, dtypes: tuple[np.dtype[Any], ...]) -> float | None:
+    """The exponent as a Python number, if it is one fixed real number."""
+    if np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
+        return None
+    exponent: float = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+    if dtypes[0].kind in "iu" and exponent < 0:
+        raise ValueError("Integers to negative integer powers are not allowed.")
+    return int(exponent) if float(exponent).is_integer() and abs(exponent) < 2**53 else float(exponent)
