@@ -1,7 +1,7 @@
 """Checks of drawings: boxes that overlap, curves that run into boxes, and what every layout promises."""
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from math import floor
 from typing import NamedTuple
 
@@ -121,7 +121,7 @@ def check(
         assert source[1 - ahead] - SLACK <= path[0][1 - ahead] <= source[3 - ahead] + SLACK
         assert target[1 - ahead] - SLACK <= path[-1][1 - ahead] <= target[3 - ahead] + SLACK
         along = [point[ahead] for point in path]
-        assert all(a <= b + SLACK for a, b in zip(along, along[1:], strict=False))
+        assert all(a <= b + SLACK for a, b in pairwise(along))
 
     inside = Box(0.0, 0.0, drawing.width, drawing.height).grown(SLACK)
     corners = [corner for box in boxes for corner in (box[:2], box[2:])]

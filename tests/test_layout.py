@@ -1,5 +1,6 @@
 import math
 import random
+from unittest import mock
 
 import pytest
 from geometry import Box, check, distinct, hits, overlaps, sample
@@ -70,6 +71,14 @@ def test_gaps_are_kept(graph, layer_gap, node_gap):
     sizes, edges = graph
     drawing = layout(sizes, edges, layer_gap=layer_gap, node_gap=node_gap)
     check(sizes, edges, drawing, gap=min(layer_gap, node_gap / 2))
+
+
+@given(graphs(), st.integers(0, 30))
+def test_nothing_overlaps_where_long_edges_have_tracks(graph, limit):
+    sizes, edges = graph
+    with mock.patch("hopgrad.show.layout._DUMMIES", limit):  # as in a large graph
+        drawing = layout(sizes, edges)
+    check(sizes, edges, drawing, gap=NODE_GAP / 2)
 
 
 @given(graphs())
@@ -170,28 +179,41 @@ def test_operands_are_in_order_from_the_top():
     assert heights[0] < heights[1] < heights[2]
 
 
-def test_a_planar_ladder_has_no_crossing():
-    edges = [edge for k in range(0, 18, 2) for edge in (Edge(k, k + 2), Edge(k + 1, k + 3))]
-    edges += [Edge(18, 20), Edge(19, 20)]
-    edges.insert(0, Edge(1, 2))
-    drawing = layout(boxes_of(21), edges)
-    check(boxes_of(21), edges, drawing)
-    upper = [drawing.centers[k][1] for k in range(2, 20, 2)]
-    lower = [drawing.centers[k][1] for k in range(3, 20, 2)]
-    assert max(upper) < min(lower) or max(lower) < min(upper)
+def test_two_chains_between_the_same_nodes_do_not_cross():
+    edges = [Edge(0, 1), Edge(0, 2), *(Edge(k, k + 2) for k in range(1, 19)), Edge(19, 21), Edge(20, 21)]
+    drawing = layout(boxes_of(22), edges)
+    check(boxes_of(22), edges, drawing)
+    upper, lower = ({drawing.centers[k][1] for k in range(first, 21, 2)} for first in (1, 2))
+    assert len(upper) == len(lower) == 1
+    assert max(upper) < min(lower)
 
 
-def test_a_constant_stands_just_before_its_use_and_a_pinned_input_may_stay():
-    # Three steps from node 0, then two more operands join: 4 at the third step, 5 at the last.
-    edges = [Edge(0, 1), Edge(1, 2), Edge(2, 3), Edge(4, 6), Edge(3, 6), Edge(5, 9), Edge(6, 7), Edge(7, 8), Edge(8, 9)]
-    free = layout(boxes_of(10), edges).centers
-    assert free[4][0] == free[3][0]
-    assert free[5][0] == free[8][0]
-    assert layout(boxes_of(10), edges, pinned=[5]).centers == free  # too far away
-    edges[3] = Edge(4, 3)
-    edges[3] = Edge(0, 3)
-    near = layout(boxes_of(3), [Edge(0, 1), Edge(1, 2), Edge(0, 2)], pinned=[0]).centers
-    assert near[0][0] == 20.0
+def test_a_constant_stands_just_before_its_use():
+    # Nodes 2 and 5 join the chain of 0, 1, 3, 4 and 6.
+    edges = [Edge(0, 1, LABEL), Edge(1, 3, LABEL), Edge(2, 3, LABEL), Edge(3, 4, LABEL), Edge(4, 6, LABEL)]
+    edges.append(Edge(5, 6, LABEL))
+    centers = layout(boxes_of(7), edges).centers
+    assert centers[2][0] == centers[1][0]
+    assert centers[5][0] == centers[4][0]
+
+
+def test_a_pinned_node_stays_in_the_first_layer_if_its_use_is_near():
+    edges = [Edge(0, 3), Edge(3, 4), Edge(1, 4), Edge(4, 5), Edge(5, 6), Edge(6, 7), Edge(2, 7)]
+    free = layout(boxes_of(8), edges).centers
+    pinned = layout(boxes_of(8), edges, pinned=[1, 2, 4]).centers
+    assert free[1][0] == free[3][0]
+    assert pinned[1][0] == pinned[0][0] < free[1][0]
+    assert pinned[2][0] == pinned[6][0]  # its use is far away
+    assert pinned[4][0] == free[4][0]  # it has operands
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7])
+def test_a_fan_is_symmetric(count):
+    edges = [Edge(0, k, LABEL) for k in range(1, count + 1)]
+    edges += [Edge(k, count + 1, LABEL) for k in range(1, count + 1)]
+    drawing = layout(boxes_of(count + 2), edges)
+    check(boxes_of(count + 2), edges, drawing, gap=NODE_GAP / 2)
+    assert mirrored(drawing, [0, *range(count, 0, -1), count + 1])
 
 
 def test_components_do_not_mix():

@@ -7,9 +7,12 @@ meaning. How a hop is written stands in its definition (`hopgrad.graph.hop.Notat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from html import escape
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -540,7 +543,7 @@ _FORMS: dict[str, Callable[..., Term]] = {
 
 
 def _upright(name: str) -> str:
-    return rf"\operatorname{{{_tex_escape(name)}}}"
+    return rf"\operatorname{{{tex_text(name)}}}"
 
 
 # -- printing: runs and text --------------------------------------------------------------------------------------------
@@ -634,12 +637,17 @@ def _shifted(plain: str, rise: int) -> str:
     )
 
 
+_IDENTIFIER = re.compile(r"\w+′*")
+
+
 def symbol_parts(name: str) -> tuple[str, str]:
     """Base (Greek letters as such) and subscript of a name.
 
     >>> symbol_parts("beta_1"), symbol_parts("W2"), symbol_parts("loss")
     (('β', '1'), ('W', '2'), ('loss', ''))
     """
+    if not _IDENTIFIER.fullmatch(name):
+        return name, ""
     base, sub = split_name(name)
     return _GREEK.get(base, base), sub
 
@@ -750,68 +758,209 @@ def _behind_d(term: Term) -> Term:
 _TEX_SYMBOLS = {v: f"\\{k}" for k, v in _GREEK.items() if k != "lam"}
 _TEX_DELIMITERS = {"|": "|", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil", "‖": r"\|",
                    "(": "(", ")": ")"}  # fmt: skip
-_TEX_SPECIAL = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "#": r"\#", "&": r"\&",
-                "$": r"\$", "^": r"\^{}", "~": r"\~{}"}  # fmt: skip
+_TEX_CHARACTERS = {
+    "\\": r"$\backslash$", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "#": r"\#", "&": r"\&", "$": r"\$",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "`": r"\textasciigrave{}", "…": r"\dots{}",
+    "\u0304": "", "\u0305": "", "\u2061": "",
+    **{c: f"${tex}$" for c, tex in {
+        "<": "<", ">": ">", "|": "|", "−": "-", "′": "'", "∞": r"\infty", "·": r"\cdot", "×": r"\times", "√": r"\surd",
+        "∛": r"\sqrt[3]{}", "∂": r"\partial", "→": r"\to", "←": r"\leftarrow", "±": r"\pm", "≤": r"\leq", "≥": r"\geq",
+        "≠": r"\neq", "≈": r"\approx", "⊙": r"\odot", "¬": r"\lnot", "∧": r"\land", "∨": r"\lor", "⊻": r"\veebar",
+        "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil", "‖": r"\|", "ᵀ": r"^\top", "•": r"\bullet",
+        "½": r"\tfrac12", "⅔": r"\tfrac23", **_TEX_SYMBOLS,
+    }.items()},
+}  # fmt: skip
+_TEX_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣⁱ", "0123456789+-()nxi", strict=True))
+_TEX_LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙ", "0123456789+-()n", strict=True))
+_BETWEEN_FORMULAS = re.compile(r"(?<!\\)\$\$(?![\^_'])")
+_POWER_OF_TEN = re.compile(r"(?<![\w.])([0-9]+(?:\.[0-9]+)?)e([+-])0*([0-9]+)(?!\w)")
 
 
-def _tex_escape(plain: str) -> str:
-    return "".join(_TEX_SPECIAL.get(c, c) for c in plain)
+def tex_text(words: str) -> str:
+    r"""Plain words for LaTeX's text mode, whatever characters are in them.
+
+    >>> print(tex_text("x_1 = −2·10⁻⁷ & so on"))
+    x\_1 = $-$2$\cdot$10$^{-7}$ \& so on
+    """
+    words = _POWER_OF_TEN.sub(lambda m: f"{m[1]}·10{_to_raised(m[2].strip('+') + m[3])}", words)
+    out: list[str] = []
+    for table, part in _stretches(words.replace("->", "→")):
+        if table == 1:
+            out.append(f"$^{{{''.join(_TEX_RAISED[c] for c in part)}}}$")
+        elif table == -1:
+            out.append(f"$_{{{''.join(_TEX_LOWERED[c] for c in part)}}}$")
+        else:
+            out += [_TEX_CHARACTERS[c] if c in _TEX_CHARACTERS else _tex_letter(c) for c in part]
+    # Two hyphens would become a dash; formulas side by side become one.
+    return _BETWEEN_FORMULAS.sub("", "".join(out).replace("--", "-{}-"))
+
+
+def _stretches(words: str) -> Iterator[tuple[int, str]]:
+    """Runs of raised (1), lowered (−1) and other (0) characters."""
+
+    def height(c: str) -> int:
+        return 1 if c in _TEX_RAISED else -1 if c in _TEX_LOWERED else 0
+
+    for table, part in groupby(words, height):
+        yield table, "".join(part)
+
+
+def _tex_letter(c: str) -> str:
+    if c.isspace():
+        return " "
+    if unicodedata.combining(c):
+        return ""
+    # LaTeX stops at control characters; whether other foreign ones are shown is a matter of fonts.
+    return c if c.isprintable() else "?"
 
 
 def _tex_word(plain: str) -> str:
-    return {"∞": r"\infty", "e": r"\mathrm{e}", "…": r"\dots", "π": r"\pi", "d": r"\mathrm{d}"}.get(
-        plain
-    ) or (rf"\text{{{_tex_text(plain)}}}")
+    symbol = {"∞": r"\infty", "e": r"\mathrm{e}", "…": r"\dots", "π": r"\pi", "d": r"\mathrm{d}"}.get(plain)
+    return symbol or rf"\text{{{tex_text(plain)}}}"
 
 
-def _tex_text(plain: str) -> str:
-    escaped = _tex_escape(plain)
-    for sign, tex in (
-        ("×", r"$\times$"),
-        ("→", r"$\to$"),
-        ("₀", "$_0$"),
-        ("₁", "$_1$"),
-        ("₂", "$_2$"),
-        ("₃", "$_3$"),
-    ):
-        escaped = escaped.replace(sign, tex)
-    return "".join(f"${_TEX_SYMBOLS[c]}$" if c in _TEX_SYMBOLS else c for c in escaped)
+_UPRIGHT, _WORDS = r"\mathrm", r"\text"
 
 
 def symbol_tex(name: str, bar: bool = False) -> str:
-    """A variable's name in LaTeX.
+    r"""A variable's name in LaTeX.
 
-    >>> symbol_tex("beta_1"), symbol_tex("loss"), symbol_tex("z", bar=True)
-    ('\\\\beta_{1}', '\\\\mathit{loss}', '\\\\bar{z}')
+    >>> print(symbol_tex("beta_1"), symbol_tex("loss"), symbol_tex("z", bar=True))
+    \beta_{1} \mathit{loss} \bar{z}
     """
     base, sub = symbol_parts(name)
     base, primes = _primes(base)
-    if base in _TEX_SYMBOLS:
-        core = _TEX_SYMBOLS[base]
-    else:
-        core = (
-            base
-            if len(base) == 1 and base.isascii() and base.isalpha()
-            else rf"\mathit{{{_tex_escape(base)}}}"
-        )
+    core = _tex_name(base, r"\mathit", r"\textit")
     if bar:
         core = rf"\bar{{{core}}}" if len(base) == 1 else rf"\overline{{{core}}}"
     core += "'" * len(primes)
     if not sub:
         return core
-    return (
-        f"{core}_{{{sub}}}"
-        if sub.isdigit() or len(sub) == 1
-        else rf"{core}_{{\mathrm{{{_tex_escape(sub)}}}}}"
-    )
+    return f"{core}_{{{sub}}}" if sub.isdigit() else f"{core}_{{{_tex_name(sub, _UPRIGHT, _WORDS)}}}"
 
 
-def latex(term: Term) -> str:
+def _tex_name(name: str, font: str, words: str) -> str:
+    """A name in a font of mathematics, or as words where mathematics would set its characters as operators."""
+    if name in _TEX_SYMBOLS:
+        return _TEX_SYMBOLS[name]
+    if len(name) == 1 and name.isascii() and name.isalpha():
+        return name
+    if name.isascii() and name.replace("_", "a").isalnum():
+        return f"{font}{{{_TEX_CHARACTERS['_'].join(name.split('_'))}}}"
+    return f"{words}{{{tex_text(name)}}}"
+
+
+class _Style(NamedTuple):
+    """How a piece of LaTeX is set: its size, 0 display, 1 text, 2 script and 3 smaller.
+
+    `flat`: fractions get a slash, as in exponents. `tall`: nested fractions keep their full size.
+    """
+
+    level: int = 0
+    flat: bool = False
+    tall: bool = False
+
+    @property
+    def scale(self) -> float:
+        return (1.0, 1.0, 0.7, 0.5)[self.level]
+
+    @property
+    def within(self) -> _Style:
+        """Inside a fraction."""
+        return self if self.tall else self._replace(level=min(self.level + 1, 3))
+
+    @property
+    def raised(self) -> _Style:
+        """In an exponent or index."""
+        return _Style(max(2, min(self.level + 1, 3)), flat=True)
+
+
+_DISPLAY = _Style()
+
+
+def latex(term: Term, room: float = math.inf) -> str:
     r"""The term in LaTeX (amsmath), without dollar signs.
+
+    What is wider than `room` points (by estimate, at 10 points a letter) is broken inside its brackets; `latex_rows`
+    breaks it into several formulas instead.
 
     >>> print(latex(power(add(Symbol("x"), number(1)), number(2))))
     (x + 1)^{2}
     """
+    return _tex(term, room, _DISPLAY)
+
+
+def latex_rows(term: Term, room: float) -> list[str]:
+    r"""The term in rows of at most `room` points each, as far as its operators allow; later rows are indented.
+
+    >>> for row in latex_rows(total([Symbol(name) for name in ("first", "second", "third")]), 70):
+    ...     print(row)
+    \mathit{first} + \mathit{second}
+    \quad + \mathit{third}
+    """
+    return _tex_rows(term, room, _DISPLAY)
+
+
+def latex_width(term: Term) -> float:
+    """About how many points wide LaTeX sets the term at 10 points, rather too much than too little."""
+    return _span(term, _DISPLAY)
+
+
+_INDENT = 10.0
+_LEAST = 60.0  # no formula is broken into rows narrower than this
+
+
+def _tex_rows(term: Term, room: float, style: _Style) -> list[str]:
+    room = max(room, _LEAST)
+    rows: list[str] = []
+    row, used = "", 0.0
+    todo = [("", 0, term)]  # operator in front, its level, term; the next one last
+    while todo:
+        lead, level, item = todo.pop()
+        wide = _span(item, style) + (_span_operator(lead, style) if lead else 0)
+        if row and used + wide <= room:
+            row, used = f"{row} {lead} {_tex(item, math.inf, style)}", used + wide
+            continue
+        if row:
+            rows.append(row)
+            row = ""
+        indent = _INDENT * (2 if level == PRODUCT else 1) if rows else 0.0
+        parts = _split(lead, level, item, style) if wide > room - indent else []
+        if parts:
+            todo += reversed(parts)
+            continue
+        inside = room - indent - (_span_operator(lead, style) if lead else 0)
+        shift = "" if not rows else r"\qquad " if level == PRODUCT else r"\quad "
+        row = shift + f"{lead} {_tex(item, inside, style)}".strip()
+        used = indent + wide
+    return [*rows, row] if row else rows
+
+
+def _split(lead: str, level: int, term: Term, style: _Style) -> list[tuple[str, int, Term]]:
+    """The terms that an operator joins, each with the operator before it; nothing if there is no such operator."""
+    if isinstance(term, Prefix) and isinstance(term.item, Infix):
+        parts = _split("", level, term.item, style)
+        return [(lead, level, Prefix(term.operator, term.tex, parts[0][2])), *parts[1:]] if parts else []
+    if isinstance(term, Fraction) and style.flat:
+        return [(lead, level, fit(term.top, PRODUCT)), ("/", PRODUCT, fit(term.bottom, APPLY))]
+    if not isinstance(term, Infix) or not term.operator:
+        return []
+    first, *others = term.items
+    return [(lead, level, first), *[(term.tex, term.level, item) for item in others]]
+
+
+def _stacked(rows: Sequence[str]) -> str:
+    if len(rows) == 1:
+        return rows[0]
+    inside = r" \\ & ".join(rows)
+    return rf"\begin{{aligned}} & {inside} \end{{aligned}}"
+
+
+def _tex(term: Term, room: float, style: _Style) -> str:
+    tight = room < math.inf and _span(term, style) > room
+    if not tight:
+        room = math.inf
+    room = max(room, _LEAST)
     match term:
         case Symbol(name, bar):
             return symbol_tex(name, bar)
@@ -819,95 +968,251 @@ def latex(term: Term) -> str:
             return text.replace("π", r"\pi ").strip() if "π" in text else text
         case Word(text):
             return _tex_word(text)
-        case Infix(operator, tex, items, level):
+        case Infix(operator, tex, items, _):
+            if tight and operator:
+                return _stacked(_tex_rows(term, room, style))
             between = r"\," if operator == "@" else "" if not operator else f" {tex} "
-            return between.join(latex(item) for item in items)
+            rooms = [room - _span(term, style) + _span(item, style) for item in items] if tight else [room] * len(items)
+            return between.join(_tex(item, space, style) for item, space in zip(items, rooms, strict=True))
         case Prefix(_, tex, item):
-            return f"{tex}{' ' if tex.startswith(chr(92)) else ''}{latex(item)}"
+            return f"{tex}{' ' if tex.startswith(chr(92)) else ''}{_tex(item, room - 8, style)}"
         case Power(base, exponent):
-            return f"{latex(base)}^{{{latex(exponent)}}}"
+            if base == Word("e") and _is_long(exponent):
+                return _tex(Apply("exp", r"\exp", (exponent,)), room, style)
+            above = _tex(exponent, math.inf, style.raised)
+            return f"{_tex(base, room - _span(exponent, style.raised), style)}^{{{above}}}"
         case Fraction(top, bottom):
-            return rf"\frac{{{latex(top)}}}{{{latex(bottom)}}}"
-        case Derivative(top, bottom, partial, order):
-            d = r"\partial " if partial else r"\mathrm{d}"
-            raised = f"^{{{order}}}" if order > 1 else ""
-            return rf"\frac{{{d.strip()}{raised} {latex(_behind_d(top))}}}{{{d}{latex(_behind_d(bottom))}{raised}}}"
+            return _tex_fraction(term, top, bottom, room, style)
+        case Derivative():
+            return _tex_derivative(term, room, style)
         case Root(item, degree):
-            return rf"\sqrt{f'[{degree}]' if degree else ''}{{{latex(item)}}}"
+            sign = rf"\sqrt[{degree}]" if degree else r"\sqrt"
+            return f"{sign}{{{_tex(item, room - 9, style)}}}"
         case Fence(item, left, right):
-            return _tex_fenced(latex(item), _TEX_DELIMITERS[left], _TEX_DELIMITERS[right])
-        case Apply(_, tex, arguments, raised):
-            name = tex + (f"^{{{latex(raised)}}}" if raised is not None else "")
-            return name + _tex_fenced(", ".join(latex(a) for a in arguments), "(", ")")
+            return _tex_fenced(_tex(item, room - 14, style), _TEX_DELIMITERS[left], _TEX_DELIMITERS[right])
+        case Apply():
+            return _tex_apply(term, room, style)
         case Indexed(base, mark, raised):
             if raised:
-                return rf"{latex(base)}^{{\top}}"
-            return rf"{latex(base)}_{{{_tex_index(mark[1:-1])}}}"
-        case Cases(condition, then, otherwise):
-            return (
-                rf"\begin{{cases}} {latex(then)} & \text{{if }} {latex(condition)} \\"
-                rf" {latex(otherwise)} & \text{{otherwise}} \end{{cases}}"
-            )
+                return rf"{_tex(base, room - 6, style)}^{{\top}}"
+            return rf"{_tex(base, room - _span_words(mark, style.raised), style)}_{{{_tex_index(mark[1:-1])}}}"
+        case Cases():
+            return _tex_cases(term, room, style)
         case _:
             raise TypeError(f"no LaTeX form for {term!r}")
 
 
+def _is_long(exponent: Term) -> bool:
+    """Whether a power of e is better written exp(…): raised text should be short."""
+    found = [exponent]
+    for term in found:
+        if isinstance(term, (Cases, Derivative)) or (isinstance(term, Power) and term.base == Word("e")):
+            return True
+        found += term.parts
+    return exponent.size > 12
+
+
+def _fractions(term: Term) -> int:
+    """How many fractions are nested in full size."""
+    match term:
+        case Power(base, _) | Indexed(base, _, _):
+            return _fractions(base)
+        case Derivative():
+            return 1
+        case Fraction():
+            return 1 + max(_fractions(part) for part in term.parts)
+    return max((_fractions(part) for part in term.parts), default=0)
+
+
+def _tex_fraction(term: Term, top: Term, bottom: Term, room: float, style: _Style) -> str:
+    if style.flat:
+        upper, lower = fit(top, PRODUCT), fit(bottom, APPLY)
+        if room < math.inf:
+            return _stacked(_tex_rows(term, room, style))
+        return f"{_tex(upper, room, style)} / {_tex(lower, room, style)}"
+    if style.level == 0 and not style.tall and _fractions(term) > 2:
+        style = style._replace(tall=True)  # else the innermost would be too small to read
+    inside = style.within
+    name = r"\dfrac" if style.tall else r"\frac"
+    return rf"{name}{{{_tex(top, room - 3, inside)}}}{{{_tex(bottom, room - 3, inside)}}}"
+
+
+def _tex_derivative(term: Derivative, room: float, style: _Style) -> str:
+    d = r"\partial " if term.partial else r"\mathrm{d}"
+    raised = f"^{{{term.order}}}" if term.order > 1 else ""
+    inside = style.within._replace(flat=True)
+    top = f"{d.strip()}{raised} {_tex(_behind_d(term.top), room - 12, inside)}"
+    bottom = f"{d}{_tex(_behind_d(term.bottom), room - 12, inside)}{raised}"
+    return f"{top} / {bottom}" if style.flat else rf"\frac{{{top}}}{{{bottom}}}"
+
+
+def _tex_apply(term: Apply, room: float, style: _Style) -> str:
+    name, arguments = term.tex, term.arguments
+    if name in (r"\sum", r"\prod"):  # the axes stand below the sign
+        below = [a for a in arguments[1:] if isinstance(a, Word)]
+        arguments = tuple(a for a in arguments if a not in below)
+        name += f"_{{{', '.join(_tex_word(a.text) for a in below)}}}" if below else ""
+    if term.raised is not None:
+        name += f"^{{{_tex(term.raised, math.inf, style.raised)}}}"
+    if room == math.inf or len(arguments) == 1:
+        inside = room - _span_words(term.function, style) - 14
+        return name + _tex_fenced(", ".join(_tex(a, inside, style) for a in arguments), "(", ")")
+    rows, used = [""], 0.0
+    for k, argument in enumerate(arguments):
+        wide = _span(argument, style) + 5
+        if rows[-1] and used + wide > room - 20:
+            rows, used = [*rows, ""], 0.0
+        comma = ", " if k < len(arguments) - 1 else ""
+        rows[-1] += _tex(argument, room - 20, style) + comma
+        used += wide
+    return name + _tex_fenced(_stacked([row.strip() for row in rows]), "(", ")")
+
+
+def _tex_cases(term: Cases, room: float, style: _Style) -> str:
+    high = not style.flat and _fractions(term) > 0
+    inside = _Style(0, tall=True) if high else style._replace(level=max(style.level, 1))
+    room -= 20 + max(_span(term.condition, inside) + 10, 45)
+    gap = r" \\[1ex] " if high else r" \\ "
+    return (
+        rf"\begin{{cases}} {_tex(term.then, room, inside)} & \text{{if }} {_tex(term.condition, math.inf, inside)}"
+        rf"{gap}{_tex(term.otherwise, room, inside)} & \text{{otherwise}} \end{{cases}}"
+    )
+
+
 def _tex_index(mark: str) -> str:
-    return mark if mark.isdigit() else rf"[\mathtt{{{_tex_escape(mark).replace('…', chr(92) + 'dots ')}}}]"
+    return mark if mark.isdigit() else rf"[\mathtt{{{tex_text(mark).replace('$', '')}}}]"
 
 
 def _tex_fenced(inside: str, left: str, right: str) -> str:
     """Delimiters that grow only where something inside is high."""
-    tall = any(mark in inside for mark in (r"\frac", r"\begin", r"\sum", r"\prod", r"\sqrt", "^{", r"\left"))
     left, right = (d + " " if d.startswith("\\") and d[1].isalpha() else d for d in (left, right))
-    if tall and (r"\frac" in inside or r"\begin" in inside or "^{" in inside):
+    if any(mark in inside for mark in ("frac{", r"\begin", "^{", r"\sum", r"\prod")):
         return rf"\left{left}{inside}\right{right}".rstrip()
     return f"{left}{inside}{right}".rstrip()
+
+
+# Widths in points at 10 points, after the Computer Modern fonts; upper case and operators separately.
+_NARROW = frozenset("ijlftrI.,:;'|!()[]/ ")
+_WIDE = frozenset("mwMW@%…∞Σ")
+_OPERATORS = {r"\cdot": 7.3, "+": 12.3, "-": 12.3, r"\odot": 12.3, "/": 5.0, "": 0.0, r"\,": 1.7}
+
+
+def _span_words(words: str, style: _Style) -> float:
+    def one(c: str) -> float:
+        if unicodedata.combining(c):
+            return 0.0
+        if not c.isascii() and unicodedata.east_asian_width(c) in "WF":
+            return 11.0
+        return 3.6 if c in _NARROW else 8.9 if c in _WIDE else 7.3 if c.isupper() else 5.3
+
+    return sum(map(one, words)) * style.scale
+
+
+def _span_operator(tex: str, style: _Style) -> float:
+    return _OPERATORS.get(tex, 13.5 if len(tex) < 12 else 26.0) * style.scale
+
+
+def _span(term: Term, style: _Style) -> float:
+    """Estimated width in points."""
+    match term:
+        case Symbol(name, _):
+            base, sub = symbol_parts(name)
+            return _span_words(base, style) + (_span_words(sub, style.raised) + 0.5 if sub else 0) + 0.5
+        case Number(text) | Word(text):
+            return _span_words(text, style)
+        case Infix(operator, tex, items, _):
+            gap = _span_operator(r"\," if operator == "@" else tex, style)
+            return sum(_span(item, style) for item in items) + gap * (len(items) - 1)
+        case Prefix(_, _, item):
+            return 8 * style.scale + _span(item, style)
+        case Power(base, exponent):
+            if base == Word("e") and _is_long(exponent):
+                return 30 * style.scale + _span(exponent, style)
+            return _span(base, style) + _span(exponent, style.raised)
+        case Fraction(top, bottom):
+            if style.flat:
+                return _span(fit(top, PRODUCT), style) + 5 * style.scale + _span(fit(bottom, APPLY), style)
+            if style.level == 0 and not style.tall and _fractions(term) > 2:
+                style = style._replace(tall=True)
+            return max(_span(top, style.within), _span(bottom, style.within)) + 3
+        case Derivative(top, bottom, _, _):
+            inside = style.within._replace(flat=True)
+            widths = [_span(_behind_d(part), inside) + 8 * inside.scale for part in (top, bottom)]
+            return sum(widths) + 5 if style.flat else max(widths) + 3
+        case Root(item, _):
+            return 9 * style.scale + _span(item, style)
+        case Fence(item, _, _):
+            return 12 * style.scale + _span(item, style)
+        case Apply(function, _, arguments, raised):
+            above = 0.0 if raised is None else _span(raised, style.raised)
+            between = 5 * (len(arguments) - 1) * style.scale
+            return _span_words(function, style) + above + sum(_span(a, style) for a in arguments) + between + 12
+        case Indexed(base, mark, _):
+            return _span(base, style) + _span_words(mark, style.raised) * 1.1
+        case Cases(condition, then, otherwise):
+            high = not style.flat and _fractions(term) > 0
+            inside = _Style(0, tall=True) if high else style._replace(level=max(style.level, 1))
+            left = max(_span(then, inside), _span(otherwise, inside))
+            return 20 + left + max(_span(condition, inside) + 10, 45)
+        case _:
+            return sum(_span(part, style) for part in term.parts)
 
 
 # -- printing: MathML ---------------------------------------------------------------------------------------------------
 
 
 def mathml(term: Term, display: bool = False) -> str:
-    """The term as a MathML Core element; all names escaped.
+    """The term as a MathML Core element; all names escaped, so that it is well-formed XML whatever they are.
 
     >>> mathml(Symbol("x"))
     '<math><mi>x</mi></math>'
     """
-    return f"<math{' display=' + chr(34) + 'block' + chr(34) if display else ''}>{_mml(term)}</math>"
+    return f'<math display="block">{_mml(term)}</math>' if display else f"<math>{_mml(term)}</math>"
 
 
 def _row(*items: str) -> str:
     return items[0] if len(items) == 1 else f"<mrow>{''.join(items)}</mrow>"
 
 
+def _xml(words: str) -> str:
+    """Escaped; what XML cannot hold at all, such as control characters, is replaced."""
+    return escape("".join(c if c.isprintable() or c in " \u2061\u2062" else "\ufffd" for c in words))
+
+
 def _mo(sign: str, **attributes: str) -> str:
     words = "".join(f' {k}="{v}"' for k, v in attributes.items())
-    return f"<mo{words}>{escape(sign)}</mo>"
+    return f"<mo{words}>{_xml(sign)}</mo>"
 
 
 def _mml_fenced(inside: str, left: str, right: str) -> str:
-    return _row(_mo(left), inside, _mo(right))
+    return _row(_mo(left, form="prefix"), inside, _mo(right, form="postfix"))
+
+
+def _mml_symbol(name: str, bar: bool) -> str:
+    base, sub = symbol_parts(name)
+    base, primes = _primes(base)
+    core = f"<mi>{_xml(base)}</mi>"
+    if bar:
+        core = f'<mover>{core}<mo stretchy="{"true" if len(base) > 1 else "false"}">¯</mo></mover>'
+    below = f"<{'mn' if sub.isdigit() else 'mi'}>{_xml(sub)}</{'mn' if sub.isdigit() else 'mi'}>"
+    above = f"<mo>{primes}</mo>"
+    if sub and primes:
+        return f"<msubsup>{core}{below}{above}</msubsup>"
+    return f"<msub>{core}{below}</msub>" if sub else f"<msup>{core}{above}</msup>" if primes else core
 
 
 def _mml(term: Term) -> str:
     match term:
         case Symbol(name, bar):
-            base, sub = symbol_parts(name)
-            core = f"<mi>{escape(base)}</mi>"
-            if bar:
-                core = f'<mover>{core}<mo stretchy="{"true" if len(base) > 1 else "false"}">¯</mo></mover>'
-            return f"<msub>{core}<mn>{escape(sub)}</mn></msub>" if sub else core
+            return _mml_symbol(name, bar)
         case Number(text):
-            return f"<mn>{escape(text.replace('-', '−'))}</mn>"
+            return f"<mn>{_xml(text.replace('-', '−'))}</mn>"
         case Word(text):
-            return '<mi mathvariant="normal">e</mi>' if text == "e" else f"<mtext>{escape(text)}</mtext>"
+            return '<mi mathvariant="normal">e</mi>' if text == "e" else f"<mtext>{_xml(text)}</mtext>"
         case Infix(operator, _, items, _):
             sign = "\u2062" if operator in ("", "@") else operator  # an invisible times
             between = _mo(sign) if operator != "@" else '<mspace width="0.17em"/>'
-            return _row(
-                *[part for k, item in enumerate(items) for part in ((between,) if k else ()) + (_mml(item),)]
-            )
+            return _row(*_joined([_mml(item) for item in items], between))
         case Prefix(operator, _, item):
             return _row(_mo(operator, form="prefix"), _mml(item))
         case Power(base, exponent):
@@ -921,31 +1226,32 @@ def _mml(term: Term) -> str:
             lower = f"<msup>{lower}<mn>{order}</mn></msup>" if order > 1 else lower
             return f"<mfrac>{_row(upper, _mml(_behind_d(top)))}{_row(d, lower)}</mfrac>"
         case Root(item, degree):
-            return (
-                f"<mroot>{_mml(item)}<mn>{degree}</mn></mroot>" if degree else f"<msqrt>{_mml(item)}</msqrt>"
-            )
+            return f"<mroot>{_mml(item)}<mn>{degree}</mn></mroot>" if degree else f"<msqrt>{_mml(item)}</msqrt>"
         case Fence(item, left, right):
             return _mml_fenced(_mml(item), left, right)
         case Apply(function, _, arguments, raised):
-            name = f'<mi mathvariant="normal">{escape(function)}</mi>'
+            name = f'<mi mathvariant="normal">{_xml(function)}</mi>'
             if raised is not None:
                 name = f"<msup>{name}{_mml(raised)}</msup>"
-            inside = _row(
-                *[p for k, a in enumerate(arguments) for p in ((_mo(","),) if k else ()) + (_mml(a),)]
-            )
+            inside = _row(*_joined([_mml(argument) for argument in arguments], _mo(",")))
             return _row(name, _mo("\u2061"), _mml_fenced(inside, "(", ")"))
         case Indexed(base, mark, raised):
             if raised:
                 return f"<msup>{_mml(base)}<mo>⊤</mo></msup>"
-            return f"<msub>{_mml(base)}<mtext>{escape(mark[1:-1])}</mtext></msub>"
+            return f"<msub>{_mml(base)}<mtext>{_xml(mark[1:-1])}</mtext></msub>"
         case Cases(condition, then, otherwise):
+            cell, when = '<mtd style="text-align:left">', _row("<mtext>if\u00a0</mtext>", _mml(condition))
             lines = (
-                f"<mtr><mtd>{_mml(then)}</mtd><mtd><mtext>if </mtext>{_mml(condition)}</mtd></mtr>"
-                f"<mtr><mtd>{_mml(otherwise)}</mtd><mtd><mtext>otherwise</mtext></mtd></mtr>"
+                f"<mtr>{cell}{_mml(then)}</mtd>{cell}{when}</mtd></mtr>"
+                f"<mtr>{cell}{_mml(otherwise)}</mtd>{cell}<mtext>otherwise</mtext></mtd></mtr>"
             )
-            return _row(_mo("{"), f'<mtable columnalign="left">{lines}</mtable>')
+            return _row(_mo("{", form="prefix"), f"<mtable>{lines}</mtable>")
         case _:
             raise TypeError(f"no MathML form for {term!r}")
+
+
+def _joined(items: Sequence[str], between: str) -> list[str]:
+    return [part for k, item in enumerate(items) for part in ((between, item) if k else (item,))]
 
 
 def value_text(value: Any, digits: int = 6) -> str:
@@ -976,4 +1282,4 @@ def _short(value: Any, digits: int) -> str:
         return str(bool(value))
     if isinstance(value, (int, np.integer)):
         return str(int(value)).replace("-", "−")
-    return text(number(value, digits)).replace(" ", "")
+    return text(number(float(value) + 0.0, digits)).replace(" ", "")  # + 0.0: a negative zero is shown as 0

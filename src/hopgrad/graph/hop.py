@@ -135,6 +135,11 @@ class Hop:
     kink: str = ""
     pure: bool = True
     sample: Callable[[Draw], Case] | None = None
+    growth: Callable[..., Any] | None = None
+    """For hops that overflow early: the relative change of the result, as a factor to the operand's change."""
+    elasticity: Callable[..., Any] | None = None
+    """The relative change of the result, as a factor to the relative change of each operand (as a body gives them)."""
+
     wants: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:

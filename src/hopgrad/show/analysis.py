@@ -328,15 +328,20 @@ class Analysis:
         """The paths from the result down to `node`, at most `limit` of them."""
         reaching = self._reaching(node)
         found: list[list[Edge]] = []
-        stack: list[tuple[int, list[Edge]]] = [(self.output, [])]
+        # A path is a linked list from its end back to the result: copying it at each step would be quadratic.
+        stack: list[tuple[int, Any]] = [(self.output, None)]
         while stack and len(found) < limit:
-            at, path = stack.pop()
+            at, link = stack.pop()
             if at == node:
-                found.append(path)
+                path = []
+                while link is not None:
+                    edge, link = link
+                    path.append(edge)
+                found.append(path[::-1])
                 continue
             for edge in reversed(self.incoming.get(at, [])):
                 if edge.source in reaching:
-                    stack.append((edge.source, [*path, edge]))
+                    stack.append((edge.source, (edge, link)))
         return found
 
     def _reaching(self, node: int) -> set[int]:

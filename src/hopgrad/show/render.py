@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 
-from hopgrad.notation import Infix, Term, latex, mathml, text
+from hopgrad.notation import RELATION, Infix, Term, latex, latex_rows, latex_width, mathml, tex_text, text
 from hopgrad.show.story import Line, Section
 
 Paint = Callable[[str, str], str]
@@ -72,136 +75,177 @@ def _folded(words: str, columns: int, indent: str = "") -> list[str]:
     return [*rows, row]
 
 
-# -- LaTeX ----------------------------------------------------------------------------------------------------------------
+# -- LaTeX --------------------------------------------------------------------------------------------------------------
 
-_PREAMBLE = r"""\documentclass{article}
+_PREAMBLE = r"""\documentclass[fleqn]{article}
 \usepackage[a4paper,margin=2cm]{geometry}
-\usepackage{amsmath,amssymb}
+\usepackage{amsmath,amssymb,iftex}
+\ifPDFTeX
 \usepackage[utf8]{inputenc}
 \usepackage[T1]{fontenc}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
+FOREIGN\fi
 \allowdisplaybreaks
 \setlength{\parindent}{0pt}
+\setlength{\mathindent}{1em}
+\setlength{\jot}{6pt}
+\setlength{\emergencystretch}{3em}
 """
+
+# In points at 10 points a letter: the width of a line, and the widest left-hand side that others are aligned to.
+_ROOM = 464.0
+_LEFT_ROOM = 120.0
+_LETTER = 5.1
+_LONG_NOTE = 45
 
 
 def as_latex(title: str, sections: Sequence[Section], standalone: bool = False) -> str:
-    """The story for amsmath: one align* a section. With `standalone` a whole document."""
+    """The story for amsmath: aligned formulas in each section. With `standalone` a whole document."""
     out = []
     for section in sections:
-        out.append(rf"\paragraph{{{_tex_prose(section.title)}.}}")
+        out.append(rf"\paragraph{{{tex_text(section.title)}.}}")
         if section.intro:
-            out.append(_tex_prose(section.intro))
-        rows = [row for line in section.lines if line.formula is not None for row in _tex_rows(line)]
-        if rows:
-            out += [r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"]
-        prose = [line for line in section.lines if line.formula is None]
-        if prose:
+            out.append(tex_text(section.intro))
+        if any(line.formula is not None for line in section.lines):
+            out += [r"\begin{alignat*}{2}", " \\\\\n".join(_tex_rows(section.lines)), r"\end{alignat*}"]
+        elif section.lines:
             out.append(r"\begin{itemize}")
-            out += [rf"\item {_tex_prose(line.prose)}" for line in prose]
+            out += [rf"\item {tex_text(line.prose or '…')}" for line in section.lines]
             out.append(r"\end{itemize}")
     body = "\n".join(out) + "\n"
     if not standalone:
         return body
-    return f"{_PREAMBLE}\\begin{{document}}\n\\section*{{{_tex_prose(title)}}}\n\n{body}\\end{{document}}\n"
+    heading = rf"\section*{{{tex_text(title)}}}"
+    preamble = _PREAMBLE.replace("FOREIGN", "".join(map(_declared, _foreign(heading + body))))
+    return f"{preamble}\\begin{{document}}\n{heading}\n\n{body}\\end{{document}}\n"
 
 
-def _tex_rows(line: Line) -> list[str]:
-    """One or more rows of an align: long sums and products are broken at their operators."""
-    assert line.formula is not None
-    rows = [f"& {row}" for row in _broken(line.formula)]
-    tail = rf" = {_tex_value(line.value)}" if line.value else ""
-    note = rf" \qquad \text{{{_tex_prose(line.note)}}}" if line.note else ""
-    if note and len(line.note) > 45:
-        rows[-1] += tail
-        rows.append(rf"& \qquad \text{{{_tex_prose(line.note)}}}")
-    else:
-        rows[-1] += tail + note
-    return rows
+def _foreign(words: str) -> list[str]:
+    """The characters that pdfLaTeX has no letter for in its usual fonts."""
+
+    def known(c: str) -> bool:
+        return ord(c) < 0x100 or (ord(c) < 0x180 and (bool(unicodedata.decomposition(c)) or c in "ĐđıŁłŊŋŒœ"))
+
+    return sorted({c for c in words if not known(c)})
 
 
-def _broken(term: Term, limit: int = 70) -> list[str]:
-    """The term in pieces that fit a line each."""
-    if term.size <= limit or not isinstance(term, Infix):
-        return [latex(term)]
-    rows: list[str] = []
-    for k, item in enumerate(term.items):
-        operator = f"{term.tex} " if k else ""
-        inner = _broken(item, limit) if isinstance(item, Infix) and item.level <= 2 else [latex(item)]
-        if k == 0:
-            rows += inner
-        elif rows and len(_bare(rows[-1])) + len(_bare(inner[0])) < limit:
-            rows[-1] += f" {operator}{inner[0]}"
-            rows += inner[1:]
-        else:
-            rows.append(rf"\quad {operator}{inner[0]}")
-            rows += inner[1:]
-    return rows
+def _declared(c: str) -> str:
+    """Lets pdfLaTeX set the character by its number, where it would stop with an error."""
+    return rf"\DeclareUnicodeCharacter{{{ord(c):04X}}}{{\texttt{{U+{ord(c):04X}}}}}" + "\n"
 
 
-def _bare(tex: str) -> str:
-    """Roughly what is seen of a formula: commands count as one letter."""
-    out, skip = [], False
-    for c in tex:
-        if c == "\\":
-            skip = True
-            out.append("x")
-        elif skip and c.isalpha():
-            continue
-        else:
-            skip = False
-            if c not in "{}^_ ":
-                out.append(c)
-    return "".join(out)
+@dataclass
+class _Rows:
+    """One line of a story as rows of an alignment: left-hand side, right-hand sides, and the remark behind the last."""
+
+    left: str
+    right: list[str]
+    last: float  # width of the last row
+    wide: float  # width of the widest
+    note: str
 
 
-_TEX_CHARACTERS = {
-    "−": "$-$", "∞": r"$\infty$", "·": r"$\cdot$", "×": r"$\times$", "…": r"\dots{}", "√": r"$\surd$", "∂": r"$\partial$",
-    "→": r"$\to$", "±": r"$\pm$", "≤": r"$\leq$", "≥": r"$\geq$", "σ": r"$\sigma$", "Σ": r"$\Sigma$", "\u0304": "",
-    "_": r"\_", "%": r"\%", "#": r"\#", "&": r"\&", "$": r"\$", "{": r"\{", "}": r"\}", "^": r"\^{}", "~": r"\~{}",
-    "\\": r"\textbackslash{}", "<": r"$<$", ">": r"$>$", "|": r"$|$", "′": "$'$", "⊙": r"$\odot$", "¬": r"$\lnot$",
-    "≠": r"$\neq$", "⌊": r"$\lfloor$", "⌋": r"$\rfloor$", "⌈": r"$\lceil$", "⌉": r"$\rceil$", "‖": r"$\|$", "∛": r"$\sqrt[3]{}$",
-    "ᵀ": r"$^\top$", "∧": r"$\land$", "∨": r"$\lor$", "⁻": r"$^-$",
-    **{c: f"$^{k}$" for k, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}, **{c: f"$_{k}$" for k, c in enumerate("₀₁₂₃₄₅₆₇₈₉")},
-}  # fmt: skip
-_GREEK_LETTERS = dict(
-    zip("αβγδεζηθικλμνξπρτυφχψωΓΔΘΛΞΠΦΨΩ",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho tau upsilon phi chi psi omega Gamma"
-        " Delta Theta Lambda Xi Pi Phi Psi Omega".split(), strict=True))  # fmt: skip
-
-
-def _tex_prose(words: str) -> str:
-    """Text for LaTeX, whatever characters it has."""
+def _tex_rows(lines: Sequence[Line]) -> list[str]:
+    """Rows of an alignat: long sums and products are broken at their operators, remarks are aligned where they fit."""
+    lefts = [_sides(line.formula)[0][1] for line in lines if line.formula is not None]
+    indent = max((w for w in map(latex_width, lefts) if w <= _LEFT_ROOM), default=0.0)
+    room = _ROOM - indent
+    found = [None if line.formula is None else _rows(line, room) for line in lines]
+    short = [rows for rows in found if rows and rows.note and len(rows.note) <= _LONG_NOTE]
+    widest = max((rows.wide for rows in found if rows), default=0.0)
+    aligned = widest + 20 + max((_LETTER * len(rows.note) for rows in short), default=0.0) <= room
     out = []
-    for c in words:
-        if c in _TEX_CHARACTERS:
-            out.append(_TEX_CHARACTERS[c])
-        elif c in _GREEK_LETTERS:
-            out.append(f"$\\{_GREEK_LETTERS[c]}$")
-        else:
-            out.append(c if c.isascii() or c.isalpha() and ord(c) < 0x250 else "?")
-    return "".join(out)
+    for line, rows in zip(lines, found, strict=True):
+        if rows is None:
+            out.append(rf"& \text{{{tex_text(line.prose or '…')}}}")
+            continue
+        own = [f"& {right}" for right in rows.right]
+        own[0] = f"{rows.left} {own[0]}".strip()
+        if rows.note and len(rows.note) <= _LONG_NOTE and rows.last + 20 + _LETTER * len(rows.note) <= room:
+            gap = r" &\qquad& " if aligned else r" \qquad "
+            own[-1] += rf"{gap}\text{{{tex_text(rows.note)}}}"
+        elif rows.note:
+            folded = _folded(rows.note, int(room / _LETTER) - 4)
+            own += [rf"& \quad \text{{{tex_text(row)}}}" for row in folded]
+        out += own
+    return out
+
+
+def _sides(formula: Term) -> list[tuple[str, Term]]:
+    """The sides of an equation, each with the sign before it; of anything else, that alone."""
+    if isinstance(formula, Infix) and formula.level == RELATION and len(formula.items) > 1:
+        return [("", formula.items[0]), *[(formula.tex, item) for item in formula.items[1:]]]
+    return [("", formula)]
+
+
+def _rows(line: Line, room: float) -> _Rows:
+    assert line.formula is not None
+    (_, first), *sides = _sides(line.formula)
+    right: list[str] = []
+    left, used, wide = latex(first), 0.0, 0.0
+    row = ""
+    if latex_width(first) > _LEFT_ROOM:
+        broken = latex_rows(first, room)
+        left, right, wide = "", broken, min(room, latex_width(first))
+    pieces: list[tuple[str, Term | str]] = [*sides, *([("=", line.value)] if line.value else [])]
+    for sign, side in pieces:
+        length = (_LETTER * len(side) if isinstance(side, str) else latex_width(side)) + 14
+        if row and used + length > room:
+            right.append(row)
+            row, used = "", 0.0
+        parts = [_tex_value(side)] if isinstance(side, str) else latex_rows(side, room - 14)
+        *full, end = [f"{sign} {parts[0]}", *parts[1:]]
+        if full:
+            right += full
+            length = room  # how long the last of several rows is, is not known
+        row = f"{row} {end}" if row else end
+        used += length
+        wide = max(wide, min(used, room))
+    right.append(row)
+    return _Rows(left, right, used, wide, line.note)
+
+
+_PLAIN_VALUE = re.compile(r"[][0-9.,:\s−·×∞…⁰¹²³⁴-⁹⁻]+")
+_VALUE_SIGNS = {"−": "-", "·": r"\cdot ", "×": r"\times ", "∞": r"\infty ", "…": r"\;\dots\; ", ":": r"\colon ", ",": r",\,"}
 
 
 def _tex_value(words: str) -> str:
-    return rf"\text{{{_tex_prose(words)}}}"
+    """A value: numbers and lists of them as mathematics, all else as text."""
+    if not _PLAIN_VALUE.fullmatch(words):
+        return rf"\text{{{tex_text(words)}}}"
+    out = []
+    for raised, part in groupby(words.replace(" ", ""), "⁰¹²³⁴⁵⁶⁷⁸⁹⁻".__contains__):
+        digits = "".join(part)
+        if raised:
+            out.append(f"^{{{unicodedata.normalize('NFKC', digits).replace('−', '-')}}}")
+        else:
+            out.append("".join(_VALUE_SIGNS.get(c, c) for c in digits))
+    return "".join(out).strip()
 
 
-# -- Markdown and HTML ----------------------------------------------------------------------------------------------------
+# -- Markdown and HTML --------------------------------------------------------------------------------------------------
+
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in r"\`*_[]<>$|~#&"})
+
+
+def _markdown(words: str) -> str:
+    """Words that Markdown shall leave as they are."""
+    return " ".join(words.translate(_MARKDOWN).split())
 
 
 def as_markdown(title: str, sections: Sequence[Section]) -> str:
     """The story in Markdown with dollar-sign mathematics."""
-    out = [f"# {title}", ""]
+    out = [f"# {_markdown(title)}", ""]
     for section in sections:
-        out += [f"## {section.title}", ""]
+        out += [f"## {_markdown(section.title)}", ""]
         if section.intro:
-            out += [section.intro, ""]
+            out += [_markdown(section.intro), ""]
         for line in section.lines:
             if line.formula is None:
-                out.append(f"- {line.prose}" if line.prose else "- …")
+                out.append(f"- {_markdown(line.prose)}" if line.prose else "- …")
                 continue
-            tail = (f" = {line.value}" if line.value else "") + (f" — {line.note}" if line.note else "")
-            out.append(f"- ${latex(line.formula)}${tail}")
+            formula = latex(line.formula) + (f" = {_tex_value(line.value)}" if line.value else "")
+            out.append(f"- ${formula}$" + (f" — {_markdown(line.note)}" if line.note else ""))
         out.append("")
     return "\n".join(out)
 

@@ -6,7 +6,7 @@ the parts; the whole, simplified, as a number, checked; the sum over paths as dy
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,14 @@ import numpy as np
 
 from hopgrad.notation import (
     Derivative,
+    Indexed,
     Infix,
     Number,
     Symbol,
     Term,
     Word,
     equation,
+    index_text,
     number,
     product,
     rewritten,
@@ -186,8 +188,13 @@ def _path_product(factors: Sequence[Term]) -> Term:
     return factors[0] if len(factors) == 1 else Infix("·", r"\cdot", tuple(factors), 2)
 
 
-def _merged(path: Sequence[Edge]) -> list[tuple[int, int]]:
-    return [(edge.target, edge.source) for edge in path]
+def _along(path: Sequence[Edge], write: Callable[[Edge], Term], limit: int) -> list[Term]:
+    """One factor for each edge of a path, with an ellipsis in place of the middle of a very long one."""
+    if len(path) <= limit:
+        return [write(edge) for edge in path]
+    ends = [*path[: limit // 2], *path[-limit // 2 :]]
+    factors = [write(edge) for edge in ends]
+    return [*factors[: limit // 2], Word("…"), *factors[limit // 2 :]]
 
 
 def _chain(analysis: Analysis, live: list[int]) -> Section:
@@ -205,7 +212,7 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
             continue
         paths = analysis.paths(node, MAX_PATHS)
         terms = [
-            _long_product([local_derivative(analysis, t, s) for t, s in _merged(path)]) for path in paths
+            _path_product(_along(path, lambda e: local_derivative(analysis, e.target, e.source), 24)) for path in paths
         ]
         right = total(terms)
         if right == whole:
@@ -217,13 +224,6 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
         )
     section.lines = shortened(section.lines, "inputs")
     return section
-
-
-def _long_product(factors: list[Term], limit: int = 24) -> Term:
-    """A product, with an ellipsis in place of the middle of a very long one."""
-    if len(factors) > limit:
-        factors = [*factors[: limit // 2], Word("…"), *factors[-limit // 2 :]]
-    return _path_product(factors)
 
 
 def _first_step(analysis: Analysis, node: int) -> Term:
@@ -244,24 +244,20 @@ def _spelled(analysis: Analysis, live: list[int]) -> Section:
     for node in live:
         if analysis.path_counts[node][0] > MAX_PATHS or node == analysis.output:
             continue
-        terms = []
-        for path in analysis.paths(node, MAX_PATHS):
-            factors = []
-            for target, source in _merged(path):
-                sources = {e.source for e in analysis.incoming.get(target, [])}
-                factors.append(
-                    Derivative(
-                        analysis.expanded(target, MAX_SYMBOLS),
-                        analysis.expanded(source, MAX_SYMBOLS),
-                        analysis.several or len(sources) > 1,
-                    )
-                )
-            terms.append(_long_product(factors, 12))
+        paths = analysis.paths(node, MAX_PATHS)
+        terms = [_path_product(_along(path, lambda e: _spelled_out(analysis, e), 12)) for path in paths]
         section.lines.append(Line(equation(_total(analysis, node), total(terms)), node=node))
     if not section.lines:
         section.intro = "Too many paths to write out; the adjoints below use each of them."
     section.lines = shortened(section.lines, "inputs")
     return section
+
+
+def _spelled_out(analysis: Analysis, edge: Edge) -> Term:
+    """d sin((x+1)²)/d(x+1)²."""
+    partial = analysis.several or len({e.source for e in analysis.incoming[edge.target]}) > 1
+    target, source = (analysis.expanded(n, MAX_SYMBOLS) for n in (edge.target, edge.source))
+    return Derivative(target, source, partial)
 
 
 # -- d. the parts ---------------------------------------------------------------------------------------------------------
@@ -341,7 +337,13 @@ def pullback_term(analysis: Analysis, edge: Edge) -> Term:
 
 def pullback_line(analysis: Analysis, edge: Edge) -> Term:
     """Ā += C̄ Bᵀ."""
-    return Infix("+=", r"\mathrel{+}=", (bar(analysis, edge.source), pullback_term(analysis, edge)), 0)
+    source, share = bar(analysis, edge.source), pullback_term(analysis, edge)
+    hop = analysis.graph.builder.hop(edge.target)
+    if hop.notation.form == "index":
+        # x̄[1:] += ȳ says more than x̄ += scatter(ȳ, …).
+        items = dict(analysis.graph.builder.params(edge.target))["items"]
+        source, share = Indexed(source, f"[{index_text(items)}]"), bar(analysis, edge.target)
+    return Infix("+=", r"\mathrel{+}=", (source, share), 0)
 
 
 # -- e. the whole ---------------------------------------------------------------------------------------------------------
@@ -379,9 +381,7 @@ def _multiplied(analysis: Analysis, node: int) -> Term:
     """The product of the local derivatives along each path, in terms of the inputs, as they come: cos(…) · 2(x+1) · 1."""
     terms = []
     for path in analysis.paths(node, MAX_PATHS):
-        factors = [analysis.factor_term(e, True, MAX_SYMBOLS) or Word("…") for e in path]
-        if len(factors) > 24:
-            factors = [*factors[:12], Word("…"), *factors[-12:]]
+        factors = _along(path, lambda e: analysis.factor_term(e, True, MAX_SYMBOLS) or Word("…"), 24)
         terms.append(product(factors, keep=True) if factors else Number("1"))
     return total(terms) if terms else Number("1")
 
