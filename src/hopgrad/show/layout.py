@@ -34,10 +34,10 @@ import numpy as np
 Point = tuple[float, float]
 
 # Bounds on the work for large graphs. Small ones never reach them.
-_PIVOTS = 2_500_000  # pivots in `_rank` times nodes and edges
-_DUMMIES = 30_000  # virtual nodes in `_split` that are not labels
-_RELAXES = 100_000  # rounds in `_relax` times nodes
+_PIVOTS = 2_500_000  # pivots in `_simplex` times nodes and edges
+_DUMMIES = 30_000  # virtual nodes in `_split`
 _SWEEPS = 250_000  # sweeps in `_order` times segments of edges
+_RELAXES = 100_000  # rounds in `_relax` times nodes
 
 
 class Edge(NamedTuple):
@@ -98,10 +98,10 @@ def layout(
         edges = [Edge(s, t, label and (label[1], label[0])) for s, t, label in edges]
     groups = _components(len(sizes), edges)
     local = {node: k for nodes, _ in groups for k, node in enumerate(nodes)}
-    parts = []
+    chosen, parts = set(pinned), []
     for nodes, arcs in groups:
         own = [Edge(local[edges[k].source], local[edges[k].target], edges[k].label) for k in arcs]
-        keep = [local[node] for node in nodes if node in pinned]
+        keep = [local[node] for node in nodes if node in chosen]
         parts.append(_draw([sizes[node] for node in nodes], own, keep, layer_gap, node_gap))
     width, height, corners = _pack([(part.width, part.height) for part in parts], 2 * node_gap)
 
@@ -346,18 +346,16 @@ def _split(sizes: list[Point], edges: list[Edge], ranks: list[int], node_gap: fl
 
 
 def _order(net: _Net) -> None:
-    """Arrange the layers, from two starts and by sweeps in both directions, so that few edges cross."""
+    """Arrange the layers so that few edges cross, by sweeps in both directions from several starts."""
     work = _SWEEPS // (1 + sum(map(len, net.up)))
     rounds = max(2, min(24, work))
     fewest: float = inf
-    best: list[list[int]] = []
     chance = Random(0)
     for start in range(max(2, min(12, work // 60))):
         back, ahead = (net.down, net.up) if start % 2 else (net.up, net.down)
         if start > 1:
             back = [chance.sample(others, len(others)) for others in back]
-        layers = _walk(net, back, ahead)
-        pos = net.pos
+        layers, pos = _walk(net, back, ahead)
         for k in range(rounds + 1):
             if k % 2:
                 for layer in layers[1:]:
@@ -366,36 +364,28 @@ def _order(net: _Net) -> None:
                 for layer in layers[-2::-1]:
                     _sort(layer, net.down, pos, k % 4 == 0)
             if rounds == 24:
-                _transpose(net, layers)
+                _transpose(layers, net, pos)
             crossings = sum(_crossings(layer, net.down, pos) for layer in layers)
             if crossings < fewest:
-                fewest, best = crossings, [layer.copy() for layer in layers]
-            if not crossings:
-                break
-        if not fewest:
-            break
-    net.layers = best
-    for layer in best:
-        for k, node in enumerate(layer):
-            net.pos[node] = k
+                fewest, net.layers, net.pos = crossings, [layer.copy() for layer in layers], pos.copy()
+            if not fewest:
+                return
 
 
-def _walk(net: _Net, back: list[list[int]], ahead: list[list[int]]) -> list[list[int]]:
-    """Layers in the order in which nodes are found depth first, which draws a tree without a crossing."""
+def _walk(net: _Net, back: list[list[int]], ahead: list[list[int]]) -> tuple[list[list[int]], list[int]]:
+    """Layers, and places in them, as found by a depth-first search, which draws a tree without a crossing."""
     layers: list[list[int]] = [[] for _ in range(max(net.level) + 1)]
-    seen = [False] * len(net.level)
-    net.pos = [0] * len(net.level)
+    pos = [-1] * len(net.level)
     for root in range(net.real):
         stack = [] if ahead[root] else [root]
         while stack:
             node = stack.pop()
-            if not seen[node]:
-                seen[node] = True
+            if pos[node] < 0:
                 layer = layers[net.level[node]]
-                net.pos[node] = len(layer)
+                pos[node] = len(layer)
                 layer.append(node)
                 stack += reversed(back[node])
-    return layers
+    return layers, pos
 
 
 def _sort(layer: list[int], near: list[list[int]], pos: list[int], swap: bool) -> None:
@@ -430,9 +420,8 @@ def _crossings(layer: list[int], down: list[list[int]], pos: list[int]) -> int:
     return count
 
 
-def _transpose(net: _Net, layers: list[list[int]]) -> None:
+def _transpose(layers: list[list[int]], net: _Net, pos: list[int]) -> None:
     """Exchange neighbours in a layer for as long as that avoids crossings."""
-    pos = net.pos
 
     def excess(a: list[int], b: list[int]) -> int:
         """Crossings of edges to places `a` and `b`, if those to `a` come first, less those if `b` does."""
@@ -443,15 +432,11 @@ def _transpose(net: _Net, layers: list[list[int]]) -> None:
         again = set()
         for k in sorted(dirty):
             layer = layers[k]
-            ends = {
-                node: (sorted([pos[u] for u in net.up[node]]), sorted([pos[d] for d in net.down[node]]))
-                for node in layer
-            }
+            ends = [[sorted([pos[end] for end in near[node]]) for near in (net.up, net.down)] for node in layer]
             for i in range(len(layer) - 1):
-                a, b = layer[i], layer[i + 1]
-                if excess(ends[a][0], ends[b][0]) + excess(ends[a][1], ends[b][1]) > 0:
-                    layer[i], layer[i + 1] = b, a
-                    pos[a], pos[b] = i + 1, i
+                if excess(ends[i][0], ends[i + 1][0]) + excess(ends[i][1], ends[i + 1][1]) > 0:
+                    layer[i : i + 2], ends[i : i + 2] = layer[i : i + 2][::-1], ends[i : i + 2][::-1]
+                    pos[layer[i]], pos[layer[i + 1]] = i, i + 1
                     again |= {k - 1, k, k + 1}
         dirty = again & set(range(len(layers)))
 
@@ -486,9 +471,9 @@ def _place(net: _Net) -> list[float]:
 
 
 def _relax(net: _Net, v: list[float], minor: set[tuple[int, int]], sign: int) -> list[float]:
-    """Bring rows of nodes, in the order of v times `sign`, as near to what they are joined to as is free.
+    """Bring rows of aligned nodes, in the order of v times `sign`, as near to their neighbours as is free.
 
-    The placement of Brandes & Köpf is only bad at rows without a major edge, and at bent edges.
+    Only rows of virtual nodes and those joined by minor edges alone move, which nothing has put in place yet.
     """
     for _ in range(max(1, min(8, _RELAXES // len(v)))):
         row = [-1] * len(v)
@@ -523,9 +508,9 @@ def _relax(net: _Net, v: list[float], minor: set[tuple[int, int]], sign: int) ->
                 if k + 1 < len(layer):
                     high = min(high, v[layer[k + 1]] - net.reach[layer[k + 1]] - net.reach[node])
             goals = sorted([v[end] for _, end in ends])
-            below, above = goals[(len(goals) - 1) // 2], goals[len(goals) // 2]
+            middle = (goals[(len(goals) - 1) // 2], goals[len(goals) // 2])
             here = v[members[0]]
-            goal = max(low, min(below if here - below <= above - here else above, high))
+            goal = max(low, min(min(middle[::sign], key=lambda end: abs(end - here)), high))
             if abs(goal - here) > 1e-6 and low <= high:
                 still = False
                 for node in members:
@@ -536,7 +521,7 @@ def _relax(net: _Net, v: list[float], minor: set[tuple[int, int]], sign: int) ->
 
 
 def _minor(net: _Net) -> set[tuple[int, int]]:
-    """Both ways round, the ends of edges that are not the ones of their node on the longest of paths.
+    """Both ways round, the ends of edges at nodes from which another edge starts a longer path on that side.
 
     Nodes are not aligned along these. So a drawing has a straight spine, to which the rest is joined.
     """
@@ -643,10 +628,10 @@ def _route(
     for k in range(1, depth):
         middle.append(middle[-1] + thick[k - 1] + gaps[k - 1] + thick[k])
 
-    def border(node: int, side: int, goal: float) -> float:
-        """How near to a node an edge may bend towards v = `goal`, before which no box of its layer is."""
-        level, out = net.level[node], net.size[node][0] / 2
-        layer = net.layers[level]
+    def border(node: int, side: int, goal: float, whole: bool) -> float:
+        """The u beside a node from where to bend to v = `goal`: past boxes on the way, or the `whole` layer."""
+        level, layer = net.level[node], net.layers[net.level[node]]
+        out = thick[level] if whole else net.size[node][0] / 2
         step = 1 if goal > v[node] else -1
         k = net.pos[node] + step
         while out < thick[level] and 0 <= k < len(layer):
@@ -666,11 +651,7 @@ def _route(
             z = stop if b == chain[-1] else v[b]
             if abs(z - y) < 1e-6:
                 continue
-            if edge in net.tracked:
-                leave = middle[net.level[a]] + thick[net.level[a]]
-                enter = middle[net.level[b]] - thick[net.level[b]]
-            else:
-                leave, enter = border(a, 1, z), border(b, -1, y)
+            leave, enter = border(a, 1, z, edge in net.tracked), border(b, -1, y, edge in net.tracked)
             _straight(path, leave, y)
             half = (leave + enter) / 2
             path += [(half, y), (half, z), (enter, z)]
@@ -692,18 +673,17 @@ def _lay_tracks(net: _Net, v: list[float], node_gap: float) -> None:
     """Place the long parts of tracked edges above all else, as few tracks as do, nested ones inside."""
     if not net.tracked:
         return
-    chains = sorted((net.chains[k] for k in net.tracked), key=lambda chain: net.level[chain[1]])
-    pitch = max(net.size[chain[2]][1] for chain in chains) + node_gap / 2
-    floating = {node for chain in chains for node in chain[1:3]}
-    top = min(v[node] - net.reach[node] for node in range(len(v)) if node not in floating)
+    parts = sorted([net.chains[k][1:3] for k in sorted(net.tracked)], key=lambda part: net.level[part[0]])
+    pitch = max(net.size[stop][1] for _, stop in parts) + node_gap / 2
+    top = min(v[node] - net.reach[node] for layer in net.layers for node in layer)
     busy: list[tuple[int, int]] = []  # tracks by their last level
     tracks = []
-    for _, a, b, _ in chains:
-        track = heappop(busy)[1] if busy and busy[0][0] < net.level[a] else len(busy)
-        heappush(busy, (net.level[b], track))
-        tracks.append(track)
-    for (_, a, b, _), track in zip(chains, tracks, strict=True):
-        v[a] = v[b] = top - pitch * (len(busy) - track - 0.5)
+    for start, stop in parts:
+        tracks.append(heappop(busy)[1] if busy and busy[0][0] < net.level[start] else len(busy))
+        heappush(busy, (net.level[stop], tracks[-1]))
+    for part, track in zip(parts, tracks, strict=True):
+        for node in part:
+            v[node] = top - pitch * (len(busy) - track - 0.5)
 
 
 def _ports(net: _Net, v: list[float], node_gap: float, side: int) -> list[float]:
