@@ -223,7 +223,7 @@ def explain(
     if order < 1:
         raise ValueError(f"order is 1 or more, not {order}")
     if isinstance(f, str):
-        return _explain_formula(parse(f), wrt, order, values)
+        return _explain_formula(parse(f, values), wrt, order, values)
     if values:
         raise TypeError(
             f"explain(f) takes the arguments of f in a second call: explain(f)({', '.join(values)}=…)"

@@ -24,7 +24,7 @@ import operator
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -167,10 +167,11 @@ class Expression:
                 raise ExpressionError(f"{name} is not in the expression, {uses}", self.text)
 
 
-def parse(text: str) -> Expression:
+def parse(text: str, variables: Collection[str] = ()) -> Expression:
     """Read a formula: the syntax of Python, with ``^`` for powers, on a fixed list of functions.
 
-    Parts ``name = value`` may come before it, separated by ``;`` or line ends.
+    Parts ``name = value`` may come before it, separated by ``;`` or line ends. The constants pi, e and inf are variables
+    if `variables` names them.
 
     >>> parse("-x^2").evaluate({"x": 3.0})
     -9.0
@@ -210,7 +211,7 @@ def parse(text: str) -> Expression:
             assigned.add(name)
             assignments[steps[-1].span] = name
         program.append((name, steps))
-    names = tuple(name for name in seen if name not in _CONSTANTS)
+    names = tuple(name for name in seen if name not in _CONSTANTS or name in variables)
     return Expression(text, names, assignments, tuple(program))
 
 

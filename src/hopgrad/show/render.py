@@ -88,12 +88,12 @@ FOREIGN\fi
 \allowdisplaybreaks
 \setlength{\parindent}{0pt}
 \setlength{\mathindent}{1em}
-\setlength{\jot}{6pt}
+\setlength{\jot}{5pt}
 \setlength{\emergencystretch}{3em}
 """
 
 # In points at 10 points a letter: the width of a line, and the widest left-hand side that others are aligned to.
-_ROOM = 464.0
+_ROOM = 468.0
 _LEFT_ROOM = 120.0
 _LETTER = 5.1
 _LONG_NOTE = 45
@@ -165,8 +165,9 @@ def _tex_rows(lines: Sequence[Line]) -> list[str]:
             gap = r" &\qquad& " if aligned else r" \qquad "
             own[-1] += rf"{gap}\text{{{tex_text(rows.note)}}}"
         elif rows.note:
+            # Without a width of their own, so that they do not push the column of remarks away.
             folded = _folded(rows.note, int(room / _LETTER) - 4)
-            own += [rf"& \quad \text{{{tex_text(row)}}}" for row in folded]
+            own += [rf"& \quad \rlap{{\text{{{tex_text(row)}}}}}" for row in folded]
         out += own
     return out
 
@@ -206,7 +207,7 @@ def _rows(line: Line, room: float) -> _Rows:
 
 
 _PLAIN_VALUE = re.compile(r"[][0-9.,:\s−·×∞…⁰¹²³⁴-⁹⁻]+")
-_VALUE_SIGNS = {"−": "-", "·": r"\cdot ", "×": r"\times ", "∞": r"\infty ", "…": r"\;\dots\; ", ":": r"\colon ", ",": r",\,"}
+_VALUE_SIGNS = {"−": "{-}", "·": r" \cdot ", "×": r"{\times}", "∞": r"\infty ", "…": r" \;\dots\; ", ":": r"{:}\; "}
 
 
 def _tex_value(words: str) -> str:
@@ -219,7 +220,7 @@ def _tex_value(words: str) -> str:
         if raised:
             out.append(f"^{{{unicodedata.normalize('NFKC', digits).replace('−', '-')}}}")
         else:
-            out.append("".join(_VALUE_SIGNS.get(c, c) for c in digits))
+            out.append("".join(_VALUE_SIGNS.get(c, c) for c in digits).replace(",", ", "))
     return "".join(out).strip()
 
 
