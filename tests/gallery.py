@@ -53,7 +53,9 @@ GALLERY: dict[str, Callable[[], Explanation]] = {
     "cases": lambda: hg.explain(lambda x, y: np.exp(-x * y) + np.where(x > y, x**3, y))(0.5, 2.0),
     "network": _network,
     "infinite": lambda: hg.explain(lambda x: np.sqrt(x) ** 2 + np.log(x))(0.0),
-    "softmax": lambda: hg.explain(lambda v: np.sum(np.exp(v) / np.sum(np.exp(v)) * np.array([1.0, 0, 0])))(np.arange(3.0)),
+    "softmax": lambda: hg.explain(lambda v: np.sum(np.exp(v) / np.sum(np.exp(v)) * np.array([1.0, 0, 0])))(
+        np.arange(3.0)
+    ),
     "norm": lambda: hg.explain("norm(x) + log(sum(exp(x)))", x=[1, 2, 3]),
     "cube": lambda: hg.explain(lambda x: x * x * x)(2.0),
     "greek": lambda: hg.explain("alpha_1*sin(beta*x)^2/(1+exp(-gamma*x))", alpha_1=1, beta=2, x=0.3, gamma=1.5),

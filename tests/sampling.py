@@ -5,8 +5,10 @@ Everything is read from the hops' own definitions, so a new hop is swept without
 
 from __future__ import annotations
 
+import functools
+import operator
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,13 +180,19 @@ class Program:
         found = push(self.builder, tangents, [n.id for n in nodes])
         return [found.get(n.id, zeros(self.builder, n.aval)) for n in nodes]
 
+    def dot(self, first: Iterable[Expr], second: Iterable[Expr]) -> Expr:
+        """The inner product ⟨first, second⟩ as a value of the graph."""
+        products = map(operator.mul, first, second)
+        terms = [catalogue["sum"](p, axes=tuple(range(p.ndim)), keepdims=False) for p in products]
+        return functools.reduce(operator.add, terms)
+
     def jacobians(self, mode: str) -> list[Array]:
         """For each float operand the full Jacobian, of shape ``result.shape + operand.shape``."""
         out = self.out.aval
         if mode == "pull":
             seed = self.input(np.zeros(out.shape, out.dtype), "ct")
             adjoints = self.pulled(self.out, seed)
-            rows = [self._at(seed, unit, adjoints) for unit in basis(out)]
+            rows = [self.at(seed, unit, adjoints) for unit in basis(out)]
             return [
                 np.array([row[k] for row in rows], a.dtype).reshape(out.shape + a.shape) for k, a in enumerate(adjoints)
             ]
@@ -193,12 +201,12 @@ class Program:
             like = self.builder.avals[node]
             seed = self.input(np.zeros(like.shape, like.dtype), "t")
             tangent = self.pushed({node: seed}, self.out)
-            columns = [self._at(seed, unit, tangent)[0] for unit in basis(like)]
+            columns = [self.at(seed, unit, tangent)[0] for unit in basis(like)]
             stacked = np.array(columns, out.dtype).reshape(like.shape + out.shape)
             found.append(np.moveaxis(stacked, range(like.ndim), range(-like.ndim, 0)))
         return found
 
-    def _at(self, seed: Expr, unit: Array, nodes: Sequence[Expr]) -> list[Any]:
+    def at(self, seed: Expr, unit: Array, nodes: Sequence[Expr]) -> list[Any]:
         self.given[seed.id] = unit
         return self.evaluate(*nodes)
 

@@ -56,7 +56,15 @@ def test_formulas_are_well_formed(name: str) -> None:
 
 def test_it_has_the_story_and_the_table() -> None:
     html = GALLERY["chain"]().html()
-    for title in ("The steps", "The chain rule", "The parts", "The whole", "Dynamic programming", "The cost", "All values"):
+    for title in (
+        "The steps",
+        "The chain rule",
+        "The parts",
+        "The whole",
+        "Dynamic programming",
+        "The cost",
+        "All values",
+    ):
         assert title in html
     assert "gallery.py" in html, "the table says where a value is computed"
 

@@ -10,9 +10,9 @@
 >>> hg.grad(f)(0.5)
 -1.8845208681682175
 
-`grad`, `value_and_grad`, `jvp`, `vjp`, `jacobian`, `hessian`, `hvp`, `elementwise_grad` and `check_grads` differentiate;
-`graph_of` gives the graph; `explain` shows the work; ``hopgrad.numpy`` is the drop-in namespace for the few calls that NumPy
-does not let traced values take part in.
+`grad`, `value_and_grad`, `jvp`, `vjp`, `jacobian`, `hessian`, `hvp`, `elementwise_grad` and `check_grads`
+differentiate; `graph_of` gives the graph; `explain` shows the work; ``hopgrad.numpy`` is the drop-in namespace for
+the few calls that NumPy does not let traced values take part in.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __version__ = "0.1.0"
 _HOMES = {
     **dict.fromkeys(
         (
-            "check_grads", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "graph_of", "value_and_grad",
-            "vjp",
+            "check_grads", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "graph_of",
+            "value_and_grad", "vjp",
         ),
         "hopgrad.transforms",
     ),
@@ -41,7 +41,7 @@ _HOMES = {
 }  # fmt: skip
 _MODULES = ("data", "numpy", "optim", "tree")
 
-__all__ = [*_HOMES, *_MODULES, "__version__"]  # noqa: PLE0604 - names from the table above
+__all__ = [*_HOMES, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -86,10 +86,10 @@ if TYPE_CHECKING:
     from hopgrad.transforms import check_grads as check_grads
     from hopgrad.transforms import elementwise_grad as elementwise_grad
     from hopgrad.transforms import grad as grad
+    from hopgrad.transforms import graph_of as graph_of
     from hopgrad.transforms import hessian as hessian
     from hopgrad.transforms import hvp as hvp
     from hopgrad.transforms import jacobian as jacobian
     from hopgrad.transforms import jvp as jvp
-    from hopgrad.transforms import graph_of as graph_of
     from hopgrad.transforms import value_and_grad as value_and_grad
     from hopgrad.transforms import vjp as vjp

@@ -87,9 +87,7 @@ def broadcast_axes(small: Shape, large: Shape) -> tuple[int, ...]:
     (0, 2)
     """
     lead = len(large) - len(small)
-    return tuple(range(lead)) + tuple(
-        lead + k for k, n in enumerate(small) if n == 1 and large[lead + k] != 1
-    )
+    return tuple(range(lead)) + tuple(lead + k for k, n in enumerate(small) if n == 1 and large[lead + k] != 1)
 
 
 def normalize_axis(axis: Any, ndim: int) -> int:

@@ -1,8 +1,8 @@
 """The ``hopgrad`` command: explain a formula, or a function of a Python file, from the shell.
 
 Exit status: 0 if all went well; 1 for an error raised by the user's own code; 2 for bad input, told in one message;
-130 after Ctrl-C. NumPy and the rest of hopgrad are loaded only once there is something to compute, so that ``--version``,
-``--help`` and most complaints come at once.
+130 after Ctrl-C. NumPy and the rest of hopgrad are loaded only once there is something to compute, so that
+``--version``, ``--help`` and most complaints come at once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import stat
 import sys
 import tempfile
-import textwrap
 import traceback
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,33 +30,23 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from hopgrad.show.explanation import Explanation
 
 __all__ = ["main"]
 
-FORMATS = {
-    "txt": "the story as text",
-    "md": "Markdown",
-    "html": "a page that works offline",
-    "svg": "the picture",
-    "tex": "a LaTeX document",
-    "tikz": "the picture for LaTeX",
-    "dot": "for Graphviz",
-    "mmd": "for Mermaid",
-    "json": "all of it as data",
-}
+FORMATS = ("txt", "md", "html", "svg", "tex", "tikz", "dot", "mmd", "json")
 _SYNONYMS = {"latex": "tex", "markdown": "md", "text": "txt", "mermaid": "mmd", "gv": "dot", "htm": "html"}
 
-# For each role the style in rich's words and as ANSI codes. These colours lie halfway between black and white, so that each
-# has a contrast of 4 or more on a dark background and on a light one. Formulas, the text to be read, keep the terminal's own.
+# For each role the style in rich's words and as ANSI codes. These colours lie halfway between black and white: each has
+# a contrast of about 4 or more with both. Formulas, the text to be read, keep the terminal's own colour.
 _STYLES = {
     "title": ("bold color(63)", "1;38;5;63"),
     "value": ("color(28)", "38;5;28"),
     "note": ("color(243)", "38;5;243"),
-    "bad": ("bold color(160)", "1;38;5;160"),
+    "bad": ("bold color(196)", "1;38;5;196"),
 }
 
 # Bigger files are no matter for a story; reading them as text would take long and say nothing meanwhile.
@@ -71,12 +61,15 @@ examples:
 "hopgrad explain --help" tells more.
 """
 _EXPLAIN_DESCRIPTION = "Show how the value and the gradient of a formula, or of a Python function, come about."
-_EXPLAIN_EXAMPLES = f"""\
-formats: {", ".join(f"{name} ({words})" for name, words in FORMATS.items())}
+_EXPLAIN_EXAMPLES = """\
+formats:
+  txt (the story as text), md (Markdown), html (a page that works offline), svg (the picture), tex (a LaTeX
+  document), tikz (the picture for LaTeX), dot (for Graphviz), mmd (for Mermaid), json (all of it as data)
 
-A VALUE is a number (0.5, 1e-3, nan, inf, pi/2), a nested list ("[[1, 2], [3, 4]]") or a file: .npy, .csv (numbers; a
-row of headings may come first) or .json. Whole numbers count as real ones. In a function they stay integers where the
-parameter is annotated "int" or has an integer default, and where --wrt names other parameters only.
+values:
+  A VALUE is a number (0.5, 1e-3, nan, inf, pi/2), a nested list ("[[1, 2], [3, 4]]") or a file: .npy, .json,
+  or .csv (numbers; a row of headings may come first). Whole numbers count as real. For a function they stay
+  integers where its parameter is annotated "int" or has an integer as default, and where --integer says so.
 
 examples:
   hopgrad explain "sin((x+1)^2)" --at x=0.5
@@ -86,11 +79,6 @@ examples:
   hopgrad explain model.py:loss --at W=W.npy x=0.5 -o loss.svg --adjoints --direction down
   hopgrad explain "log(x)" --at x=2 --format tex > log.tex
 """
-_EXPLAIN_EXAMPLES = "\n".join(
-    # Only what is prose may be wrapped: the examples are to be copied.
-    textwrap.fill(part, 100, break_on_hyphens=False) if not part.startswith("examples") else part
-    for part in re.split(r"(?<=\n)\n", _EXPLAIN_EXAMPLES)
-)
 
 
 class ProblemError(Exception):
@@ -109,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (None: those of the process). Returns the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ∂ shows ? there, rather than an error
     try:
         try:
             status = _run(words)
@@ -116,11 +106,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = stop.code if isinstance(stop.code, int) else 0
         sys.stdout.flush()
         return status
-    except BrokenPipeError:
-        # The reader has seen enough. What is left in the buffer must go nowhere when Python flushes it at the end.
+    except OSError as error:
+        # What is left in the buffer must go nowhere when Python flushes it at the end.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            return 0
+        _complain(f"cannot write: {error.strerror or error}")
+        return 2
     except KeyboardInterrupt:
         return 130
     except ProblemError as problem:
@@ -141,19 +134,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(message: str) -> None:
     with suppress(OSError):
-        sys.stderr.write(f"hopgrad: {message}\n".encode(_encoding(sys.stderr), "replace").decode(_encoding(sys.stderr)))
-
-
-def _encoding(stream: TextIO) -> str:
-    return getattr(stream, "encoding", None) or "utf-8"
+        print(f"hopgrad: {message}", file=sys.stderr)
 
 
 def _library() -> Any:
-    """The package, whose names load when first used. By name: importing it at the top would load NumPy for ``--version``."""
+    """The package, whose names load when first used.
+
+    By its name: an import at the top of this module would load NumPy, for ``--version`` as well.
+    """
     return importlib.import_module(__name__.partition(".")[0])
 
 
-# -- arguments ------------------------------------------------------------------------------------------------------------
+# -- arguments ---------------------------------------------------------------------------------------------------------
 
 
 class _Parser(argparse.ArgumentParser):
@@ -186,10 +178,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--wrt",
         metavar="NAME",
-        nargs="+",
-        action="extend",
+        action="append",
         default=[],
-        help="differentiate by these only (default: all)",
+        help="differentiate by this; may be repeated (default: all)",
+    )
+    add(
+        "--integer", metavar="NAME", action="append", default=[], help="keep this an integer: a count, an index, labels"
     )
     add("--order", type=_order, default=1, metavar="N", help="2 explains the second derivative, and so on (default: 1)")
     add("-o", "--output", metavar="FILE", action="append", default=[], help="write a file; its suffix is the format")
@@ -217,16 +211,14 @@ def _format(word: str) -> str:
     return name
 
 
-def _one_of(name: str, known: Iterable[str], none: str = "") -> str:
+def _one_of(name: str, known: Iterable[str]) -> str:
     """What an error message says after an unknown name: which one may be meant, and which there are."""
     choices = list(known)
     if not choices:
-        return none
+        return ""
     close = difflib.get_close_matches(name[:80], choices, 1)
     listed = ", ".join(choices[:20]) + (", …" if len(choices) > 20 else "")
-    return (f": did you mean {close[0]}?" if close else ":") + (
-        f" (known: {listed})" if close else f" choose from {listed}"
-    )
+    return f": did you mean {close[0]}? (known: {listed})" if close else f": choose from {listed}"
 
 
 def _dashed(words: Sequence[str]) -> Iterator[str]:
@@ -238,6 +230,9 @@ def _dashed(words: Sequence[str]) -> Iterator[str]:
 
 def _run(words: Sequence[str]) -> int:
     parser = _parser()
+    if words and not words[0].startswith("-") and words[0] != "explain":
+        what = shlex.quote(_clipped(words[0]))
+        raise ProblemError(f"there is no command {what}; to explain a formula or a function: hopgrad explain {what} …")
     options = parser.parse_args(list(_dashed(words)))
     if options.command is None:
         parser.print_help()
@@ -246,32 +241,42 @@ def _run(words: Sequence[str]) -> int:
     return 0
 
 
-# -- hopgrad explain ------------------------------------------------------------------------------------------------------
+# -- hopgrad explain ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where to explain, and by what to differentiate: the text of each value by its name, and what options name."""
+
+    at: dict[str, str]
+    wrt: list[str]
+    integer: list[str]
+    order: int
 
 
 def _explain(options: argparse.Namespace) -> None:
     # What can be wrong with the words alone is told before anything is loaded, read or computed.
+    if options.target is None and options.at and "=" not in options.at[-1]:
+        options.target = options.at.pop()  # --at has swallowed it, as in: explain --at x=0.5 "sin(x)"
     if options.target is None:
-        raise ProblemError('nothing to explain: write a formula or file.py:function before the options, as in\n'
+        raise ProblemError('nothing to explain: write a formula or file.py:function, as in\n'
                            '  hopgrad explain "sin((x+1)^2)" --at x=0.5')  # fmt: skip
     target = options.target.strip()
     outputs = _outputs(options)
-    given = _pairs(options.at)
-    for name in options.wrt:
-        if not _name(name).isidentifier():
-            raise ProblemError(f"--wrt {name}: this is not a name")
-    wrt = list(dict.fromkeys(_name(name) for name in options.wrt))
+    wrt, integer = ([*dict.fromkeys(map(_name, words))] for words in (options.wrt, options.integer))
+    point = Point(_pairs(options.at), wrt, integer, options.order)
     source = re.fullmatch(r"(?P<file>.*\.py)(?::(?P<function>.*))?", target, re.DOTALL)
     if source is None:
-        explanation = _explain_formula(target, given, wrt, options.order)
+        explanation = _explain_formula(target, point)
     else:
-        explanation = _explain_file(Path(source["file"]), source["function"] or "", given, wrt, options.order)
+        explanation = _explain_file(Path(source["file"]), source["function"] or "", point)
     for path, form in outputs:
         if path is None:
             _show(explanation, form, options)
         else:
             _write(path, _rendered(explanation, form, options))
-            print(f"wrote {path}")
+            # Beside a document on the standard output the message would become a part of it.
+            print(f"wrote {path}", file=sys.stderr if (None in dict(outputs)) else sys.stdout)
 
 
 def _outputs(options: argparse.Namespace) -> list[tuple[Path | None, str]]:
@@ -280,39 +285,33 @@ def _outputs(options: argparse.Namespace) -> list[tuple[Path | None, str]]:
     for word in options.output:
         path = Path(word)
         form = options.format
+        if path.is_dir():
+            raise ProblemError(f"-o {word}: this is a directory; add a file name")
         if word != "-" and form is None:
             suffix = path.suffix or path.name
             try:
                 form = _format(suffix)
             except argparse.ArgumentTypeError as error:
                 known = ", ".join(f".{name}" for name in FORMATS)
-                wrong = (
-                    f"unknown format {path.suffix}" if path.suffix else "the suffix says the format, and there is none"
-                )
+                wrong = f"unknown format {path.suffix}" if path.suffix else "no suffix says the format"
                 raise ProblemError(f"-o {word}: {wrong}; write one of {known}, or add --format") from error
-        if word != "-":
-            if path.is_dir():
-                raise ProblemError(f"-o {word}: this is a directory; add a file name")
-            if not path.parent.is_dir():
-                raise ProblemError(f"-o {word}: there is no directory {path.parent}")
+        if not path.parent.is_dir():
+            raise ProblemError(f"-o {word}: there is no directory {path.parent}")
         outputs.append((None if word == "-" else path, form or "txt"))
     if not outputs:
         outputs = [(None, options.format or "txt")]
     if options.format and len(outputs) > 1:
         raise ProblemError("--format with several -o: leave it out, the suffixes say the formats")
-    for flag, value in (
-        ("--adjoints", options.adjoints),
-        ("--direction", options.direction),
-        ("--theme", options.theme),
-    ):
-        if value and all(form != "svg" for _, form in outputs):
-            raise ProblemError(f"{flag} is for the picture: add -o FILE.svg or --format svg")
+    for flag in ("adjoints", "direction", "theme"):
+        if getattr(options, flag) and all(form != "svg" for _, form in outputs):
+            raise ProblemError(f"--{flag} is for the picture: add -o FILE.svg or --format svg")
     return outputs
 
 
 def _rendered(explanation: Explanation, form: str, options: argparse.Namespace) -> str:
     if form == "svg":
-        direction, theme = options.direction or "right", options.theme or "auto"
+        direction: Literal["right", "down"] = options.direction or "right"
+        theme: Literal["auto", "light", "dark"] = options.theme or "auto"
         return explanation.svg(direction=direction, adjoints=options.adjoints, theme=theme)
     words = explanation.render(form)
     return words if words.endswith("\n") else words + "\n"
@@ -325,9 +324,8 @@ def _show(explanation: Explanation, form: str, options: argparse.Namespace) -> N
         words = explanation.text(paint=painter(stream), columns=max(shutil.get_terminal_size((110, 24)).columns, 40))
     else:
         words = _rendered(explanation, form, options)
-    if isinstance(stream, io.TextIOWrapper):
-        # A document says that it is UTF-8, whatever the terminal has. Text keeps what the terminal can show.
-        stream.reconfigure(**({"errors": "replace"} if form == "txt" else {"encoding": "utf-8"}))
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # as the document says, whatever the terminal has
     stream.write(words)
 
 
@@ -338,9 +336,9 @@ def _write(path: Path, words: str) -> None:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
             target.write_text(words, encoding="utf-8")
             return
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".hopgrad.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
                 file.write(words)
             umask = os.umask(0)
             os.umask(umask)
@@ -383,7 +381,7 @@ def painter(stream: TextIO) -> Callable[[str, str], str]:
     return paint
 
 
-# -- values ---------------------------------------------------------------------------------------------------------------
+# -- values ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -582,10 +580,15 @@ def _real(value: Any) -> Any:
     return float(value) if type(value) is int else value
 
 
-# -- a formula ------------------------------------------------------------------------------------------------------------
+def _kind(value: Any) -> str:
+    """The kind of its dtype, as NumPy abbreviates it; "" for what is no array."""
+    return getattr(getattr(value, "dtype", None), "kind", "")
 
 
-def _explain_formula(formula: str, given: dict[str, str], wrt: list[str], order: int) -> Explanation:
+# -- a formula ---------------------------------------------------------------------------------------------------------
+
+
+def _explain_formula(formula: str, point: Point) -> Explanation:
     library = _library()
     try:
         names = importlib.import_module("hopgrad.show.expression").parse(formula).names
@@ -598,41 +601,49 @@ def _explain_formula(formula: str, given: dict[str, str], wrt: list[str], order:
         raise ProblemError(f"{error}{hint}") from error
     if not names:
         raise ProblemError("the formula has no variable to differentiate by")
-    _check_names("the formula", names, names, given, wrt, order)
-    values = {name: _read(name, text).value for name, text in given.items()}
+    _check_names("the formula", names, names, point)
+    if point.integer:
+        raise ProblemError("--integer is for functions: the numbers of a formula are real")
+    values = {name: _read(name, point.at[name]).value for name in names}
+    _check_order(point, names)
     try:
-        explanation: Explanation = library.explain(formula, wrt=wrt or None, order=order, **values)
-    except (library.HopgradError, ValueError, TypeError) as error:
+        explanation: Explanation = library.explain(formula, wrt=point.wrt or None, order=point.order, **values)
+    except library.HopgradError as error:
         # A formula is no line of a file: the place that is added for functions would be that of this program.
         message = "\n".join(row for row in str(error).split("\n") if not row.startswith("  at "))
         raise ProblemError(message) from error
     return explanation
 
 
-def _check_names(
-    what: str, known: Sequence[str], needed: Sequence[str], given: Iterable[str], wrt: Sequence[str], order: int
-) -> None:
+def _check_names(what: str, known: Sequence[str], needed: Sequence[str], point: Point) -> None:
     """Complain about names that are missing, and about those that nobody knows."""
-    values = list(given)
-    for name in values:
+    for name in point.at:
         if name not in known:
             raise ProblemError(f"--at {name}=…: {what} has no variable {name}{_one_of(name, known)}")
-    missing = [name for name in needed if name not in values]
+    missing = [name for name in needed if name not in point.at]
     if missing:
         verb = "needs a value for" if len(missing) == 1 else "needs values for"
         raise ProblemError(f"{what} {verb} {', '.join(missing)}: add --at {' '.join(f'{name}=…' for name in missing)}")
-    for name in wrt:
-        if name not in values:
-            raise ProblemError(f"--wrt {name}: {what} has no variable {name} with a value{_one_of(name, values)}")
-    if order > 1 and (len(wrt) > 1 or (not wrt and len(values) > 1)):
-        chosen = ", ".join(wrt or values)
-        raise ProblemError(f"--order {order} differentiates by one variable: choose one of {chosen} with --wrt")
+    for option, names in (("--wrt", point.wrt), ("--integer", point.integer)):
+        for name in names:
+            if name not in known:
+                raise ProblemError(f"{option} {name}: {what} has no variable {name}{_one_of(name, known)}")
+            if name not in point.at:
+                raise ProblemError(f"{option} {name}: {name} needs a value: add --at {name}=…")
 
 
-# -- a function of a file -------------------------------------------------------------------------------------------------
+def _check_order(point: Point, varying: Sequence[str]) -> None:
+    names = point.wrt or varying
+    if point.order > 1 and len(names) > 1:
+        raise ProblemError(
+            f"--order {point.order} differentiates by one variable: choose one of {', '.join(names)} with --wrt"
+        )
 
 
-def _explain_file(path: Path, function: str, given: dict[str, str], wrt: list[str], order: int) -> Explanation:
+# -- a function of a file ----------------------------------------------------------------------------------------------
+
+
+def _explain_file(path: Path, function: str, point: Point) -> Explanation:
     if path.is_dir():
         raise ProblemError(f"{path} is a directory")
     if not path.is_file():
@@ -645,10 +656,10 @@ def _explain_file(path: Path, function: str, given: dict[str, str], wrt: list[st
     load = library.explain
     with _loaded(path) as module:
         f, title = _found(module, path, function)
-        args, keywords, whole = _arguments(f, title, given, wrt, order)
+        args, keywords, whole = _arguments(f, title, point)
         # The function's own output must not end up within a picture or page.
         with redirect_stdout(sys.stderr), _blamed(path, whole):
-            explanation: Explanation = load(f, wrt=wrt or None, order=order)(*args, **keywords)
+            explanation: Explanation = load(f, wrt=point.wrt or None, order=point.order)(*args, **keywords)
     return explanation
 
 
@@ -674,7 +685,7 @@ def _loaded(path: Path) -> Iterator[ModuleType]:
             shown = traceback.format_exception_only(error)[1:-1]  # the line, and the caret below it
             raise ProblemError(f"{at}: {error.msg}\n{''.join(shown)}".rstrip()) from error
         except (ValueError, RecursionError, MemoryError) as error:
-            raise ProblemError(f"{path} cannot be compiled: {error or 'it is nested too deeply'}") from error
+            raise ProblemError(f"{path} cannot be compiled: {str(error) or 'it is nested too deeply'}") from error
         except OSError as error:
             raise ProblemError(f"cannot read {path}: {error.strerror or error}") from error
         with redirect_stdout(sys.stderr), _blamed(path, []):
@@ -702,7 +713,7 @@ def _found(module: ModuleType, path: Path, function: str) -> tuple[Callable[...,
         if not hasattr(value, part):
             names = functions if value is module else [n for n in dir(value) if not n.startswith("_")]
             owner = path if value is module else f"{path}:{function.partition('.')[0]}"
-            raise ProblemError(f"{owner} has no function {part}{_one_of(part, names, ', nor any other')}")
+            raise ProblemError(f"{owner} has no function {part}{_one_of(part, names)}")
         value = getattr(value, part)
     if not callable(value):
         raise ProblemError(f"{path}:{function} is no function but {_article(type(value).__name__)}")
@@ -713,43 +724,36 @@ def _article(word: str) -> str:
     return f"an {word}" if word[:1].lower() in "aeiou" else f"a {word}"
 
 
-def _arguments(
-    f: Callable[..., Any], title: str, given: dict[str, str], wrt: list[str], order: int
-) -> tuple[list[Any], dict[str, Any], list[str]]:
+def _arguments(f: Callable[..., Any], title: str, point: Point) -> tuple[list[Any], dict[str, Any], list[str]]:
     """The arguments for `f`, by position and by name, and the names of whole numbers that were made real."""
+    kinds = inspect.Parameter
     try:
         parameters = dict(inspect.signature(f).parameters)
     except (TypeError, ValueError):  # ufuncs and builtins: they take the values in the order given
-        parameters = {n: inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in given}
-    kinds = inspect.Parameter
+        parameters = {name: kinds(name, kinds.POSITIONAL_ONLY) for name in point.at}
     named = {n: p for n, p in parameters.items() if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)}
-    anything = any(p.kind is kinds.VAR_KEYWORD for p in parameters.values())
-    needed = [n for n, p in named.items() if p.default is kinds.empty]
-    if not named and not anything:
-        raise ProblemError(f"{title} has no named parameter to differentiate by")
-    _check_names(title, [*named, *given] if anything else list(named), needed, given, wrt, 1)
+    known = list(named)
+    if any(p.kind is kinds.VAR_KEYWORD for p in parameters.values()):
+        known += [name for name in point.at if name not in named]
+    if not known:
+        raise ProblemError(f"{title} has no variable to differentiate by")
+    _check_names(title, known, [n for n, p in named.items() if p.default is kinds.empty], point)
 
-    read = {name: _read(name, text) for name, text in given.items()}
     values: dict[str, Any] = {}
     whole = []
-    for name, item in read.items():
-        values[name] = item.value
-        if name in wrt or not (wrt or item.typed or _wants_integer(named.get(name))):
-            values[name] = _real(item.value)
-            if type(item.value) is int or getattr(getattr(item.value, "dtype", None), "kind", "") in ("i", "u"):
-                whole.append(name)
-    if order > 1:
-        varying = [
-            n for n, v in values.items() if type(v) is float or getattr(getattr(v, "dtype", None), "kind", "") == "f"
-        ]
-        _check_names(title, list(values), [], varying, wrt, order)
+    for name in [name for name in known if name in point.at]:  # the explanation lists them in this order
+        item = _read(name, point.at[name])
+        keep = name in point.integer or item.typed or _wants_integer(named.get(name))
+        values[name] = item.value if keep and name not in point.wrt else _real(item.value)
+        if type(values[name]) is not type(item.value) or _kind(values[name]) != _kind(item.value):
+            whole.append(name)
+    _check_order(point, [name for name, value in values.items() if type(value) is float or _kind(value) == "f"])
 
-    args = []
-    for name, parameter in named.items():
-        if parameter.kind is kinds.POSITIONAL_ONLY:
-            if name not in values and not any(n in values for n in list(named)[list(named).index(name) :]):
-                break
-            args.append(values.pop(name, parameter.default))
+    # Those that can only be given by position, up to the last one with a value.
+    first = [n for n, p in named.items() if p.kind is kinds.POSITIONAL_ONLY]
+    while first and first[-1] not in values:
+        first.pop()
+    args = [values.pop(n, named[n].default) for n in first]
     return args, values, whole
 
 
@@ -782,11 +786,8 @@ def _blamed(path: Path, whole: list[str]) -> Iterator[None]:
         if place is not None and "\n  at " not in message:
             message += f"\n  at {place}"
         if whole and isinstance(error, (TypeError, IndexError)):
-            names = ", ".join(whole)
-            message += (
-                f"\n  ({names} counted as real: to keep an integer, annotate the parameter with int, or name those"
-                " to differentiate by with --wrt)"
-            )
+            flags = " ".join(f"--integer {name}" for name in whole)
+            message += f"\n  ({', '.join(whole)} counted as real; {flags} keeps the integer)"
         raise (ProblemError if place is None else UserCodeError)(message) from error
 
 

@@ -3,6 +3,12 @@
 Both sweeps only append hops to the builder, so a gradient is a graph like any other: it can be differentiated again,
 evaluated, explained, drawn. Each visits every hop once, which is the dynamic programming that makes
 backpropagation cheap: the adjoint of a value is added up over all its uses before it is passed on.
+
+An exponential under a fraction bar needs care: in 1/(1 + exp(−x)) at x = −800 the denominator overflows, and so its
+derivative is infinite, times 0. But its *relative* change, that of its logarithm, is just 1 for each unit of x. So on
+the way between a hop that grows exponentially and one that falls with it, both sweeps carry relative changes
+(cotangents times the value, tangents divided by it), by the factors in ``growth`` and ``elasticity`` of each hop.
+Nothing is decided by value, and what is made are hops again, so this holds to every order.
 """
 
 from __future__ import annotations
@@ -10,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hopgrad.graph.builder import Builder, Expr
+from hopgrad.graph.builder import Builder, Expr, Params
 from hopgrad.graph.graph import Node, reachable
-from hopgrad.graph.operators import Operator, Support, join
+from hopgrad.graph.hop import Hop
+from hopgrad.graph.operators import Operator, Scale, Support, join
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def pull(
         top = max(seeds)
         active = activity(builder, wrt, top)
         bottom = min(wrt)
-        pending: dict[int, tuple[Expr, Support]] = {}
+        pending: dict[int, Cotangent] = {}
         for node, cotangent in seeds.items():
             if active[node]:
                 pending[node] = (cotangent, None)
@@ -86,44 +93,86 @@ def pull(
     return out
 
 
+Cotangent = tuple[Expr, Support]
+
+
 def _sweep(
     builder: Builder,
     active: bytearray,
-    pending: dict[int, tuple[Expr, Support]],
+    pending: dict[int, Cotangent],
     bottom: int,
     top: int,
     out: Pullback,
     record: bool,
     wrt: set[int],
 ) -> None:
+    wanted = _overflowing(builder, active, range(bottom, top + 1))
+    relative: dict[int, Cotangent] = {}
     for node in range(top, bottom - 1, -1):
-        if node not in pending:
+        plain, scaled = pending.pop(node, None), relative.pop(node, None)
+        if plain is None and scaled is None:
             continue
-        cotangent, support = pending.pop(node)
+        result = builder.expr(node)
         if record or node in wrt:
-            out.adjoints[node] = cotangent
+            builder.made_for(node)
+            out.adjoints[node] = _total(plain, scaled, result)
         ids = builder.args(node)
         flags = [bool(active[a]) for a in ids]
         if not any(flags):
             continue
         builder.made_for(node)
         hop, params = builder.kinds[builder.kind[node]]
-        args, result = [builder.expr(a) for a in ids], builder.expr(node)
+        args = [builder.expr(a) for a in ids]
         for number, (arg, flag) in enumerate(zip(ids, flags, strict=True)):
             if not flag:
                 continue
             operator = hop.operator(number, args, result, params, flags)
             if operator is None:
                 continue
-            share = operator.pull(cotangent, support)
+            own: list[tuple[Operator, Cotangent]] = []
+            growing: list[tuple[Operator, Cotangent]] = []
+            if plain is not None:
+                if arg in wanted and hop.falls(params)[number]:
+                    growing.append((_relative(hop, number, args, result, params, result), plain))
+                else:
+                    own.append((operator, plain))
+            if scaled is not None:
+                step = _relative(hop, number, args, result, params)
+                (own if hop.growth else growing).append((step, scaled))
+            share = _collect(own)
+            grown = _collect(growing)
             if record:
                 out.operators[node, number] = operator
-                out.shares[node, number] = share
-            reach = operator.support(support)
-            before = pending.get(arg)
-            if before is not None:
-                share, reach = before[0] + share, join(before[1], reach)
-            pending[arg] = (share, reach)
+                out.shares[node, number] = _total(share, grown, args[number])
+            _add(pending, arg, share)
+            _add(relative, arg, grown)
+
+
+def _collect(steps: list[tuple[Operator, Cotangent]]) -> Cotangent | None:
+    total: Cotangent | None = None
+    for operator, (cotangent, support) in steps:
+        total = _sum(total, (operator.pull(cotangent, support), operator.support(support)))
+    return total
+
+
+def _sum(first: Cotangent | None, second: Cotangent | None) -> Cotangent | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first[0] + second[0], join(first[1], second[1])
+
+
+def _add(pending: dict[int, Cotangent], node: int, share: Cotangent | None) -> None:
+    total = _sum(pending.get(node), share)
+    if total is not None:
+        pending[node] = total
+
+
+def _total(plain: Cotangent | None, scaled: Cotangent | None, value: Expr) -> Expr:
+    """The whole adjoint: the relative one is the adjoint times the value."""
+    if scaled is None:
+        assert plain is not None
+        return plain[0]
+    return scaled[0] / value if plain is None else plain[0] + scaled[0] / value
 
 
 def push(builder: Builder, seeds: Mapping[int, Expr], outputs: Sequence[int]) -> dict[int, Expr]:
@@ -133,8 +182,11 @@ def push(builder: Builder, seeds: Mapping[int, Expr], outputs: Sequence[int]) ->
     top = max(outputs)
     active = activity(builder, list(seeds), top)
     tangents: dict[int, Expr] = dict(seeds)
+    relative: dict[int, Expr] = {}
     with builder.passing("tangent"):
-        for node in reachable(builder, outputs, min(seeds)):
+        order = reachable(builder, outputs, min(seeds))
+        wanted = _overflowing(builder, active, order)
+        for node in order:
             if not active[node] or node in seeds:
                 continue
             ids = builder.args(node)
@@ -143,10 +195,68 @@ def push(builder: Builder, seeds: Mapping[int, Expr], outputs: Sequence[int]) ->
             given = [tangents.get(a) for a in ids]
             if all(t is None for t in given):
                 continue
-            tangent = hop.push([builder.expr(a) for a in ids], builder.expr(node), params, given)
+            args, result = [builder.expr(a) for a in ids], builder.expr(node)
+            tangent = None
+            for number, fall in enumerate(hop.falls(params) if not wanted.isdisjoint(ids) else ()):
+                if fall and ids[number] in relative:
+                    step = _relative(hop, number, args, result, params, result).push(relative[ids[number]])
+                    tangent = step if tangent is None else tangent + step
+                    given[number] = None
+            if any(t is not None for t in given):
+                rest = hop.push(args, result, params, given)
+                tangent = rest if tangent is None or rest is None else tangent + rest
             if tangent is not None:
                 tangents[node] = tangent
+            if node in wanted:
+                changes = given if hop.growth else [relative.get(a) for a in ids]
+                steps = [
+                    _relative(hop, number, args, result, params).push(change)
+                    for number, change in enumerate(changes)
+                    if change is not None
+                ]
+                for step in steps:
+                    relative[node] = relative[node] + step if node in relative else step
     return {node: tangents[node] for node in outputs if node in tangents}
+
+
+# -- relative changes ---------------------------------------------------------------------------------------------------
+
+
+def _overflowing(builder: Builder, active: bytearray, nodes: Sequence[int]) -> set[int]:
+    """Values under a fraction bar, or some negative power, that overflow because exponentials are in them."""
+    rules = [(hop, hop.falls(params)) for hop, params in builder.kinds]
+    if not any(hop.growth for hop, _ in rules) or not any(any(falls) for _, falls in rules):
+        return set()
+    args, start, kind = builder.args_flat, builder.start, builder.kind
+    steep: list[int] = []
+    known: set[int] = set()
+    wanted: set[int] = set()
+    for node in nodes:
+        hop, falls = rules[kind[node]]
+        if not active[node] or (hop.growth is None and hop.elasticity is None):
+            continue
+        ids = args[start[node] : start[node + 1]]
+        if hop.growth or (len(ids) and all(a in known or not active[a] for a in ids)):
+            steep.append(node)
+            known.add(node)
+        wanted.update(a for a, fall in zip(ids, falls, strict=False) if fall and a in known)
+    for node in reversed(steep):
+        if node in wanted and not rules[kind[node]][0].growth:
+            wanted.update(a for a in args[start[node] : start[node + 1]] if a in known)
+    return wanted
+
+
+def _relative(
+    hop: Hop, number: int, args: Sequence[Expr], result: Expr, params: Params, value: Expr | None = None
+) -> Operator:
+    """The map from an operand's (relative) change to the result's relative change; with `value`, to its change."""
+    factor = hop.relative(number, args, params)
+    if value is not None:
+        factor = -value if isinstance(factor, int) and factor == -1 else value * factor
+    return Scale(args[number].aval, result.aval, factor)
+
+
+# -- reasons and replacement ---------------------------------------------------------------------------------------------
 
 
 def reason_for_zero(builder: Builder, node: int, outputs: Sequence[int]) -> Zero:

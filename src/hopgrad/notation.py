@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from html import escape
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -604,6 +605,16 @@ def _plain_exponential(term: Term) -> Term:
     return term
 
 
+def _has_exponential(term: Term) -> bool:
+    stack = [term]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Power) and part.base == Word("e"):
+            return True
+        stack += part.parts
+    return False
+
+
 def text(term: Term) -> str:
     """The term as plain text, with Unicode superscripts where there are such.
 
@@ -612,7 +623,9 @@ def text(term: Term) -> str:
     """
     out: list[str] = []
     pending: list[Run] = []
-    for run in [*runs(rewritten(term, _plain_exponential)), Run("")]:
+    if _has_exponential(term):
+        term = rewritten(term, _plain_exponential)
+    for run in [*runs(term), Run("")]:
         if pending and run.rise != pending[0].rise:
             out.append(_shifted("".join(r.text for r in pending), pending[0].rise))
             pending = []
@@ -640,6 +653,7 @@ def _shifted(plain: str, rise: int) -> str:
 _IDENTIFIER = re.compile(r"\w+′*")
 
 
+@lru_cache(maxsize=65536)
 def symbol_parts(name: str) -> tuple[str, str]:
     """Base (Greek letters as such) and subscript of a name.
 
@@ -753,7 +767,7 @@ def _behind_d(term: Term) -> Term:
     return term if isinstance(term, Derivative) else fit(term, APPLY)
 
 
-# -- printing: LaTeX ----------------------------------------------------------------------------------------------------
+# -- printing: LaTeX -------------------------------------------------------------------------------------------------
 
 _TEX_SYMBOLS = {v: f"\\{k}" for k, v in _GREEK.items() if k != "lam"}
 _TEX_DELIMITERS = {"|": "|", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil", "‖": r"\|",
@@ -761,7 +775,7 @@ _TEX_DELIMITERS = {"|": "|", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lce
 _TEX_CHARACTERS = {
     "\\": r"$\backslash$", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "#": r"\#", "&": r"\&", "$": r"\$",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "`": r"\textasciigrave{}", "…": r"\dots{}",
-    "\u0304": "", "\u0305": "", "\u2061": "",
+    "\u2061": "",
     **{c: f"${tex}$" for c, tex in {
         "<": "<", ">": ">", "|": "|", "−": "-", "′": "'", "∞": r"\infty", "·": r"\cdot", "×": r"\times", "√": r"\surd",
         "∛": r"\sqrt[3]{}", "∂": r"\partial", "→": r"\to", "←": r"\leftarrow", "±": r"\pm", "≤": r"\leq", "≥": r"\geq",
@@ -782,7 +796,6 @@ def tex_text(words: str) -> str:
     >>> print(tex_text("x_1 = −2·10⁻⁷ & so on"))
     x\_1 = $-$2$\cdot$10$^{-7}$ \& so on
     """
-    words = _POWER_OF_TEN.sub(lambda m: f"{m[1]}·10{_to_raised(m[2].strip('+') + m[3])}", words)
     out: list[str] = []
     for table, part in _stretches(words.replace("->", "→")):
         if table == 1:
@@ -791,8 +804,9 @@ def tex_text(words: str) -> str:
             out.append(f"$_{{{''.join(_TEX_LOWERED[c] for c in part)}}}$")
         else:
             out += [_TEX_CHARACTERS[c] if c in _TEX_CHARACTERS else _tex_letter(c) for c in part]
-    # Two hyphens would become a dash; formulas side by side become one.
-    return _BETWEEN_FORMULAS.sub("", "".join(out).replace("--", "-{}-"))
+    # Formulas side by side become one; two hyphens would become a dash.
+    joined = _BETWEEN_FORMULAS.sub("", "".join(out)).replace("--", "-{}-")
+    return _POWER_OF_TEN.sub(lambda m: rf"${m[1]} \cdot 10^{{{m[2].strip('+')}{m[3]}}}$", joined)
 
 
 def _stretches(words: str) -> Iterator[tuple[int, str]]:
@@ -864,10 +878,16 @@ class _Style(NamedTuple):
     def scale(self) -> float:
         return (1.0, 1.0, 0.7, 0.5)[self.level]
 
+    def within(self, part: Term) -> _Style:
+        """Of the numerator or denominator of a fraction: one that is a fraction itself gets a slash."""
+        if self.tall:
+            return self
+        return _Style(min(self.level + 1, 3), self.flat or isinstance(part, Fraction))
+
     @property
-    def within(self) -> _Style:
-        """Inside a fraction."""
-        return self if self.tall else self._replace(level=min(self.level + 1, 3))
+    def enclosed(self) -> _Style:
+        """Between brackets: within a fraction no second one is built up."""
+        return self._replace(flat=self.flat or (self.level > 0 and not self.tall))
 
     @property
     def raised(self) -> _Style:
@@ -925,7 +945,7 @@ def _tex_rows(term: Term, room: float, style: _Style) -> list[str]:
             rows.append(row)
             row = ""
         indent = _INDENT * (2 if level == PRODUCT else 1) if rows else 0.0
-        parts = _split(lead, level, item, style) if wide > room - indent else []
+        parts = _split(lead, level, item) if wide > room - indent else []
         if parts:
             todo += reversed(parts)
             continue
@@ -936,13 +956,11 @@ def _tex_rows(term: Term, room: float, style: _Style) -> list[str]:
     return [*rows, row] if row else rows
 
 
-def _split(lead: str, level: int, term: Term, style: _Style) -> list[tuple[str, int, Term]]:
+def _split(lead: str, level: int, term: Term) -> list[tuple[str, int, Term]]:
     """The terms that an operator joins, each with the operator before it; nothing if there is no such operator."""
     if isinstance(term, Prefix) and isinstance(term.item, Infix):
-        parts = _split("", level, term.item, style)
+        parts = _split("", level, term.item)
         return [(lead, level, Prefix(term.operator, term.tex, parts[0][2])), *parts[1:]] if parts else []
-    if isinstance(term, Fraction) and style.flat:
-        return [(lead, level, fit(term.top, PRODUCT)), ("/", PRODUCT, fit(term.bottom, APPLY))]
     if not isinstance(term, Infix) or not term.operator:
         return []
     first, *others = term.items
@@ -989,7 +1007,7 @@ def _tex(term: Term, room: float, style: _Style) -> str:
             sign = rf"\sqrt[{degree}]" if degree else r"\sqrt"
             return f"{sign}{{{_tex(item, room - 9, style)}}}"
         case Fence(item, left, right):
-            return _tex_fenced(_tex(item, room - 14, style), _TEX_DELIMITERS[left], _TEX_DELIMITERS[right])
+            return _tex_fenced(_tex(item, room - 14, style.enclosed), _TEX_DELIMITERS[left], _TEX_DELIMITERS[right])
         case Apply():
             return _tex_apply(term, room, style)
         case Indexed(base, mark, raised):
@@ -1013,47 +1031,43 @@ def _is_long(exponent: Term) -> bool:
 
 
 def _fractions(term: Term) -> int:
-    """How many fractions are nested in full size."""
-    match term:
-        case Power(base, _) | Indexed(base, _, _):
-            return _fractions(base)
-        case Derivative():
-            return 1
-        case Fraction():
-            return 1 + max(_fractions(part) for part in term.parts)
-    return max((_fractions(part) for part in term.parts), default=0)
+    """How many fractions are built up one inside the other, outside of brackets."""
+    if isinstance(term, Fraction):
+        return 1 + max(_fractions(part) for part in term.parts)
+    return max(map(_fractions, term.parts)) if isinstance(term, (Infix, Prefix)) else 0
+
+
+def _fraction_style(term: Term, style: _Style) -> _Style:
+    """Three in one keep their size, else the innermost would be too small to read."""
+    return style._replace(tall=True) if style.level == 0 and _fractions(term) > 2 else style
 
 
 def _tex_fraction(term: Term, top: Term, bottom: Term, room: float, style: _Style) -> str:
     if style.flat:
         upper, lower = fit(top, PRODUCT), fit(bottom, APPLY)
-        if room < math.inf:
-            return _stacked(_tex_rows(term, room, style))
-        return f"{_tex(upper, room, style)} / {_tex(lower, room, style)}"
-    if style.level == 0 and not style.tall and _fractions(term) > 2:
-        style = style._replace(tall=True)  # else the innermost would be too small to read
-    inside = style.within
-    name = r"\dfrac" if style.tall else r"\frac"
-    return rf"{name}{{{_tex(top, room - 3, inside)}}}{{{_tex(bottom, room - 3, inside)}}}"
+        spare = room - 5 - _span(upper, style) - _span(lower, style)
+        rooms = [max(room / 3, spare + _span(part, style)) for part in (upper, lower)]
+        return f"{_tex(upper, rooms[0], style)} / {_tex(lower, rooms[1], style)}"
+    style = _fraction_style(term, style)
+    parts = [_tex(part, room - 3, style.within(part)) for part in (top, bottom)]
+    return rf"{chr(92)}{'d' if style.tall else ''}frac{{{parts[0]}}}{{{parts[1]}}}"
 
 
 def _tex_derivative(term: Derivative, room: float, style: _Style) -> str:
     d = r"\partial " if term.partial else r"\mathrm{d}"
     raised = f"^{{{term.order}}}" if term.order > 1 else ""
-    inside = style.within._replace(flat=True)
+    inside = _Style(min(style.level + 1, 3), flat=True)
     top = f"{d.strip()}{raised} {_tex(_behind_d(term.top), room - 12, inside)}"
     bottom = f"{d}{_tex(_behind_d(term.bottom), room - 12, inside)}{raised}"
     return f"{top} / {bottom}" if style.flat else rf"\frac{{{top}}}{{{bottom}}}"
 
 
 def _tex_apply(term: Apply, room: float, style: _Style) -> str:
-    name, arguments = term.tex, term.arguments
-    if name in (r"\sum", r"\prod"):  # the axes stand below the sign
-        below = [a for a in arguments[1:] if isinstance(a, Word)]
-        arguments = tuple(a for a in arguments if a not in below)
-        name += f"_{{{', '.join(_tex_word(a.text) for a in below)}}}" if below else ""
+    name, (arguments, below) = term.tex, _arguments(term)
+    name += f"_{{{', '.join(_tex_word(a.text) for a in below)}}}" if below else ""
     if term.raised is not None:
         name += f"^{{{_tex(term.raised, math.inf, style.raised)}}}"
+    style = style.enclosed
     if room == math.inf or len(arguments) == 1:
         inside = room - _span_words(term.function, style) - 14
         return name + _tex_fenced(", ".join(_tex(a, inside, style) for a in arguments), "(", ")")
@@ -1068,15 +1082,28 @@ def _tex_apply(term: Apply, room: float, style: _Style) -> str:
     return name + _tex_fenced(_stacked([row.strip() for row in rows]), "(", ")")
 
 
+def _arguments(term: Apply) -> tuple[tuple[Term, ...], tuple[Word, ...]]:
+    """The arguments, and those that stand below the sign: the axes of a sum or product."""
+    if term.tex not in (r"\sum", r"\prod"):
+        return term.arguments, ()
+    below = tuple(a for a in term.arguments[1:] if isinstance(a, Word))
+    return tuple(a for a in term.arguments if a not in below), below
+
+
 def _tex_cases(term: Cases, room: float, style: _Style) -> str:
-    high = not style.flat and _fractions(term) > 0
-    inside = _Style(0, tall=True) if high else style._replace(level=max(style.level, 1))
+    inside = _cases_style(term, style)
     room -= 20 + max(_span(term.condition, inside) + 10, 45)
-    gap = r" \\[1ex] " if high else r" \\ "
+    gap = r" \\[1ex] " if inside.tall else r" \\ "
     return (
         rf"\begin{{cases}} {_tex(term.then, room, inside)} & \text{{if }} {_tex(term.condition, math.inf, inside)}"
         rf"{gap}{_tex(term.otherwise, room, inside)} & \text{{otherwise}} \end{{cases}}"
     )
+
+
+def _cases_style(term: Cases, style: _Style) -> _Style:
+    """Text size, but with fractions in full size."""
+    high = not style.flat and max(_fractions(term.then), _fractions(term.otherwise)) > 0
+    return _Style(tall=True) if high else style._replace(level=max(style.level, 1))
 
 
 def _tex_index(mark: str) -> str:
@@ -1094,7 +1121,7 @@ def _tex_fenced(inside: str, left: str, right: str) -> str:
 # Widths in points at 10 points, after the Computer Modern fonts; upper case and operators separately.
 _NARROW = frozenset("ijlftrI.,:;'|!()[]/ ")
 _WIDE = frozenset("mwMW@%…∞Σ")
-_OPERATORS = {r"\cdot": 7.3, "+": 12.3, "-": 12.3, r"\odot": 12.3, "/": 5.0, "": 0.0, r"\,": 1.7}
+_OPERATORS = {r"\cdot": 7.3, "+": 12.3, "-": 12.3, r"\odot": 12.3, "/": 5.0, r"\,": 1.7, r"\bmod": 32.0}
 
 
 def _span_words(words: str, style: _Style) -> float:
@@ -1112,6 +1139,11 @@ def _span_operator(tex: str, style: _Style) -> float:
     return _OPERATORS.get(tex, 13.5 if len(tex) < 12 else 26.0) * style.scale
 
 
+def _span_brackets(inside: float, style: _Style) -> float:
+    """Brackets around much are likely to be large."""
+    return (8 + min(6.0, inside / 20)) * style.scale
+
+
 def _span(term: Term, style: _Style) -> float:
     """Estimated width in points."""
     match term:
@@ -1121,44 +1153,46 @@ def _span(term: Term, style: _Style) -> float:
         case Number(text) | Word(text):
             return _span_words(text, style)
         case Infix(operator, tex, items, _):
-            gap = _span_operator(r"\," if operator == "@" else tex, style)
+            gap = _span_operator(r"\," if operator == "@" else tex, style) if operator else 0.0
             return sum(_span(item, style) for item in items) + gap * (len(items) - 1)
         case Prefix(_, _, item):
             return 8 * style.scale + _span(item, style)
         case Power(base, exponent):
             if base == Word("e") and _is_long(exponent):
-                return 30 * style.scale + _span(exponent, style)
+                return _span(Apply("exp", r"\exp", (exponent,)), style)
             return _span(base, style) + _span(exponent, style.raised)
         case Fraction(top, bottom):
             if style.flat:
                 return _span(fit(top, PRODUCT), style) + 5 * style.scale + _span(fit(bottom, APPLY), style)
-            if style.level == 0 and not style.tall and _fractions(term) > 2:
-                style = style._replace(tall=True)
-            return max(_span(top, style.within), _span(bottom, style.within)) + 3
+            style = _fraction_style(term, style)
+            return max(_span(part, style.within(part)) for part in (top, bottom)) + 3
         case Derivative(top, bottom, _, _):
-            inside = style.within._replace(flat=True)
+            inside = _Style(min(style.level + 1, 3), flat=True)
             widths = [_span(_behind_d(part), inside) + 8 * inside.scale for part in (top, bottom)]
             return sum(widths) + 5 if style.flat else max(widths) + 3
         case Root(item, _):
             return 9 * style.scale + _span(item, style)
         case Fence(item, _, _):
-            return 12 * style.scale + _span(item, style)
-        case Apply(function, _, arguments, raised):
+            inner = _span(item, style.enclosed)
+            return inner + _span_brackets(inner, style)
+        case Apply(function, _, _, raised):
+            arguments, below = _arguments(term)
             above = 0.0 if raised is None else _span(raised, style.raised)
             between = 5 * (len(arguments) - 1) * style.scale
-            return _span_words(function, style) + above + sum(_span(a, style) for a in arguments) + between + 12
+            inner = sum(_span(a, style.enclosed) for a in arguments)
+            head = _span_words(function, style) + sum(_span(word, style.raised) for word in below)
+            return head + above + inner + between + _span_brackets(inner, style)
         case Indexed(base, mark, _):
             return _span(base, style) + _span_words(mark, style.raised) * 1.1
         case Cases(condition, then, otherwise):
-            high = not style.flat and _fractions(term) > 0
-            inside = _Style(0, tall=True) if high else style._replace(level=max(style.level, 1))
+            inside = _cases_style(term, style)
             left = max(_span(then, inside), _span(otherwise, inside))
             return 20 + left + max(_span(condition, inside) + 10, 45)
         case _:
             return sum(_span(part, style) for part in term.parts)
 
 
-# -- printing: MathML ---------------------------------------------------------------------------------------------------
+# -- printing: MathML ------------------------------------------------------------------------------------------------
 
 
 def mathml(term: Term, display: bool = False) -> str:

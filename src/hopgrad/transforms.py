@@ -7,6 +7,7 @@ nesting to any order safe: a derivative is always taken with respect to inputs t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import sys
@@ -26,17 +27,17 @@ from hopgrad.graph.builder import Builder, Expr, ones, zeros
 from hopgrad.graph.graph import Graph
 from hopgrad.trace import context
 from hopgrad.trace.context import Trace, tracing
-from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, current_node
+from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, converted, current_node
 
 __all__ = [
     "check_grads",
     "elementwise_grad",
     "grad",
+    "graph_of",
     "hessian",
     "hvp",
     "jacobian",
     "jvp",
-    "graph_of",
     "value_and_grad",
     "vjp",
 ]
@@ -44,7 +45,7 @@ __all__ = [
 Argnums = int | str | Sequence[int | str]
 
 
-# -- arguments ------------------------------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -95,13 +96,14 @@ class Call:
 
     def regroup(self, values: Sequence[Any]) -> Any:
         """One value for each leaf, in the structure of the arguments: alone for an int argnums, else a tuple."""
-        groups, rest = [], iter(values)
-        for structure in self.structures:
-            groups.append(tree.unflatten(structure, [next(rest) for _ in range(structure.num_leaves)]))
+        rest = iter(values)
+        groups = [tree.unflatten(s, [next(rest) for _ in range(s.num_leaves)]) for s in self.structures]
         return groups[0] if self.single else tuple(groups)
 
 
-def positions(f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:
+def positions(
+    f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> list[int | str]:
     """Each chosen argument as a position in `args` or a name in `keywords`."""
     chosen = [argnums] if isinstance(argnums, (int, str)) else list(argnums)
     if not chosen:
@@ -116,7 +118,9 @@ def positions(f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], ke
             place += len(args)
         if isinstance(place, int) and place >= len(args) and place < len(names):
             place = names[place]
-        if (isinstance(place, int) and not 0 <= place < len(args)) or (isinstance(place, str) and place not in keywords):
+        if (isinstance(place, int) and not 0 <= place < len(args)) or (
+            isinstance(place, str) and place not in keywords
+        ):
             raise ValueError(
                 f"argnums names argument {which!r} of {_title(f)}, but it was called with {len(args)} positional"
                 f" arguments{' and ' + ', '.join(keywords) if keywords else ''}"
@@ -150,8 +154,10 @@ def _parameter_names(f: Any) -> tuple[str, ...]:
 def as_input(value: Any, where: str) -> tuple[Aval, int, Any]:
     """(abstract value, kind, value) of something to differentiate by; an error that names it if that cannot be."""
     if type(value) is Tracer:
-        if not value.dtype.kind == "f":
-            raise DtypeError(f"{where} is traced with dtype {value.dtype}: only floating-point values can be differentiated")
+        if value._aval.dtype.kind != "f":
+            raise DtypeError(
+                f"{where} is traced with dtype {value._aval.dtype}: only floating-point values can be differentiated"
+            )
         return value._aval, value._kind, value
     if type(value) is float or type(value) is int:
         return aval((), np.float64), PYTHON, np.float64(value)
@@ -208,7 +214,9 @@ def start_call(
     aux = None
     if has_aux:
         if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"with has_aux=True {_title(f)} must return a pair (value, aux), not {type(result).__name__}")
+            raise TypeError(
+                f"with has_aux=True {_title(f)} must return a pair (value, aux), not {type(result).__name__}"
+            )
         result, aux = result
     finish_call(call, result)
     return call, aux
@@ -262,11 +270,15 @@ def as_output(call: Call, value: Any) -> Output:
     return Output(None, ARRAY, value)
 
 
-# -- coming back ----------------------------------------------------------------------------------------------------------
+# -- coming back -----------------------------------------------------------------------------------------------------
 
 
 def give_back(
-    call: Call, nodes: Sequence[int], kinds: Sequence[int], frame: FrameType | None, more: Mapping[int, Any] | None = None
+    call: Call,
+    nodes: Sequence[int],
+    kinds: Sequence[int],
+    frame: FrameType | None,
+    more: Mapping[int, Any] | None = None,
 ) -> list[Any]:
     """Values of `nodes` for the actual arguments: numbers and arrays, or tracers inside an outer trace.
 
@@ -279,9 +291,7 @@ def give_back(
         values = evaluate(call.builder, nodes, {**call.trace.values, **concrete})
         return [finished(v, k, concrete.values()) for v, k in zip(values, kinds, strict=True)]
     builder = call.builder
-    replaced = {
-        n: current_node(v) if type(v) is Tracer else builder.constant(v).id for n, v in given.items()
-    }
+    replaced = {n: current_node(v) if type(v) is Tracer else builder.constant(v).id for n, v in given.items()}
     moved = substitute(builder, nodes, replaced)
     out = []
     for node, kind in zip(moved, kinds, strict=True):
@@ -338,7 +348,7 @@ def _scalar_output(call: Call, f: Any, verb: str) -> Output:
     return output
 
 
-# -- grad -----------------------------------------------------------------------------------------------------------------
+# -- grad ------------------------------------------------------------------------------------------------------------
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -440,10 +450,8 @@ class Level:
 
 def _wraps(f: Any, title: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def decorate(wrapper: Callable[..., Any]) -> Callable[..., Any]:
-        try:
+        with contextlib.suppress(AttributeError, TypeError):  # of callables without the usual attributes
             wrapper = functools.wraps(f)(wrapper)
-        except (AttributeError, TypeError):
-            pass
         text = (getattr(f, "__doc__", None) or "").strip()
         wrapper.__doc__ = f"The {title.format(_title(f))}." + (f"\n\n{text}" if text else "")
         return wrapper
@@ -480,11 +488,13 @@ def _float_outputs(call: Call, f: Any) -> list[Any]:
         if output.node is None:
             raise TypeError(f"{_title(f)} returned a {type(output.other).__name__}, which has no derivative")
         if call.builder.avals[output.node].dtype.kind != "f":
-            raise DtypeError(f"{_title(f)} returned dtype {call.builder.avals[output.node].dtype}, which has no derivative")
+            raise DtypeError(
+                f"{_title(f)} returned dtype {call.builder.avals[output.node].dtype}, which has no derivative"
+            )
     return call.outputs
 
 
-# -- products with the Jacobian -------------------------------------------------------------------------------------------
+# -- products with the Jacobian --------------------------------------------------------------------------------------
 
 
 def _match(call: Call, leaves: Sequence[Leaf | Output], value: Any, structure: Any, what: str) -> list[Any]:
@@ -499,7 +509,7 @@ def _match(call: Call, leaves: Sequence[Leaf | Output], value: Any, structure: A
         if np.shape(item) != like.shape:
             raise ShapeError(f"{what} has shape {np.shape(item)}, but {like.shape} is needed")
         if type(item) is Tracer:
-            out.append(item if item.dtype == like.dtype else item.astype(like.dtype))
+            out.append(converted(item, like.dtype))
         else:
             out.append(np.asarray(item, like.dtype) if like.shape else like.dtype.type(item))
     return out
@@ -531,11 +541,11 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         seeds = {leaf.node: call.builder.input(call.builder.avals[leaf.node], f"d{leaf.name}") for leaf in call.leaves}
         outputs = _float_outputs(call, f)
         moved = push(call.builder, seeds, [o.node for o in outputs])
-        nodes = [moved[o.node].id if o.node in moved else zeros(call.builder, call.builder.avals[o.node]).id for o in outputs]
+        nodes = [
+            moved[o.node].id if o.node in moved else zeros(call.builder, call.builder.avals[o.node]).id for o in outputs
+        ]
         more = {seeds[leaf.node].id: v for leaf, v in zip(call.leaves, given, strict=True)}
-        found = give_back(
-            call, [*[o.node for o in outputs], *nodes], [o.kind for o in outputs] * 2, frame, more
-        )
+        found = give_back(call, [*[o.node for o in outputs], *nodes], [o.kind for o in outputs] * 2, frame, more)
     n = len(outputs)
     return tree.unflatten(call.structure, found[:n]), tree.unflatten(call.structure, found[n:])
 
@@ -588,7 +598,7 @@ def _inside(call: Call, nested: bool, work: Callable[[], Any]) -> Any:
         call.trace.nested = before
 
 
-# -- whole Jacobians ------------------------------------------------------------------------------------------------------
+# -- whole Jacobians -------------------------------------------------------------------------------------------------
 
 
 def jacobian(
@@ -603,8 +613,8 @@ def jacobian(
             cheaper one.
 
     Returns:
-        A function; its result has shape ``result.shape + argument.shape`` (for nested structures: the argument's structure
-        inside the result's).
+        A function; its result has shape ``result.shape + argument.shape`` (for nested structures: the argument's
+        structure inside the result's).
 
     >>> import numpy as np
     >>> jacobian(lambda x: x**2)(np.array([1.0, 3.0]))
@@ -732,7 +742,7 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     return product
 
 
-# -- tracing and checking -------------------------------------------------------------------------------------------------
+# -- tracing and checking --------------------------------------------------------------------------------------------
 
 
 def graph_of(f: Callable[..., Any], argnums: Argnums | None = None) -> Callable[..., Graph]:
@@ -761,15 +771,17 @@ def graph_of(f: Callable[..., Any], argnums: Argnums | None = None) -> Callable[
 def float_arguments(args: Sequence[Any]) -> tuple[int, ...]:
     """Positions of arguments all of whose leaves are floating-point; if there are none, those of Python ints too."""
 
+    def is_float(leaf: Any) -> bool:
+        dtype = leaf._aval.dtype if type(leaf) is Tracer else getattr(leaf, "dtype", None)
+        return type(leaf) is float or (dtype is not None and np.dtype(dtype).kind == "f")
+
     def fits(value: Any, ints: bool) -> bool:
         leaves = tree.flatten(value)[0]
-        return bool(leaves) and all(
-            type(v) is float or (ints and type(v) is int) or (type(v) is not bool and getattr(v, "dtype", None) is not None
-                                                             and np.dtype(v.dtype).kind == "f")
-            for v in leaves
-        )  # fmt: skip
+        return bool(leaves) and all(is_float(v) or (ints and type(v) is int) for v in leaves)
 
-    found = tuple(k for k, v in enumerate(args) if fits(v, False)) or tuple(k for k, v in enumerate(args) if fits(v, True))
+    found = tuple(k for k, v in enumerate(args) if fits(v, False)) or tuple(
+        k for k, v in enumerate(args) if fits(v, True)
+    )
     if not found:
         raise DtypeError("no argument is a floating-point number or array: there is nothing to differentiate by")
     return found
@@ -787,7 +799,7 @@ def check_grads(
 ) -> None:
     """Check derivatives of `f` at `args` against finite differences along random directions, up to `order`.
 
-    Central differences of fourth order with the step eps^(1/5) of the argument's dtype, so about 11 digits hold in float64.
+    Central differences of fourth order with the step eps^(1/5) of the argument's dtype: about 11 digits in float64.
 
     Raises:
         AssertionError: the two differ; the message gives both numbers.

@@ -17,9 +17,7 @@ from hopgrad.graph.sites import Location
 from hopgrad.graph.text import graph_text
 
 
-def reachable(
-    builder: Builder, outputs: Sequence[int], stop: int = 0, known: Container[int] = ()
-) -> list[int]:
+def reachable(builder: Builder, outputs: Sequence[int], stop: int = 0, known: Container[int] = ()) -> list[int]:
     """The values that `outputs` need, in topological order (operands first), without recursion.
 
     Values below `stop` are not entered, nor what `known` values are made of.
@@ -191,9 +189,7 @@ class Graph:
                 raise GraphError(f"%{node} is a constant without a value")
             inferred = hop.infer(*[builder.avals[a] for a in args], **params)
             if inferred is not builder.avals[node]:
-                raise GraphError(
-                    f"%{node} = {hop.name} has {builder.avals[node]!r}, but its rule gives {inferred!r}"
-                )
+                raise GraphError(f"%{node} = {hop.name} has {builder.avals[node]!r}, but its rule gives {inferred!r}")
         for inner in self.subgraphs:
             inner.check()
 

@@ -28,9 +28,9 @@ import numpy as np
 from hopgrad.aval import Aval, Shape, aval, broadcast_shapes
 from hopgrad.errors import DtypeError, GraphError
 from hopgrad.graph.builder import Builder, Expr, Params, catalogue, zeros
-from hopgrad.graph.operators import Linear, Operator, Scale, Support, Weighted
+from hopgrad.graph.operators import Linear, Operator, Scale, Support, Weighted, spread
 
-# -- notation, as data --------------------------------------------------------------------------------------------------
+# -- notation, as data ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def Infix(symbol: str, tex: str = "", rule: str = "") -> Notation:  # noqa: N802
     return Notation("infix", symbol, tex, rule)
 
 
-# -- domains ------------------------------------------------------------------------------------------------------------
+# -- domains -------------------------------------------------------------------------------------------------------
 
 
 class Interval(NamedTuple):
@@ -71,7 +71,7 @@ REAL = Interval()
 POSITIVE = Interval(0.0, np.inf)
 
 
-# -- traits -------------------------------------------------------------------------------------------------------------
+# -- traits --------------------------------------------------------------------------------------------------------
 
 TRAITS = {
     "odd": "f(−x) = −f(x)",
@@ -85,13 +85,13 @@ TRAITS = {
     "select": "the first operand is a condition: boolean, whatever the dtype of the others",
     "nonempty": "has no value where nothing is reduced",
     "partial": "may leave elements of an operand unused, so supports begin here",
-    "mixing": "the transposed map adds up elements and cannot act on booleans",
+    "mixing": "the transposed map adds up elements, with positive weights",
     "hidden": "left out of stories",
 }
 """Every word that may stand among a hop's traits, and what it says."""
 
 
-# -- what tests try -----------------------------------------------------------------------------------------------------
+# -- what tests try ------------------------------------------------------------------------------------------------
 
 Draw = Callable[[Sequence[Any]], Any]
 """Picks one of several choices; a sweep makes it pick each of them in turn."""
@@ -113,7 +113,7 @@ class Case:
         return f"({', '.join([*operands, *[f'{k}={v}' for k, v in self.params.items()]])})"
 
 
-# -- the record ---------------------------------------------------------------------------------------------------------
+# -- the record ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
@@ -136,9 +136,9 @@ class Hop:
     pure: bool = True
     sample: Callable[[Draw], Case] | None = None
     growth: Callable[..., Any] | None = None
-    """For hops that overflow early: the relative change of the result, as a factor to the operand's change."""
+    """(log f)′, for hops whose value overflows where this is still finite: a function of operands and parameters."""
     elasticity: Callable[..., Any] | None = None
-    """The relative change of the result, as a factor to the relative change of each operand (as a body gives them)."""
+    """d log f / d log x for each operand, for hops through which relative changes pass well: numbers or thunks."""
 
     wants: frozenset[str] = field(init=False)
 
@@ -177,9 +177,7 @@ class Hop:
         """The local gradient with respect to operand `index`, or None where it is identically zero."""
         raise NotImplementedError
 
-    def push(
-        self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]
-    ) -> Expr | None:
+    def push(self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]) -> Expr | None:
         """Forward mode through this hop: the sum of what its operands push."""
         active = [t is not None for t in tangents]
         total: Expr | None = None
@@ -227,14 +225,29 @@ class Hop:
             given["active"] = tuple(active)
         return self.body(*args, **{k: v for k, v in given.items() if k in self.wants})
 
-    def _chosen(
-        self, index: int, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]
-    ) -> Any:
+    def _chosen(self, index: int, args: Sequence[Expr], out: Expr, params: Params, active: Sequence[bool]) -> Any:
         """The body's answer for one operand. Thunks keep the other operands' formulas unbuilt."""
-        local = self._local(args, out, params, active)
-        if isinstance(local, tuple) and not isinstance(local, On):
-            local = local[index]
-        return local() if inspect.isfunction(local) else local
+        return _of_operand(index, self._local(args, out, params, active))
+
+    def relative(self, index: int, args: Sequence[Expr], params: Params) -> Any:
+        """The factor from a change of an operand (`growth`) or its relative change (`elasticity`) to the result's."""
+        rule = self.growth or self.elasticity
+        assert rule is not None
+        return _of_operand(index, rule(*args, **dict(params)))
+
+    def falls(self, params: Params) -> tuple[bool, ...]:
+        """For each operand, whether the result falls towards 0 as the operand grows beyond all bounds."""
+        if self.elasticity is None:
+            return ()
+        factors = self.elasticity(*[None] * len(self.domain), **dict(params))
+        factors = factors if isinstance(factors, tuple) else (factors,)
+        return tuple(isinstance(factor, (int, float)) and factor < 0 for factor in factors)
+
+
+def _of_operand(index: int, local: Any) -> Any:
+    if isinstance(local, tuple) and not isinstance(local, On):
+        local = local[index]
+    return local() if inspect.isfunction(local) else local
 
 
 def _constant(builder: Builder, value: Any, dtype: np.dtype[Any]) -> Expr:
@@ -265,9 +278,7 @@ class Elementwise(Hop):
                 break
         for other in same:
             if other.dtype != first.dtype:
-                raise DtypeError(
-                    f"{self.name}: operands have dtypes {' and '.join(str(a.dtype) for a in same)}"
-                )
+                raise DtypeError(f"{self.name}: operands have dtypes {' and '.join(str(a.dtype) for a in same)}")
         if "predicate" in self.traits:
             return aval(shape, bool)
         return first if shape == first.shape else aval(shape, first.dtype)
@@ -316,8 +327,8 @@ class Structural(Hop):
     """A linear rearrangement. The body is the transposed map: it takes the cotangent, then the operands.
 
     Written with hops alone, the transposed map also acts on boolean arrays, and so moves supports. The trait "partial"
-    marks maps that may leave elements of the operand unused (their support begins here), "mixing" those that cannot
-    act on booleans. With several operands the body also takes ``index``.
+    marks maps that may leave elements of the operand unused (their support begins here), "mixing" those that add
+    elements up. With several operands the body also takes ``index``.
     """
 
     def infer(self, *avals: Aval, **params: Any) -> Aval:
@@ -348,13 +359,11 @@ class Structural(Hop):
             return self.body(cotangent, *args, **given)
 
         def mask(support: Support) -> Support:
-            if "mixing" in self.traits:
-                return None
             if support is None:
                 if "partial" not in self.traits:
                     return None
                 support = np.ones(out.shape, bool)
-            moved: Support = pull(support)
+            moved: Support = spread(support, pull, out.dtype) if "mixing" in self.traits else pull(support)
             return moved
 
         def push(tangent: Expr) -> Expr:
@@ -364,13 +373,10 @@ class Structural(Hop):
 
         return Linear(args[index].aval, out.aval, push, pull, mask)
 
-    def push(
-        self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]
-    ) -> Expr | None:
+    def push(self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]) -> Expr | None:
         count = len(args) if self.moved is None else self.moved
         moved = [
-            zeros(out.builder, a.aval) if t is None else t
-            for a, t in zip(args[:count], tangents[:count], strict=True)
+            zeros(out.builder, a.aval) if t is None else t for a, t in zip(args[:count], tangents[:count], strict=True)
         ]
         return self(*moved, *args[count:], **dict(params))
 
@@ -400,7 +406,7 @@ class Multilinear(Hop):
                 return None
             return self.reach(support, *args, index=index, **given)
 
-        return Linear(args[index].aval, out.aval, push, pull, mask)
+        return Linear(args[index].aval, out.aval, push, pull, mask, infinite=True)
 
 
 class General(Hop):
@@ -433,7 +439,7 @@ INPUT = Source("input", _no_value, _no_local, Notation("input"), pure=False, tra
 CONSTANT = Source("constant", _no_value, _no_local, Notation("constant"), traits=frozenset({"flat"}))
 
 
-# -- decorators ---------------------------------------------------------------------------------------------------------
+# -- decorators ----------------------------------------------------------------------------------------------------
 
 
 def elementwise(value: Any, notation: Notation, **fields: Any) -> Callable[[Callable[..., Any]], Elementwise]:

@@ -11,7 +11,7 @@ computed must not hide an infinity. So a support is carried beside the value, an
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +21,10 @@ from hopgrad.graph.builder import Expr, catalogue
 Support = np.ndarray[Any, Any] | Expr | None
 """Which elements of a cotangent are structurally nonzero: a fixed mask, one computed at run time, or None for all."""
 
-A = TypeVar("A", bound=Any)  # a handle or an array: what goes in comes out
+Either = Any  # a handle or an array: what goes in comes out
 
 
-def sum_to(value: A, shape: Shape) -> A:
+def sum_to(value: Either, shape: Shape) -> Either:
     """The transpose of broadcasting: sum over the axes along which `shape` was repeated ("any" for booleans).
 
     Example: a value of shape (2, 3) summed to (3,) or (2, 1). Takes handles and arrays, as all helpers here do.
@@ -37,12 +37,12 @@ def sum_to(value: A, shape: Shape) -> A:
     return value if value.shape == shape else catalogue["reshape"](value, shape=shape)
 
 
-def broadcast_to(value: A, shape: Shape) -> A:
+def broadcast_to(value: Either, shape: Shape) -> Either:
     """Broadcast, if the shape is not the right one already."""
     return value if value.shape == shape else catalogue["broadcast_to"](value, shape=shape)
 
 
-def expand(value: A, axes: tuple[int, ...], like: Aval, keepdims: bool) -> A:
+def expand(value: Either, axes: tuple[int, ...], like: Aval, keepdims: bool) -> Either:
     """The transpose of summing over `axes`: put the axes back with length 1 and broadcast to `like`."""
     if not keepdims and axes:
         shape = tuple(1 if k in axes else n for k, n in enumerate(like.shape))
@@ -60,6 +60,11 @@ def join(first: Support, second: Support) -> Support:
         return catalogue["logical_or"](a, b)
     mask = first | second
     return None if mask.all() else mask
+
+
+def spread(support: Either, move: Callable[[Either], Either], dtype: np.dtype[Any]) -> Either:
+    """A support moved by a map that adds up elements, all with positive weights: as numbers, then asked for nonzero."""
+    return catalogue["not_equal"](move(catalogue["convert"](support, dtype=dtype)), 0)
 
 
 def restrict(value: Expr, support: Support) -> Expr:

@@ -102,9 +102,7 @@ class Sites:
     def scope(self, site: int) -> tuple[str, ...]:
         """Names of the enclosing functions, outermost first."""
         names = [self._place(link) for link in self._links(abs(site))]
-        return tuple(
-            place.function for place in reversed(names) if place.function and not _is_library(place.file)
-        )
+        return tuple(place.function for place in reversed(names) if place.function and not _is_library(place.file))
 
     def name(self, site: int) -> str | None:
         """The variable to which the result of this site is assigned at once, if it is."""

@@ -50,8 +50,6 @@ def _lines(graph: Graph, limit: int) -> list[str]:
                 words.append(f"{key}=graph")
             else:
                 words.append(f"{key}={value}")
-        lines.append(
-            f"  {names[node]}: {builder.avals[node]!r} = {builder.hop(node).name}({', '.join(words)})"
-        )
+        lines.append(f"  {names[node]}: {builder.avals[node]!r} = {builder.hop(node).name}({', '.join(words)})")
         lines += inner
     return lines

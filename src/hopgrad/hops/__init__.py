@@ -1,5 +1,5 @@
-"""The catalogue: one definition an operation. Importing this package defines them all."""
+"""The catalogue: one definition an operation, and NumPy's functions made of them. Importing this defines them all."""
 
-from hopgrad.hops import elementwise, functions, products, reduce, shape, special
+from hopgrad.hops import arrange, elementwise, functions, products, queries, reduce, shape, special, statistics
 
-__all__ = ["elementwise", "functions", "products", "reduce", "shape", "special"]
+__all__ = ["arrange", "elementwise", "functions", "products", "queries", "reduce", "shape", "special", "statistics"]

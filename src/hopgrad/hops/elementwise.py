@@ -35,31 +35,35 @@ NONZERO = Interval(0.3, 3.0)
 # -- arithmetic ---------------------------------------------------------------------------------------------------------
 
 
-@elementwise(np.add, Infix("+", rule="sum rule"), domain=(REAL, REAL), traits=("commutative",))
+@elementwise(np.add, Infix("+", rule="sum rule"), domain=(REAL, REAL), traits=("commutative",),
+             elasticity=lambda a, b: (lambda: 1 / (1 + b / a), lambda: 1 / (1 + a / b)))  # fmt: skip
 def add(a: Expr, b: Expr) -> Any:
     """Each operand passes its change on as it is."""
     return 1, 1
 
 
-@elementwise(np.subtract, Infix("−", "-", rule="difference rule"), domain=(REAL, REAL))
+@elementwise(np.subtract, Infix("−", "-", rule="difference rule"), domain=(REAL, REAL),
+             elasticity=lambda a, b: (lambda: 1 / (1 - b / a), lambda: 1 / (1 - a / b)))  # fmt: skip
 def subtract(a: Expr, b: Expr) -> Any:
     """The second operand's change counts negatively."""
     return 1, -1
 
 
-@elementwise(np.multiply, Infix("·", r"\cdot", rule="product rule"), domain=(REAL, REAL), traits=("commutative",))
+@elementwise(np.multiply, Infix("·", r"\cdot", rule="product rule"), domain=(REAL, REAL), traits=("commutative",),
+             elasticity=lambda a, b: (1, 1))  # fmt: skip
 def multiply(a: Expr, b: Expr) -> Any:
     """Each operand's change is scaled by the other operand."""
     return lambda: b, lambda: a
 
 
-@elementwise(np.divide, Notation("fraction", "/", rule="quotient rule"), domain=(REAL, NONZERO))
+@elementwise(np.divide, Notation("fraction", "/", rule="quotient rule"), domain=(REAL, NONZERO),
+             elasticity=lambda a, b: (1, -1))  # fmt: skip
 def divide(a: Expr, b: Expr, *, out: Expr) -> Any:
     """The quotient is used again for the denominator, since a/b² would overflow where a/b/b does not."""
     return lambda: 1 / b, lambda: -out / b
 
 
-@elementwise(np.negative, Notation("prefix", "−", "-", rule="negation"), traits=("odd",))
+@elementwise(np.negative, Notation("prefix", "−", "-", rule="negation"), traits=("odd",), elasticity=lambda x: 1)
 def negative(x: Expr) -> Any:
     """A change is mirrored."""
     return -1
@@ -82,7 +86,8 @@ def _exponents(draw: Draw) -> Case:
     return Case(exponent=draw([2, 3, -1, 0, 1, 0.5, 1.5, -2]))
 
 
-@elementwise(_constant_power, Notation("power", rule="power rule"), domain=(POSITIVE,), sample=_exponents)
+@elementwise(_constant_power, Notation("power", rule="power rule"), domain=(POSITIVE,), sample=_exponents,
+             elasticity=lambda x, exponent: exponent)  # fmt: skip
 def constant_power(x: Expr, *, exponent: float) -> Any:
     """The exponent is fixed, so no logarithm of the base is needed and 0, 1 and 2 have no singularity."""
     if exponent == 0:
@@ -109,19 +114,23 @@ def fmod(a: Expr, b: Expr) -> Any:
 # -- exponentials and logarithms ------------------------------------------------------------------------------------------
 
 
-@elementwise(np.exp, Notation("exp", "exp", r"\exp", rule="exponential"))
+@elementwise(np.exp, Notation("exp", "exp", r"\exp", rule="exponential"), growth=lambda x: 1)
 def exp(x: Expr, *, out: Expr) -> Any:
     """The exponential is its own derivative, so the value is used again."""
     return out
 
 
-@elementwise(np.exp2, Notation("exp2", "exp2", rule="exponential"))
+@elementwise(np.exp2, Notation("exp2", "exp2", rule="exponential"), growth=lambda x: ln(2))
 def exp2(x: Expr, *, out: Expr) -> Any:
     """2ˣ = exp(x ln 2)."""
     return out * ln(2)
 
 
-@elementwise(np.expm1, Function("expm1", r"\operatorname{expm1}", "exponential"))
+def _growth_of_expm1(x: Expr) -> Expr:
+    return -1 / expm1(-x)
+
+
+@elementwise(np.expm1, Function("expm1", r"\operatorname{expm1}", "exponential"), growth=_growth_of_expm1)
 def expm1(x: Expr, *, out: Expr) -> Any:
     """eˣ, not the value plus one: that would lose digits for very negative x."""
     return exp(x)
@@ -153,24 +162,23 @@ def log1p(x: Expr) -> Any:
     return 1 / (1 + x)
 
 
-def share(x: Expr, total: Expr, exponential: Any = None) -> Expr:
-    """exp(x − total), which is x's share in a log-sum-exp; 0 where everything is −∞, instead of NaN."""
-    finite = where(total == -np.inf, total.builder.constant(0, total.dtype), total)
-    return (exponential or exp)(x - finite)
+def _share(mine: Expr, other: Expr, out: Expr, exponential: Any) -> On:
+    """The share of one operand in the sum, from their difference, which loses no digits; 0 where both are −∞."""
+    return On(out != -np.inf, 1 / (1 + exponential(other - mine)))
 
 
 @elementwise(np.logaddexp, Function("logaddexp", r"\operatorname{logaddexp}"), domain=(REAL, REAL),
              traits=("commutative",), kink="all −∞: 0")  # fmt: skip
 def logaddexp(a: Expr, b: Expr, *, out: Expr) -> Any:
-    """Each operand's share of the sum, from differences that cannot overflow."""
-    return lambda: share(a, out), lambda: share(b, out)
+    """Each operand's share of the sum, a logistic function of the difference."""
+    return lambda: _share(a, b, out, exp), lambda: _share(b, a, out, exp)
 
 
 @elementwise(np.logaddexp2, Function("logaddexp2", r"\operatorname{logaddexp2}"), domain=(REAL, REAL),
              traits=("commutative",), kink="all −∞: 0")  # fmt: skip
 def logaddexp2(a: Expr, b: Expr, *, out: Expr) -> Any:
     """As logaddexp, to the base 2."""
-    return lambda: share(a, out, exp2), lambda: share(b, out, exp2)
+    return lambda: _share(a, b, out, exp2), lambda: _share(b, a, out, exp2)
 
 
 # -- roots ----------------------------------------------------------------------------------------------------------------
@@ -255,13 +263,23 @@ def hypot(a: Expr, b: Expr, *, out: Expr) -> Any:
     return lambda: On(out != 0, a / out), lambda: On(out != 0, b / out)
 
 
-@elementwise(np.sinh, Function("sinh", r"\sinh", "hyperbolic sine"), traits=("odd",))
+def _growth_of_sinh(x: Expr) -> Expr:
+    return 1 / tanh(x)
+
+
+def _growth_of_cosh(x: Expr) -> Expr:
+    return tanh(x)
+
+
+@elementwise(np.sinh, Function("sinh", r"\sinh", "hyperbolic sine"), traits=("odd",),
+             growth=_growth_of_sinh)  # fmt: skip
 def sinh(x: Expr) -> Any:
     """No sign changes in the hyperbolic family."""
     return cosh(x)
 
 
-@elementwise(np.cosh, Function("cosh", r"\cosh", "hyperbolic cosine"), traits=("even",))
+@elementwise(np.cosh, Function("cosh", r"\cosh", "hyperbolic cosine"), traits=("even",),
+             growth=_growth_of_cosh)  # fmt: skip
 def cosh(x: Expr) -> Any:
     """No sign changes in the hyperbolic family."""
     return sinh(x)

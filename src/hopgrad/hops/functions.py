@@ -1,27 +1,27 @@
-"""NumPy's functions, with NumPy's signatures, made of hops."""
+"""NumPy's functions, with NumPy's signatures, made of hops: reductions, products, shapes, joining and picking."""
+
+# ruff: noqa: D103 - each one is NumPy's function of that name, with NumPy's meaning
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from math import prod as product
 from typing import Any
 
 import numpy as np
 
-from hopgrad.aval import normalize_axes, normalize_axis
-from hopgrad.errors import NotDifferentiableError, ShapeError
-from hopgrad.graph.builder import Expr, ones, zeros
+from hopgrad.aval import Shape, aval, normalize_axes, normalize_axis
+from hopgrad.errors import ShapeError
+from hopgrad.graph.builder import Expr, catalogue, ones, zeros
 from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import products, reduce, special
 from hopgrad.hops import shape as sh
-from hopgrad.hops.surface import as_float, cast, find_builder, lift, promote, result_dtype, surface
+from hopgrad.hops.surface import as_float, cast, find_builder, join, lift, promote, refused, rows, surface
 
-_NONE = np._NoValue  # type: ignore[attr-defined]  # NumPy's own mark for "argument not given"
-
-
-def _refuse(what: str, cure: str) -> NotDifferentiableError:
-    return NotDifferentiableError(f"{what} is not supported on traced values; {cure}")
+NONE = np._NoValue
+"""NumPy's own mark for "argument not given"."""
 
 
 # -- reductions -----------------------------------------------------------------------------------------------------------
@@ -30,79 +30,99 @@ def _refuse(what: str, cure: str) -> NotDifferentiableError:
 def _reduce(hop: Any, x: Any, axis: Any, keepdims: Any, **params: Any) -> Expr:
     x = lift(x)
     axes = normalize_axes(axis, x.ndim)
-    out: Expr = hop(x, axes=axes, keepdims=bool(keepdims) if keepdims is not _NONE else False, **params)
+    out: Expr = hop(x, axes=axes, keepdims=bool(keepdims) if keepdims is not NONE else False, **params)
     return out
 
 
-def _masked(x: Expr, where: Any, neutral: float) -> Expr:
-    if where is _NONE or where is True:
+def masked(x: Expr, where: Any, neutral: Any) -> Expr:
+    """`x` with what `where` leaves out replaced by something that does not count."""
+    if where is NONE or where is True:
         return x
-    mask = lift(where, x.builder)
-    return ew.where(mask, x, x.builder.constant(neutral, x.dtype))
+    return ew.where(lift(where, x.builder), x, cast(lift(neutral, x.builder), x.dtype))
+
+
+def accumulating(x: Expr, dtype: Any) -> Expr:
+    """`x` in the dtype in which NumPy adds up: small integers as int64."""
+    if dtype is not None:
+        return cast(x, dtype)
+    return cast(x, np.sum(np.zeros(1, x.dtype)).dtype) if x.dtype.kind in "biu" else x
+
+
+def _with_initial(found: Expr, pairwise: Any, initial: Any, neutral: Any) -> Expr:
+    if initial is NONE or (type(initial) in (int, float) and initial == neutral):
+        return found
+    return pairwise(found, cast(lift(initial, found.builder), found.dtype))  # type: ignore[no-any-return]
 
 
 @surface(np.sum)
-def sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
-        initial: Any = _NONE, where: Any = _NONE) -> Expr:  # fmt: skip
-    x = _masked(lift(a), where, 0)
-    if dtype is not None:
-        x = cast(x, dtype)
-    elif x.dtype.kind in "biu":
-        x = cast(x, np.sum(np.zeros(1, x.dtype)).dtype)
-    total = _reduce(reduce.sum_, x, axis, keepdims)
-    return total if initial in (_NONE, 0) else total + initial
+def sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE,
+        initial: Any = NONE, where: Any = NONE) -> Expr:  # fmt: skip
+    x = accumulating(lift(a, find_builder([a, where, initial])), dtype)
+    return _with_initial(_reduce(reduce.sum_, masked(x, where, 0), axis, keepdims), ew.add, initial, 0)
 
 
 @surface(np.prod)
-def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
-         initial: Any = _NONE, where: Any = _NONE) -> Expr:  # fmt: skip
-    x = _masked(lift(a), where, 1)
-    if dtype is not None:
-        x = cast(x, dtype)
-    elif x.dtype.kind in "biu":
-        x = cast(x, np.prod(np.zeros(1, x.dtype)).dtype)
-    total = _reduce(reduce.prod, x, axis, keepdims)
-    return total if initial in (_NONE, 1) else total * initial
+def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE,
+         initial: Any = NONE, where: Any = NONE) -> Expr:  # fmt: skip
+    x = accumulating(lift(a, find_builder([a, where, initial])), dtype)
+    return _with_initial(_reduce(reduce.prod, masked(x, where, 1), axis, keepdims), ew.multiply, initial, 1)
 
 
 @surface(np.mean)
-def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
-         *, where: Any = _NONE) -> Expr:  # fmt: skip
-    if where is not _NONE:
-        raise _refuse("np.mean(where=...)", "divide np.sum(np.where(mask, x, 0)) by np.sum(mask)")
-    x = as_float(lift(a)) if dtype is None else cast(lift(a), dtype)
-    return _reduce(reduce.mean, x, axis, keepdims)
+def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE,
+         *, where: Any = NONE) -> Expr:  # fmt: skip
+    x = lift(a, find_builder([a, where]))
+    x = as_float(x) if dtype is None else cast(x, dtype)
+    if where is NONE or where is True:
+        return _reduce(reduce.mean, x, axis, keepdims)
+    total = sum(x, axis, keepdims=keepdims, where=where)
+    return ew.divide(total, cast(counted(where, x, axis, keepdims), total.dtype))
 
 
-def _spread(hop: Any, name: str) -> Any:
-    def adapter(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = _NONE,
-                *, where: Any = _NONE, mean: Any = _NONE, correction: Any = _NONE) -> Expr:  # fmt: skip
-        if where is not _NONE or mean is not _NONE:
-            raise _refuse(f"np.{name}(where=, mean=)", "write the sum out")
-        x = as_float(lift(a)) if dtype is None else cast(lift(a), dtype)
-        return _reduce(hop, x, axis, keepdims, ddof=ddof if correction is _NONE else correction)
+def counted(where: Any, x: Expr, axis: Any, keepdims: Any) -> Expr:
+    """How many elements a mask leaves in."""
+    mask = to_shape(lift(where, x.builder), x.shape)
+    return sum(mask, axis, keepdims=keepdims)
+
+
+def _spread(hop: Any) -> Any:
+    def adapter(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = NONE,
+                *, where: Any = NONE, mean: Any = NONE, correction: Any = NONE) -> Expr:  # fmt: skip
+        x = lift(a, find_builder([a, where, mean]))
+        x = as_float(x) if dtype is None else cast(x, dtype)
+        ddof = ddof if correction is NONE else correction
+        if (where is NONE or where is True) and mean is NONE:
+            return _reduce(hop, x, axis, keepdims, ddof=ddof)
+        middle = _mean(x, axis, keepdims=True, where=where) if mean is NONE else lift(mean, x.builder)
+        total = sum(ew.subtract(x, cast(middle, x.dtype)) ** 2, axis, keepdims=keepdims, where=where)
+        count = counted(True if where is NONE else where, x, axis, keepdims)
+        found = ew.divide(total, cast(ew.maximum(count - ddof, 0), total.dtype))
+        return ew.sqrt(found) if hop is reduce.std else found
 
     return adapter
 
 
-var = surface(np.var)(_spread(reduce.var, "var"))
-std = surface(np.std)(_spread(reduce.std, "std"))
+_mean = mean  # in the adapter, the name mean is a parameter
+var = surface(np.var)(_spread(reduce.var))
+std = surface(np.std)(_spread(reduce.std))
 
 
 def _extreme(hop: Any, pairwise: Any, name: str) -> Any:
-    def adapter(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
-                where: Any = _NONE) -> Expr:  # fmt: skip
-        x = lift(a)
-        if where is not _NONE and where is not True:
-            raise _refuse(f"np.{name}(where=...)", "use np.where first")
-        count = product(x.shape[k] for k in normalize_axes(axis, x.ndim))
-        if count == 0 and initial is _NONE:
-            raise ShapeError(f"np.{name} of an empty array has no value: give initial=")
-        if count == 0:
-            shape = reduce.sum_(x, axes=normalize_axes(axis, x.ndim), keepdims=keepdims is True).shape
-            return to_shape(x.builder.constant(initial, x.dtype), shape)
-        found = _reduce(hop, x, axis, keepdims)
-        return found if initial is _NONE else pairwise(*promote([found, initial]))
+    def adapter(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE, initial: Any = NONE,
+                where: Any = NONE) -> Expr:  # fmt: skip
+        x = lift(a, find_builder([a, initial, where]))
+        if where is not NONE and where is not True:
+            if initial is NONE:
+                raise ValueError(f"reduction operation '{name}imum' does not have an identity, so to use a where mask one"
+                                 " has to specify 'initial'")  # fmt: skip
+            x = masked(x, where, initial)
+        axes = normalize_axes(axis, x.ndim)
+        if product(x.shape[k] for k in axes) == 0:
+            if initial is NONE:
+                raise ShapeError(f"np.{name} of an empty array has no value: give initial=")
+            kept = _reduce(reduce.sum_, x, axis, keepdims)
+            return to_shape(cast(lift(initial, x.builder), x.dtype), kept.shape)
+        return _with_initial(_reduce(hop, x, axis, keepdims), pairwise, initial, NONE)
 
     return adapter
 
@@ -112,12 +132,12 @@ min = surface(np.min, np.amin)(_extreme(reduce.min_, ew.minimum, "min"))
 
 
 @surface(np.ptp)
-def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Expr:
+def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE) -> Expr:
     return ew.subtract(max(a, axis, keepdims=keepdims), min(a, axis, keepdims=keepdims))
 
 
 def _position(hop: Any) -> Any:
-    def adapter(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = _NONE) -> Expr:
+    def adapter(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NONE) -> Expr:
         return _reduce(hop, a, axis, keepdims, dtype=np.dtype(np.intp))
 
     return adapter
@@ -133,22 +153,24 @@ def _truth(x: Any) -> Expr:
 
 
 @surface(np.any)
-def any(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, *, where: Any = _NONE) -> Expr:
-    return _reduce(reduce.any_, _masked(_truth(a), where, 0), axis, keepdims)
+def any(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE, *, where: Any = NONE) -> Expr:
+    return _reduce(reduce.any_, masked(_truth(a), where, 0), axis, keepdims)
 
 
 @surface(np.all)
-def all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, *, where: Any = _NONE) -> Expr:
-    return _reduce(reduce.all_, _masked(_truth(a), where, 1), axis, keepdims)
+def all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE, *, where: Any = NONE) -> Expr:
+    return _reduce(reduce.all_, masked(_truth(a), where, 1), axis, keepdims)
 
 
 @surface(np.count_nonzero)
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Expr:
-    return sum(_truth(a), axis, keepdims=keepdims)
+    found = sum(_truth(a), axis, keepdims=keepdims)
+    found.weak = axis is None and not keepdims  # a Python int
+    return found
 
 
 @surface(np.average)
-def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = _NONE) -> Any:
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = NONE) -> Any:
     if weights is None:
         found = mean(a, axis, keepdims=keepdims)
         x = lift(a)
@@ -168,107 +190,254 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 
 @surface(np.cumsum)
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Expr:
-    x = lift(a)
-    if dtype is not None:
-        x = cast(x, dtype)
-    elif x.dtype.kind in "biu":
-        x = cast(x, np.sum(np.zeros(1, x.dtype)).dtype)
-    if axis is None:
-        x, axis = _reshape(x, (x.size,)), 0
-    found: Expr = reduce.cumsum(x, axis=normalize_axis(axis, x.ndim))
-    return found
+    x, axis = _line(accumulating(lift(a), dtype), axis)
+    return reduce.cumsum(x, axis=axis)
+
+
+def _line(x: Expr, axis: Any) -> tuple[Expr, int]:
+    """`x` and the axis to work along: flattened, if there is none."""
+    return (_reshape(x, (x.size,)), 0) if axis is None else (x, normalize_axis(axis, x.ndim))
+
+
+@surface(np.cumprod)
+def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Expr:
+    """By doubling: after k rounds each element is the product of the 2ᵏ before it. Right through zeros."""
+    x, axis = _line(accumulating(lift(a), dtype), axis)
+    hop = catalogue.get("cumprod")
+    if hop is not None:
+        return hop(x, axis=axis)
+    step = 1
+    while step < x.shape[axis]:
+        head = sh.slice_axis(x, axis, 0, step, 1)
+        tail = ew.multiply(sh.slice_axis(x, axis, step, None, 1), sh.slice_axis(x, axis, None, -step, 1))
+        x = sh.concatenate(head, tail, axis=axis)
+        step *= 2
+    return x
+
+
+def _cumulative(function: Any, start: float) -> Any:
+    def adapter(x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False) -> Expr:
+        x = lift(x)
+        if axis is None and x.ndim > 1:
+            raise ValueError("For arrays which have more than one dimension ``axis`` argument is required.")
+        axis = normalize_axis(0 if axis is None else axis, x.ndim)
+        found: Expr = function(x, axis, dtype)
+        if not include_initial:
+            return found
+        like = aval((*x.shape[:axis], 1, *x.shape[axis + 1 :]), found.dtype)
+        first = (zeros if start == 0 else ones)(x.builder, like)
+        return sh.concatenate(first, found, axis=axis)
+
+    return adapter
+
+
+cumulative_sum = surface(np.cumulative_sum)(_cumulative(cumsum, 0))
+cumulative_prod = surface(np.cumulative_prod)(_cumulative(cumprod, 1))
 
 
 @surface("scipy.special:logsumexp")
-def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Expr:
-    """SciPy's, for real arguments; with weights b > 0 as log(b) added."""
-    if return_sign:
-        raise _refuse("logsumexp(return_sign=True)", "take the logarithm of the absolute sum")
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False,
+              initial: Any = NONE, where: Any = NONE) -> Any:  # fmt: skip
+    """SciPy's for real arguments; also ``np.logaddexp.reduce``. Weights b may be negative or 0."""
     x = as_float(lift(a, find_builder([a, b])))
-    if b is not None:
-        x, weight = promote([x, b])
-        x = ew.add(x, ew.log(weight))
-    return _reduce(reduce.logsumexp, x, axis, keepdims)
+    if b is None and not return_sign:
+        found = _reduce(reduce.logsumexp, masked(x, where, -np.inf), axis, keepdims)
+        return _with_initial(found, ew.logaddexp, initial, -np.inf)
+    x, weight = promote([x, 1.0 if b is None else b])
+    weight = to_shape(as_float(weight), np.broadcast_shapes(x.shape, weight.shape))
+    top = reduce.max_(ew.where(weight == 0, x.builder.constant(-np.inf, x.dtype), to_shape(x, weight.shape)),
+                      axes=normalize_axes(axis, weight.ndim), keepdims=True)  # fmt: skip
+    shift = ew.where(ew.isfinite(top), top, zeros(x.builder, top.aval))
+    # exp is never taken where the weight is 0, so an infinite x there does no harm.
+    safe = ew.where(weight == 0, zeros(x.builder, weight.aval), x - shift)
+    total = sum(weight * ew.exp(safe), axis, keepdims=True)
+    size = ew.log(ew.absolute(total)) + shift
+    negative = ew.where(total < 0, x.builder.constant(np.nan, x.dtype), size)
+    kept = _reduce(reduce.sum_, weight, axis, keepdims).shape
+    if return_sign:
+        return _reshape(size, kept), _reshape(ew.sign(total), kept)
+    return _reshape(negative, kept)
 
 
 @surface("scipy.special:softmax")
 def softmax(x: Any, axis: Any = None) -> Expr:
     """SciPy's."""
     x = as_float(lift(x))
-    found: Expr = reduce.softmax(x, axes=normalize_axes(axis, x.ndim))
-    return found
+    return reduce.softmax(x, axes=normalize_axes(axis, x.ndim))
 
 
 @surface("scipy.special:log_softmax")
 def log_softmax(x: Any, axis: Any = None) -> Expr:
     """SciPy's."""
     x = as_float(lift(x))
-    found: Expr = reduce.log_softmax(x, axes=normalize_axes(axis, x.ndim))
-    return found
+    return reduce.log_softmax(x, axes=normalize_axes(axis, x.ndim))
+
+
+@surface("scipy.special:polygamma", array=True)
+def polygamma(n: Any, x: Any) -> Expr:
+    """SciPy's, for one fixed order."""
+    x = as_float(lift(x, find_builder([n, x])))
+    if isinstance(n, Expr) or np.ndim(n):
+        raise refused("scipy.special.polygamma of several orders", "call it once for each")
+    return special.digamma(x) if n == 0 else special.polygamma(x, order=operator.index(n))
 
 
 @surface(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Expr:
     x = as_float(lift(x))
-    axes = normalize_axes(axis, x.ndim)
-    if ord is None or (ord == 2 and len(axes) == 1) or ord == "fro":
+    axes = tuple(normalize_axis(k, x.ndim) for k in (axis if np.iterable(axis) else range(x.ndim) if axis is None else (axis,)))
+    if ord is None and (axis is None or len(axes) < 3):
         return _reduce(reduce.norm, x, axes, keepdims)
-    if len(axes) == 1 and ord in (1, np.inf, -np.inf):
-        size = ew.absolute(x)
-        return {1: sum, np.inf: max, -np.inf: min}[ord](size, axes, keepdims=keepdims)  # type: ignore[no-any-return]
-    if len(axes) == 1 and isinstance(ord, (int, float)) and ord > 0:
-        powers = sum(ew.absolute(x) ** ord, axes, keepdims=keepdims)
-        return powers ** (1 / ord)
-    raise _refuse(f"np.linalg.norm(ord={ord!r}) of a matrix", "ord None and 'fro' are")
+    if len(axes) == 1:
+        return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
+    if len(axes) != 2:
+        raise ValueError("Improper number of dimensions to norm.")
+    if ord in ("fro", "f"):
+        return _reduce(reduce.norm, x, axes, keepdims)
+    # The largest (or smallest) sum of absolute values of a column (1) or a row (inf).
+    first, second = axes if ord in (1, -1) else axes[::-1]
+    if ord in (1, -1, np.inf, -np.inf):
+        sums = sum(ew.absolute(x), first, keepdims=True)
+        found: Expr = (max if ord > 0 else min)(sums, second, keepdims=True)
+        return found if keepdims else squeeze(found, axes)
+    raise refused(f"np.linalg.norm(ord={ord!r}) of a matrix", "ord None, 'fro', 1, -1, inf and -inf are")
+
+
+@surface(np.linalg.vector_norm)
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Expr:
+    x = as_float(lift(x))
+    if ord in (None, 2):
+        return _reduce(reduce.norm, x, axis, keepdims)
+    if isinstance(ord, str):
+        raise ValueError(f"Invalid norm order {ord!r} for vectors")
+    if ord == 0:
+        return cast(sum(_truth(x), axis, keepdims=keepdims), x.dtype)
+    size = ew.absolute(x)
+    if ord in (1, np.inf, -np.inf):
+        return {1: sum, np.inf: max, -np.inf: min}[ord](size, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    return sum(size**ord, axis, keepdims=keepdims) ** (1 / ord)
+
+
+@surface(np.linalg.matrix_norm)
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Expr:
+    return norm(x, ord, (-2, -1), keepdims)
 
 
 # -- products -------------------------------------------------------------------------------------------------------------
 
 
-def matmul(a: Any, b: Any) -> Expr:
+@surface(np.linalg.matmul, contiguous=True)
+def matmul(a: Any, b: Any, /) -> Expr:
     """The ``@`` operator."""
+    return products.matmul(*promote([a, b]))
+
+
+@surface(np.linalg.vecdot)
+def vecdot(a: Any, b: Any, /, axis: int = -1) -> Expr:
     a, b = promote([a, b])
-    found: Expr = products.matmul(a, b)
-    return found
+    if axis != -1:
+        a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
+    return sum(ew.multiply(a, b), -1, dtype=a.dtype)
 
 
-@surface(np.dot)
+def matvec(a: Any, b: Any, /) -> Expr:
+    """``np.matvec``."""
+    a, b = promote([a, b])
+    return squeeze(products.matmul(a, expand_dims(b, -1)), -1)
+
+
+def vecmat(a: Any, b: Any, /) -> Expr:
+    """``np.vecmat``."""
+    a, b = promote([a, b])
+    return squeeze(products.matmul(expand_dims(a, -2), b), -2)
+
+
+@surface(np.dot, contiguous=True)
 def dot(a: Any, b: Any, out: Any = None) -> Expr:
     a, b = promote([a, b])
     if a.ndim == 0 or b.ndim == 0:
         return a * b
-    if b.ndim <= 2:
-        return _product(a, b)
-    return tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
-
-
-def _product(a: Expr, b: Expr) -> Expr:
-    found: Expr = products.matmul(a, b)
-    return found
+    return products.matmul(a, b) if b.ndim <= 2 else tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
 
 
 @surface(np.vdot)
-def vdot(a: Any, b: Any) -> Expr:
+def vdot(a: Any, b: Any, /) -> Expr:
     a, b = promote([a, b])
-    return _product(_reshape(a, (a.size,)), _reshape(b, (b.size,)))
+    return products.matmul(_reshape(a, (a.size,)), _reshape(b, (b.size,)))
 
 
 @surface(np.inner)
-def inner(a: Any, b: Any) -> Expr:
+def inner(a: Any, b: Any, /) -> Expr:
     a, b = promote([a, b])
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
 
 
-@surface(np.outer)
+@surface(np.outer, contiguous=True)
 def outer(a: Any, b: Any, out: Any = None) -> Expr:
     a, b = promote([a, b])
     return ew.multiply(_reshape(a, (a.size, 1)), _reshape(b, (b.size,)))
 
 
-@surface(np.tensordot)
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Expr:
+@surface(np.linalg.outer, contiguous=True)
+def vector_outer(x1: Any, x2: Any, /) -> Expr:
+    a, b = promote([x1, x2])
+    if a.ndim != 1 or b.ndim != 1:
+        raise ValueError(f"Input arrays must be one-dimensional, but they are {a.ndim=} and {b.ndim=}.")
+    return outer(a, b)
+
+
+@surface(np.linalg.multi_dot)
+def multi_dot(arrays: Any, *, out: Any = None) -> Expr:
+    """From left to right: the value does not depend on the order of multiplying."""
+    first, *others = join(arrays)
+    for other in others:
+        first = dot(first, other)
+    return first
+
+
+@surface(np.linalg.matrix_power)
+def matrix_power(a: Any, n: Any) -> Expr:
+    x = lift(a)
+    n = operator.index(n)
+    if n < 0:
+        raise refused("np.linalg.matrix_power with n < 0")
+    found: Expr | None = None
+    square = x
+    while n:
+        if n % 2:
+            found = square if found is None else products.matmul(found, square)
+        n //= 2
+        if n:
+            square = products.matmul(square, square)
+    return to_shape(x.builder.constant(np.eye(x.shape[-1], dtype=x.dtype)), x.shape) if found is None else found
+
+
+@surface(np.cross)
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Expr:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = promote([a, b])
+    a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise refused("np.cross of vectors with 2 elements", "give them a third element, 0")
+
+    def turned(x: Expr, by: int) -> Expr:
+        return take(x, [by % 3, (by + 1) % 3, (by + 2) % 3], -1)
+
+    # (a × b)ₖ = aₖ₊₁ bₖ₊₂ − aₖ₊₂ bₖ₊₁
+    found = ew.subtract(ew.multiply(turned(a, 1), turned(b, 2)), ew.multiply(turned(a, 2), turned(b, 1)))
+    return moveaxis(found, -1, axisc)
+
+
+@surface(np.linalg.cross)
+def vector_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Expr:
+    return cross(x1, x2, axis=axis)
+
+
+@surface(np.tensordot, np.linalg.tensordot, array=True, contiguous=True)
+def tensordot(a: Any, b: Any, /, axes: Any = 2) -> Expr:
     a, b = promote([a, b])
     if isinstance(axes, int):
         left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
@@ -283,14 +452,14 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Expr:
     count = product(a.shape[k] for k in left)
     matrix_a = _reshape(sh.transposed(a, rows + left), (product(a.shape[k] for k in rows), count))
     matrix_b = _reshape(sh.transposed(b, right + columns), (count, product(b.shape[k] for k in columns)))
-    return _reshape(_product(matrix_a, matrix_b), (*[a.shape[k] for k in rows], *[b.shape[k] for k in columns]))
+    return _reshape(products.matmul(matrix_a, matrix_b), (*[a.shape[k] for k in rows], *[b.shape[k] for k in columns]))
 
 
-@surface(np.einsum)
+@surface(np.einsum, aliasing="doubt")
 def einsum(*operands: Any, out: Any = None, dtype: Any = None, order: Any = "K", casting: Any = "safe",
            optimize: Any = False) -> Expr:  # fmt: skip
     if not isinstance(operands[0], str):
-        raise _refuse("np.einsum with index lists", "write the subscripts as a string")
+        operands = _spelled(operands)
     subscripts = operands[0].replace(" ", "")
     arrays = promote(operands[1:]) if dtype is None else [cast(x, dtype) for x in promote(operands[1:])]
     left, arrow, right = subscripts.partition("->")
@@ -302,8 +471,20 @@ def einsum(*operands: Any, out: Any = None, dtype: Any = None, order: Any = "K",
     elif not arrow:
         letters = "".join(terms)
         right = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    found: Expr = products.einsum(*arrays, subscripts=f"{','.join(terms)}->{right}")
-    return found
+    return products.einsum(*arrays, subscripts=f"{','.join(terms)}->{right}")
+
+
+def _spelled(operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Operands alternating with lists of axis numbers, as a string of subscripts and the operands."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+    def spell(axes: Any) -> str:
+        return "".join("..." if k is Ellipsis else letters[operator.index(k)] for k in axes)
+
+    pairs = len(operands) // 2
+    text = ",".join(spell(operands[2 * k + 1]) for k in range(pairs))
+    arrow = "->" + spell(operands[-1]) if len(operands) % 2 else ""
+    return text + arrow, *[operands[2 * k] for k in range(pairs)]
 
 
 def _expand_dots(terms: list[str], right: str | None, arrays: list[Expr]) -> tuple[list[str], str]:
@@ -327,6 +508,11 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
     return sum(diagonal(a, offset, axis1, axis2), -1, dtype=dtype)
 
 
+@surface(np.linalg.trace)
+def matrix_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Expr:
+    return trace(x, offset, -2, -1, dtype)
+
+
 @surface(np.kron)
 def kron(a: Any, b: Any) -> Expr:
     a, b = promote([a, b])
@@ -342,8 +528,7 @@ def kron(a: Any, b: Any) -> Expr:
 
 
 def _reshape(x: Expr, shape: tuple[int, ...]) -> Expr:
-    found: Expr = x if x.shape == shape else sh.reshape(x, shape=shape)
-    return found
+    return x if x.shape == shape else sh.reshape(x, shape=shape)
 
 
 def full_shape(shape: Any, size: int) -> tuple[int, ...]:
@@ -359,45 +544,47 @@ def full_shape(shape: Any, size: int) -> tuple[int, ...]:
     return tuple(dims)
 
 
-@surface(np.reshape, array=True)
+@surface(np.reshape, array=True, aliasing="view")
 def reshape(a: Any, /, shape: Any = None, order: Any = "C", *, newshape: Any = None, copy: Any = None) -> Expr:
     x = lift(a)
     target = full_shape(newshape if shape is None else shape, x.size)
     if order == "F":
-        turned = sh.transposed(x, tuple(reversed(range(x.ndim))))
-        found = sh.reshape(turned, shape=tuple(reversed(target)))
-        return sh.transposed(found, tuple(reversed(range(len(target)))))  # type: ignore[no-any-return]
-    out: Expr = sh.reshape(x, shape=target)
-    return out
+        turned = _transposed(x, range(x.ndim)[::-1])
+        return _transposed(sh.reshape(turned, shape=target[::-1]), range(len(target))[::-1])
+    return sh.reshape(x, shape=target)
 
 
-@surface(np.ravel, array=True)
+def _transposed(x: Expr, axes: Sequence[int]) -> Expr:
+    found: Expr = sh.transposed(x, tuple(axes))
+    return found
+
+
+@surface(np.ravel, array=True, aliasing="ravel")
 def ravel(a: Any, order: Any = "C") -> Expr:
     x = lift(a)
     return reshape(x, (x.size,), "F" if order == "F" else "C")
 
 
-@surface(np.transpose, array=True)
+@surface(np.transpose, array=True, aliasing="view")
 def transpose(a: Any, axes: Any = None) -> Expr:
     x = lift(a)
     order = tuple(reversed(range(x.ndim))) if axes is None else tuple(normalize_axis(k, x.ndim) for k in axes)
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(f"transpose: axes {axes} are no permutation of the {x.ndim} axes")
-    found: Expr = sh.transpose(x, axes=order) if x.ndim > 1 else x
-    return found
+    return sh.transpose(x, axes=order) if x.ndim > 1 else x
 
 
-@surface(np.matrix_transpose, np.linalg.matrix_transpose, array=True)
+@surface(np.matrix_transpose, np.linalg.matrix_transpose, array=True, aliasing="view")
 def matrix_transpose(x: Any, /) -> Expr:
     return swapaxes(x, -1, -2)
 
 
-@surface(np.permute_dims, array=True)
+@surface(np.permute_dims, array=True, aliasing="view")
 def permute_dims(a: Any, axes: Any = None) -> Expr:
     return transpose(a, axes)
 
 
-@surface(np.swapaxes, array=True)
+@surface(np.swapaxes, array=True, aliasing="view")
 def swapaxes(a: Any, axis1: int, axis2: int) -> Expr:
     x = lift(a)
     order = list(range(x.ndim))
@@ -406,7 +593,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Expr:
     return transpose(x, order)
 
 
-@surface(np.moveaxis, array=True)
+@surface(np.moveaxis, array=True, aliasing="view")
 def moveaxis(a: Any, source: Any, destination: Any) -> Expr:
     x = lift(a)
     src = [normalize_axis(k, x.ndim) for k in (source if np.iterable(source) else (source,))]
@@ -419,7 +606,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Expr:
     return transpose(x, order)
 
 
-@surface(np.rollaxis, array=True)
+@surface(np.rollaxis, array=True, aliasing="view")
 def rollaxis(a: Any, axis: int, start: int = 0) -> Expr:
     x = lift(a)
     k = normalize_axis(axis, x.ndim)
@@ -427,35 +614,31 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Expr:
     return moveaxis(x, k, start - 1 if start > k else start)
 
 
-@surface(np.expand_dims, array=True)
+@surface(np.expand_dims, array=True, aliasing="view")
 def expand_dims(a: Any, axis: Any) -> Expr:
     x = lift(a)
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     n = x.ndim + len(axes)
     places = {normalize_axis(k, n) for k in axes}
     rest = iter(x.shape)
-    found: Expr = sh.reshape(x, shape=tuple(1 if k in places else next(rest) for k in range(n)))
-    return found
+    return sh.reshape(x, shape=tuple(1 if k in places else next(rest) for k in range(n)))
 
 
-@surface(np.squeeze, array=True)
+@surface(np.squeeze, array=True, aliasing="view")
 def squeeze(a: Any, axis: Any = None) -> Expr:
     x = lift(a)
     axes = tuple(k for k, n in enumerate(x.shape) if n == 1) if axis is None else normalize_axes(axis, x.ndim)
-    if any_not_one := [k for k in axes if x.shape[k] != 1]:
-        raise ShapeError(f"squeeze: axis {any_not_one[0]} of {x.shape} has not length 1")
-    found: Expr = sh.reshape(x, shape=tuple(n for k, n in enumerate(x.shape) if k not in axes))
-    return found
+    if longer := [k for k in axes if x.shape[k] != 1]:
+        raise ShapeError(f"squeeze: axis {longer[0]} of {x.shape} has not length 1")
+    return sh.reshape(x, shape=tuple(n for k, n in enumerate(x.shape) if k not in axes))
 
 
-@surface(np.broadcast_to, array=True)
+@surface(np.broadcast_to, array=True, aliasing="view")
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Expr:
-    target = tuple(operator.index(n) for n in (shape if np.iterable(shape) else (shape,)))
-    found: Expr = sh.broadcast_to(lift(array), shape=target)
-    return found
+    return sh.broadcast_to(lift(array), shape=full_shape(shape, 0))
 
 
-@surface(np.broadcast_arrays, array=True)
+@surface(np.broadcast_arrays, array=True, aliasing="each")
 def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Expr, ...]:
     builder = find_builder(args)
     xs = [lift(a, builder) for a in args]
@@ -480,9 +663,9 @@ def _atleast(n: int) -> Any:
     return adapter
 
 
-atleast_1d = surface(np.atleast_1d, array=True)(_atleast(1))
-atleast_2d = surface(np.atleast_2d, array=True)(_atleast(2))
-atleast_3d = surface(np.atleast_3d, array=True)(_atleast(3))
+atleast_1d = surface(np.atleast_1d, array=True, aliasing="each")(_atleast(1))
+atleast_2d = surface(np.atleast_2d, array=True, aliasing="each")(_atleast(2))
+atleast_3d = surface(np.atleast_3d, array=True, aliasing="each")(_atleast(3))
 
 
 # -- joining and splitting --------------------------------------------------------------------------------------------------
@@ -490,20 +673,19 @@ atleast_3d = surface(np.atleast_3d, array=True)(_atleast(3))
 
 @surface(np.concatenate, np.concat, array=True)
 def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = None) -> Expr:
-    xs = promote(list(arrays), find_builder(list(arrays)))
+    xs = join(arrays)
     if dtype is not None:
         xs = [cast(x, dtype) for x in xs]
     if axis is None:
         xs, axis = [_reshape(x, (x.size,)) for x in xs], 0
     if xs[0].ndim == 0:
         raise ShapeError("concatenate: zero-dimensional arrays cannot be joined; use np.stack")
-    found: Expr = sh.concatenate(*xs, axis=normalize_axis(axis, xs[0].ndim))
-    return found
+    return sh.concatenate(*xs, axis=normalize_axis(axis, xs[0].ndim))
 
 
 @surface(np.stack, array=True)
 def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = None) -> Expr:
-    xs = promote(list(arrays), find_builder(list(arrays)))
+    xs = join(arrays)
     for x in xs[1:]:
         if x.shape != xs[0].shape:
             raise ShapeError(f"stack: all shapes must be equal, not {xs[0].shape} and {x.shape}")
@@ -534,13 +716,45 @@ def column_stack(tup: Any) -> Expr:
     return concatenate([_reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in _lifted(tup)], 1)
 
 
+@surface(np.block, array=True)
+def block(arrays: Any) -> Expr:
+    """Innermost lists are joined along the last axis, lists of these along the one before, and so on."""
+    leaves, levels, level = [], 0, [arrays]
+    while any_list := [v for v in level if isinstance(v, list)]:
+        levels += 1
+        level = [w for v in any_list for w in v]
+    leaves = [lift(v, find_builder(arrays)) for v in level]
+    ndim = _most([levels, *[x.ndim for x in leaves]])
+    dtype = np.result_type(*[x.dtype for x in leaves])
+
+    def joined(value: Any, depth: int) -> Expr:
+        if isinstance(value, list):
+            return concatenate([joined(v, depth + 1) for v in value], depth - levels)
+        x = cast(lift(value, find_builder(arrays)), dtype)
+        return _reshape(x, (1,) * (ndim - x.ndim) + x.shape)
+
+    return joined(arrays, 0)
+
+
+def _most(numbers: Sequence[int]) -> int:
+    return sorted(numbers)[-1]
+
+
+@surface(np.append, array=True)
+def append(arr: Any, values: Any, axis: Any = None) -> Expr:
+    both = join([arr, values])
+    return concatenate([_reshape(x, (x.size,)) for x in both] if axis is None else both, axis or 0)
+
+
 def _lifted(values: Any) -> list[Expr]:
+    if isinstance(values, Expr):
+        return rows(values)
     values = list(values)
     builder = find_builder(values)
     return [lift(v, builder) for v in values]
 
 
-@surface(np.array_split, array=True)
+@surface(np.array_split, array=True, aliasing="view")
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Expr]:
     x = lift(ary)
     axis = normalize_axis(axis, x.ndim)
@@ -554,7 +768,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Expr]
     return [sh.slice_axis(x, axis, a, b, 1) for a, b in zip(cuts, cuts[1:], strict=False)]
 
 
-@surface(np.split, array=True)
+@surface(np.split, array=True, aliasing="view")
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Expr]:
     x = lift(ary)
     if not np.iterable(indices_or_sections) and x.shape[normalize_axis(axis, x.ndim)] % indices_or_sections:
@@ -562,17 +776,24 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Expr]:
     return array_split(x, indices_or_sections, axis)  # type: ignore[no-any-return]
 
 
-@surface(np.hsplit, array=True)
+@surface(np.hsplit, array=True, aliasing="view")
 def hsplit(ary: Any, indices_or_sections: Any) -> list[Expr]:
     return split(ary, indices_or_sections, 0 if lift(ary).ndim == 1 else 1)  # type: ignore[no-any-return]
 
 
-@surface(np.vsplit, array=True)
+@surface(np.vsplit, array=True, aliasing="view")
 def vsplit(ary: Any, indices_or_sections: Any) -> list[Expr]:
     return split(ary, indices_or_sections, 0)  # type: ignore[no-any-return]
 
 
-@surface(np.unstack, array=True)
+@surface(np.dsplit, array=True, aliasing="view")
+def dsplit(ary: Any, indices_or_sections: Any) -> list[Expr]:
+    if lift(ary).ndim < 3:
+        raise ValueError("dsplit only works on arrays of 3 or more dimensions")
+    return split(ary, indices_or_sections, 2)  # type: ignore[no-any-return]
+
+
+@surface(np.unstack, array=True, aliasing="view")
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Expr, ...]:
     x = lift(x)
     axis = normalize_axis(axis, x.ndim)
@@ -580,42 +801,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Expr, ...]:
     return tuple(sh.index(x, items=(*items, k)) for k in range(x.shape[axis]))
 
 
-@surface(np.tile, array=True)
-def tile(A: Any, reps: Any) -> Expr:  # noqa: N803 - NumPy's name
-    x = lift(A)
-    counts = tuple(operator.index(r) for r in (reps if np.iterable(reps) else (reps,)))
-    n = len(counts) if len(counts) > x.ndim else x.ndim
-    counts = (1,) * (n - len(counts)) + counts
-    shape = (1,) * (n - x.ndim) + x.shape
-    wide = _reshape(x, tuple(v for m in shape for v in (1, m)))
-    wide = to_shape(wide, tuple(v for c, m in zip(counts, shape, strict=True) for v in (c, m)))
-    return _reshape(wide, tuple(c * m for c, m in zip(counts, shape, strict=True)))
-
-
-@surface(np.repeat, array=True)
-def repeat(a: Any, repeats: Any, axis: Any = None) -> Expr:
-    x = lift(a)
-    if axis is None:
-        x, axis = _reshape(x, (x.size,)), 0
-    axis = normalize_axis(axis, x.ndim)
-    return take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis)
-
-
-@surface(np.roll, array=True)
-def roll(a: Any, shift: Any, axis: Any = None) -> Expr:
-    x = lift(a)
-    if axis is None:
-        return _reshape(roll(_reshape(x, (x.size,)), shift, 0), x.shape)
-    for s, k in np.broadcast(shift, axis):
-        k = normalize_axis(int(k), x.ndim)
-        cut = int(s) % x.shape[k] if x.shape[k] else 0
-        if cut:
-            n = x.shape[k]
-            x = sh.concatenate(sh.slice_axis(x, k, n - cut, n, 1), sh.slice_axis(x, k, 0, n - cut, 1), axis=k)
-    return x
-
-
-@surface(np.flip, array=True)
+@surface(np.flip, array=True, aliasing="view")
 def flip(m: Any, axis: Any = None) -> Expr:
     x = lift(m)
     for k in normalize_axes(axis, x.ndim):
@@ -623,171 +809,227 @@ def flip(m: Any, axis: Any = None) -> Expr:
     return x
 
 
-@surface(np.fliplr, array=True)
+@surface(np.rot90, array=True, aliasing="view")
+def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Expr:
+    x = lift(m)
+    first, second = (normalize_axis(n, x.ndim) for n in axes)
+    if first == second:
+        raise ValueError("Axes must be different.")
+    if k % 4 == 0:
+        return x
+    if k % 4 == 2:
+        return flip(x, (first, second))
+    return swapaxes(flip(x, second), first, second) if k % 4 == 1 else flip(swapaxes(x, first, second), second)
+
+
+@surface(np.fliplr, array=True, aliasing="view")
 def fliplr(m: Any) -> Expr:
     return flip(m, 1)
 
 
-@surface(np.flipud, array=True)
+@surface(np.flipud, array=True, aliasing="view")
 def flipud(m: Any) -> Expr:
     return flip(m, 0)
 
 
 @surface(np.diff, array=True)
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any = _NONE) -> Expr:
-    if prepend is not _NONE or append is not _NONE:
-        raise _refuse("np.diff(prepend=, append=)", "use np.concatenate first")
-    x = lift(a)
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NONE, append: Any = NONE) -> Expr:
+    builder = find_builder([a, prepend, append])
+    x = lift(a, builder)
     axis = normalize_axis(axis, x.ndim)
+    ends = []
+    for end in (prepend, append):
+        if end is not NONE:
+            end = lift(end, builder)
+            ends.append(to_shape(end, (*x.shape[:axis], 1, *x.shape[axis + 1 :])) if end.ndim == 0 else end)
+        else:
+            ends.append(None)
+    parts = [part for part in (ends[0], x, ends[1]) if part is not None]
+    x = concatenate(parts, axis) if len(parts) > 1 else x
     for _ in range(n):
-        x = ew.subtract(sh.slice_axis(x, axis, 1, None, 1), sh.slice_axis(x, axis, None, -1, 1))
+        above, below = sh.slice_axis(x, axis, 1, None, 1), sh.slice_axis(x, axis, None, -1, 1)
+        x = ew.not_equal(above, below) if x.dtype == bool else ew.subtract(above, below)
     return x
 
 
-# -- picking --------------------------------------------------------------------------------------------------------------
+# -- picking ------------------------------------------------------------------------------------------------------------
 
 
 @surface(np.where, array=True)
-def where(condition: Any, x: Any = _NONE, y: Any = _NONE, /) -> Expr:
-    if x is _NONE or y is _NONE:
-        raise _refuse("np.where(condition) with one argument", "its shape depends on values: use the three-argument form")
+def where(condition: Any, x: Any = NONE, y: Any = NONE, /) -> Expr:
+    if x is NONE or y is NONE:
+        raise refused("np.where(condition) with one argument", "its shape depends on values: use the three-argument form")
     builder = find_builder([condition, x, y])
-    mask = lift(condition, builder)
-    if mask.dtype != bool:
-        mask = ew.not_equal(mask, 0)
-    a, b = promote([x, y], builder)
-    found: Expr = ew.where(mask, a, b)
-    return found
+    return ew.where(_truth(lift(condition, builder)), *promote([x, y], builder))
 
 
 @surface(np.clip)
-def clip(a: Any, a_min: Any = _NONE, a_max: Any = _NONE, out: Any = None, *, min: Any = _NONE,
-         max: Any = _NONE, **kwargs: Any) -> Expr:  # fmt: skip
-    low = a_min if min is _NONE else min
-    high = a_max if max is _NONE else max
-    bounds = [v for v in (low, high) if v is not _NONE and v is not None]
+def clip(a: Any, a_min: Any = NONE, a_max: Any = NONE, out: Any = None, *, min: Any = NONE,
+         max: Any = NONE, **kwargs: Any) -> Expr:  # fmt: skip
+    if kwargs:
+        raise refused(f"np.clip({', '.join(kwargs)}=)")
+    low = a_min if min is NONE else min
+    high = a_max if max is NONE else max
+    bounds = [v for v in (low, high) if v is not NONE and v is not None]
     x, *rest = promote([a, *bounds])
     if not bounds:
         return x
     if not x.aval.is_float and len(bounds) == 1:
-        found: Expr = (ew.minimum if high is bounds[0] else ew.maximum)(x, rest[0])
-        return found
+        return (ew.minimum if high is bounds[0] else ew.maximum)(x, rest[0])
     if len(bounds) == 1:
         missing = x.builder.constant(np.inf if low is bounds[0] else -np.inf, x.dtype)
         rest = [rest[0], missing] if low is bounds[0] else [missing, rest[0]]
-    found = ew.clip(x, *rest)
-    return found
+    return ew.clip(x, *rest)
 
 
 @surface(np.round, np.around)
 def round(a: Any, decimals: int = 0, out: Any = None) -> Expr:
-    found: Expr = ew.round_(lift(a), decimals=operator.index(decimals))
-    return found
+    return ew.round_(lift(a), decimals=operator.index(decimals))
 
 
 @surface(np.fix)
 def fix(x: Any, out: Any = None) -> Expr:
-    found: Expr = ew.trunc(as_float(lift(x)))
-    return found
+    x = lift(x)
+    return ew.trunc(x) if x.aval.is_float else x
 
 
-@surface(np.take, array=True)
+@surface(np.take)
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Expr:
     builder = find_builder([a, indices])
     x, places = lift(a, builder), lift(indices, builder)
-    if axis is None:
-        x, axis = _reshape(x, (x.size,)), 0
-    axis = normalize_axis(axis, x.ndim)
+    x, axis = _line(x, axis)
     if places.dtype.kind not in "iu":
         raise TypeError(f"np.take: indices must be integers, not {places.dtype}")
     data = places.constant
-    if data is not None and mode == "wrap":
-        places = x.builder.constant(data % x.shape[axis])
-    elif data is not None and mode == "clip":
-        places = x.builder.constant(np.clip(data, 0, x.shape[axis] - 1))
+    if mode != "raise":
+        if data is None:
+            raise refused(f"np.take(mode={mode!r}) with traced indices", "bring them into range first")
+        data = data % x.shape[axis] if mode == "wrap" else np.clip(data, 0, x.shape[axis] - 1)
+        places = x.builder.constant(data)
     elif data is not None and data.size and not -x.shape[axis] <= data.min() <= data.max() < x.shape[axis]:
-        raise IndexError(f"np.take: index out of bounds for axis {axis} of length {x.shape[axis]}")
-    items = (*[sh.Slice(None, None, None)] * axis, sh.Operand(0))
-    found: Expr = sh.index(x, places, items=items)
-    return found
+        raise IndexError(f"index out of bounds for axis {axis} with size {x.shape[axis]}")
+    return sh.index(x, places, items=(*[sh.Slice(None, None, None)] * axis, sh.Operand(0)))
 
 
-@surface(np.diagonal, np.linalg.diagonal, array=True)
+@surface(np.diagonal, array=True, aliasing="view")
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
     x = moveaxis(lift(a), (axis1, axis2), (-2, -1))
-    rows, columns = x.shape[-2:]
-    places = np.arange(rows if rows < columns - offset else columns - offset)
-    places = places[(places >= 0) & (places + offset >= 0)] if offset >= 0 else np.arange(
-        rows + offset if rows + offset < columns else columns)  # fmt: skip
-    down, right = (0, offset) if offset >= 0 else (-offset, 0)
-    i, j = (x.builder.constant(np.asarray(places + k, np.intp)) for k in (down, right))
+    down, right = np.diagonal(np.indices(x.shape[-2:]), offset, 1, 2)
+    i, j = x.builder.constant(down), x.builder.constant(right)
     items = (*[sh.Slice(None, None, None)] * (x.ndim - 2), sh.Operand(0), sh.Operand(1))
-    found: Expr = sh.index(x, i, j, items=items)
-    return found
+    return sh.index(x, i, j, items=items)
 
 
-@surface(np.diag, array=True)
+@surface(np.linalg.diagonal, array=True, aliasing="view")
+def matrix_diagonal(x: Any, /, *, offset: int = 0) -> Expr:
+    return diagonal(x, offset, -2, -1)
+
+
+@surface(np.diag, array=True, aliasing="view")
 def diag(v: Any, k: int = 0) -> Expr:
     x = lift(v)
     if x.ndim == 2:
         return diagonal(x, k)
+    if x.ndim != 1:
+        raise ValueError("Input must be 1- or 2-d.")
     size = x.size + abs(k)
     places = np.arange(x.size)
     i, j = (x.builder.constant(places + (n if n > 0 else 0)) for n in (-k, k))
-    found: Expr = sh.scatter(x, i, j, items=(sh.Operand(0), sh.Operand(1)), shape=(size, size))
-    return found
+    return sh.scatter(x, i, j, items=(sh.Operand(0), sh.Operand(1)), shape=(size, size))
+
+
+@surface(np.diagflat, array=True)
+def diagflat(v: Any, k: int = 0) -> Expr:
+    x = lift(v)
+    return diag(_reshape(x, (x.size,)), k)
 
 
 @surface(np.tril, array=True)
 def tril(m: Any, k: int = 0) -> Expr:
-    found: Expr = sh.triangle(lift(m), k=k, lower=True)
-    return found
+    x = lift(m)
+    return sh.triangle(x if x.ndim > 1 else to_shape(x, x.shape * 2), k=operator.index(k), lower=True)
 
 
 @surface(np.triu, array=True)
 def triu(m: Any, k: int = 0) -> Expr:
-    found: Expr = sh.triangle(lift(m), k=k, lower=False)
-    return found
+    x = lift(m)
+    return sh.triangle(x if x.ndim > 1 else to_shape(x, x.shape * 2), k=operator.index(k), lower=False)
 
 
-# -- making, copying, asking ----------------------------------------------------------------------------------------------
+def along_axis(indices: Any, shape: Shape, axis: int) -> tuple[Any, ...]:
+    """``np.take_along_axis``'s indices as an index for all axes."""
+    axis = normalize_axis(axis, len(shape))
+    lined = [np.arange(n).reshape((-1,) + (1,) * (len(shape) - 1 - k)) for k, n in enumerate(shape)]
+    return tuple(indices if k == axis else line for k, line in enumerate(lined))
 
 
-def _like(value: Any) -> Any:
-    def adapter(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *,
-                device: Any = None) -> Expr:  # fmt: skip
-        x = lift(a)
-        target = x.shape if shape is None else full_shape(shape, 0)
-        return to_shape(x.builder.constant(value, dtype or x.dtype), target)
+@surface(np.take_along_axis, array=True)
+def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Expr:
+    builder = find_builder([arr, indices])
+    x, places = lift(arr, builder), lift(indices, builder)
+    x, axis = _line(x, axis)
+    if places.ndim != x.ndim:
+        raise ValueError("`indices` and `arr` must have the same number of dimensions")
+    arrays = [lift(v, x.builder) for v in along_axis(places, x.shape, axis)]
+    return sh.index(x, *arrays, items=tuple(sh.Operand(k) for k in range(x.ndim)))
 
-    return adapter
+
+@surface(np.compress, array=True)
+def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Expr:
+    if isinstance(condition, Expr):
+        raise refused("np.compress with a traced condition", "its shape depends on values: use np.where")
+    return take(a, np.flatnonzero(condition), axis)
 
 
-zeros_like = surface(np.zeros_like, array=True)(_like(0))
-empty_like = surface(np.empty_like, array=True)(_like(0))
-ones_like = surface(np.ones_like, array=True)(_like(1))
+@surface(np.choose, array=True)
+def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Expr:
+    if isinstance(a, Expr):
+        raise refused("np.choose with a traced choice", "use np.where or np.select")
+    found = promote(rows(choices) if isinstance(choices, Expr) else list(choices))
+    which = np.asarray(a)
+    if mode != "raise":
+        which = which % len(found) if mode == "wrap" else np.clip(which, 0, len(found) - 1)
+    if which.size and not 0 <= which.min() <= which.max() < len(found):
+        raise ValueError("invalid entry in choice array")
+    out = found[0]
+    for k, choice in enumerate(found):
+        out = ew.where(lift(which == k, choice.builder), choice, out)
+    return out
+
+
+@surface(np.select, array=True)
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Expr:
+    """From the last condition to the first, so that the first one that holds decides."""
+    builder = find_builder([condlist, choicelist, default])
+    values = promote([*choicelist, default], builder)
+    if len(condlist) != len(choicelist) or not condlist:
+        raise ValueError("list of cases must be same length as list of conditions")
+    out = values[-1]
+    for condition, value in reversed(list(zip(condlist, values[:-1], strict=True))):
+        out = ew.where(lift(condition, builder), value, out)
+    return out
+
+
+# -- making, copying ----------------------------------------------------------------------------------------------------
+
+
+@surface(np.full, array=True)
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C") -> Expr:
+    x = lift(fill_value)
+    return to_shape(x if dtype is None else cast(x, dtype), full_shape(shape, 0))
 
 
 @surface(np.full_like, array=True)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *,
               device: Any = None) -> Expr:  # fmt: skip
-    x = lift(a, find_builder([a, fill_value]))
+    builder = find_builder([a, fill_value])
+    x = lift(a, builder)
     target = x.shape if shape is None else full_shape(shape, 0)
-    return to_shape(cast(lift(fill_value, x.builder), dtype or x.dtype), target)
+    return to_shape(cast(lift(fill_value, builder), dtype or x.dtype), target)
 
 
-@surface(np.copy, array=True)
-def copy(a: Any, order: Any = "K", subok: bool = False) -> Expr:
-    return lift(a)
-
-
-@surface(np.astype, array=True)
-def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Expr:
-    return cast(lift(x), dtype)
-
-
-@surface(np.real, np.real_if_close, array=True)
-def real(val: Any) -> Expr:
+@surface(np.real, np.real_if_close, array=True, aliasing="view")
+def real(val: Any, tol: Any = None) -> Expr:
     return lift(val)
 
 
@@ -797,77 +1039,65 @@ def imag(val: Any) -> Expr:
     return zeros(x.builder, x.aval)
 
 
-@surface(np.shape)
-def shape(a: Any) -> Any:
-    return lift(a).shape
-
-
-@surface(np.ndim)
-def ndim(a: Any) -> Any:
-    return lift(a).ndim
-
-
-@surface(np.size)
-def size(a: Any, axis: Any = None) -> Any:
-    x = lift(a)
-    return x.size if axis is None else product(x.shape[k] for k in normalize_axes(axis, x.ndim))
-
-
-@surface(np.result_type)
-def result_type(*arrays_and_dtypes: Any) -> Any:
-    return result_dtype(*arrays_and_dtypes)
-
-
-@surface(np.iscomplexobj)
-def iscomplexobj(x: Any) -> Any:
-    return lift(x).dtype.kind == "c"
-
-
-@surface(np.isrealobj)
-def isrealobj(x: Any) -> Any:
-    return lift(x).dtype.kind != "c"
-
-
 @surface(np.sinc)
 def sinc(x: Any) -> Expr:
-    found: Expr = special.sinc(as_float(lift(x)))
-    return found
+    return special.sinc(as_float(lift(x)))
 
 
-@surface(np.nan_to_num, array=True)
+@surface(np.nan_to_num)
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Expr:
-    x = as_float(lift(x))
+    if not copy:
+        raise refused("np.nan_to_num(copy=False)", "x = np.nan_to_num(x)")
+    x = lift(x, find_builder([x, nan, posinf, neginf]))
+    if not x.aval.is_float:
+        return x
     limits = np.finfo(x.dtype)
     out = where(ew.isnan(x), nan, x)
     out = where(x == np.inf, float(limits.max) if posinf is None else posinf, out)
     return where(x == -np.inf, float(limits.min) if neginf is None else neginf, out)
 
 
-@surface(np.isclose)
-def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Expr:
-    a, b = promote([a, b])
-    near: Expr = ew.less_equal(ew.absolute(a - b), ew.absolute(b) * rtol + atol)
-    return near | (ew.equal(a, b))
-
-
-@surface(np.linspace, array=True)
+@surface(np.linspace)
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
              axis: int = 0, *, device: Any = None) -> Any:  # fmt: skip
-    a, b = (as_float(v) for v in promote([start, stop]))
+    a, b = (as_float(v) for v in join([start, stop]))
     count = num - 1 if endpoint else num
     step = ew.divide(ew.subtract(b, a), float(count) if count else np.nan)
     ramp = np.arange(num, dtype=a.dtype) / (count or 1)
     width = np.broadcast_shapes(a.shape, b.shape)
-    line = a.builder.constant(ramp.reshape((num,) + (1,) * len(width)))
+    line = a.builder.constant(ramp.reshape((num,) + (1,) * len(width)), a.dtype)
     # Both ends exact: a weighted mean of the ends, not the start plus a rounded step.
     out = ew.add(ew.multiply(1 - line, a), ew.multiply(line, b))
-    out = out if dtype is None else cast(out, dtype)
+    if dtype is not None:
+        out = cast(ew.floor(out) if np.dtype(dtype).kind in "iu" else out, dtype)
     out = moveaxis(out, 0, axis) if axis else out
     return (out, step) if retstep else out
 
 
+@surface(np.logspace)
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None,
+             axis: int = 0) -> Expr:  # fmt: skip
+    builder = find_builder([start, stop, base])
+    start, stop = lift(start, builder), lift(stop, builder)
+    powers = linspace(start, stop, num, endpoint, axis=axis)
+    base, powers = promote([base, powers], builder)
+    out = ew.power(base, powers)
+    return out if dtype is None else cast(out, dtype)
+
+
+@surface(np.geomspace)
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Expr:
+    a, b = (as_float(v) for v in join([start, stop]))
+    ratio = linspace(zeros(a.builder, a.aval), ew.log(ew.divide(b, a)), num, endpoint)
+    out = ew.multiply(a, ew.exp(ratio))
+    out = moveaxis(out, 0, axis) if axis else out
+    return out if dtype is None else cast(out, dtype)
+
+
 @surface(np.meshgrid, array=True)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Expr, ...]:
+    if not copy:
+        raise refused("np.meshgrid(copy=False)")
     builder = find_builder(xi)
     xs = [_reshape(v, (v.size,)) for v in (lift(x, builder) for x in xi)]
     n = len(xs)
@@ -879,13 +1109,3 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         return tuple(lined)
     target = tuple(np.broadcast_shapes(*[x.shape for x in lined]))
     return tuple(to_shape(x, target) for x in lined)
-
-
-@surface(np.polyval)
-def polyval(p: Any, x: Any) -> Expr:
-    builder = find_builder([p, x])
-    coefficients, at = promote([p, x], builder)
-    total = zeros(builder, at.aval) if builder else at
-    for k in range(coefficients.shape[0]):
-        total = total * at + sh.index(coefficients, items=(k,))
-    return total

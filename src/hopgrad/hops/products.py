@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from hopgrad.aval import Aval, aval, broadcast_shapes
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import Case, Notation, multilinear
-from hopgrad.graph.operators import Support, broadcast_to, sum_to
+from hopgrad.graph.operators import Support, broadcast_to, spread, sum_to
 from hopgrad.hops.reduce import any_
 from hopgrad.hops.shape import reshape, transposed
 
@@ -119,15 +118,16 @@ def _einsum_reach(support: Any, *operands: Expr, index: int, subscripts: str) ->
     kept = "".join(c for c in result if c in terms[index])
     lost = tuple(k for k, c in enumerate(result) if c not in kept)
     mask = any_(support, axes=lost, keepdims=False) if lost else support
-    if len(set(terms[index])) != len(terms[index]):
-        return None
+    if len(set(terms[index])) != len(terms[index]):  # a diagonal: elements beside it are not used
+        back = f"{terms[index]}->{kept}"
+        return spread(mask, lambda m: einsum.body(m, operands[index], index=0, subscripts=back), operands[index].dtype)
     order = sorted(range(len(kept)), key=lambda k: terms[index].index(kept[k]))
     mask = transposed(mask, tuple(order))
     shape = operands[index].shape
+    lengths = dict(zip(sorted(kept, key=terms[index].index), mask.shape, strict=True))
+    wide = reshape_if(mask, tuple(lengths.get(c, 1) for c in terms[index]))
     lined = tuple(n if c in kept else 1 for c, n in zip(terms[index], shape, strict=True))
-    if prod(lined) != prod(mask.shape):
-        return None
-    found: Support = broadcast_to(reshape_if(mask, lined), shape)
+    found: Support = broadcast_to(sum_to(wide, lined), shape)
     return found
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from hopgrad.aval import Aval, aval
 from hopgrad.graph.builder import Expr, ones
 from hopgrad.graph.hop import Case, Draw, Function, Notation, On, general, reduction, structural
-from hopgrad.graph.operators import Linear, Operator, expand
-from hopgrad.hops.elementwise import exp, share, where
+from hopgrad.graph.operators import Linear, Operator, Support, expand
+from hopgrad.hops.elementwise import exp, where
 from hopgrad.hops.shape import concatenate, reshape, slice_axis, transposed
 
 Axes = tuple[int, ...]
@@ -184,8 +184,8 @@ def _logsumexp(x: Any, *, axes: Axes, keepdims: bool) -> Any:
 @reduction(_logsumexp, Function("logsumexp", r"\operatorname{logsumexp}", "log-sum-exp"), sample=_draw_axes,
            kink="all −∞: 0")  # fmt: skip
 def logsumexp(x: Expr, *, out: Expr, axes: Axes) -> Any:
-    """The softmax, from differences that cannot overflow."""
-    return share(x, expand(out, axes, x.aval, keepdims=out.ndim == x.ndim))
+    """The softmax."""
+    return On(expand(out, axes, x.aval, keepdims=out.ndim == x.ndim) != -np.inf, softmax(x, axes=axes))
 
 
 def _flat_reduction(name: str, value: Any, symbol: str, *traits: str) -> Any:
@@ -260,6 +260,15 @@ def _same(x: Aval, **_: Any) -> Aval:
     return x
 
 
+def _lines(x: Aval, axes: Axes) -> Any:
+    """Every element enters all results of its own lines along the axes."""
+
+    def mask(support: Support) -> Support:
+        return None if support is None else expand(any_(support, axes=axes, keepdims=True), axes, x, keepdims=True)
+
+    return mask
+
+
 @general(_softmax, Function("softmax", r"\operatorname{softmax}", "softmax"), infer=_same,
          sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
 def softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
@@ -268,7 +277,7 @@ def softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     def both(t: Expr) -> Expr:
         return out * (t - sum_(out * t, axes=axes, keepdims=True))
 
-    return Linear(x.aval, out.aval, both, both)
+    return Linear(x.aval, out.aval, both, both, _lines(x.aval, axes))
 
 
 def _log_softmax(x: Any, *, axes: Axes) -> Any:
@@ -287,4 +296,4 @@ def log_softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     def pull(ct: Expr) -> Expr:
         return ct - exp(out) * sum_(ct, axes=axes, keepdims=True)
 
-    return Linear(x.aval, out.aval, push, pull)
+    return Linear(x.aval, out.aval, push, pull, _lines(x.aval, axes))

@@ -7,6 +7,7 @@ deals with axis conventions and promotion, which hops do not know. Or it has a r
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -23,11 +24,17 @@ memory; the k-th a view of the k-th argument; or there is no telling."""
 
 
 class Surface(NamedTuple):
-    """An adapter. ``array``: a result of shape () is a 0-d array, as NumPy gives here, instead of a scalar."""
+    """An adapter.
+
+    ``array``: a result of shape () is a 0-d array, as NumPy gives here, instead of a scalar. ``contiguous``: the result
+    is in C order whatever the arguments are. ``out``: the position of that parameter.
+    """
 
     function: Callable[..., Any]
     array: bool = False
     aliasing: Aliasing = ""
+    contiguous: bool = False
+    out: int | None = None
 
 
 surfaces: dict[Any, Surface] = {}
@@ -38,13 +45,15 @@ refusals: dict[Any, str] = {}
 
 
 def surface(
-    *functions: Any, array: bool = False, aliasing: Aliasing = ""
+    *functions: Any, array: bool = False, aliasing: Aliasing = "", contiguous: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register an adapter for NumPy functions."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        names = list(inspect.signature(function).parameters)
+        out = names.index("out") if "out" in names else None
         for key in functions:
-            surfaces[key] = Surface(function, array, aliasing)
+            surfaces[key] = Surface(function, array, aliasing, contiguous, out)
         return function
 
     return decorate
@@ -161,8 +170,8 @@ def promote(values: Sequence[Any], builder: Builder | None = None) -> list[Expr]
 
 def join(values: Any) -> list[Expr]:
     """Handles of one common dtype for functions that join arrays: to these a Python number is an array of its own."""
-    if isinstance(values, Expr):  # the rows of one array
-        return [Expr(values.builder, row.id) for row in rows(values)]
+    if isinstance(values, Expr):
+        return rows(values)
     builder = find_builder(list(values))
     found = [lift(v, builder) for v in values]
     dtype = np.result_type(*[x.dtype for x in found])

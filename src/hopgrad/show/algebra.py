@@ -53,8 +53,11 @@ def simplified(analysis: Analysis, expr: Expr, limit: int) -> Term | None:
 
 
 class _Table:
-    """Normal forms by number: ("number", v), ("atom", node), ("apply", kind, arguments), ("product", coefficient,
-    powers) or ("sum", constant, weights)."""  # fmt: skip
+    """Normal forms by their number in the table.
+
+    A form is ("number", v), ("atom", node), ("apply", kind, arguments), ("product", coefficient, powers) or
+    ("sum", constant, weights).
+    """
 
     def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
@@ -110,9 +113,7 @@ class _Table:
     def given(self, form: int, condition: int, branch: int) -> int:
         """The form where a condition is known: inner cases on the same condition are decided."""
         match self.forms[form]:
-            case ("apply", kind, args) if (
-                self.builder.kinds[kind][0].name == "where" and args[0] == condition
-            ):
+            case ("apply", kind, args) if self.builder.kinds[kind][0].name == "where" and args[0] == condition:
                 return int(args[branch])
             case ("product", coefficient, powers):
                 known = [(self.given(base, condition, branch), e) for base, e in powers]
@@ -165,9 +166,7 @@ class _Table:
                         collected[base] = collected.get(base, 0.0) + weight * w
                 case ("product", coefficient, powers):
                     bare = (
-                        powers[0][0]
-                        if len(powers) == 1 and powers[0][1] == 1
-                        else self.put(("product", 1.0, powers))
+                        powers[0][0] if len(powers) == 1 and powers[0][1] == 1 else self.put(("product", 1.0, powers))
                     )
                     collected[bare] = collected.get(bare, 0.0) + weight * coefficient
                 case _:

@@ -1,7 +1,7 @@
 """Everything that a story, a picture or a page says about a gradient, worked out once.
 
-The traced graph is differentiated with every edge's operator and share kept, then evaluated at the actual arguments. Values
-are called *nodes*, uses of values *edges*. Conversions of dtype are hidden: their edges are joined into one.
+The traced graph is differentiated with every edge's operator and share kept, then evaluated at the actual arguments.
+Values are called *nodes*, uses of values *edges*. Conversions of dtype are hidden: their edges are joined into one.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ class Analysis:
     @cached_property
     def active_edges(self) -> list[Edge]:
         """The edges along which the gradient flows, in the order of the backward sweep."""
-        flowing = [
-            e for e in self.edges if e.operator is not None and self.back.adjoints.get(e.source) is not None
-        ]
+        flowing = [e for e in self.edges if e.operator is not None and self.back.adjoints.get(e.source) is not None]
         return sorted(flowing, key=lambda e: (-e.target, e.number))
 
     @cached_property
@@ -234,9 +232,7 @@ class Analysis:
                 stack.extend(missing)
                 continue
             parts = [known[a, limit] for a in args]
-            fits = (
-                all(part is not None for part in parts) and sum(part.size for part in parts if part) <= limit
-            )
+            fits = all(part is not None for part in parts) and sum(part.size for part in parts if part) <= limit
             term = self.hop_term(node, [part for part in parts if part]) if fits else None
             known[node, limit] = term if term is not None and term.size <= limit else None
 
@@ -269,9 +265,7 @@ class Analysis:
             glue = hop.name in ("reshape", "broadcast_to") and builder.stage[node] and not bare
             hidden = "hidden" in hop.traits or glue
             if node in self.names or (node in builder.constants and not builder.avals[node].shape):
-                memo[node] = (
-                    self.expanded(node, limit) if expand and node in self.names else self.symbol(node)
-                )
+                memo[node] = self.expanded(node, limit) if expand and node in self.names else self.symbol(node)
                 continue
             args = builder.args(node)
             if not args:
@@ -339,9 +333,8 @@ class Analysis:
                     path.append(edge)
                 found.append(path[::-1])
                 continue
-            for edge in reversed(self.incoming.get(at, [])):
-                if edge.source in reaching:
-                    stack.append((edge.source, (edge, link)))
+            further = [e for e in reversed(self.incoming.get(at, [])) if e.source in reaching]
+            stack.extend((edge.source, (edge, link)) for edge in further)
         return found
 
     def _reaching(self, node: int) -> set[int]:

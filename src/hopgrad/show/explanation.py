@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from hopgrad.graph.sites import Location
 from hopgrad.notation import Infix, Symbol, Term, equation, text, value_text
 from hopgrad.show import render
 from hopgrad.show.analysis import Analysis
+from hopgrad.show.export import dot, mermaid, tikz
 from hopgrad.show.expression import Expression, parse
 from hopgrad.show.page import page
-from hopgrad.show.export import dot, mermaid, tikz
 from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
 from hopgrad.show.story import Section, tell
@@ -54,9 +54,7 @@ class Explanation:
         found = iter([analysis.adjoint(leaf.node) for leaf in call.leaves[: len(analysis.wrt)]])
         kinds = iter([leaf.kind for leaf in call.leaves])
         groups = [
-            tree.unflatten(
-                structure, [finished(next(found), next(kinds), ()) for _ in range(structure.num_leaves)]
-            )
+            tree.unflatten(structure, [finished(next(found), next(kinds), ()) for _ in range(structure.num_leaves)])
             for structure in call.structures[:chosen]
         ]
         self.gradient: Any = groups[0] if len(groups) == 1 else tuple(groups)
@@ -133,7 +131,7 @@ class Explanation:
         """Graph, values, adjoints and sources in the versioned schema of ``hopgrad.show.schema``."""
         return to_json(self._analysis, self.title)
 
-    _FORMATS: dict[str, Callable[[Explanation], str]] = {
+    _FORMATS: ClassVar[dict[str, Callable[[Explanation], str]]] = {
         ".svg": lambda e: e.svg(),
         ".html": lambda e: e.html(),
         ".tex": lambda e: e.latex(standalone=True),
@@ -164,7 +162,7 @@ class Explanation:
         """Write the explanation in the format that the suffix names; the file is whole or not there at all."""
         target = Path(path)
         words = self.render(target.suffix or target.name)
-        handle, name = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(words)
@@ -200,13 +198,13 @@ def explain(
 ) -> Any:
     """Explain a function and its gradient.
 
-    ``explain(f)`` returns a function of the same arguments that gives the `Explanation`; ``explain("sin((x+1)**2)", x=0.5)``
-    explains a text formula (``^`` also means power) at once.
+    ``explain(f)`` returns a function of the same arguments that gives the `Explanation`;
+    ``explain("sin((x+1)**2)", x=0.5)`` explains a text formula (``^`` also means power) at once.
 
     Args:
         f: A function of NumPy values, or a formula as text.
         wrt: Which arguments to differentiate by, as names or positions; None: all floating-point ones.
-        order: 1 explains the gradient, 2 the derivative of the derivative, and so on; above 1 one argument must be chosen.
+        order: 1 explains the gradient, 2 the derivative of the derivative, and so on; above 1 choose one argument.
         **values: For a formula, the values of its variables.
 
     Raises:
@@ -225,9 +223,7 @@ def explain(
     if isinstance(f, str):
         return _explain_formula(parse(f, values), wrt, order, values)
     if values:
-        raise TypeError(
-            f"explain(f) takes the arguments of f in a second call: explain(f)({', '.join(values)}=…)"
-        )
+        raise TypeError(f"explain(f) takes the arguments of f in a second call: explain(f)({', '.join(values)}=…)")
 
     def explained(*args: Any, **keywords: Any) -> Explanation:
         return _explain(f, wrt, order, args, keywords)
@@ -239,15 +235,11 @@ def explain(
 def _explain_formula(formula: Expression, wrt: Any, order: int, values: dict[str, Any]) -> Explanation:
     missing = [n for n in formula.names if n not in values]
     if missing:
-        raise ExpressionError(
-            f"{missing[0]} needs a value: {', '.join(f'{n}=…' for n in missing)}", formula.text
-        )
+        raise ExpressionError(f"{missing[0]} needs a value: {', '.join(f'{n}=…' for n in missing)}", formula.text)
     extra = [n for n in values if n not in formula.names]
     if extra:
         known = ", ".join(formula.names) or "none"
-        raise ExpressionError(
-            f"the formula has no variable {extra[0]} (its variables: {known})", formula.text
-        )
+        raise ExpressionError(f"the formula has no variable {extra[0]} (its variables: {known})", formula.text)
     if not formula.names:
         raise ExpressionError("the formula has no variable to differentiate by", formula.text)
 

@@ -170,8 +170,8 @@ class Expression:
 def parse(text: str, variables: Collection[str] = ()) -> Expression:
     """Read a formula: the syntax of Python, with ``^`` for powers, on a fixed list of functions.
 
-    Parts ``name = value`` may come before it, separated by ``;`` or line ends. The constants pi, e and inf are variables
-    if `variables` names them.
+    Parts ``name = value`` may come before it, separated by ``;`` or line ends. The constants pi, e and inf are
+    variables if `variables` names them.
 
     >>> parse("-x^2").evaluate({"x": 3.0})
     -9.0
@@ -196,18 +196,12 @@ def parse(text: str, variables: Collection[str] = ()) -> Expression:
             if len(tokens) == 2:
                 raise ExpressionError("a value is missing after =", text, tokens[1].end)
         elif position < len(parts) - 1:
-            raise ExpressionError(
-                "a part before the last one needs a name: write z = ...", text, tokens[0].start
-            )
+            raise ExpressionError("a part before the last one needs a name: write z = ...", text, tokens[0].start)
         steps = _steps(tokens[2:] if name else tokens, text)
-        seen.update(
-            (step.run, None) for step in steps if isinstance(step.run, str) and step.run not in assigned
-        )
+        seen.update((step.run, None) for step in steps if isinstance(step.run, str) and step.run not in assigned)
         if name is not None:
             if name in seen or name in assigned:
-                raise ExpressionError(
-                    f"{name} already has a value: choose another name", text, tokens[0].start
-                )
+                raise ExpressionError(f"{name} already has a value: choose another name", text, tokens[0].start)
             assigned.add(name)
             assignments[steps[-1].span] = name
         program.append((name, steps))
@@ -233,9 +227,7 @@ def _tokens(text: str) -> list[_Token]:
                 tokens.append(_Token("op", "-", start, position))
             kind, word = "number", "".join(str(_RAISED.index(char)) for char in word.lstrip("⁻"))
         if kind == "name":
-            wrong = next(
-                (i for i, char in enumerate(word) if not f"a{char}".isidentifier() and char != "√"), None
-            )
+            wrong = next((i for i, char in enumerate(word) if not f"a{char}".isidentifier() and char != "√"), None)
             if wrong is not None:
                 raise ExpressionError(f"{word[wrong]!r} is not allowed", text, start + wrong)
             word = unicodedata.normalize("NFKC", word)  # as Python does
@@ -278,15 +270,11 @@ def _parts(text: str) -> list[list[_Token]]:
             brackets.pop()
             waiting.pop()
         elif token.text == "=" and not brackets and len(part) != 1:
-            raise ExpressionError(
-                "= gives a name to a value, as in z = x + 1; to compare, write ==", text, token.start
-            )
+            raise ExpressionError("= gives a name to a value, as in z = x + 1; to compare, write ==", text, token.start)
         elif token.kind == "op":
             waiting[-1] = waiting[-1] + 1 if token.text == "**" or not after_value else 0
         if len(brackets) + sum(waiting) > _MAX_DEPTH:
-            raise ExpressionError(
-                f"nested too deeply: at most {_MAX_DEPTH} levels are allowed", text, token.start
-            )
+            raise ExpressionError(f"nested too deeply: at most {_MAX_DEPTH} levels are allowed", text, token.start)
         part.append(token)
     if brackets:
         raise ExpressionError(f"{brackets[-1].text} is never closed", text, brackets[-1].start)
@@ -313,9 +301,7 @@ def _check_operator(before: list[_Token], token: _Token, text: str) -> None:
         )
     if token.text in ("j", "J") and previous.kind == "number" and previous.end == token.start:
         raise ExpressionError("complex numbers are not allowed", text, previous.start)
-    raise ExpressionError(
-        f"an operator is missing: to multiply, write {left[:40]}*{right[:40]}", text, token.start
-    )
+    raise ExpressionError(f"an operator is missing: to multiply, write {left[:40]}*{right[:40]}", text, token.start)
 
 
 def _steps(tokens: list[_Token], text: str) -> tuple[_Step, ...]:
@@ -386,9 +372,7 @@ def _lower(node: ast.expr, exact: bool) -> tuple[Callable[..., object] | str, li
         case ast.BinOp() if type(node.op) in _BINARY:
             exponent = _number(node.right) if isinstance(node.op, ast.Pow) else None
             if exponent is not None and abs(exponent) > _MAX_EXPONENT:
-                raise _NotAllowedError(
-                    f"the exponent is too large: at most {_MAX_EXPONENT} is allowed", node.right
-                )
+                raise _NotAllowedError(f"the exponent is too large: at most {_MAX_EXPONENT} is allowed", node.right)
             return _BINARY[type(node.op)], [node.left, node.right]
         case ast.Compare(ops=[op]) if type(op) in _COMPARE:
             return _COMPARE[type(op)], [node.left, *node.comparators]
@@ -425,9 +409,7 @@ def _call(node: ast.Call) -> tuple[Callable[..., object], list[ast.expr]]:
         options["axis"] = _integer(option.value)
     if not function.fewest <= len(node.args) <= function.most:
         count = f"{function.fewest}" if function.fewest == function.most else f"{function.fewest} or more"
-        raise _NotAllowedError(
-            f"{name} takes {count} argument{'s' * (count != '1')}, not {len(node.args)}", node
-        )
+        raise _NotAllowedError(f"{name} takes {count} argument{'s' * (count != '1')}, not {len(node.args)}", node)
     return functools.partial(function.run, **options), node.args
 
 
@@ -454,9 +436,7 @@ def _integer(node: ast.expr) -> int | None:
     raise _NotAllowedError("only an integer that is written out can stand here", node)
 
 
-def _arithmetic(
-    run: Callable[[Any, Any], object], ufunc: Callable[[float, float], object]
-) -> Callable[..., object]:
+def _arithmetic(run: Callable[[Any, Any], object], ufunc: Callable[[float, float], object]) -> Callable[..., object]:
     """Python's operator, except that for two numbers NumPy's rules hold: 1/0 is inf, (-1)**0.5 is nan."""
 
     def compute(left: Any, right: Any) -> object:

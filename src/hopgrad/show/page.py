@@ -17,6 +17,8 @@ from hopgrad.show.story import Section, bar
 MAX_ROWS = 2_000
 """The table of values shows this many, from both ends, and counts the rest."""
 
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1a1a1a;--soft:#595959;--paper:#fff;--line:#d5dae0;--accent:#005a8c;--bad:#b00020}
 @media (prefers-color-scheme:dark){:root{--ink:#ececec;--soft:#b0b6bc;--paper:#16191d;--line:#3a424b;--accent:#7cc4f0;
@@ -54,7 +56,7 @@ def page(analysis: Analysis, title: str, sections: Sequence[Section]) -> str:
             '<html lang="en">',
             "<head>",
             '<meta charset="utf-8">',
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">",
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>",
             f"<style>{_STYLE}</style>",
@@ -89,7 +91,8 @@ def _table(analysis: Analysis) -> str:
     kept = nodes if len(nodes) <= MAX_ROWS else [*nodes[:half], *nodes[-half:]]
     rows = [
         '<section class="values"><h2>All values</h2><div class="wide"><table class="nodes">',
-        "<thead><tr><th>value</th><th>shape, dtype</th><th>number</th><th>adjoint</th><th>where</th></tr></thead><tbody>",
+        "<thead><tr><th>value</th><th>shape, dtype</th><th>number</th><th>adjoint</th><th>where</th></tr></thead>",
+        "<tbody>",
     ]
     for position, node in enumerate(kept):
         if position == half and len(nodes) > MAX_ROWS:

@@ -1,7 +1,7 @@
 """The picture of a gradient as SVG: values as boxes, uses as arrows with the local derivative on them.
 
-Widths of text are taken from a table of a wide font, so text in any usual font fits its box. Colours follow Okabe and Ito's
-palette, which colour-blind readers can tell apart; every meaning has a second sign as well (shape, dashes, words).
+Widths of text are taken from a table of a wide font, so text in any usual font fits its box. Colours follow Okabe and
+Ito's palette, which colour-blind readers can tell apart; every meaning has a second sign as well (shape, dashes, words).
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ _LEADING = 1.35
 
 # Widths in ems, from the wider of DejaVu Serif's upright and italic.
 _WIDTHS = {
-    0.25: "′⁽⁾", 0.3: "'", 0.35: " ,-./:;\\ijl|·", 0.4: "()I[]fι⌊⌋⌈⌉", 0.45: "!Jt₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹ᵀⁿₙ", 0.5: '"*_`r‖',
-    0.55: "?szεζ∂⁻", 0.6: "acevxyβγηξρτ", 0.65: "$0123456789bdghknopqu{}δθλμνυχ√∛", 0.7: "FLPSTYZακπσφΓ",
-    0.75: "ABEKVXΔΛΞΣ∧∨", 0.8: "CGRψ", 0.85: "#+<=>DOQU^~ωΘΦΩ−×⊙∞≤≥≠=¬←→±", 0.9: "&HNwΠΨ", 0.95: "%m", 1.0: "@…", 1.05: "MW",
+    0.25: "′⁽⁾", 0.3: "'", 0.35: " ,-./:;\\ijl|·", 0.4: "()I[]fι⌊⌋⌈⌉", 0.45: "!Jt₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹ᵀⁿₙ",
+    0.5: '"*_`r‖', 0.55: "?szεζ∂⁻", 0.6: "acevxyβγηξρτ", 0.65: "$0123456789bdghknopqu{}δθλμνυχ√∛", 0.7: "FLPSTYZακπσφΓ",
+    0.75: "ABEKVXΔΛΞΣ∧∨", 0.8: "CGRψ", 0.85: "#+<=>DOQU^~ωΘΦΩ−×⊙∞≤≥≠=¬←→±", 0.9: "&HNwΠΨ", 0.95: "%m",
+    1.0: "@…", 1.05: "MW",
 }  # fmt: skip
 _WIDTH = {c: w for w, letters in _WIDTHS.items() for c in letters} | {
     "\u0304": 0.0,
@@ -116,7 +117,7 @@ class Arrow:
         return max(row.width for row in self.rows) + 8, sum(row.height for row in self.rows) + 4
 
 
-# -- what is drawn --------------------------------------------------------------------------------------------------------
+# -- what is drawn ---------------------------------------------------------------------------------------------------
 
 
 def _boxes(analysis: Analysis, nodes: Sequence[int], adjoints: bool) -> list[Box]:
@@ -152,9 +153,7 @@ def _box(analysis: Analysis, node: int, adjoints: bool, sick: bool) -> Box:
             )
         )
     place = graph.node(node).location
-    tip = f"{text(head)} = {value}" + (
-        f"\n{place}: {place.span}" if place and place.line and place.span else ""
-    )
+    tip = f"{text(head)} = {value}" + (f"\n{place}: {place.span}" if place and place.line and place.span else "")
     return Box(rows, kind + (" sick" if sick else ""), tip, node)
 
 
@@ -218,7 +217,7 @@ def _scene(analysis: Analysis, adjoints: bool) -> tuple[list[Box], list[Arrow]]:
     return boxes, arrows
 
 
-# -- drawing --------------------------------------------------------------------------------------------------------------
+# -- drawing ---------------------------------------------------------------------------------------------------------
 
 _LIGHT = {
     "ink": "#1a1a1a", "soft": "#595959", "paper": "#ffffff", "box": "#f4f6f8", "line": "#4d5a66",
@@ -282,9 +281,7 @@ def svg(
     lines = [Line(a.source, a.target, a.label) for a in arrows]
     pinned = [k for k, box in enumerate(boxes) if box.round]
     gap = 34.0 if direction == "right" else 26.0
-    plan = layout(
-        [box.size for box in boxes], lines, direction=direction, layer_gap=gap, node_gap=26.0, pinned=pinned
-    )
+    plan = layout([box.size for box in boxes], lines, direction=direction, layer_gap=gap, node_gap=26.0, pinned=pinned)
     body = _draw(boxes, arrows, plan, direction, adjoints)
     digest = hashlib.blake2b(("".join(body) + theme).encode(), digest_size=4).hexdigest()
     scope = f"hop{digest}"
@@ -310,8 +307,8 @@ def _description(analysis: Analysis, boxes: Sequence[Box], arrows: Sequence[Arro
     shown = "; ".join(box.tip.partition("\n")[0] for box in boxes[:12])
     more = f"; and {count - 12} more" if count > 12 else ""
     return (
-        f"Computation graph of {count} values and {len(arrows)} uses. {shown}{more}. Arrows run from operands to results and"
-        " carry the local derivatives."
+        f"Computation graph of {count} values and {len(arrows)} uses. {shown}{more}."
+        " Arrows run from operands to results and carry the local derivatives."
     )
 
 
@@ -322,7 +319,8 @@ def _draw(
     for arrow, path in zip(arrows, plan.paths, strict=True):
         kind = "edge" if arrow.active else "edge idle"
         out.append(
-            f'<path class="{kind}" d="{_path(path)}" marker-end="url(#SCOPEh)"><title>{escape(arrow.tip)}</title></path>'
+            f'<path class="{kind}" d="{_path(path)}" marker-end="url(#SCOPEh)">'
+            f"<title>{escape(arrow.tip)}</title></path>"
         )
         if adjoints and arrow.active:
             # Beside the edge, and the other way round.
@@ -347,16 +345,15 @@ def _draw(
             )
         mark = f' data-node="{box.node}"' if box.node is not None else ""
         out.append(
-            f'<g class="node {box.kind}"{mark}><title>{escape(box.tip)}</title><rect {rect}/>{rim}{_rows(box.rows, x, y)}</g>'
+            f'<g class="node {box.kind}"{mark}><title>{escape(box.tip)}</title><rect {rect}/>{rim}'
+            f"{_rows(box.rows, x, y)}</g>"
         )
     return out
 
 
 def _path(points: Sequence[Point]) -> str:
     start, *rest = points
-    curves = [
-        "C" + " ".join(f"{x:.1f},{y:.1f}" for x, y in rest[k : k + 3]) for k in range(0, len(rest) - 2, 3)
-    ]
+    curves = ["C" + " ".join(f"{x:.1f},{y:.1f}" for x, y in rest[k : k + 3]) for k in range(0, len(rest) - 2, 3)]
     return f"M{start[0]:.1f},{start[1]:.1f}" + "".join(curves)
 
 

@@ -75,7 +75,7 @@ def _folded(words: str, columns: int, indent: str = "") -> list[str]:
     return [*rows, row]
 
 
-# -- LaTeX --------------------------------------------------------------------------------------------------------------
+# -- LaTeX ------------------------------------------------------------------------------------------------------
 
 _PREAMBLE = r"""\documentclass[fleqn]{article}
 \usepackage[a4paper,margin=2cm]{geometry}
@@ -93,7 +93,7 @@ FOREIGN\fi
 """
 
 # In points at 10 points a letter: the width of a line, and the widest left-hand side that others are aligned to.
-_ROOM = 468.0
+_ROOM = 460.0
 _LEFT_ROOM = 120.0
 _LETTER = 5.1
 _LONG_NOTE = 45
@@ -120,11 +120,18 @@ def as_latex(title: str, sections: Sequence[Section], standalone: bool = False) 
     return f"{preamble}\\begin{{document}}\n{heading}\n\n{body}\\end{{document}}\n"
 
 
+# Accents that every font encoding of pdfLaTeX can put on a letter, and what it has besides.
+_ACCENTS = frozenset("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327")
+_LETTERS = frozenset("ßæÆøØåÅœŒłŁı¡¿§£")
+
+
 def _foreign(words: str) -> list[str]:
     """The characters that pdfLaTeX has no letter for in its usual fonts."""
 
     def known(c: str) -> bool:
-        return ord(c) < 0x100 or (ord(c) < 0x180 and (bool(unicodedata.decomposition(c)) or c in "ĐđıŁłŊŋŒœ"))
+        parts = unicodedata.normalize("NFD", c)
+        accented = len(parts) == 2 and parts[0].isascii() and parts[1] in _ACCENTS
+        return c.isascii() or c in _LETTERS or accented
 
     return sorted({c for c in words if not known(c)})
 
@@ -132,6 +139,13 @@ def _foreign(words: str) -> list[str]:
 def _declared(c: str) -> str:
     """Lets pdfLaTeX set the character by its number, where it would stop with an error."""
     return rf"\DeclareUnicodeCharacter{{{ord(c):04X}}}{{\texttt{{U+{ord(c):04X}}}}}" + "\n"
+
+
+def portable(tex: str) -> str:
+    """LaTeX for documents of whatever preamble: foreign characters only for engines that can set them."""
+    for c in _foreign(tex):
+        tex = tex.replace(c, rf"{{\ifdefined\Umathchar {c}\else\texttt{{U+{ord(c):04X}}}\fi}}")
+    return tex
 
 
 @dataclass
@@ -194,7 +208,7 @@ def _rows(line: Line, room: float) -> _Rows:
         if row and used + length > room:
             right.append(row)
             row, used = "", 0.0
-        parts = [_tex_value(side)] if isinstance(side, str) else latex_rows(side, room - 14)
+        parts = [tex_value(side)] if isinstance(side, str) else latex_rows(side, room - 14)
         *full, end = [f"{sign} {parts[0]}", *parts[1:]]
         if full:
             right += full
@@ -210,8 +224,12 @@ _PLAIN_VALUE = re.compile(r"[][0-9.,:\s−·×∞…⁰¹²³⁴-⁹⁻]+")
 _VALUE_SIGNS = {"−": "{-}", "·": r" \cdot ", "×": r"{\times}", "∞": r"\infty ", "…": r" \;\dots\; ", ":": r"{:}\; "}
 
 
-def _tex_value(words: str) -> str:
-    """A value: numbers and lists of them as mathematics, all else as text."""
+def tex_value(words: str) -> str:
+    r"""A value as `value_text` writes it, in LaTeX's mathematics: numbers and lists of them as such, all else as text.
+
+    >>> print(tex_value("−1.5·10⁻⁷"), tex_value("True"))
+    {-}1.5 \cdot 10^{-7} \text{True}
+    """
     if not _PLAIN_VALUE.fullmatch(words):
         return rf"\text{{{tex_text(words)}}}"
     out = []
@@ -224,7 +242,7 @@ def _tex_value(words: str) -> str:
     return "".join(out).strip()
 
 
-# -- Markdown and HTML --------------------------------------------------------------------------------------------------
+# -- Markdown and HTML ------------------------------------------------------------------------------------------
 
 _MARKDOWN = str.maketrans({c: f"\\{c}" for c in r"\`*_[]<>$|~#&"})
 
@@ -245,7 +263,7 @@ def as_markdown(title: str, sections: Sequence[Section]) -> str:
             if line.formula is None:
                 out.append(f"- {_markdown(line.prose)}" if line.prose else "- …")
                 continue
-            formula = latex(line.formula) + (f" = {_tex_value(line.value)}" if line.value else "")
+            formula = latex(line.formula) + (f" = {tex_value(line.value)}" if line.value else "")
             out.append(f"- ${formula}$" + (f" — {_markdown(line.note)}" if line.note else ""))
         out.append("")
     return "\n".join(out)

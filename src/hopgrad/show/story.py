@@ -1,7 +1,7 @@
 """The story of a gradient as data: sections of lines, each a formula or a sentence, with what belongs beside it.
 
-The order is the same for every function: the steps; the chain rule in Leibniz form; the same with every factor spelled out;
-the parts; the whole, simplified, as a number, checked; the sum over paths as dynamic programming; the cost.
+The order is the same for every function: the steps; the chain rule in Leibniz form; the same with every factor spelled
+out; the parts; the whole, simplified, as a number, checked; the sum over paths as dynamic programming; the cost.
 """
 
 from __future__ import annotations
@@ -87,23 +87,22 @@ def _shape_note(analysis: Analysis, node: int) -> str:
     return "×".join(map(str, like.shape)) if like.shape else ""
 
 
-# -- a. the steps ---------------------------------------------------------------------------------------------------------
+# -- a. the steps ----------------------------------------------------------------------------------------------------
 
 
 def _steps(analysis: Analysis) -> Section:
     graph = analysis.graph
     section = Section("steps", "The steps")
-    lines = []
-    inputs = [n for n in analysis.nodes if n in graph.inputs]
-    for node in inputs:
-        lines.append(
-            Line(
-                analysis.symbol(node),
-                value=value_text(analysis.value(node)),
-                note=_input_note(analysis, node),
-                node=node,
-            )
+    lines = [
+        Line(
+            analysis.symbol(node),
+            value=value_text(analysis.value(node)),
+            note=_input_note(analysis, node),
+            node=node,
         )
+        for node in analysis.nodes
+        if node in graph.inputs
+    ]
     hops = [n for n in analysis.nodes if n not in graph.inputs]
     kept = set(hops) if len(hops) <= MAX_LINES else {*hops[: MAX_LINES // 2], *hops[-MAX_LINES // 2 :]}
     steps = []
@@ -113,9 +112,7 @@ def _steps(analysis: Analysis) -> Section:
             continue
         if node in graph.builder.constants:
             steps.append(
-                Line(
-                    analysis.symbol(node), value=value_text(analysis.value(node)), note="constant", node=node
-                )
+                Line(analysis.symbol(node), value=value_text(analysis.value(node)), note="constant", node=node)
             )
             continue
         sides = [analysis.symbol(node), analysis.hop_term(node)]
@@ -156,7 +153,7 @@ def _troubles(analysis: Analysis) -> Section:
     return section
 
 
-# -- b. and c. the chain rule ---------------------------------------------------------------------------------------------
+# -- b. and c. the chain rule ----------------------------------------------------------------------------------------
 
 
 def _total(analysis: Analysis, node: int) -> Term:
@@ -170,11 +167,9 @@ def local_derivative(analysis: Analysis, target: int, source: int) -> Term:
     partial = analysis.several or len(sources) > 1
     top = analysis.symbol(target)
     # With several inputs ∂y/∂x means the whole; where y also uses x directly, that use is told by its formula.
-    if analysis.several and target == analysis.output and source in analysis.wrt and (
-        analysis.path_counts[source][0] > 1 or len(sources) > 1
-    ):  # fmt: skip
-        if analysis.path_counts[source][0] > 1:
-            top = analysis.hop_term(target)
+    whole = analysis.several and target == analysis.output and source in analysis.wrt
+    if whole and analysis.path_counts[source][0] > 1:
+        top = analysis.hop_term(target)
     return Derivative(top, analysis.symbol(source), partial)
 
 
@@ -206,9 +201,7 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
             section.lines.append(Line(equation(whole, Number("1"))))
             continue
         if count > MAX_PATHS:
-            section.lines.append(
-                Line(equation(whole, _first_step(analysis, node)), note=f"{count:,} paths", node=node)
-            )
+            section.lines.append(Line(equation(whole, _first_step(analysis, node)), note=f"{count:,} paths", node=node))
             continue
         paths = analysis.paths(node, MAX_PATHS)
         terms = [
@@ -260,10 +253,11 @@ def _spelled_out(analysis: Analysis, edge: Edge) -> Term:
     return Derivative(target, source, partial)
 
 
-# -- d. the parts ---------------------------------------------------------------------------------------------------------
+# -- d. the parts ----------------------------------------------------------------------------------------------------
 
 
 def rule(analysis: Analysis, edge: Edge) -> str:
+    """The name under which the local derivative of an edge is taught."""
     hop = analysis.graph.builder.hop(edge.target)
     return hop.notation.rule or hop.name.replace("_", " ")
 
@@ -346,7 +340,7 @@ def pullback_line(analysis: Analysis, edge: Edge) -> Term:
     return Infix("+=", r"\mathrel{+}=", (source, share), 0)
 
 
-# -- e. the whole ---------------------------------------------------------------------------------------------------------
+# -- e. the whole ----------------------------------------------------------------------------------------------------
 
 
 def _whole(analysis: Analysis, live: list[int]) -> Section:
@@ -354,8 +348,8 @@ def _whole(analysis: Analysis, live: list[int]) -> Section:
     avals = analysis.graph.builder.avals
     if avals[analysis.output].shape:
         section.intro = (
-            f"The result has shape {_shape_note(analysis, analysis.output)}: what follows is the gradient of the sum of its"
-            " elements (its adjoint is set to 1 everywhere)."
+            f"The result has shape {_shape_note(analysis, analysis.output)}: what follows is the gradient of"
+            " the sum of its elements (its adjoint is set to 1 everywhere)."
         )
     for node in analysis.wrt:
         left = _total(analysis, node)
@@ -378,7 +372,7 @@ def _whole(analysis: Analysis, live: list[int]) -> Section:
 
 
 def _multiplied(analysis: Analysis, node: int) -> Term:
-    """The product of the local derivatives along each path, in terms of the inputs, as they come: cos(…) · 2(x+1) · 1."""
+    """The product of the local derivatives along each path, in terms of the inputs: cos(…) · 2(x+1) · 1."""
     terms = []
     for path in analysis.paths(node, MAX_PATHS):
         factors = _along(path, lambda e: analysis.factor_term(e, True, MAX_SYMBOLS) or Word("…"), 24)
@@ -395,7 +389,7 @@ def _check_note(analysis: Analysis, node: int) -> str:
     return found if np.isnan(check.error) else f"{found}, relative difference {check.error:.0e}"
 
 
-# -- f. and g. dynamic programming and cost -------------------------------------------------------------------------------
+# -- f. and g. dynamic programming and cost --------------------------------------------------------------------------
 
 
 def _adjoints(analysis: Analysis) -> Section:
@@ -403,18 +397,14 @@ def _adjoints(analysis: Analysis) -> Section:
     section = Section(
         "adjoints",
         "Dynamic programming: each adjoint once, in the order computed",
-        intro="The adjoint of a value is the derivative of the result by it: the sum, over its uses, of the use's adjoint"
-        " times the local derivative.",
+        intro="The adjoint of a value is the derivative of the result by it: the sum, over its uses, of the use's"
+        " adjoint times the local derivative.",
     )
     avals = analysis.graph.builder.avals
     out = bar(analysis, analysis.output)
     lines = [Line(equation(out, Number("1")), value="", node=analysis.output)]
     sources = sorted(analysis.outgoing, reverse=True)
-    kept = (
-        set(sources)
-        if len(sources) <= MAX_LINES
-        else {*sources[: MAX_LINES // 2], *sources[-MAX_LINES // 2 :]}
-    )
+    kept = set(sources) if len(sources) <= MAX_LINES else {*sources[: MAX_LINES // 2], *sources[-MAX_LINES // 2 :]}
     for source in sources:
         if source not in kept:
             lines.append(Line())

@@ -110,6 +110,20 @@ def where(frame: FrameType | None) -> str:
     return describe(place) if place else ""
 
 
+def library_call(frame: FrameType | None) -> str:
+    """The function of NumPy or SciPy that the user's code called to get to `frame`, as "scipy.special:softmax", or ''."""
+    found = ""
+    while frame is not None:
+        package, *parts = str(frame.f_globals.get("__name__", "")).split(".")
+        if package in ("numpy", "scipy"):
+            public = [part for part in parts if not part.startswith("_")]
+            found = f"{'.'.join((package, *public))}:{frame.f_code.co_name}"
+        elif package != "hopgrad":
+            break
+        frame = frame.f_back
+    return found
+
+
 def describe(place: Location) -> str:
     """A place in words, with its line of code."""
     source = f": {place.source}" if place.source else ""

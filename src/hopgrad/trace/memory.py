@@ -234,8 +234,13 @@ def reshaped(shape: Shape, strides: Strides, new: Shape) -> Strides | None:
     return (*found, *[last] * (len(new) - k))
 
 
-def judge(shape: Shape, strides: Strides | None, path: Path) -> tuple[Verdict, Strides | None]:
-    """Whether NumPy reads a path from an array of these strides as a view or by copying, and the strides of the result."""
+def judge(
+    shape: Shape, strides: Strides | None, path: Path, contiguous: bool = False
+) -> tuple[Verdict, Strides | None]:
+    """Whether NumPy reads a path from an array of these strides as a view or by copying, and the strides of the result.
+
+    With `contiguous` it copies whatever is not contiguous, as ``np.ravel`` does even where a view would do.
+    """
     verdict: Verdict = "view"
     for step in path:
         params = dict(step.params)
@@ -246,10 +251,11 @@ def judge(shape: Shape, strides: Strides | None, path: Path) -> tuple[Verdict, S
         if step.hop.name == "reshape":
             new: Shape = params["shape"]
             if strides is None:
-                if [n for n in new if n != 1] != [n for n in shape if n != 1]:
+                if contiguous or [n for n in new if n != 1] != [n for n in shape if n != 1]:
                     verdict = "doubt"
             else:
-                strides = reshaped(shape, strides, new)
+                gaps = contiguous and not is_contiguous(shape, strides)
+                strides = None if gaps else reshaped(shape, strides, new)
                 if strides is None:
                     verdict, strides = "copy", c_strides(new)
             shape = new

@@ -3,59 +3,77 @@
 It answers to operators, methods, indexing and NumPy's protocols as the value it stands for would, and records a hop for
 each. What NumPy does not let it take part in (``float(x)``, ``np.array([x, y])``, writing into a plain array) is refused
 with the line and the cure, never answered with a plain number: that would lose the gradient silently.
+
+An array to which nothing traced was written yet, as ``np.zeros(3)`` of ``hopgrad.numpy`` gives, is a tracer over real
+data. NumPy computes with it at once, and nothing is recorded.
 """
 
 from __future__ import annotations
 
+import numbers
 import sys
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
 
-from hopgrad.aval import Aval, Shape
+from hopgrad.aval import Aval, Shape, aval_of
 from hopgrad.errors import DtypeError, HopgradError, NotDifferentiableError, ShapeError, TraceError
 from hopgrad.graph.builder import Builder, Expr, catalogue
-from hopgrad.graph.hop import Hop
 from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
-from hopgrad.hops.surface import Surface, cast, lift, surfaces
-from hopgrad.trace import context
+from hopgrad.hops.surface import Surface, array_of, cast, lift, refusals, refused, surfaces
+from hopgrad.trace import context, memory, ufuncs
 from hopgrad.trace.context import Trace
+from hopgrad.trace.keys import parse, repeated
+from hopgrad.trace.memory import Memory, Path, Step, Strides
 
 ARRAY, SCALAR, PYTHON = 0, 1, 2
 """What a traced value stands for: an array, a NumPy scalar, or a Python number (weak in promotion)."""
+
+REAL = -1
+"""The id of an array with real data: it is no value of the graph."""
 
 
 class Tracer:
     """Stands for an array, a NumPy scalar or a Python number while a function is traced."""
 
-    __slots__ = ("__weakref__", "_id", "_kind", "_parent", "_seen", "_trace", "_version", "_writable")
+    __slots__ = ("__weakref__", "_id", "_kind", "_memory", "_path", "_seen", "_trace")
+
+    _path: Path
+    _seen: int
 
     def __init__(self, trace: Trace, node: int, kind: int) -> None:
         self._trace = trace
         self._id = node
         self._kind = kind
-        self._parent: tuple[Tracer, View] | None = None
-        self._version = 0
-        self._seen = 0
-        self._writable = kind == ARRAY
+        self._memory: Memory | None = None  # until it is viewed or written to; then _path and _seen have values too
 
     # -- what it stands for ------------------------------------------------------------------------------------------
 
-    @property
+    @property  # type: ignore[misc]  # Python's own attribute may be assigned to; here it depends on the kind
     def __class__(self) -> Any:
         """The class that the value would have, so that ``isinstance(x, np.ndarray)`` takes the same branch."""
         if self._kind == ARRAY:
             return np.ndarray
         dtype = self._aval.dtype
-        return dtype.type if self._kind == SCALAR else {"f": float, "b": bool, "i": int, "c": complex}[dtype.kind]
+        return dtype.type if self._kind == SCALAR else {"f": float, "b": bool, "i": int}[dtype.kind]
 
     @property
     def _aval(self) -> Aval:
-        return self._trace.builder.avals[self._id]
+        if self._id == REAL and (data := real_data(self)) is not None:
+            return aval_of(data)
+        return self._trace.builder.avals[current_node(self) if self._id == REAL else self._id]
+
+    @property
+    def _writable(self) -> bool:
+        return self._memory is None or self._memory.writable
+
+    @_writable.setter
+    def _writable(self, value: bool) -> None:
+        if self._kind == ARRAY:
+            _attach(self, Memory(self._id, layout="C" if self._aval.ndim < 2 else None, writable=value))
 
     @property
     def shape(self) -> Shape:
@@ -85,99 +103,143 @@ class Tracer:
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self.size * self.itemsize
+        aval = self._aval
+        return aval.size * aval.dtype.itemsize
+
+    @property
+    def device(self) -> str:
+        """As NumPy's arrays have it."""
+        return "cpu"
 
     @property
     def T(self) -> Any:  # noqa: N802 - NumPy's name
         """The axes reversed."""
-        return _call(fn.transpose, (self,), {}, sys._getframe(1), array=True, view=_TRANSPOSE)
+        return _perform(surfaces[np.transpose], (self,), {}, sys._getframe(1), np.transpose)
 
     @property
     def mT(self) -> Any:  # noqa: N802 - NumPy's name
         """The last two axes exchanged."""
-        return self.swapaxes(-1, -2)
+        return _perform(surfaces[np.matrix_transpose], (self,), {}, sys._getframe(1), np.matrix_transpose)
 
     @property
     def real(self) -> Any:
-        """The real part."""
+        """The real part: itself."""
         return self
 
     @property
     def imag(self) -> Any:
-        """The imaginary part, zeros."""
-        return _call(fn.imag, (self,), {}, sys._getframe(1))
+        """The imaginary part: zeros."""
+        return np.zeros(self._aval.shape, self._aval.dtype)[()] if self._kind == ARRAY else self._aval.dtype.type(0)
 
     @property
-    def flat(self) -> Any:
-        """The elements in order."""
-        return iter(self.ravel())
+    def flat(self) -> Flat:
+        """The elements in order, to read and to write."""
+        return Flat(self)
 
-    @property
-    def flags(self) -> NoReturn:
-        """Memory layout, which a traced value does not have."""
-        self._refuse("the memory layout (flags)", "leave questions of layout out of the traced function")
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        Flat(self)[:] = value
+
+    def _no_memory(self) -> NoReturn:
+        raise TraceError("a traced array has no memory layout of its own (flags, strides, base, data): leave questions"
+                         f" about it out of the traced function\n  at {context.where(sys._getframe(1))}")  # fmt: skip
+
+    flags = strides = base = data = ctypes = property(_no_memory)
 
     def __repr__(self) -> str:
-        if self._trace.closed:
-            return f"<traced {self._aval!r}, of a function that has returned>"
-        return repr(self._trace.concrete(current_node(self)))
+        return f"<traced {self._aval!r}, of a function that has returned>" if _is_over(self) else repr(_shown(self))
 
     def __str__(self) -> str:
-        return repr(self) if self._trace.closed else str(self._trace.concrete(current_node(self)))
+        return repr(self) if _is_over(self) else str(_shown(self))
 
     def __format__(self, spec: str) -> str:
-        return repr(self) if self._trace.closed else format(self._trace.concrete(current_node(self)), spec)
+        return repr(self) if _is_over(self) else format(_shown(self), spec)
 
     # -- refusals ----------------------------------------------------------------------------------------------------
 
     def _refuse(self, need: str, cure: str, frame: FrameType | None = None) -> NoReturn:
-        place = context.where(frame or sys._getframe(2))
-        self._trace.refuse(TraceError(f"{need} of a traced value is needed, but its gradient would be lost"
-                                      f" there; {cure}\n  at {place}"))  # fmt: skip
+        frame = frame or sys._getframe(2)
+        caller = context.library_call(frame)
+        if caller in surfaces:
+            need, cure = f"{caller.replace(':', '.')}: {need}", f"use hopgrad.{caller.replace(':', '.')}"
+        elif caller:
+            need = f"{caller.replace(':', '.')}: {need}"
+        self._trace.refuse(TraceError(f"{need} of a traced value is needed, but its gradient would be lost there:"
+                                      f" {cure}\n  at {context.where(frame)}"))  # fmt: skip
 
     def __bool__(self) -> bool:
-        if self._aval.size != 1 and self._kind == ARRAY:
+        if (data := real_data(self)) is not None:
+            return bool(data)
+        if self._kind == ARRAY and self._aval.size != 1:
             raise ValueError("The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
         self._refuse("the truth value", "use np.where(condition, a, b) in place of `if`, np.minimum/np.maximum in"
                      " place of min/max, & and | in place of and/or")  # fmt: skip
 
     def __float__(self) -> float:
+        if (data := real_data(self)) is not None:
+            return float(data)
+        if self._aval.size != 1:
+            raise TypeError("only length-1 arrays can be converted to Python scalars")
         self._refuse("a plain float", "use NumPy's functions on the value itself (np.sin instead of math.sin); to fill"
                      " an array with traced values use `import hopgrad.numpy as np`, whose np.zeros can be"
                      " filled, or build it with np.stack")  # fmt: skip
 
     def __int__(self) -> int:
+        if (data := real_data(self)) is not None:
+            return int(data)
+        if self._aval.size != 1:
+            raise TypeError("only length-1 arrays can be converted to Python scalars")
         self._refuse("a plain int", "np.floor or x.astype(int) stay traced")
 
     def __index__(self) -> int:
-        self._refuse("an index", "pass the integer as an argument that is not differentiated, or use np.take")
+        if (data := real_data(self)) is not None:
+            return data.__index__()
+        if self._aval.dtype.kind not in "iu":
+            raise TypeError(f"'{type(self._aval.dtype.type()).__name__}' object cannot be interpreted as an integer")
+        self._refuse("a plain integer", "traced integers can index arrays (x[k], np.take), but not lists or range")
 
     def __complex__(self) -> complex:
+        if (data := real_data(self)) is not None:
+            return complex(data)
         self._refuse("a plain complex number", "use NumPy's functions on the value itself")
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
+        if (data := real_data(self)) is not None:
+            # The real data and no copy, as np.asarray would share it. While it is referred to, it stays real.
+            return data if dtype is None and not copy else np.array(data, dtype=dtype, copy=copy or None)
         self._refuse("a plain NumPy array", "NumPy does not let traced values take part in np.array([x, y]),"
                      " np.asarray(x), np.full(n, x) or a[i:j] = x on a plain array: use `import hopgrad.numpy as"
                      " np`, or np.stack([x, y]), np.ones(n) * x")  # fmt: skip
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        self._refuse("a pickled copy", "return it from the function instead")
+
     def item(self, *args: Any) -> Any:
         """One element: as a traced scalar, since a plain number would lose the gradient."""
+        if (data := real_data(self)) is not None:
+            return data.item(*args)
         if not args:
-            if self.size != 1:
+            if self._aval.size != 1:
                 raise ValueError("can only convert an array of size 1 to a Python scalar")
-            return self.reshape(-1)[0]
-        return self.ravel()[args[0]] if len(args) == 1 and not isinstance(args[0], tuple) else self[args]
+            args = (0,)
+        if len(args) == 1 and not isinstance(args[0], tuple):
+            return self if self._kind != ARRAY else self.flatten()[args[0]]
+        return self[args[0] if len(args) == 1 else args]
 
     def tolist(self) -> Any:
         """Nested lists of traced scalars."""
-        return self if self.ndim == 0 else [v.tolist() for v in self]
+        if (data := real_data(self)) is not None:
+            return data.tolist()
+        return self[()] if not self._aval.shape and self._kind == ARRAY else (
+            self if not self._aval.shape else [v.tolist() for v in self])  # fmt: skip
 
     @property
     def __hash__(self) -> Any:  # type: ignore[override]
         """Arrays have no hash; a traced number has none either, because equal values may not be equal functions."""
-        if self._kind == ARRAY:
-            return None
-        return self._unhashable
+        return None if self._kind == ARRAY else self._unhashable
 
     def _unhashable(self) -> NoReturn:
         self._refuse("the hash", "a traced value cannot be a key of a dict or member of a set")
@@ -186,82 +248,125 @@ class Tracer:
         return bool((self == item).any())
 
     def __len__(self) -> int:
-        if not self.ndim:
+        shape = self._aval.shape
+        if not shape:
             raise TypeError("len() of unsized object")
-        return self.shape[0]
+        return shape[0]
 
     def __iter__(self) -> Iterator[Any]:
-        if not self.ndim:
+        if not self._aval.shape:
             raise TypeError("iteration over a 0-d array")
-        return (self[k] for k in range(self.shape[0]))
+        return (self[k] for k in range(self._aval.shape[0]))
+
+    def __floor__(self) -> Any:
+        return _whole(np.floor, self, sys._getframe(1))
+
+    def __ceil__(self) -> Any:
+        return _whole(np.ceil, self, sys._getframe(1))
+
+    def __trunc__(self) -> Any:
+        return _whole(np.trunc, self, sys._getframe(1))
+
+    def __round__(self, digits: int | None = None) -> Any:
+        frame = sys._getframe(1)
+        if digits is None:
+            return _whole(np.rint, self, frame)
+        result = _call(fn.round, (self, digits), {}, frame)
+        result._kind = self._kind
+        return result
 
     # -- NumPy's protocols -------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-        return _ufunc(self._trace, ufunc, method, inputs, keywords, sys._getframe(1))
+        frame = sys._getframe(1)
+        if method == "__call__" and not keywords and ufunc.signature is None and ufunc.nout == 1:
+            return _elementwise(ufunc, inputs, frame)
+        return _ufunc(self._trace, ufunc, method, inputs, keywords, frame)
 
     def __array_function__(self, function: Any, types: Any, args: Any, keywords: Any) -> Any:
+        if not all(issubclass(cls, (Tracer, np.ndarray)) for cls in types):
+            return NotImplemented
         return call_function(self._trace, function, args, keywords, sys._getframe(1))
 
     # -- indexing ----------------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
         frame = sys._getframe(1)
-        items, arrays, basic = _items(self, key, frame)
-
-        def pick(x: Expr) -> Expr:
-            found: Expr = sh.index(x, *[lift(a, x.builder) for a in arrays], items=items)
-            return found
-
-        # Only basic indexing that leaves an array makes a view; an element is copied out.
-        whole = basic and (Ellipsis in key if isinstance(key, tuple) else key is Ellipsis)
-        view = View(pick, lambda x, v: sh.put(x, v, items=items)) if basic else None
-        return _call(pick, (self,), {}, frame, array=whole, view=view)
+        data = real_data(self)
+        plain = _plain_key(key)
+        if data is not None and not _has_traced(plain):
+            return _real_item(self, data, plain)
+        self._trace.check_open()
+        builder = self._trace.builder
+        node = current_node(self)
+        items, arrays = _parsed(self, plain, frame)
+        found: Expr = sh.index(Expr(builder, node), *[lift(a, builder) for a in arrays], items=items)
+        # An element is copied out as a scalar, unless the key has an ellipsis.
+        array = any(k is Ellipsis for k in key) if isinstance(key, tuple) else key is Ellipsis
+        self._trace.site(found.id, frame)
+        kind = ARRAY if found.aval.shape or (array and not arrays) else SCALAR
+        result = Tracer(self._trace, found.id, kind)
+        if kind == ARRAY and self._kind == ARRAY:
+            if not arrays:
+                step = Step(catalogue["index"], (("items", items),), ())
+                _attach(result, _memory_of(self), (*_path_of(self), step))
+            elif any(isinstance(a, Expr) and not a.shape for a in arrays):
+                # A traced integer: NumPy gives a view, but of which part only the values tell.
+                _attach(result, Memory(found.id, layout=None, writable=False))
+            elif found.aval.ndim > 1:
+                _attach(result, Memory(found.id, layout=None))
+        return result
 
     def __setitem__(self, key: Any, value: Any) -> None:
         frame = sys._getframe(1)
-        self._check_writable(frame)
-        if isinstance(key, Tracer) and key.dtype == bool:
-            chosen = lambda x, c, v: fn.where(c, cast(_fitted(v, x, frame), x.dtype), x)  # noqa: E731 - one line says it
-            if key.shape != self.shape or np.ndim(value) > 0:
-                self._refuse("the number of chosen elements", "use np.where(mask, value, array)", frame)
-            _write(self, _call(chosen, (self, key, value), {}, frame))
+        plain = _plain_key(key)
+        if not _is_traced(self) and not _has_traced((plain, value)):
+            real_data(self)[plain] = _bare(value)  # type: ignore[index]  # it has data
             return
-        items, arrays, _ = _items(self, key, frame)
+        _check_writable(self, frame)
+        if isinstance(plain, Expr) and plain.dtype == bool:
+            _write(self, _masked(self, plain, value, frame), frame)
+            return
+        items, arrays = _parsed(self, plain, frame)
+        if type(value) is Tracer and value._memory is not None and value._memory is self._memory and not arrays:
+            # `a[i] += v` first changes the view a[i], and then assigns it to the place where it is already.
+            if value._path == (*self._path, Step(catalogue["index"], (("items", items),), ())):
+                return
+        if any(isinstance(a, Expr) and a.shape for a in arrays):
+            self._refuse("indices that do not depend on values", "use np.add.at, or np.where", frame)
+        chosen = repeated(items, arrays, self._aval.shape) if arrays and not _has_traced(arrays) else None
 
-        def put(x: Expr, v: Any) -> Expr:
+        def written(x: Expr, v: Any) -> Expr:
             places = [lift(a, x.builder) for a in arrays]
             place = catalogue["index"].infer(x.aval, *[p.aval for p in places], items=items)
-            source = cast(lift(v, x.builder), x.dtype)
-            extra = source.ndim - place.ndim
-            if extra > 0 and all(n == 1 for n in source.shape[:extra]):
-                source = sh.reshape(source, shape=source.shape[extra:])
-            written: Expr = sh.put(x, fn.broadcast_to(source, place.shape), *places, items=items)
-            return written
+            v = _fitted(v, x, place.shape)
+            if chosen is None:
+                ids = tuple(p.id for p in places)
+                return Expr(x.builder, memory.put(x.builder, x.id, v.id, items, ids))
+            # Of several values for one place NumPy keeps the last.
+            _, last = np.unique(chosen.ravel()[::-1], return_index=True)
+            last = chosen.size - 1 - last
+            flat = sh.index(fn.reshape(v, -1), lift(last, x.builder), items=(sh.Operand(0),))
+            spots = lift(chosen.ravel()[last], x.builder)
+            line = sh.put(fn.reshape(x, -1), flat, spots, items=(sh.Operand(0),))
+            return fn.reshape(line, x.shape)
 
-        if arrays and _repeats(self, items, arrays):
-            self._refuse("assignment to the same place twice", "make the indices distinct, or use np.add.at", frame)
-        _write(self, _call(put, (self, value), {}, frame))
+        _write(self, _call(written, (self, value), {}, frame), frame)
 
-    def _check_writable(self, frame: FrameType | None) -> None:
-        root = self
-        while root._parent is not None:
-            if root._parent[1].put is None:
-                break
-            root = root._parent[0]
-        if self._kind != ARRAY:
-            raise TypeError(f"'{type(self._aval.dtype.type()).__name__}' object does not support item assignment")
-        if not root._writable or (root._parent is not None):
-            what = "an argument of the function" if root._parent is None else "a view that is read-only or may be a copy"
-            error = TraceError(f"assignment into {what} is not supported: copy it first (x = x.copy())"
-                               f"\n  at {context.where(frame)}")  # fmt: skip
-            self._trace.refuse(error)
+    def __delitem__(self, key: Any) -> NoReturn:
+        raise ValueError("cannot delete array elements")
 
     # -- methods, as ndarray has them --------------------------------------------------------------------------------
 
-    def copy(self, order: str = "C") -> Any:
+    def copy(self, order: Any = "C") -> Any:
         """A copy that can be written to."""
-        return _call(fn.copy, (self,), {}, sys._getframe(1), array=self._kind == ARRAY)
+        if (data := real_data(self)) is not None:
+            return real(self._trace, data.copy(order))
+        if self._kind != ARRAY:
+            return self
+        result = _wrap(self._trace, unwrap(self), sys._getframe(1), True)
+        _lay_out(result, self, order)
+        return result
 
     def __copy__(self) -> Any:
         return self.copy()
@@ -269,305 +374,609 @@ class Tracer:
     def __deepcopy__(self, memo: Any) -> Any:
         return self.copy()
 
-    def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
+    def astype(self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True) -> Any:
         """Converted to a dtype; a conversion to integers has no derivative."""
-        return _call(cast, (self, np.dtype(dtype)), {}, sys._getframe(1), array=self._kind == ARRAY)
+        dtype = np.dtype(dtype)
+        if not np.can_cast(self._aval.dtype, dtype, casting):
+            raise TypeError(f"Cannot cast array data from {self._aval.dtype!r} to {dtype!r} according to the rule"
+                            f" {casting!r}")  # fmt: skip
+        if not copy and dtype == self._aval.dtype:
+            return self
+        if (data := real_data(self)) is not None:
+            return real(self._trace, data.astype(dtype, order))
+        _check_complex(dtype)
+        result = _call(cast, (self, dtype), {}, sys._getframe(1), array=self._kind == ARRAY)
+        if self._kind == ARRAY:
+            _lay_out(result, self, order)
+        return result
 
     def reshape(self, *shape: Any, order: Any = "C", copy: Any = None) -> Any:
         """As ``ndarray.reshape``."""
         target = shape[0] if len(shape) == 1 else shape
-        source = self.shape
-        back = View(
-            lambda x: fn.reshape(x, target, order),
-            (lambda x, v: fn.reshape(v, source)) if order == "C" and _contiguous(self) else None,
-        )
-        return _call(fn.reshape, (self, target, order), {}, sys._getframe(1), array=True, view=back)
+        return _reshape(self, target, order, copy, sys._getframe(1))
 
     def ravel(self, order: Any = "C") -> Any:
         """As ``ndarray.ravel``."""
-        source = self.shape
-        put = (lambda x, v: fn.reshape(v, source)) if order in ("C", "K") and _contiguous(self) else None
-        return _call(fn.ravel, (self, order), {}, sys._getframe(1), array=True,
-                     view=View(lambda x: fn.ravel(x, order), put))  # fmt: skip
+        return _ravel(self, order, sys._getframe(1))
 
     def flatten(self, order: Any = "C") -> Any:
         """As ``ndarray.flatten``: a copy."""
-        return _call(fn.ravel, (self, order), {}, sys._getframe(1), array=True)
+        frame = sys._getframe(1)
+        if (data := real_data(self)) is not None:
+            return real(self._trace, data.flatten(order))
+        return _call(fn.ravel, (self, _order(self, order, frame)), {}, frame, array=True)
 
     def transpose(self, *axes: Any) -> Any:
         """As ``ndarray.transpose``."""
         order = None if not axes or axes[0] is None else axes[0] if isinstance(axes[0], (tuple, list)) else axes
-        view = View(
-            lambda x: fn.transpose(x, order),
-            lambda x, v: fn.transpose(v, None if order is None else np.argsort([k % x.ndim for k in order]).tolist()),
-        )
-        return _call(fn.transpose, (self, order), {}, sys._getframe(1), array=True, view=view)
+        return _perform(surfaces[np.transpose], (self, order), {}, sys._getframe(1), np.transpose)
 
-    def swapaxes(self, axis1: int, axis2: int) -> Any:
-        """As ``ndarray.swapaxes``."""
-        swap = View(lambda x: fn.swapaxes(x, axis1, axis2), lambda x, v: fn.swapaxes(v, axis1, axis2))
-        return _call(fn.swapaxes, (self, axis1, axis2), {}, sys._getframe(1), array=True, view=swap)
+    def view(self, *args: Any, **keywords: Any) -> Any:
+        """The same elements; read as another type they have no derivative."""
+        if args or keywords:
+            self._refuse("the memory (view)", "use astype to convert")
+        return self[...]
 
-    def squeeze(self, axis: Any = None) -> Any:
-        """As ``ndarray.squeeze``."""
-        view = View(lambda x: fn.squeeze(x, axis), lambda x, v: sh.reshape(v, shape=x.shape))
-        return _call(fn.squeeze, (self, axis), {}, sys._getframe(1), array=True, view=view)
+    def conj(self) -> Any:
+        """The complex conjugate: itself."""
+        return self
+
+    conjugate = conj
 
     def fill(self, value: Any) -> None:
         """Write one value everywhere."""
+        if np.ndim(value):
+            raise ValueError("fill needs one value")
         self[...] = value
 
-    def dot(self, b: Any, out: Any = None) -> Any:
-        """As ``ndarray.dot``."""
-        return _call(fn.dot, (self, b), {}, sys._getframe(1))
+    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
+        """As ``ndarray.compress``."""
+        return _perform(surfaces[np.compress], (condition, self, axis, out), {}, sys._getframe(1), np.compress)
 
-    def view(self, *args: Any, **keywords: Any) -> NoReturn:
-        """Bits read as another type have no derivative."""
-        self._refuse("the memory (view)", "use astype to convert")
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """As ``ndarray.put``."""
+        _put(self, indices, values, mode)
+
+    def setflags(self, write: Any = None, align: Any = None, uic: Any = None) -> None:
+        """Make an array read-only; the other way would have no effect."""
+        if write is not None and not write and self._kind == ARRAY:
+            _memory_of(self).writable = False
+        elif write:
+            self._no_memory()
+
+    def to_device(self, device: str, /, *, stream: Any = None) -> Any:
+        """As NumPy's arrays have it."""
+        return self
 
     # -- in place ----------------------------------------------------------------------------------------------------
 
     def _update(self, ufunc: np.ufunc, other: Any, frame: FrameType) -> Any:
         """``a += b``: an array is written to, so all its names and views see it; a number is replaced."""
         if self._kind != ARRAY:
-            return _operate(ufunc, self, other, frame)
-        self._check_writable(frame)
-        result = _operate(ufunc, self, other, frame)
-        if result.shape != self.shape:
-            raise ShapeError(f"{ufunc.__name__}: a result of shape {result.shape} does not fit in place into {self.shape}"
-                             f"\n  at {context.where(frame)}")  # fmt: skip
-        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise DtypeError(f"{ufunc.__name__}: {result.dtype} does not fit in place into {self.dtype}"
-                             f"\n  at {context.where(frame)}")  # fmt: skip
-        _write(self, _call(cast, (result, self.dtype), {}, frame))
-        return self
+            return _elementwise(ufunc, (self, other), frame, True)
+        if not _is_traced(self) and not _has_traced(other):
+            data = real_data(self)
+            ufunc(data, _bare(other), out=data)
+            return self
+        _check_writable(self, frame)
+        result = _elementwise(ufunc, (self, other), frame, True)
+        if result is not NotImplemented:
+            _store(self._trace, self, result, frame)
+            return self
+        return result
 
 
-class View:
-    """How a view is read from its parent and, unless it is read-only, how writing to it changes the parent."""
-
-    __slots__ = ("get", "put")
-
-    def __init__(self, get: Callable[[Expr], Expr], put: Callable[[Expr, Expr], Expr] | None) -> None:
-        self.get = get
-        self.put = put
+# -- arrays of real data ------------------------------------------------------------------------------------------------
 
 
-_TRANSPOSE = View(fn.transpose, lambda x, v: fn.transpose(v))
+def real(trace: Trace, data: np.ndarray[Any, Any]) -> Tracer:
+    """A traced array over real data of its own, to which traced values can be written."""
+    result = Tracer(trace, REAL, ARRAY)
+    _attach(result, Memory(REAL, data, writable=data.flags.writeable))
+    return result
 
 
-def _contiguous(tracer: Tracer) -> bool:
-    """Whether NumPy would surely reshape without copying: an array of its own, not a slice or transpose."""
-    return tracer._parent is None
+def real_data(tracer: Tracer) -> np.ndarray[Any, Any] | None:
+    """The real data that an array still has."""
+    shared = tracer._memory
+    return None if shared is None or shared.data is None else memory.window(shared.data, tracer._path)
 
 
-def _root(tracer: Tracer) -> Tracer:
-    while tracer._parent is not None:
-        tracer = tracer._parent[0]
-    return tracer
+def _bare(value: Any) -> Any:
+    """Real data in place of the tracers that have some, in nested lists too."""
+    if type(value) is Tracer:
+        return real_data(value)
+    if type(value) in (list, tuple):
+        return type(value)([_bare(v) for v in value])
+    return value
+
+
+def _is_traced(value: Any) -> bool:
+    return type(value) is Tracer and (value._memory is None or value._memory.data is None)
+
+
+def _has_traced(value: Any) -> bool:
+    """Whether there are values of the graph in nested lists, tuples and dicts."""
+    return any(isinstance(v, Expr) or _is_traced(v) for v in _leaves(value))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            stack.extend(item.values())
+        elif type(item) in (list, tuple):
+            stack.extend(item)
+        else:
+            yield item
+
+
+def _dress(trace: Trace, value: Any, known: dict[int, Any]) -> Any:
+    """What NumPy made of real data: new arrays can be filled, those in `known` (by identity) are given back as it says."""
+    if isinstance(value, (list, tuple)):
+        made = [_dress(trace, v, known) for v in value]
+        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+    if id(value) in known:
+        return known[id(value)]
+    # An array with a base is a view of something that someone else may hold: it stays as it is.
+    if type(value) is np.ndarray and value.base is None and value.dtype.kind in "fiub":
+        return real(trace, value)
+    return value
+
+
+def _on_real(trace: Trace, function: Callable[..., Any], args: Any, keywords: Any) -> Any:
+    """NumPy's own function on real data."""
+    known: dict[int, Any] = {}
+
+    def bare(value: Any) -> Any:
+        if type(value) is Tracer:
+            data = real_data(value)
+            known[id(data)] = value
+            return data
+        if type(value) in (list, tuple):
+            return type(value)([bare(v) for v in value])
+        if isinstance(value, np.ndarray):
+            known[id(value)] = value
+        return value
+
+    plain, named = [bare(v) for v in args], {k: bare(v) for k, v in keywords.items()}
+    return _dress(trace, function(*plain, **named), known)
+
+
+def _real_item(tracer: Tracer, data: np.ndarray[Any, Any], key: Any) -> Any:
+    found = data[key]
+    if not isinstance(found, np.ndarray):
+        return found
+    items, arrays = parse(key, data.shape)
+    if arrays:
+        return real(tracer._trace, found if found.base is None else found.copy())
+    result = Tracer(tracer._trace, REAL, ARRAY)
+    _attach(result, _memory_of(tracer), (*tracer._path, Step(catalogue["index"], (("items", items),), ())))
+    return result
+
+
+def _into_graph(trace: Trace, shared: Memory, frame: FrameType | None) -> None:
+    """Give up real data for a value of the graph, since a traced value is to be written."""
+    assert shared.data is not None
+    if shared.shared:
+        trace.refuse(TraceError(
+            "a traced value cannot be written into an array that plain NumPy code still refers to (a result of"
+            f" np.asarray or a view made by it): the plain one would not see it. Copy the array first"
+            f"\n  at {context.where(frame)}"))  # fmt: skip
+    shared.layout = memory.strides_of_array(shared.data)
+    shared.change(memory.constant(trace.builder, shared.data), "")
+    shared.data = None
+
+
+# -- memory -------------------------------------------------------------------------------------------------------------
+
+
+def _attach(tracer: Tracer, shared: Memory, path: Path = ()) -> None:
+    tracer._memory = shared
+    tracer._path = path
+    tracer._seen = shared.version
+
+
+def _memory_of(tracer: Tracer) -> Memory:
+    if tracer._memory is None:
+        _attach(tracer, Memory(tracer._id))
+    assert tracer._memory is not None
+    return tracer._memory
+
+
+def _path_of(tracer: Tracer) -> Path:
+    return () if tracer._memory is None else tracer._path
 
 
 def current_node(tracer: Tracer) -> int:
     """The tracer's current value: a view is read again if its array was written to since."""
-    if tracer._parent is None:
+    shared = tracer._memory
+    if shared is None:
         return tracer._id
-    root = _root(tracer)
-    if tracer._seen == root._version:
-        return tracer._id
-    chain = []
-    while tracer._parent is not None and tracer._seen != root._version:
-        chain.append(tracer)
-        tracer = tracer._parent[0]
-    builder = root._trace.builder
-    for view in reversed(chain):
-        assert view._parent is not None
-        parent, how = view._parent
-        view._id = how.get(builder.expr(parent._id)).id
-        view._seen = root._version
-    return chain[0]._id
+    builder = tracer._trace.builder
+    if shared.data is not None:
+        return memory.constant(builder, memory.window(shared.data, tracer._path))
+    if tracer._seen != shared.version:
+        if shared.lost:
+            tracer._trace.refuse(TraceError(
+                f"whether NumPy copied this array or made a view of another one, which was assigned to at {shared.lost},"
+                " depends on its memory layout, which is not known: copy it before (y = x.copy())"
+                f"\n  at {context.where(sys._getframe(1))}"))  # fmt: skip
+        tracer._id = memory.follow(builder, shared.node, tracer._path)
+        tracer._seen = shared.version
+    return tracer._id
 
 
-def _write(tracer: Tracer, value: Tracer) -> None:
-    """Give `tracer` a new value, and so the array that it is a view of."""
-    root = _root(tracer)
-    builder = root._trace.builder
-    new = value._id
-    while tracer._parent is not None:
-        parent, how = tracer._parent
-        assert how.put is not None
-        new = how.put(builder.expr(current_node(parent)), builder.expr(new)).id
-        tracer = parent
-    tracer._id = new
-    root._version += 1
+def _check_writable(tracer: Tracer, frame: FrameType | None) -> None:
+    """Raise unless traced values can be written to the array, and make it a value of the graph."""
+    trace, shared = tracer._trace, tracer._memory
+    if tracer._kind != ARRAY:
+        raise TypeError(f"'{type(tracer._aval.dtype.type()).__name__}' object does not support item assignment")
+    trace.check_open()
+    if shared is None:
+        return
+    if shared.data is not None:
+        if not real_data(tracer).flags.writeable:  # type: ignore[union-attr]  # it has data
+            raise ValueError("assignment destination is read-only")
+        _into_graph(trace, shared, frame)
+    if not shared.writable or not memory.is_writable(tracer._path):
+        what = "an array that is read-only in NumPy" if shared.writable else "an argument of the function"
+        trace.refuse(TraceError(f"assignment into {what} (or a view of one) is not supported: copy it first"
+                                f" (x = x.copy())\n  at {context.where(frame)}"))  # fmt: skip
+    current_node(tracer)
 
 
-def _fitted(value: Any, x: Expr, frame: FrameType | None) -> Expr:
-    return lift(value, x.builder)
+def _write(tracer: Tracer, value: Tracer, frame: FrameType | None) -> None:
+    """Give an array, and so what it is a view of, a new value. It was checked with `_check_writable`."""
+    shared = _memory_of(tracer)
+    node = memory.replace(tracer._trace.builder, shared.node, tracer._path, value._id)
+    shared.change(node, context.where(frame) if shared.group else "")
+    tracer._id, tracer._seen = value._id, shared.version
 
 
-def _repeats(tracer: Tracer, items: sh.Items, arrays: list[Any]) -> bool:
-    """Whether an index names a place twice."""
-    probe = np.arange(tracer.size).reshape(tracer.shape)
-    chosen = probe[sh.selection(items, arrays)]
-    return bool(np.unique(chosen).size != chosen.size)
+def strides_of(tracer: Tracer) -> Strides | None:
+    """The strides that the array has in NumPy, in elements, as far as they are known."""
+    shared = tracer._memory
+    shape = tracer._aval.shape
+    if shared is None:
+        return memory.c_strides(shape)
+    builder = tracer._trace.builder
+    if shared.data is not None:
+        data = memory.window(shared.data, tracer._path)
+        found = memory.strides_of_array(data)
+        return memory.c_strides(shape) if found == "C" else found
+    whole = builder.avals[shared.node].shape
+    layout = shared.layout
+    if layout is None and isinstance(given := tracer._trace.values.get(shared.node), np.ndarray):
+        layout = memory.strides_of_array(given)  # an argument
+    strides = memory.c_strides(whole) if layout == "C" else layout
+    return memory.judge(whole, strides, tracer._path)[1]  # type: ignore[arg-type]  # "C" is gone
 
 
-def _items(tracer: Tracer, key: Any, frame: FrameType | None) -> tuple[sh.Items, list[Any], bool]:
-    """An index as hashable items, its index arrays, and whether it is basic (no arrays)."""
-    parts = list(key) if isinstance(key, tuple) else [key]
-    consumed = sum(
-        (np.ndim(p) if np.asarray(p).dtype == bool else 1)
-        for p in parts
-        if p is not None and p is not Ellipsis and not isinstance(p, (slice, Tracer))
-    ) + sum(1 for p in parts if isinstance(p, (slice, Tracer)))
-    if not any(p is Ellipsis for p in parts):
-        parts.append(Ellipsis)
-    items: list[Any] = []
-    arrays: list[Any] = []
-    for part in parts:
-        if part is Ellipsis:
-            items.extend([sh.Slice(None, None, None)] * (tracer.ndim - consumed))
-        elif part is None:
-            items.append(None)
-        elif type(part) is int:
-            items.append(part)
-        elif isinstance(part, slice):
-            ends = [None if v is None else v.__index__() for v in (part.start, part.stop, part.step)]
-            items.append(sh.Slice(*ends))
-        elif isinstance(part, Tracer):
-            tracer._refuse("an index", "indices must not depend on differentiated values: pass them as arguments that are"
-                           " not differentiated, or use np.where / np.take with integer arrays", frame)  # fmt: skip
-        elif np.ndim(part) == 0 and np.asarray(part).dtype != bool:
-            items.append(part.__index__())
-        else:
-            array = np.array(part)
-            if array.size == 0 and isinstance(part, (list, tuple)):
-                array = array.astype(np.intp)
-            if array.dtype == bool:
-                if array.ndim == 0:
-                    raise NotDifferentiableError("indexing with a single bool is not supported on traced values")
-                for places in array.nonzero():
-                    items.append(sh.Operand(len(arrays)))
-                    arrays.append(places)
-            elif array.dtype.kind in "iu":
-                items.append(sh.Operand(len(arrays)))
-                arrays.append(array)
-            else:
+def _ordered(tracer: Tracer) -> bool:
+    """Whether a ufunc makes an array in C order of this one, as far as that is known."""
+    if tracer._aval.ndim < 2:
+        return True
+    strides = strides_of(tracer)
+    return strides is not None and memory.keeps_order(tracer._aval.shape, strides)
+
+
+def _lay_out(result: Tracer, source: Tracer, order: Any) -> None:
+    """Note the layout of a copy that NumPy makes in this order."""
+    shape = result._aval.shape
+    if len(shape) > 1 and order == "F":
+        _attach(result, Memory(result._id, layout=memory.c_strides(shape[::-1])[::-1]))
+    elif order not in ("C", None) and not _ordered(source):
+        _attach(result, Memory(result._id, layout=None))
+
+
+def _link(result: Tracer, subject: Any, aliasing: str) -> None:
+    """Note what an array shares with the one that NumPy makes it from."""
+    if type(subject) is not Tracer or subject._kind != ARRAY or result._kind != ARRAY:
+        return
+    shared = _memory_of(subject)
+    path = memory.walk(result._trace.builder, result._id, current_node(subject))
+    if aliasing == "doubt":
+        _attach(result, Memory(result._id, layout=None))
+        shared.doubt(_memory_of(result))
+    if aliasing == "doubt" or path is None:
+        return
+    shape, strides = subject._aval.shape, strides_of(subject)
+    verdict, found = memory.judge(shape, strides, path, contiguous=aliasing == "ravel")
+    if verdict == "view":
+        _attach(result, shared, (*subject._path, *path))
+    elif verdict == "copy":
+        if found is not None and not memory.is_contiguous(result._aval.shape, found):
+            _attach(result, Memory(result._id, layout=found))
+    else:
+        _attach(result, Memory(result._id, layout=None))
+        shared.doubt(_memory_of(result))
+
+
+class Flat:
+    """The elements of a traced array in C order, as ``ndarray.flat``."""
+
+    __slots__ = ("_array",)
+
+    def __init__(self, array: Tracer) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return self._array._aval.size
+
+    def __iter__(self) -> Iterator[Any]:
+        line = self._array.flatten()
+        return (line[k] for k in range(len(self)))
+
+    def __getitem__(self, key: Any) -> Any:
+        found = self._array.flatten()[key]
+        return found.copy() if isinstance(found, np.ndarray) else found
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        line = self._array.flatten()
+        count = line[key].size
+        if np.size(value) not in (1, count):
+            self._array._refuse("assignment of repeated values (flat)", "use as many values as places")
+        line[key] = np.reshape(value, np.size(value)) if np.ndim(value) else value
+        self._array[...] = line.reshape(self._array._aval.shape)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
+        return self._array.flatten().__array__(dtype, copy)  # type: ignore[no-any-return]
+
+    def copy(self) -> Any:
+        """A copy as an array."""
+        return self._array.flatten()
+
+
+# -- keys ---------------------------------------------------------------------------------------------------------------
+
+
+def _plain_key(key: Any) -> Any:
+    """A key without tracers: real data, or handles of integers and booleans."""
+    if type(key) is tuple:
+        return tuple(_plain_key(part) for part in key)
+    if type(key) is Tracer:
+        return unwrap(key) if _is_traced(key) else real_data(key)
+    if type(key) is list and any(type(part) is Tracer for part in _leaves(key)):
+        return array_of(unwrap(key)) if _has_traced(key) else _bare(key)
+    return key
+
+
+def _parsed(tracer: Tracer, key: Any, frame: FrameType | None) -> tuple[sh.Items, list[Any]]:
+    """`parse`, with errors that name the line."""
+    for part in key if isinstance(key, tuple) else (key,):
+        if isinstance(part, Expr) and part.dtype.kind not in "iu":
+            if part.dtype != bool:
                 raise IndexError("arrays used as indices must be of integer (or boolean) type")
-    while items and items[-1] == sh.Slice(None, None, None):
-        items.pop()
-    probe = np.broadcast_to(np.int8(0), tracer.shape)
+            tracer._refuse("the number of chosen elements", "use np.where(mask, x, other), or a sum over"
+                           " np.where(mask, x, 0.0)", frame)  # fmt: skip
     try:
-        probe[sh.selection(tuple(items), arrays)]
+        return parse(key, tracer._aval.shape)
     except IndexError as error:
         raise IndexError(f"{error}\n  at {context.where(frame)}") from None
-    return tuple(items), arrays, not arrays
+    except HopgradError as error:
+        raise _located(tracer._trace, error, frame) from None
 
 
-# -- recording ------------------------------------------------------------------------------------------------------------
+def _masked(tracer: Tracer, mask: Expr, value: Any, frame: FrameType | None) -> Tracer:
+    """The array with a value written where a traced mask says."""
+    shape = tracer._aval.shape
+    if mask.shape != shape[: mask.ndim]:
+        raise IndexError(f"boolean index of shape {mask.shape} does not fit shape {shape}\n  at {context.where(frame)}")
+    if np.ndim(value) > len(shape) - mask.ndim and np.size(value) != 1:
+        tracer._refuse("the number of chosen elements", "use np.where(mask, values, array)", frame)
+
+    def chosen(x: Expr, v: Any) -> Expr:
+        v = _fitted(v, x, shape[mask.ndim :])
+        wide = fn.reshape(mask, mask.shape + (1,) * (x.ndim - mask.ndim))
+        return fn.where(wide, v, x)
+
+    return _call(chosen, (tracer, value), {}, frame)  # type: ignore[no-any-return]
 
 
-def _wrap(trace: Trace, value: Any, frame: FrameType | None, array: bool, kind: int | None = None) -> Any:
+def _fitted(value: Any, x: Expr, shape: Shape) -> Expr:
+    """A value converted and broadcast to a place of `x`; leading axes of length 1 may be too many, as in NumPy."""
+    source = cast(lift(value, x.builder), x.dtype)
+    extra = source.ndim - len(shape)
+    if extra > 0 and all(n == 1 for n in source.shape[:extra]):
+        source = fn.reshape(source, source.shape[extra:])
+    return fn.to_shape(source, shape)
+
+
+# -- recording ----------------------------------------------------------------------------------------------------------
+
+
+def _wrap(trace: Trace, value: Any, frame: FrameType | None, array: bool) -> Any:
     """Handles in a surface's answer become tracers, with their place in the user's code."""
     if isinstance(value, Expr):
+        aval = value.aval
+        _check_complex(aval.dtype)
         trace.site(value.id, frame)
-        if kind is None:
-            kind = ARRAY if array or trace.builder.avals[value.id].shape else SCALAR
+        kind = ARRAY if array or aval.shape else PYTHON if value.weak else SCALAR
         return Tracer(trace, value.id, kind)
     if isinstance(value, (tuple, list)):
-        return type(value)([_wrap(trace, v, frame, array) for v in value])
+        made = [_wrap(trace, v, frame, array) for v in value]
+        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
     return value
 
 
 def unwrap(value: Any) -> Any:
-    """Tracers, in nested lists and tuples too, become handles."""
+    """Tracers, in nested lists and tuples too, become handles, or real data where they have some."""
     if type(value) is Tracer:
+        if value._memory is not None and value._memory.data is not None:
+            return memory.window(value._memory.data, value._path)
         return Expr(value._trace.builder, current_node(value), value._kind == PYTHON)
     if type(value) in (list, tuple):
         return type(value)([unwrap(v) for v in value])
     return value
 
 
+def _is_over(tracer: Tracer) -> bool:
+    return tracer._trace.closed and _is_traced(tracer)
+
+
+def _shown(tracer: Tracer) -> Any:
+    """What printing shows: the value for the actual inputs."""
+    if (data := real_data(tracer)) is not None:
+        return data
+    value = tracer._trace.concrete(current_node(tracer))
+    if tracer._kind == PYTHON:
+        return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+    return np.asarray(value)[()] if tracer._kind == SCALAR else np.asarray(value)
+
+
+def _check_complex(dtype: np.dtype[Any]) -> None:
+    if dtype.kind == "c":
+        raise refused("a complex value", "compute with the real and the imaginary part")
+
+
 def _call(
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    keywords: dict[str, Any],
-    frame: FrameType | None,
-    array: bool = False,
-    view: View | None = None,
+    function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], frame: FrameType | None, array: bool = False
 ) -> Any:
     """Run an adapter on handles, with errors that name the user's line, and wrap its answer."""
-    subject = args[0]
-    trace = subject._trace if type(subject) is Tracer else _trace_of(args)
+    trace = _trace_of(args)
     trace.check_open()
     try:
         out = function(*[unwrap(a) for a in args], **{k: unwrap(v) for k, v in keywords.items()})
+        return _wrap(trace, out, frame, array)
     except HopgradError as error:
-        raise _located(error, frame) from None
-    result = _wrap(trace, out, frame, array)
-    if view is not None and type(result) is Tracer and result._kind == ARRAY:
-        result._parent = (subject, view)
-        result._seen = _root(subject)._version
-    return result
+        raise _located(trace, error, frame) from None
 
 
-def _located(error: HopgradError, frame: FrameType | None) -> HopgradError:
-    """The same error with the user's line."""
+def _located(trace: Trace, error: HopgradError, frame: FrameType | None) -> HopgradError:
+    """The same error with the user's line. What NumPy would have computed is recorded as a refusal."""
     text = str(error)
     place = context.where(frame)
-    return error if "\n  at " in text or not place else type(error)(f"{text}\n  at {place}")
+    found = error if "\n  at " in text or not place else type(error)(f"{text}\n  at {place}")
+    if isinstance(error, (NotDifferentiableError, TraceError)) and error not in trace.refusals:
+        trace.refusals.append(found)
+    return found
 
 
 def _trace_of(value: Any) -> Trace:
-    stack = [value]
-    while stack:
-        item = stack.pop()
+    for item in _leaves(value):
         if type(item) is Tracer:
             return item._trace
-        if isinstance(item, (list, tuple)):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            stack.extend(item.values())
     raise TraceError("no operand is traced")
 
 
-# -- array functions --------------------------------------------------------------------------------------------------------
+def converted(tracer: Tracer, dtype: np.dtype[Any]) -> Tracer:
+    """The same in another dtype."""
+    if tracer._aval.dtype == dtype:
+        return tracer
+    made: Tracer = _call(cast, (tracer, dtype), {}, sys._getframe(1), array=tracer._kind == ARRAY)
+    return made
 
-_VIEWS: dict[Any, str] = {
-    np.reshape: "reshape", np.ravel: "ravel", np.transpose: "transpose", np.swapaxes: "swapaxes",
-    np.squeeze: "squeeze",
-}  # fmt: skip
+
+def _whole(ufunc: np.ufunc, tracer: Tracer, frame: FrameType | None) -> Any:
+    """``round(x)``, ``math.floor(x)``: a Python integer."""
+    if tracer._kind == ARRAY:
+        tracer._refuse("a plain number", f"use np.{ufunc.__name__}", frame)
+    rounded = _elementwise(ufunc, (tracer,), frame)
+    result = _call(cast, (rounded, np.dtype(np.int64)), {}, frame)
+    result._kind = PYTHON
+    return result
+
+
+# -- array functions ----------------------------------------------------------------------------------------------------
 
 
 def call_function(trace: Trace, function: Any, args: Any, keywords: dict[str, Any], frame: FrameType | None) -> Any:
     """A NumPy function on arguments among which are traced values."""
+    keywords = dict(keywords)
+    name = name_of(function)
+    special = _SPECIAL.get(function)
+    if special is not None:
+        return special(trace, frame, *args, **keywords)
     found = surfaces.get(function)
-    name = f"{getattr(function, '__module__', 'numpy').replace('numpy', 'np')}.{function.__name__}"
+    if not any(_is_traced(v) for v in _leaves((args, keywords))):
+        aliasing = found.aliasing if found is not None else ""
+        if aliasing and aliasing != "doubt":
+            assert found is not None
+            return _real_view(trace, function, found, args, keywords)
+        return _on_real(trace, function, args, keywords)
     if found is None:
-        error = NotDifferentiableError(f"{name} is not supported on traced values\n  at {context.where(frame)}")
-        trace.refuse(error)
-    out = keywords.pop("out", None) if "out" in keywords else None
-    result = apply_surface(trace, found, args, keywords, frame, name)
-    # NumPy's views of an array stay views, so that writing to them is seen in the array.
-    if function in _VIEWS and type(args[0]) is Tracer and type(result) is Tracer:
-        return getattr(args[0], _VIEWS[function])(*args[1:], **keywords)
+        trace.refuse(_with_place(refused(name, refusals.get(function, "")), frame))
+    return _perform(found, args, keywords, frame, function)
+
+
+def _with_place(error: HopgradError, frame: FrameType | None) -> HopgradError:
+    return type(error)(f"{error}\n  at {context.where(frame)}")
+
+
+def name_of(function: Any) -> str:
+    """The public name of a NumPy function, such as ``np.linalg.inv``."""
+    module = getattr(function, "__module__", None) or "numpy"
+    return f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}"
+
+
+def _perform(
+    found: Surface, args: Any, keywords: dict[str, Any], frame: FrameType | None, function: Any
+) -> Any:
+    """Run a surface on user arguments: ``out=``, what the results share with arguments, errors with their place."""
+    trace = _trace_of((args, keywords))
+    if not any(_is_traced(v) for v in _leaves((args, keywords))):
+        return (
+            _real_view(trace, function, found, args, keywords)
+            if found.aliasing
+            else _on_real(trace, function, args, keywords)
+        )
+    trace.check_open()
+    args, keywords = tuple(args), dict(keywords)
+    out = keywords.pop("out", None)
+    place = found.out
+    if place is not None and len(args) > place:
+        out = args[place]
+        args = (*args[:place], None, *args[place + 1 :])
+    try:
+        answer = found.function(*[unwrap(a) for a in args], **{k: unwrap(v) for k, v in keywords.items()})
+        result = _wrap(trace, answer, frame, found.array)
+    except HopgradError as error:
+        raise _located(trace, error, frame) from None
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise _located(trace, NotDifferentiableError(f"{name_of(function)}: {error}"), frame) from None
+    made = [v for v in (result if isinstance(result, (tuple, list)) else (result,)) if type(v) is Tracer]
+    subjects = args or tuple(keywords.values())
+    for k, one in enumerate(made):
+        if one._kind != ARRAY:
+            continue
+        if found.aliasing and keywords.get("copy") is not True:
+            _link(one, subjects[k] if found.aliasing == "each" else subjects[0], found.aliasing)
+        if one._memory is None and one._aval.ndim > 1 and not found.contiguous:
+            _attach(one, Memory(one._id, layout=None))
     return result if out is None else _store(trace, out, result, frame)
 
 
-def apply_surface(
-    trace: Trace, found: Surface, args: Any, keywords: dict[str, Any], frame: FrameType | None, name: str
-) -> Any:
-    """Run a surface on user arguments."""
-    trace.check_open()
-    try:
-        answer = found.function(*[unwrap(a) for a in args], **{k: unwrap(v) for k, v in keywords.items()})
-    except HopgradError as error:
-        raise _located(error, frame) from None
-    except TypeError as error:
-        if "argument" not in str(error):
-            raise
-        raise NotDifferentiableError(f"{name}: {error}\n  at {context.where(frame)}") from None
-    return _wrap(trace, answer, frame, found.array)
+def _real_view(trace: Trace, function: Any, found: Surface, args: Any, keywords: Any) -> Any:
+    """A function that makes views, on real data: the same path in a builder of its own tells which part each one is."""
+    result = _on_real(trace, function, args, keywords)
+    subjects = list(args or keywords.values())
+    made = result if isinstance(result, (tuple, list)) else (result,)
+    dressed = []
+    for k, one in enumerate(made):
+        subject = subjects[k] if found.aliasing == "each" else subjects[0]
+        if type(one) is not np.ndarray or type(subject) is not Tracer or subject._memory is None:
+            dressed.append(one)
+            continue
+        shared = subject._memory
+        scratch = Builder()
+        source = scratch.input(subject._aval, "x")
+        given = {id(subject): source}
+        answer = found.function(
+            *[given.get(id(a), unwrap(a)) for a in args], **{n: given.get(id(a), unwrap(a)) for n, a in keywords.items()}
+        )
+        part = answer[k] if isinstance(answer, (tuple, list)) else answer
+        path = memory.walk(scratch, part.id, source.id)
+        if one.base is not shared.data or path is None or any(step.rest for step in path):
+            dressed.append(one)
+            continue
+        view = Tracer(trace, REAL, ARRAY)
+        _attach(view, shared, (*subject._path, *path))
+        dressed.append(view)
+    return type(result)(dressed) if isinstance(result, (tuple, list)) else dressed[0]
 
 
 def _store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
@@ -575,248 +984,521 @@ def _store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
     out = out[0] if isinstance(out, tuple) else out
     if out is None:
         return result
-    if type(out) is Tracer:
-        out._check_writable(frame)
-        _write(out, _call(lambda v: fn.broadcast_to(cast(v, out.dtype), out.shape), (result,), {}, frame))
-        return out
+    if type(out) is not Tracer:
+        _refuse_plain(trace, frame)
+    _check_writable(out, frame)
+    shape, dtype = out._aval.shape, out._aval.dtype
+    if np.broadcast_shapes(np.shape(result), shape) != shape:
+        raise ShapeError(f"a result of shape {np.shape(result)} does not fit into an array of shape {shape}"
+                         f"\n  at {context.where(frame)}")  # fmt: skip
+    given = result._aval.dtype if type(result) is Tracer else np.asarray(result).dtype
+    if not np.can_cast(given, dtype, "same_kind"):
+        raise DtypeError(f"{given} does not fit into an array of {dtype}\n  at {context.where(frame)}")
+    _write(out, _call(lambda o, v: _fitted(v, o, shape), (out, result), {}, frame), frame)
+    return out
+
+
+def _refuse_plain(trace: Trace, frame: FrameType | None) -> NoReturn:
     trace.refuse(TraceError(
-        "a traced value cannot be written into a plain NumPy array (out=, or += on it): the gradient would be lost."
-        " Make the array with `import hopgrad.numpy as np`, or write a = a + b\n  at " + context.where(frame)
+        "a traced value cannot be written into a plain NumPy array (out=, np.copyto, or += on it): the gradient would be"
+        f" lost. Make the array with `import hopgrad.numpy as np`, or write a = a + b\n  at {context.where(frame)}"
     ))  # fmt: skip
 
 
-# -- ufuncs -----------------------------------------------------------------------------------------------------------------
-
-_hop_of_ufunc: dict[Any, Hop] = {}
-_SPECIAL_NAMES = {hop.value.partition(":")[2]: hop for hop in catalogue.values() if isinstance(hop.value, str)}
-
-
-def _fill_ufuncs() -> None:
-    for hop in catalogue.values():
-        if isinstance(hop.value, np.ufunc):
-            _hop_of_ufunc[hop.value] = hop
-    # Other names of the same functions. (NumPy's clip is a function that calls a ufunc of its own.)
-    for ufunc, name in {
-        np.fabs: "absolute", np.conjugate: "", np.positive: "", np.radians: "deg2rad", np.degrees: "rad2deg",
-        np.matmul: "matmul", np.bitwise_and: "logical_and", np.bitwise_or: "logical_or",
-        np.bitwise_xor: "logical_xor", np.invert: "logical_not",
-    }.items():  # fmt: skip
-        if name:
-            _hop_of_ufunc[ufunc] = catalogue[name]
+def _order(tracer: Tracer, order: Any, frame: FrameType | None) -> str:
+    """"C" or "F", for the order in which NumPy reads the elements; "A" and "K" go by the memory layout."""
+    if order in ("C", "F", None):
+        return order or "C"
+    strides, shape = strides_of(tracer), tracer._aval.shape
+    if strides is not None and order in ("A", "K"):
+        if memory.is_contiguous(shape, strides):
+            return "C"
+        if memory.is_contiguous(shape, strides, "F"):
+            return "F"
+        if order == "A":
+            return "C"
+    tracer._refuse(f"the memory layout (order={order!r})", "say order='C' or order='F'", frame)
 
 
-_fill_ufuncs()
+def _reshape(tracer: Any, shape: Any, order: Any, copy: Any, frame: FrameType | None) -> Any:
+    found = surfaces[np.reshape]
+    if type(tracer) is not Tracer or real_data(tracer) is not None:
+        return _perform(found, (tracer, shape), {"order": order}, frame, np.reshape)
+    keywords = {"order": _order(tracer, order, frame), "copy": copy}
+    return _perform(found, (tracer, shape), keywords, frame, np.reshape)
 
 
-def _find_hop(ufunc: np.ufunc) -> Hop | None:
-    hop = _hop_of_ufunc.get(ufunc)
-    if hop is None:
-        special = _SPECIAL_NAMES.get(ufunc.__name__) or (
-            catalogue["digamma"] if ufunc.__name__ == "psi" else None
-        )
-        if special is not None and special.function is ufunc:
-            hop = _hop_of_ufunc[ufunc] = special
-    return hop
+def _ravel(tracer: Any, order: Any, frame: FrameType | None) -> Any:
+    found = surfaces[np.ravel]
+    if type(tracer) is Tracer and real_data(tracer) is None:
+        order = _order(tracer, order, frame)
+    return _perform(found, (tracer, order), {}, frame, np.ravel)
 
 
-@lru_cache(maxsize=4096)
-def _loop(ufunc: np.ufunc, tokens: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
-    """The dtypes to which NumPy converts the operands; a Python number's type stands for itself (NEP 50)."""
-    if all(isinstance(t, type) for t in tokens):
-        tokens = tuple(np.dtype(t) for t in tokens)
-    return ufunc.resolve_dtypes((*tokens, *[None] * ufunc.nout))[: ufunc.nin]
+# -- functions that need more than handles ------------------------------------------------------------------------------
 
 
-def _operand(builder: Builder, value: Any, dtype: np.dtype[Any]) -> int:
+def array(value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", ndmin: int = 0, **_: Any) -> Any:
+    """``np.array`` that takes traced values, alone or in nested lists. Without any it gives a plain array.
+
+    An array of the right dtype is copied only if `copy` says so, as in NumPy.
+    """
+    if not _has_traced(value):
+        return np.array(_bare(value), dtype, copy=copy, order=order, ndmin=ndmin)
+    frame = sys._getframe(1)
     if type(value) is Tracer:
-        node = current_node(value)
-        return node if builder.avals[node].dtype is dtype else cast(Expr(builder, node), dtype).id
-    if isinstance(value, np.ndarray) and value.dtype != dtype:
-        value = value.astype(dtype)
-    return builder.constant(value, dtype).id
+        if value._kind == ARRAY and not copy and dtype in (None, value._aval.dtype) and ndmin <= value._aval.ndim:
+            return value
+        made = _call(lambda x: cast(x, dtype) if dtype is not None else x, (value,), {}, frame, array=True)
+        if made._aval.ndim > 1:
+            _lay_out(made, value, order)
+    else:
+        if copy is False:
+            raise ValueError("Unable to avoid copy while creating an array as requested.")
+        made = _call(lambda x: array_of(x, dtype), (value,), {}, frame, array=True)
+    return made.reshape((1,) * (ndmin - made._aval.ndim) + made._aval.shape) if ndmin > made._aval.ndim else made
 
 
-def _operate(ufunc: np.ufunc, a: Any, b: Any, frame: FrameType | None, operator: bool = True) -> Any:
-    """A binary ufunc, or an operator: an operator between Python numbers gives a Python number again."""
-    return _elementwise(ufunc, (a, b), frame, operator)
+def _like(fill: Any) -> Any:
+    def make(trace: Trace, frame: Any, prototype: Any, *args: Any, **keywords: Any) -> Any:
+        function = fill
+        given = list(args)
+        if function is np.full_like and (_has_traced(args) or _has_traced(keywords)):
+            return _perform(surfaces[np.full_like], (prototype, *args), keywords, frame, np.full_like)
+        if type(prototype) is Tracer:
+            strides = strides_of(prototype)
+            aval = prototype._aval
+            probe = np.zeros((), aval.dtype)
+            steps = None if strides is None else tuple(s * aval.dtype.itemsize for s in strides)
+            # Only its shape, dtype and strides are looked at.
+            like = np.lib.stride_tricks.as_strided(probe, aval.shape, steps or (0,) * aval.ndim, writeable=False)
+            result = real(trace, function(like, *given, **keywords))
+            if strides is None and result._aval.ndim > 1:
+                shared = _memory_of(result)
+                assert shared.data is not None
+                shared.node, shared.data = memory.constant(trace.builder, shared.data), None
+                shared.layout = None
+                result._id = shared.node
+            return result
+        return _on_real(trace, function, (prototype, *given), keywords)
+
+    return make
 
 
-def _elementwise(ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool = False) -> Any:
+def _copyto(trace: Trace, frame: Any, dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
+    if type(dst) is not Tracer:
+        if not _has_traced((src, where)):
+            np.copyto(dst, _bare(src), casting, _bare(where))
+            return
+        _refuse_plain(trace, frame)
+    if real_data(dst) is not None and not _has_traced((src, where)):
+        np.copyto(real_data(dst), _bare(src), casting, _bare(where))  # type: ignore[arg-type]  # it has data
+        return
+    given = src._aval.dtype if type(src) is Tracer else np.asarray(src).dtype
+    if type(src) not in (int, float, bool) and not np.can_cast(given, dst._aval.dtype, casting):
+        raise TypeError(f"Cannot cast from {given} to {dst._aval.dtype} according to the rule {casting!r}")
+    _check_writable(dst, frame)
+    shape = dst._aval.shape
+
+    def copied(x: Expr, v: Any, mask: Any) -> Expr:
+        v = _fitted(v, x, shape)
+        return v if mask is True else fn.where(mask, v, x)
+
+    _write(dst, _call(copied, (dst, src, where), {}, frame), frame)
+
+
+def _put(target: Any, indices: Any, values: Any, mode: str = "raise") -> None:
+    if type(target) is not Tracer:
+        _refuse_plain(_trace_of((indices, values)), sys._getframe(1))
+    if mode != "raise":
+        target._refuse(f"assignment with mode={mode!r}", "bring the indices into range first")
+    indices = np.asarray(indices).ravel()
+    target.flat[indices] = values
+
+
+def _putmask(trace: Trace, frame: Any, a: Any, mask: Any, values: Any) -> None:
+    if type(a) is not Tracer:
+        _refuse_plain(trace, frame)
+    if np.ndim(values) and np.shape(values) != a._aval.shape:
+        a._refuse("repeated values (np.putmask)", "use np.copyto(a, values, where=mask)", frame)
+    _copyto(trace, frame, a, values, "unsafe", mask)
+
+
+def _place(trace: Trace, frame: Any, arr: Any, mask: Any, vals: Any) -> None:
+    if type(arr) is not Tracer:
+        _refuse_plain(trace, frame)
+    if np.size(vals) != 1:
+        arr._refuse("the number of chosen elements (np.place)", "use np.where(mask, values, array)", frame)
+    _copyto(trace, frame, arr, np.reshape(vals, ()), "unsafe", mask)
+
+
+def _fill_diagonal(trace: Trace, frame: Any, a: Any, val: Any, wrap: bool = False) -> None:
+    if type(a) is not Tracer:
+        _refuse_plain(trace, frame)
+    shape = a._aval.shape
+    if len(shape) < 2:
+        raise ValueError("array must be at least 2-d")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise ValueError("All dimensions of input must be of equal length")
+    step = shape[1] + 1 if len(shape) == 2 else 1 + sum(np.cumprod(shape[:-1]).tolist())
+    a.flat[: None if wrap or len(shape) > 2 else shape[1] * shape[1] : step] = val
+
+
+def _put_along_axis(trace: Trace, frame: Any, arr: Any, indices: Any, values: Any, axis: Any) -> None:
+    if type(arr) is not Tracer:
+        _refuse_plain(trace, frame)
+    if axis is None:
+        arr.flat[np.ravel(indices)] = values
+        return
+    arr[fn.along_axis(_bare(indices), arr._aval.shape, axis)] = values
+
+
+def _printed(function: Any) -> Any:
+    def show(trace: Trace, frame: Any, a: Any, *args: Any, **keywords: Any) -> Any:
+        return function(np.asarray(_shown(a)) if type(a) is Tracer else a, *args, **keywords)
+
+    return show
+
+
+def _apply_along_axis(trace: Trace, frame: Any, func1d: Any, axis: Any, arr: Any, *args: Any, **keywords: Any) -> Any:
+    """Each line through `func1d`, which may be any function of NumPy; the results take the line's place."""
+    axis = axis.__index__() % np.ndim(arr)
+    lines = np.moveaxis(arr, axis, -1)
+    lead = np.shape(lines)[:-1]
+    found = [func1d(lines[place], *args, **keywords) for place in np.ndindex(*lead)]
+    inside = np.shape(found[0])
+    stacked = np.reshape(np.stack(found), (*lead, *inside))
+    return np.moveaxis(stacked, range(len(lead), len(lead) + len(inside)), range(axis, axis + len(inside)))
+
+
+def _apply_over_axes(trace: Trace, frame: Any, func: Any, a: Any, axes: Any) -> Any:
+    value = a
+    for axis in axes if np.iterable(axes) else (axes,):
+        axis = axis % np.ndim(a)
+        found = func(value, axis)
+        value = found if np.ndim(found) == np.ndim(value) else np.expand_dims(found, axis)
+    return value
+
+
+_SPECIAL: dict[Any, Callable[..., Any]] = {
+    np.reshape: lambda trace, frame, a, /, shape=None, order="C", *, newshape=None, copy=None: _reshape(
+        a, newshape if shape is None else shape, order, copy, frame
+    ),
+    np.ravel: lambda trace, frame, a, order="C": _ravel(a, order, frame),
+    np.copy: lambda trace, frame, a, order="K", subok=False: (
+        a.copy(order) if type(a) is Tracer and a._kind == ARRAY else array(a)
+    ),
+    np.zeros_like: _like(np.zeros_like), np.ones_like: _like(np.ones_like), np.empty_like: _like(np.zeros_like),
+    np.full_like: _like(np.full_like),
+    **dict.fromkeys((np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray),
+                    lambda trace, frame, *args, **keywords: array(*args, **keywords)),
+    np.copyto: _copyto, np.putmask: _putmask, np.place: _place, np.fill_diagonal: _fill_diagonal,
+    np.put_along_axis: _put_along_axis, np.put: lambda trace, frame, *args, **keywords: _put(*args, **keywords),
+    np.array_repr: _printed(np.array_repr), np.array_str: _printed(np.array_str),
+    np.array2string: _printed(np.array2string),
+    np.apply_along_axis: _apply_along_axis, np.apply_over_axes: _apply_over_axes,
+}  # fmt: skip
+
+
+# -- ufuncs -------------------------------------------------------------------------------------------------------------
+
+
+def _elementwise(
+    ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool = False, dtype: Any = None
+) -> Any:
+    """A ufunc on each element. An operator between Python numbers gives a Python number again."""
     trace: Trace | None = None
     tokens: list[Any] = []
+    nodes: list[int] = []
     python = operator
-    scalar = True
+    ordered = True
     for value in operands:
-        if type(value) is Tracer:
+        cls = type(value)
+        if cls is Tracer:
+            shared = value._memory
+            if shared is None:
+                node = value._id
+            elif shared.data is not None:
+                return _with_real(ufunc, operands, frame, operator, dtype)
+            else:
+                node = current_node(value)
+                ordered = ordered and _ordered(value)
             if trace is not value._trace:
                 if trace is not None:
                     raise TraceError("values of two different traces (of two threads?) cannot be combined")
                 trace = value._trace
-            dtype = trace.builder.avals[value._id].dtype
+            nodes.append(node)
+            kind = trace.builder.avals[node].dtype
             if value._kind == PYTHON:
-                tokens.append(_PYTHON_TYPES[dtype.kind])
+                tokens.append(_PYTHON_TYPES[kind.kind])
             else:
-                tokens.append(dtype)
+                tokens.append(kind)
                 python = False
-        elif type(value) in (float, int, bool, complex):
-            tokens.append(type(value) if type(value) is not bool else np.dtype(bool))
-        else:
+        elif cls is float or cls is int:
+            tokens.append(cls)
+            nodes.append(-1)
+        elif cls is bool:
+            tokens.append(ufuncs.BOOL)
+            nodes.append(-1)
+        elif cls is complex:
+            tokens.append(cls)
+            nodes.append(-1)
+        elif cls is np.ndarray and value.dtype.kind in "fiubc":
             python = False
-            if not isinstance(value, (np.ndarray, np.generic)):
-                value = np.asarray(value)
-            if value.dtype == object:
-                return NotImplemented
+            ordered = ordered and (value.ndim < 2 or value.flags.c_contiguous)
             tokens.append(value.dtype)
+            nodes.append(-1)
+        elif isinstance(value, np.generic) and value.dtype.kind in "fiubc":
+            python = False
+            tokens.append(value.dtype)
+            nodes.append(-1)
+        else:
+            return _with_stranger(ufunc, operands, frame, operator, dtype)
     assert trace is not None
     if trace.closed:
         trace.check_open()
-    hop = _hop_of_ufunc.get(ufunc) or _find_hop(ufunc)
-    try:
-        dtypes = _loop(ufunc, tuple(tokens))
-    except TypeError as error:
-        raise DtypeError(f"{error}\n  at {context.where(frame)}") from None
+    if python and ufunc in ufuncs.ARITHMETIC:
+        tokens = [int if t is ufuncs.BOOL else t for t in tokens]
     builder = trace.builder
+    avals = builder.avals
     try:
-        if hop is None:
-            node = _composed(trace, ufunc, operands, dtypes, frame)
-        elif ufunc is np.power and (exponent := _fixed_exponent(operands[1], dtypes)) is not None:
-            base = _operand(builder, operands[0], dtypes[0])
-            node = builder.emit(catalogue["constant_power"], (base,), (("exponent", exponent),))
+        dtypes = ufuncs.loop(ufunc, tuple(tokens), dtype)
+        hop = ufuncs.hop_of_ufunc.get(ufunc) or ufuncs.find_hop(ufunc, dtypes)
+        if ufunc is np.power and nodes[1] < 0 and (exponent := ufuncs.fixed_exponent(operands[1], dtypes)) is not None:
+            hop, nodes, params = catalogue["constant_power"], nodes[:1], (("exponent", exponent),)
         else:
-            args = [_operand(builder, v, d) for v, d in zip(operands, dtypes, strict=True)]
-            node = builder.emit(hop, args)
+            params = ()
+        for k, node in enumerate(nodes):
+            if node < 0:
+                nodes[k] = builder.constant(operands[k], dtypes[k]).id
+            elif avals[node].dtype is not dtypes[k]:
+                nodes[k] = cast(Expr(builder, node), dtypes[k]).id
+        node = builder.emit(hop, nodes, params) if hop is not None else _composed(ufunc, builder, nodes, operands, dtypes)
     except HopgradError as error:
-        raise _located(error, frame) from None
-    if builder.avals[node].shape:
-        kind = ARRAY
-    else:
-        kind = PYTHON if python else SCALAR
+        raise _located(trace, error, frame) from None
     trace.site(node, frame)
-    return Tracer(trace, node, kind)
+    shape = avals[node].shape
+    if not shape:
+        return Tracer(trace, node, PYTHON if python else SCALAR)
+    result = Tracer(trace, node, ARRAY)
+    if not ordered and len(shape) > 1:
+        _attach(result, Memory(node, layout=None))
+    return result
 
 
-_PYTHON_TYPES: dict[str, Any] = {"f": float, "i": int, "u": int, "b": np.dtype(bool), "c": complex}
+_PYTHON_TYPES: dict[str, Any] = {"f": float, "i": int, "b": ufuncs.BOOL}
 
 
-def _fixed_exponent(value: Any, dtypes: tuple[np.dtype[Any], ...]) -> float | None:
-    """The exponent as a Python number, if it is one fixed real number."""
-    if type(value) is Tracer or np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
-        return None
-    exponent: float = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
-    if dtypes[0].kind in "iu" and exponent < 0:
-        raise ValueError("Integers to negative integer powers are not allowed.")
-    return int(exponent) if float(exponent).is_integer() and abs(exponent) < 2**53 else float(exponent)
+def _with_real(ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool, dtype: Any) -> Any:
+    """A ufunc where some arrays have real data: these count as plain ones; if all have, NumPy computes."""
+    trace = _trace_of(operands)
+    plain = tuple(real_data(v) if type(v) is Tracer and not _is_traced(v) else v for v in operands)
+    if not any(type(v) is Tracer for v in plain):
+        if operator and any(getattr(type(v), "__array_ufunc__", ()) is None for v in plain):
+            return NotImplemented
+        return _dress(trace, ufunc(*plain, dtype=dtype), {})
+    return _elementwise(ufunc, plain, frame, operator, dtype)
 
 
-def _composed(trace: Trace, ufunc: Any, operands: Any, dtypes: Any, frame: FrameType | None) -> int:
+def _with_stranger(
+    ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool, dtype: Any
+) -> Any:
+    """A ufunc with something among its operands that is neither number nor array."""
+    trace = _trace_of(operands)
+    made: list[Any] = []
+    for value in operands:
+        if isinstance(value, np.ma.MaskedArray | np.matrix):
+            error = refused(f"{type(value).__name__} with {ufuncs.name_of(ufunc)}", "use np.asarray on it first")
+            raise _located(trace, error, frame)
+        if type(value) in (list, tuple) and _has_traced(value):
+            value = array(value)
+        elif isinstance(value, numbers.Rational) and not isinstance(value, (int, np.generic, Tracer)):
+            value = float(value)  # a Fraction, as Python's floats have it
+        elif type(value) not in (float, int, bool, complex, Tracer):
+            if getattr(type(value), "__array_ufunc__", np.ndarray.__array_ufunc__) is not np.ndarray.__array_ufunc__:
+                return NotImplemented
+            data = np.asarray(value)
+            if data.dtype.kind not in "fiubc":
+                if operator and ufunc in (np.equal, np.not_equal) and (value is None or isinstance(value, str)):
+                    answer = np.full(_trace_shape(operands), ufunc is np.not_equal)
+                    return answer if answer.shape else bool(answer)
+                return NotImplemented
+            value = data
+        made.append(value)
+    return _elementwise(ufunc, tuple(made), frame, operator, dtype)
+
+
+def _trace_shape(operands: tuple[Any, ...]) -> Shape:
+    return next(v._aval.shape for v in operands if type(v) is Tracer)
+
+
+def _composed(ufunc: Any, builder: Builder, nodes: list[int], operands: Any, dtypes: Any) -> int:
     """Ufuncs that are another hop in disguise."""
-    builder = trace.builder
-    args = [Expr(builder, _operand(builder, v, d)) for v, d in zip(operands, dtypes, strict=True)]
-    if ufunc in (np.positive, np.conjugate):
-        return args[0].id
-    if ufunc is np.square:
-        return (args[0] ** 2).id
-    if ufunc is np.reciprocal:
-        return (1 / args[0]).id
+    args = [Expr(builder, node) for node in nodes]
     if ufunc is np.float_power:
-        exponent = _fixed_exponent(operands[1], dtypes)
+        exponent = None if type(operands[1]) is Tracer else ufuncs.fixed_exponent(operands[1], dtypes)
         return (catalogue["power"](*args) if exponent is None else args[0] ** exponent).id
-    trace.refuse(NotDifferentiableError(
-        f"{ufunc.__name__} is not supported on traced values\n  at {context.where(frame)}"
-    ))  # fmt: skip
-
-
-_REDUCTIONS: dict[Any, Callable[..., Any]] = {
-    np.add: fn.sum, np.multiply: fn.prod, np.maximum: fn.max, np.minimum: fn.min,
-    np.logical_and: fn.all, np.logical_or: fn.any, np.logaddexp: fn.logsumexp,
-}  # fmt: skip
+    if ufunc in ufuncs.composed:
+        return ufuncs.composed[ufunc](*args).id
+    what = " of integers" if ufunc in (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert) else ""
+    raise refused(ufuncs.name_of(ufunc) + what)
 
 
 def _ufunc(
     trace: Trace, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any], frame: FrameType
 ) -> Any:
-    """``__array_ufunc__``: calls, and the ufunc's own methods."""
+    """``__array_ufunc__`` in full: with keywords, and the ufunc's own methods."""
+    if not any(_is_traced(v) for v in _leaves((inputs, keywords))):
+        return _on_real(trace, getattr(ufunc, method), inputs, keywords)
     trace.check_open()
     keywords = dict(keywords)
+    name = ufuncs.name_of(ufunc)
     out = keywords.pop("out", None)
     chosen = keywords.pop("where", True)
+    for option in ("order", "subok"):
+        keywords.pop(option, None)
     if method == "__call__":
-        dtype = keywords.pop("dtype", None)
-        for name in ("casting", "order", "subok"):
-            keywords.pop(name, None)
-        if keywords:
-            trace.refuse(NotDifferentiableError(
-                f"np.{ufunc.__name__}({', '.join(keywords)}=) is not supported on traced values"
-                f"\n  at {context.where(frame)}"))  # fmt: skip
+        return _called(trace, ufunc, inputs, keywords, out, chosen, frame)
+    keep = {k: keywords.pop(k) for k in ("keepdims", "initial") if k in keywords}
+    axis = keywords.pop("axis", inputs[1] if len(inputs) > 1 else 0) if method in ("reduce", "accumulate") else 0
+    dtype = keywords.pop("dtype", None)
+    if method == "reduce" and ufunc in ufuncs.reductions:
+        if chosen is not True:
+            keep["where"] = chosen
+        if keep.get("initial", 0) is None:
+            del keep["initial"]
         if dtype is not None:
-            inputs = tuple(_call(cast, (v, dtype), {}, frame) if type(v) is Tracer else v for v in inputs)
-        if ufunc is np.matmul:
-            result = _call(fn.matmul, inputs, {}, frame)
-        elif ufunc is np.divmod:
-            result = tuple(_elementwise(u, inputs, frame) for u in (np.floor_divide, np.remainder))
-        elif ufunc is np.modf:
-            whole = _elementwise(np.trunc, inputs, frame)
-            result = (_elementwise(np.subtract, (inputs[0], whole), frame), whole)
-        else:
-            result = _elementwise(ufunc, inputs, frame)
-        if chosen is not True:
-            if out is None:
-                trace.refuse(NotDifferentiableError(
-                    f"np.{ufunc.__name__}(where=) without out= leaves values undefined\n  at {context.where(frame)}"))  # fmt: skip
-            result = _call(fn.where, (chosen, result, out[0]), {}, frame)
+            keep["dtype"] = dtype
+        found = Surface(ufuncs.reductions[ufunc])
+        result = _perform(found, (inputs[0], axis), {**keep, **keywords}, frame, ufunc)
         return result if out is None else _store(trace, out, result, frame)
-    if method == "reduce" and ufunc in _REDUCTIONS:
-        axis = keywords.pop("axis", inputs[1] if len(inputs) > 1 else 0)
-        if chosen is not True:
-            keywords["where"] = chosen
-        if keywords.get("dtype", 0) is None:
-            del keywords["dtype"]
-        result = apply_surface(trace, Surface(_REDUCTIONS[ufunc], False), (inputs[0], axis), keywords, frame,
-                               f"np.{ufunc.__name__}.reduce")  # fmt: skip
+    if method == "accumulate" and ufunc in ufuncs.accumulations:
+        result = _perform(Surface(ufuncs.accumulations[ufunc]), (inputs[0], axis, dtype), keywords, frame, ufunc)
         return result if out is None else _store(trace, out, result, frame)
-    if method == "accumulate" and ufunc is np.add:
-        axis = keywords.pop("axis", inputs[1] if len(inputs) > 1 else 0)
-        return _call(fn.cumsum, (inputs[0], axis), {}, frame)
-    if method == "outer" and ufunc.nin == 2:
+    if method == "outer" and ufunc.nin == 2 and ufunc.signature is None:
         a, b = inputs
-        b = b if isinstance(b, Tracer) else np.asarray(b)
-        lined = a if not isinstance(a, Tracer) and np.ndim(a) == 0 else np.reshape(a, np.shape(a) + (1,) * b.ndim)
-        return _elementwise(ufunc, (lined, b), frame)
-    if method == "at" and ufunc is np.add and type(inputs[0]) is Tracer:
+        wide = np.reshape(a, np.shape(a) + (1,) * np.ndim(b)) if np.ndim(b) else a
+        result = _elementwise(ufunc, (wide, b), frame, False, dtype)
+        return result if out is None else _store(trace, out, result, frame)
+    if method == "at" and ufunc in (np.add, np.subtract):
         target, key, value = inputs
-        target._check_writable(frame)
-        items, arrays, _ = _items(target, key, frame)
-
-        def add_at(x: Expr, v: Any) -> Expr:
-            places = [lift(p, x.builder) for p in arrays]
-            place = catalogue["index"].infer(x.aval, *[p.aval for p in places], items=items)
-            spread = fn.broadcast_to(cast(lift(v, x.builder), x.dtype), place.shape)
-            return x + sh.scatter(spread, *places, items=items, shape=x.shape)
-
-        _write(target, _call(add_at, (target, value), {}, frame))
+        if type(target) is not Tracer:
+            _refuse_plain(trace, frame)
+        _add_at(target, key, value, ufunc is np.subtract, frame)
         return None
-    trace.refuse(NotDifferentiableError(
-        f"np.{ufunc.__name__}.{method} is not supported on traced values\n  at {context.where(frame)}"
-    ))  # fmt: skip
+    trace.refuse(_with_place(refused(f"{name}.{method}"), frame))
 
 
-# -- operators and methods, generated ---------------------------------------------------------------------------------------
+def _called(
+    trace: Trace, ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any], out: Any, chosen: Any, frame: Any
+) -> Any:
+    """A ufunc called with keywords, or one with several results or axes of its own."""
+    dtype = keywords.pop("dtype", None)
+    keywords.pop("casting", None)
+    if keywords.pop("signature", None) is not None or (keywords and ufunc.signature is None):
+        trace.refuse(_with_place(refused(f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)"), frame))
+    dtype = None if dtype is None else np.dtype(dtype)
+    if chosen is not True:
+        if out is None or all(o is None for o in out):
+            trace.refuse(_with_place(
+                refused(f"{ufuncs.name_of(ufunc)}(where=) without out=", "it leaves values undefined"), frame))  # fmt: skip
+        # What is not wanted is not computed: it could warn, or be infinite.
+        harmless = 0.5 if ufunc is np.arctanh else 1
+        inputs = tuple(np.where(chosen, v, harmless) if np.ndim(v) else v for v in inputs)
+    if ufunc in ufuncs.products:
+        if dtype is not None:
+            inputs = tuple(v.astype(dtype) if hasattr(v, "astype") else v for v in inputs)
+        results = _perform(ufuncs.products[ufunc], inputs, keywords, frame, ufunc)
+    elif ufunc is np.divmod:
+        results = tuple(_elementwise(u, inputs, frame, False, dtype) for u in (np.floor_divide, np.remainder))
+    elif ufunc is np.modf:
+        whole = _elementwise(np.trunc, inputs, frame, False, dtype)
+        results = (_elementwise(np.subtract, (inputs[0], whole), frame), whole)
+    elif ufunc.nout > 1 or ufunc.signature is not None:
+        trace.refuse(_with_place(refused(ufuncs.name_of(ufunc)), frame))
+    else:
+        results = _elementwise(ufunc, inputs, frame, False, dtype)
+    if out is None:
+        return results
+    made = results if isinstance(results, tuple) else (results,)
+    stored = []
+    for target, result in zip(out if isinstance(out, tuple) else (out,), made, strict=True):
+        if chosen is not True and target is not None:
+            result = np.where(chosen, result, target)
+        stored.append(_store(trace, target, result, frame))
+    return tuple(stored) if isinstance(results, tuple) else stored[0]
+
+
+def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameType | None) -> None:
+    """``np.add.at``: places that are named twice are added to twice."""
+    _check_writable(target, frame)
+    items, arrays = _parsed(target, _plain_key(key), frame)
+
+    def added(x: Expr, v: Any) -> Expr:
+        places = [lift(p, x.builder) for p in arrays]
+        place = catalogue["index"].infer(x.aval, *[p.aval for p in places], items=items)
+        spread = sh.scatter(_fitted(v, x, place.shape), *places, items=items, shape=x.shape)
+        return x - spread if negative else x + spread
+
+    _write(target, _call(added, (target, value), {}, frame), frame)
+
+
+# -- operators and methods, generated -----------------------------------------------------------------------------------
 
 _OPERATORS: dict[str, np.ufunc] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "floordiv": np.floor_divide,
     "mod": np.remainder, "pow": np.power, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+    "lshift": np.left_shift, "rshift": np.right_shift,
 }  # fmt: skip
 _COMPARISONS: dict[str, np.ufunc] = {
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
 }  # fmt: skip
 _UNARY: dict[str, np.ufunc] = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 
-_METHODS: dict[str, Callable[..., Any]] = {
-    "sum": fn.sum, "prod": fn.prod, "mean": fn.mean, "var": fn.var, "std": fn.std, "max": fn.max, "min": fn.min,
-    "argmax": fn.argmax, "argmin": fn.argmin, "any": fn.any, "all": fn.all, "cumsum": fn.cumsum, "clip": fn.clip,
-    "round": fn.round, "take": fn.take, "repeat": fn.repeat, "trace": fn.trace, "diagonal": fn.diagonal,
-    "conj": fn.real, "conjugate": fn.real,
+_METHODS = (
+    "sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin", "any", "all", "cumsum", "cumprod", "clip",
+    "round", "take", "repeat", "trace", "diagonal", "swapaxes", "squeeze", "dot", "choose",
+)  # fmt: skip
+"""Methods that are the function of the same name."""
+
+_REFUSED_METHODS = {
+    "sort": "", "argsort": "", "partition": "", "argpartition": "", "searchsorted": "", "resize": "use np.resize",
+    "nonzero": "its shape depends on values: use np.where(condition, a, b)", "byteswap": "", "getfield": "",
+    "setfield": "", "tobytes": "", "tofile": "", "dump": "", "dumps": "", "is_integer": "", "as_integer_ratio": "",
+    "hex": "",
 }  # fmt: skip
+
+_ONLY_ARRAYS = frozenset({"__len__", "__iter__", "__contains__", "__setitem__", "__delitem__", "mT", "ctypes"})
+_ONLY_NUMBERS = frozenset({"is_integer", "as_integer_ratio", "hex"})
+_EVERYWHERE = frozenset({"real", "imag", "conjugate", "is_integer", "as_integer_ratio", "hex"})
+
+
+class _Missing(AttributeError, TypeError):
+    """Both, since ``hasattr(x, "__len__")`` looks for the first and ``len(x)`` is to raise the second."""
+
+
+class _Member:
+    """An attribute that only some kinds of values have, so that ``hasattr`` takes the same branch as it would."""
+
+    def __init__(self, name: str, wrapped: Any) -> None:
+        self._name = name
+        self._wrapped = wrapped
+
+    def __get__(self, tracer: Any, owner: Any = None) -> Any:
+        if tracer is None:
+            return self._wrapped
+        kind = tracer._kind
+        name = self._name
+        if (name not in _EVERYWHERE and kind == PYTHON) or (kind != ARRAY and name in _ONLY_ARRAYS) or (
+            kind == ARRAY and name in _ONLY_NUMBERS
+        ):  # fmt: skip
+            raise _Missing(f"{tracer.__class__.__name__!r} object has no attribute {name!r}")
+        return self._wrapped.__get__(tracer, owner)
+
+    def __set__(self, tracer: Any, value: Any) -> None:
+        if not isinstance(self._wrapped, property) or self._wrapped.fset is None:
+            raise AttributeError(f"attribute {self._name!r} of a traced array cannot be assigned to")
+        self._wrapped.fset(tracer, value)
 
 
 def _define() -> None:
@@ -846,32 +1528,66 @@ def _define() -> None:
     for name, ufunc in _UNARY.items():
         setattr(Tracer, f"__{name}__", unary(ufunc))
 
-    def method(function: Callable[..., Any]) -> Any:
+    def method(name: str) -> Any:
+        function = getattr(np, name)
+
         def call(self: Tracer, *args: Any, **keywords: Any) -> Any:
-            out = keywords.pop("out", None)
-            result = _call(function, (self, *args), keywords, sys._getframe(1))
-            return result if out is None else _store(self._trace, out, result, sys._getframe(1))
+            return _perform(surfaces[function], (self, *args), keywords, sys._getframe(1), function)
 
         return call
 
-    for name, function in _METHODS.items():
-        setattr(Tracer, name, method(function))
+    for name in _METHODS:
+        setattr(Tracer, name, method(name))
+
+    def refusing(name: str, cure: str) -> Any:
+        def call(self: Tracer, *args: Any, **keywords: Any) -> Any:
+            data = real_data(self)
+            if data is not None and not _has_traced((args, keywords)):
+                return _on_real(self._trace, getattr(np.ndarray, name), (self, *args), keywords)
+            kind = "ndarray" if self._kind == ARRAY else self.__class__.__name__
+            self._trace.refuse(_with_place(refused(f"{kind}.{name}", cure), sys._getframe(1)))
+
+        return call
+
+    for name, cure in _REFUSED_METHODS.items():
+        setattr(Tracer, name, refusing(name, cure))
 
     def matmul(self: Tracer, other: Any) -> Any:
-        return _call(fn.matmul, (self, other), {}, sys._getframe(1))
+        return _product(self, other, self, sys._getframe(1))
 
     def rmatmul(self: Tracer, other: Any) -> Any:
-        return _call(fn.matmul, (other, self), {}, sys._getframe(1))
+        return _product(other, self, self, sys._getframe(1))
+
+    def imatmul(self: Tracer, other: Any) -> Any:
+        frame = sys._getframe(1)
+        result = _product(self, other, self, frame)
+        return result if self._kind != ARRAY or result is NotImplemented else _store(self._trace, self, result, frame)
 
     def divmod_(self: Tracer, other: Any) -> Any:
         frame = sys._getframe(1)
         return tuple(_elementwise(u, (self, other), frame, True) for u in (np.floor_divide, np.remainder))
 
-    def round_(self: Tracer, digits: int | None = None) -> Any:
-        return _call(fn.round, (self, digits or 0), {}, sys._getframe(1))
+    def rdivmod(self: Tracer, other: Any) -> Any:
+        frame = sys._getframe(1)
+        return tuple(_elementwise(u, (other, self), frame, True) for u in (np.floor_divide, np.remainder))
 
-    for name, function in {"matmul": matmul, "rmatmul": rmatmul, "divmod": divmod_, "round": round_}.items():
+    more = {"matmul": matmul, "rmatmul": rmatmul, "imatmul": imatmul, "divmod": divmod_, "rdivmod": rdivmod}
+    for name, function in more.items():
         setattr(Tracer, f"__{name}__", function)
+
+    special = ("__len__", "__iter__", "__contains__", "__getitem__", "__setitem__", "__delitem__")
+    hidden = {name for name in vars(Tracer) if not name.startswith("_")} - {"real"}
+    for name in (*hidden, *special):
+        setattr(Tracer, name, _Member(name, vars(Tracer)[name]))
+
+
+def _product(a: Any, b: Any, tracer: Tracer, frame: FrameType | None) -> Any:
+    """The ``@`` operator."""
+    if any(getattr(type(v), "__array_ufunc__", ()) is None for v in (a, b)):
+        return NotImplemented
+    if isinstance(a, np.matrix | np.ma.MaskedArray) or isinstance(b, np.matrix | np.ma.MaskedArray):
+        raise _located(tracer._trace, refused("np.matrix or a masked array", "use np.asarray on it first"), frame)
+    return _perform(ufuncs.products[np.matmul], (a, b), {}, frame, np.matmul)
 
 
 _define()

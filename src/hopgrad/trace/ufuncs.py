@@ -26,14 +26,14 @@ ARITHMETIC = frozenset({
 
 hop_of_ufunc: dict[Any, Hop] = {hop.value: hop for hop in catalogue.values() if isinstance(hop.value, np.ufunc)}
 
-# Other names of the same functions. On booleans the bitwise ones are the logical ones; on integers there is no hop.
+# Other names of the same functions.
 hop_of_ufunc.update({np.fabs: ew.absolute, np.radians: ew.deg2rad, np.degrees: ew.rad2deg})
-hop_of_ufunc.pop(np.matmul, None)  # has axes of its own; see `products`
+hop_of_ufunc.pop(np.matmul, None)  # it has axes of its own; see `products`
 
-_ON_BOOL: dict[Any, Hop] = {
+# On booleans the bitwise ufuncs are the logical ones; on integers there is no hop.
+_BITWISE: dict[Any, Hop] = {
     np.bitwise_and: ew.logical_and, np.bitwise_or: ew.logical_or, np.bitwise_xor: ew.logical_xor,
-    np.invert: ew.logical_not, np.add: ew.logical_or, np.multiply: ew.logical_and, np.maximum: ew.logical_or,
-    np.minimum: ew.logical_and, np.absolute: None,
+    np.invert: ew.logical_not,
 }  # fmt: skip
 
 # By the name in scipy.special. SciPy itself is not imported here.
@@ -65,8 +65,8 @@ accumulations: dict[Any, Callable[..., Any]] = {np.add: fn.cumsum, np.multiply: 
 
 def find_hop(ufunc: np.ufunc, dtypes: tuple[np.dtype[Any], ...]) -> Hop | None:
     """The hop that a ufunc is, for operands of these dtypes."""
-    if ufunc in _ON_BOOL and all(d == BOOL for d in dtypes):
-        return _ON_BOOL[ufunc]
+    if dtypes[0] == BOOL and ufunc in _BITWISE:
+        return _BITWISE[ufunc]
     hop = hop_of_ufunc.get(ufunc)
     if hop is None:
         special = _SPECIAL.get(ufunc.__name__)
@@ -93,7 +93,8 @@ def loop(
         tokens = tuple(np.dtype(t) for t in tokens)
     signature = None if dtype is None else (*[None] * ufunc.nin, *[dtype] * ufunc.nout)
     try:
-        found = ufunc.resolve_dtypes((*tokens, *[None] * ufunc.nout), signature=signature, casting=casting)
+        slots = (*tokens, *[None] * ufunc.nout)
+        found = ufunc.resolve_dtypes(slots, **({} if signature is None else {"signature": signature}), casting=casting)
     except TypeError as error:
         raise DtypeError(str(error)) from None
     if any(d.kind == "c" for d in found):
