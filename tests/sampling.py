@@ -26,6 +26,14 @@ Array = np.ndarray[Any, Any]
 
 HOPS = [hop for hop in catalogue.values() if not isinstance(hop, Source)]
 
+# Those that user code can call by NumPy's or SciPy's name, and that are smooth all over their domain.
+DIFFERENTIABLE_UFUNCS = [
+    hop
+    for hop in HOPS
+    if hop.differentiable and hop.ufunc is not None and hop.ufunc.nin == len(hop.domain)
+    and not hop.traits & {"kink", "piecewise", "select"}
+]  # fmt: skip
+
 # -- uses --------------------------------------------------------------------------------------------------------------
 
 # Operand shapes for hops whose definition does not give any: by class, and for elementwise hops by arity.

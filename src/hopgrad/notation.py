@@ -258,7 +258,7 @@ def number(value: float, digits: int = 7) -> Term:
     >>> [text(number(v)) for v in (2.0, -0.5, 3.141592653589793, 1e-12, 1.1283791670955126)]
     ['2', '−0.5', 'π', '10⁻¹²', '1.128379']
     """
-    value = float(value)
+    value = float(value) + 0.0  # a negative zero is shown as 0
     if math.isnan(value):
         return Word("NaN")
     if math.isinf(value):
@@ -597,11 +597,9 @@ def rewritten(term: Term, change: Callable[[Term], Term]) -> Term:
 
 
 def _plain_exponential(term: Term) -> Term:
-    """Plain text has few raised letters: e^(−x·y) is written exp(−x·y)."""
+    """Plain text has few raised letters, so e^(−x·y) is written exp(−x·y)."""
     if isinstance(term, Power) and term.base == Word("e"):
-        raised = "".join(run.text for run in runs(term.exponent))
-        if not all(ord(c) in _RAISED for c in raised):
-            return Apply("exp", r"\exp", (term.exponent,))
+        return Apply("exp", r"\exp", (term.exponent,))
     return term
 
 
@@ -1316,4 +1314,4 @@ def _short(value: Any, digits: int) -> str:
         return str(bool(value))
     if isinstance(value, (int, np.integer)):
         return str(int(value)).replace("-", "−")
-    return text(number(float(value) + 0.0, digits)).replace(" ", "")  # + 0.0: a negative zero is shown as 0
+    return text(number(value, digits)).replace(" ", "")

@@ -50,8 +50,9 @@ def surface(
     """Register an adapter for NumPy functions."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        names = list(inspect.signature(function).parameters)
-        out = names.index("out") if "out" in names else None
+        parameters = inspect.signature(function).parameters.values()
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        out = positional.index("out") if "out" in positional else None
         for key in functions:
             surfaces[key] = Surface(function, array, aliasing, contiguous, out)
         return function

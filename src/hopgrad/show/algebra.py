@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from hopgrad.graph.builder import Expr
+from hopgrad.graph.builder import Expr, catalogue, ones
 from hopgrad.graph.graph import reachable
 from hopgrad.graph.hop import Elementwise
 from hopgrad.notation import (
@@ -31,7 +31,7 @@ from hopgrad.notation import (
 )
 
 if TYPE_CHECKING:
-    from hopgrad.show.analysis import Analysis
+    from hopgrad.show.analysis import Analysis, Edge
 
 _MAX_HOPS = 2000
 
@@ -39,17 +39,41 @@ Powers = tuple[tuple[int, float], ...]  # (form, exponent), sorted
 Weights = tuple[tuple[int, float], ...]  # (form, coefficient), sorted
 
 
-def simplified(analysis: Analysis, expr: Expr, limit: int) -> Term | None:
-    """A short form of a derivative in terms of the inputs; None if it takes more than `limit` symbols."""
+def simplified(analysis: Analysis, node: int, limit: int) -> Term | None:
+    """A short form of the result's derivative by `node` in terms of the inputs; None beyond `limit` symbols.
+
+    The local derivatives of all edges are multiplied and added up as the chain rule says.
+    """
     builder = analysis.graph.builder
-    order = reachable(builder, [expr.id])
+    edges = [edge for edge in analysis.active_edges if edge.source >= node]
+    locals_ = [_local(analysis, edge) for edge in edges]
+    order = reachable(builder, [expr.id for expr in locals_])
     if len(order) > _MAX_HOPS or any(builder.avals[n].shape for n in order):
         return None
     table = _Table(analysis)
     forms: dict[int, int] = {}
-    for node in order:
-        forms[node] = table.form(node, [forms[a] for a in builder.args(node)])
-    return table.term(forms[expr.id], limit)
+    for value in order:
+        forms[value] = table.form(value, [forms[a] for a in builder.args(value)])
+    adjoints = {analysis.output: table.number(1.0)}
+    for edge, local in zip(edges, locals_, strict=True):
+        share = table.product([(adjoints[edge.target], 1.0), (forms[local.id], 1.0)])
+        before = adjoints.get(edge.source)
+        adjoints[edge.source] = share if before is None else table.sum([(before, 1.0), (share, 1.0)])
+    return table.term(adjoints[node], limit)
+
+
+def _local(analysis: Analysis, edge: Edge) -> Expr:
+    """The local derivative of a scalar edge as one value, with its condition if it has one."""
+    builder, operator = analysis.graph.builder, edge.operator
+    assert operator is not None
+    factor = operator.factor
+    with builder.passing("gradient"):
+        if factor is None:
+            factor = operator.push(ones(builder, operator.source))
+        elif not isinstance(factor, Expr):
+            factor = builder.constant(factor, operator.source.dtype)
+        born = getattr(operator, "born", None)
+        return factor if born is None else catalogue["where"](born, factor, builder.constant(0, factor.dtype))
 
 
 class _Table:

@@ -17,7 +17,7 @@ inactive edge      dashed        dashed                 dotted
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -72,10 +72,10 @@ class Arrow(NamedTuple):
     value: str
 
 
-def _boxes(analysis: Analysis) -> Iterator[Box]:
+def _boxes(analysis: Analysis, nodes: Iterable[int]) -> Iterator[Box]:
     graph = analysis.graph
     inputs, wanted = set(graph.inputs), set(analysis.wrt)
-    for node in analysis.nodes:
+    for node in nodes:
         name = analysis.symbol(node)
         if node in inputs:
             kind, head = ("input" if node in wanted else "given"), name
@@ -94,14 +94,15 @@ def _short_hop(analysis: Analysis, node: int) -> Term:
     return Apply(name, rf"\operatorname{{{tex_text(name)}}}", (Word("…"),))
 
 
-def _arrows(analysis: Analysis) -> Iterator[Arrow]:
+def _arrows(analysis: Analysis, hidden: Container[int] = ()) -> Iterator[Arrow]:
+    """All edges; those to and from `hidden` nodes without labels, which cost most of the time."""
     active = {(edge.target, edge.number) for edge in analysis.active_edges}
     for edge in analysis.edges:
-        if (edge.target, edge.number) in active:
+        label, value = None, ""
+        on = (edge.target, edge.number) in active
+        if on and edge.source not in hidden and edge.target not in hidden:
             label, value = _label(analysis, edge)
-            yield Arrow(edge.source, edge.target, True, label, value)
-        else:
-            yield Arrow(edge.source, edge.target, False, None, "")
+        yield Arrow(edge.source, edge.target, on, label, value)
 
 
 def _label(analysis: Analysis, edge: Edge) -> tuple[Term, str]:
@@ -154,7 +155,7 @@ def _dot_string(*rows: str) -> str:
 def dot(analysis: Analysis) -> str:
     """The picture in the language of Graphviz, for ``dot -Tsvg``."""
     out = ["digraph {", "  rankdir=LR", "  node [fontname=serif]", "  edge [fontname=serif, fontsize=11]"]
-    for box in _boxes(analysis):
+    for box in _boxes(analysis, analysis.nodes):
         rim = ", peripheries=2" if box.result else ""
         label = _dot_string(text(box.head), box.value)
         out.append(f"  n{box.node} [label={label}, {_SHAPES[box.kind]}{rim}]")
@@ -184,7 +185,7 @@ def mermaid(analysis: Analysis) -> str:
     """
     out = ["flowchart LR"]
     given = []
-    for box in _boxes(analysis):
+    for box in _boxes(analysis, analysis.nodes):
         left, right = ("[[", "]]") if box.result else _BRACKETS[box.kind]
         out.append(f"  n{box.node}{left}{_mermaid_string(text(box.head), box.value)}{right}")
         if box.kind == "given":
@@ -257,21 +258,21 @@ def _height(term: Term) -> float:
 
 def _scene(analysis: Analysis) -> tuple[list[_Block], list[tuple[int, int, _Block | None]]]:
     """Blocks for values, and edges between them; of a large graph its ends, with a block that counts the rest."""
+    nodes, half = analysis.nodes, MAX_DRAWN // 2
+    hidden = set(nodes[half:-half]) if len(nodes) > MAX_DRAWN else set()
     blocks: list[_Block] = []
     place: dict[int, int] = {}
-    count, half = len(analysis.nodes), MAX_DRAWN // 2
-    hidden = range(half, count - half) if count > MAX_DRAWN else range(0)
-    for position, box in enumerate(_boxes(analysis)):
-        if position not in hidden:
-            style = f"hop {'value' if box.kind == 'hop' else box.kind}" + (", hop result" if box.result else "")
-            blocks.append(_block(box.head, box.value, _PAD, style))
-        elif position == hidden.start:
+    for box in _boxes(analysis, [node for node in nodes if node not in hidden]):
+        if hidden and len(blocks) == half:
             words = f"… {len(hidden):,} more …"
             blocks.append(_Block([tex_text(words)], _LETTER * len(words), 2 * _ROW, "hop gap"))
-        place[box.node] = len(blocks) - 1
+        place[box.node] = len(blocks)
+        style = f"hop {'value' if box.kind == 'hop' else box.kind}" + (", hop result" if box.result else "")
+        blocks.append(_block(box.head, box.value, _PAD, style))
+    place.update(dict.fromkeys(hidden, half))
     gap = half if hidden else -1
     edges: dict[object, tuple[int, int, _Block | None]] = {}
-    for k, arrow in enumerate(_arrows(analysis)):
+    for k, arrow in enumerate(_arrows(analysis, hidden)):
         source, target = place[arrow.source], place[arrow.target]
         if source == target:
             continue

@@ -357,13 +357,12 @@ def _whole(analysis: Analysis, live: list[int]) -> Section:
         if zero is not None:
             section.lines.append(Line(equation(left, Number("0")), note=f"zero: {zero}", node=node))
             continue
-        gradient = analysis.back.adjoints[node]
         value = value_text(analysis.adjoint(node), 10)
         if analysis.scalar and node in live:
             paths = analysis.path_counts[node][0]
             if paths <= MAX_PATHS:
                 section.lines.append(Line(equation(left, _multiplied(analysis, node)), node=node))
-            short = simplified(analysis, gradient, MAX_SYMBOLS)
+            short = simplified(analysis, node, MAX_SYMBOLS)
             if short is not None:
                 section.lines.append(Line(equation(left, short), note="simplified", node=node))
         section.lines.append(Line(left, value=value, note=_check_note(analysis, node), node=node))
@@ -431,9 +430,24 @@ def _adjoints(analysis: Analysis) -> Section:
         sides = [bar(analysis, source), total(terms)]
         if numbers and len(numbers) == len(terms):
             sides.append(total(numbers))
-        lines.append(Line(equation(*sides), value=value_text(analysis.adjoint(source)), node=source))
+        lines.append(
+            Line(equation(*sides), value=value_text(analysis.adjoint(source)), note=_limit(analysis, uses), node=source)
+        )
     section.lines = shortened(lines, "adjoints")
     return section
+
+
+def _limit(analysis: Analysis, uses: Sequence[Edge]) -> str:
+    """Says so where the numbers beside an adjoint would give 0·∞, but the adjoint was found another way."""
+    for edge in uses:
+        local = analysis.local_value(edge)
+        share = analysis.values[analysis.back.shares[edge.target, edge.number].id]
+        if local is None or np.ndim(local) or np.ndim(share) or not np.isfinite(share):
+            continue
+        with np.errstate(all="ignore"):
+            if np.isnan(np.multiply(analysis.adjoint(edge.target), local)):
+                return "no 0·∞: computed from relative changes"
+    return ""
 
 
 def _number(value: Any) -> Term:

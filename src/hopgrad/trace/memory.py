@@ -122,6 +122,8 @@ def is_writable(path: Path) -> bool:
 
 def replace(builder: Builder, node: int, path: Path, value: int) -> int:
     """Write: `node` with `value` at the end of the path."""
+    if not path:
+        return value
     inside = [node]
     for step in path[:-1]:
         inside.append(follow(builder, inside[-1], (step,)))
