@@ -238,6 +238,7 @@ def test_shows_where_nan_is_born(run: Run) -> None:
         (["x*y", "--at", "x=1", "y=2", "--wrt", "z"], ["--wrt z", "choose from x, y"]),
         (["x*y", "--at", "x=1", "y=2", "--order", "2"], ["choose one of x, y with --wrt"]),
         (["x", "--at", "x=1", "--order", "0"], ["the order is 1 or more, not 0"]),
+        (["x", "--at", "x=1", "--order", "1000"], ["at most 20"]),
         (["x", "--at", "x=1", "--order", "two"], ["'two' is not a whole number"]),
         (["x", "--at", "x=1", "--integer", "x"], ["--integer is for functions"]),
         (["A@x", "--at", "A=[[1,2],[3,4]]", "x=[1,2,3]"], ["(2, 2) and (3,)"]),

@@ -51,6 +51,8 @@ _STYLES = {
 
 # Bigger files are no matter for a story; reading them as text would take long and say nothing meanwhile.
 _MAX_TEXT_FILE = 64 * 2**20
+# A second of work for a short formula; it grows exponentially.
+_MAX_ORDER = 20
 
 _DESCRIPTION = "Gradients of plain NumPy code that show every hop."
 _EXAMPLES = """\
@@ -200,6 +202,8 @@ def _order(word: str) -> int:
         raise argparse.ArgumentTypeError(f"{word!r} is not a whole number")
     if int(word) < 1:
         raise argparse.ArgumentTypeError(f"the order is 1 or more, not {word}")
+    if int(word) > _MAX_ORDER:
+        raise argparse.ArgumentTypeError(f"the order is at most {_MAX_ORDER}: each one more takes far more work")
     return int(word)
 
 

@@ -132,7 +132,7 @@ def _sweep(
             own: list[tuple[Operator, Cotangent]] = []
             growing: list[tuple[Operator, Cotangent]] = []
             if plain is not None:
-                if arg in wanted and hop.falls(params)[number]:
+                if arg in wanted and number in hop.falling(params):
                     growing.append((_relative(hop, number, args, result, params, result), plain))
                 else:
                     own.append((operator, plain))
@@ -197,8 +197,8 @@ def push(builder: Builder, seeds: Mapping[int, Expr], outputs: Sequence[int]) ->
                 continue
             args, result = [builder.expr(a) for a in ids], builder.expr(node)
             tangent = None
-            for number, fall in enumerate(hop.falls(params) if not wanted.isdisjoint(ids) else ()):
-                if fall and ids[number] in relative:
+            for number in hop.falling(params) if not wanted.isdisjoint(ids) else ():
+                if ids[number] in relative:
                     step = _relative(hop, number, args, result, params, result).push(relative[ids[number]])
                     tangent = step if tangent is None else tangent + step
                     given[number] = None
@@ -224,22 +224,22 @@ def push(builder: Builder, seeds: Mapping[int, Expr], outputs: Sequence[int]) ->
 
 def _overflowing(builder: Builder, active: bytearray, nodes: Sequence[int]) -> set[int]:
     """Values under a fraction bar, or some negative power, that overflow because exponentials are in them."""
-    rules = [(hop, hop.falls(params)) for hop, params in builder.kinds]
-    if not any(hop.growth for hop, _ in rules) or not any(any(falls) for _, falls in rules):
+    rules = [(hop, hop.falling(params)) for hop, params in builder.kinds]
+    if not any(hop.growth for hop, _ in rules) or not any(falling for _, falling in rules):
         return set()
     args, start, kind = builder.args_flat, builder.start, builder.kind
     steep: list[int] = []
     known: set[int] = set()
     wanted: set[int] = set()
     for node in nodes:
-        hop, falls = rules[kind[node]]
+        hop, falling = rules[kind[node]]
         if not active[node] or (hop.growth is None and hop.elasticity is None):
             continue
         ids = args[start[node] : start[node + 1]]
         if hop.growth or (len(ids) and all(a in known or not active[a] for a in ids)):
             steep.append(node)
             known.add(node)
-        wanted.update(a for a, fall in zip(ids, falls, strict=False) if fall and a in known)
+        wanted.update(ids[number] for number in falling if ids[number] in known)
     for node in reversed(steep):
         if node in wanted and not rules[kind[node]][0].growth:
             wanted.update(a for a in args[start[node] : start[node + 1]] if a in known)

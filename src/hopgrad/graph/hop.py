@@ -235,13 +235,13 @@ class Hop:
         assert rule is not None
         return _of_operand(index, rule(*args, **dict(params)))
 
-    def falls(self, params: Params) -> tuple[bool, ...]:
-        """For each operand, whether the result falls towards 0 as the operand grows beyond all bounds."""
+    def falling(self, params: Params) -> Sequence[int]:
+        """The operands with which, as they grow beyond all bounds, the result falls towards 0."""
         if self.elasticity is None:
             return ()
         factors = self.elasticity(*[None] * len(self.domain), **dict(params))
         factors = factors if isinstance(factors, tuple) else (factors,)
-        return tuple(isinstance(factor, (int, float)) and factor < 0 for factor in factors)
+        return [k for k, factor in enumerate(factors) if isinstance(factor, (int, float)) and factor < 0]
 
 
 def _of_operand(index: int, local: Any) -> Any:

@@ -114,12 +114,12 @@ class Tracer:
     @property
     def T(self) -> Any:  # noqa: N802 - NumPy's name
         """The axes reversed."""
-        return _perform(surfaces[np.transpose], (self,), {}, sys._getframe(1), np.transpose)
+        return perform(surfaces[np.transpose], (self,), {}, sys._getframe(1), np.transpose)
 
     @property
     def mT(self) -> Any:  # noqa: N802 - NumPy's name
         """The last two axes exchanged."""
-        return _perform(surfaces[np.matrix_transpose], (self,), {}, sys._getframe(1), np.matrix_transpose)
+        return perform(surfaces[np.matrix_transpose], (self,), {}, sys._getframe(1), np.matrix_transpose)
 
     @property
     def real(self) -> Any:
@@ -294,7 +294,7 @@ class Tracer:
         frame = sys._getframe(1)
         data = real_data(self)
         plain = _plain_key(key)
-        if data is not None and not _has_traced(plain):
+        if data is not None and not has_traced(plain):
             return _real_item(self, data, plain)
         self._trace.check_open()
         builder = self._trace.builder
@@ -320,7 +320,7 @@ class Tracer:
     def __setitem__(self, key: Any, value: Any) -> None:
         frame = sys._getframe(1)
         plain = _plain_key(key)
-        if not _is_traced(self) and not _has_traced((plain, value)):
+        if not _is_traced(self) and not has_traced((plain, value)):
             real_data(self)[plain] = _bare(value)  # type: ignore[index]  # it has data
             return
         _check_writable(self, frame)
@@ -334,7 +334,7 @@ class Tracer:
                 return
         if any(isinstance(a, Expr) and a.shape for a in arrays):
             self._refuse("indices that do not depend on values", "use np.add.at, or np.where", frame)
-        chosen = repeated(items, arrays, self._aval.shape) if arrays and not _has_traced(arrays) else None
+        chosen = repeated(items, arrays, self._aval.shape) if arrays and not has_traced(arrays) else None
 
         def written(x: Expr, v: Any) -> Expr:
             places = [lift(a, x.builder) for a in arrays]
@@ -409,7 +409,7 @@ class Tracer:
     def transpose(self, *axes: Any) -> Any:
         """As ``ndarray.transpose``."""
         order = None if not axes or axes[0] is None else axes[0] if isinstance(axes[0], (tuple, list)) else axes
-        return _perform(surfaces[np.transpose], (self, order), {}, sys._getframe(1), np.transpose)
+        return perform(surfaces[np.transpose], (self, order), {}, sys._getframe(1), np.transpose)
 
     def view(self, *args: Any, **keywords: Any) -> Any:
         """The same elements; read as another type they have no derivative."""
@@ -431,7 +431,7 @@ class Tracer:
 
     def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
         """As ``ndarray.compress``."""
-        return _perform(surfaces[np.compress], (condition, self, axis, out), {}, sys._getframe(1), np.compress)
+        return perform(surfaces[np.compress], (condition, self, axis, out), {}, sys._getframe(1), np.compress)
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
         """As ``ndarray.put``."""
@@ -454,7 +454,7 @@ class Tracer:
         """``a += b``: an array is written to, so all its names and views see it; a number is replaced."""
         if self._kind != ARRAY:
             return _elementwise(ufunc, (self, other), frame, True)
-        if not _is_traced(self) and not _has_traced(other):
+        if not _is_traced(self) and not has_traced(other):
             data = real_data(self)
             ufunc(data, _bare(other), out=data)
             return self
@@ -495,7 +495,7 @@ def _is_traced(value: Any) -> bool:
     return type(value) is Tracer and (value._memory is None or value._memory.data is None)
 
 
-def _has_traced(value: Any) -> bool:
+def has_traced(value: Any) -> bool:
     """Whether there are values of the graph in nested lists, tuples and dicts."""
     return any(isinstance(v, Expr) or _is_traced(v) for v in _leaves(value))
 
@@ -739,7 +739,7 @@ def _plain_key(key: Any) -> Any:
     if type(key) is Tracer:
         return unwrap(key) if _is_traced(key) else real_data(key)
     if type(key) is list and any(type(part) is Tracer for part in _leaves(key)):
-        return array_of(unwrap(key)) if _has_traced(key) else _bare(key)
+        return array_of(unwrap(key)) if has_traced(key) else _bare(key)
     return key
 
 
@@ -898,7 +898,7 @@ def call_function(trace: Trace, function: Any, args: Any, keywords: dict[str, An
         return _on_real(trace, function, args, keywords)
     if found is None:
         trace.refuse(_with_place(refused(name, refusals.get(function, "")), frame))
-    return _perform(found, args, keywords, frame, function)
+    return perform(found, args, keywords, frame, function)
 
 
 def _with_place(error: HopgradError, frame: FrameType | None) -> HopgradError:
@@ -907,11 +907,13 @@ def _with_place(error: HopgradError, frame: FrameType | None) -> HopgradError:
 
 def name_of(function: Any) -> str:
     """The public name of a NumPy function, such as ``np.linalg.inv``."""
+    if isinstance(function, np.ufunc | str):
+        return ufuncs.name_of(function) if isinstance(function, np.ufunc) else function
     module = getattr(function, "__module__", None) or "numpy"
     return f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}"
 
 
-def _perform(
+def perform(
     found: Surface, args: Any, keywords: dict[str, Any], frame: FrameType | None, function: Any
 ) -> Any:
     """Run a surface on user arguments: ``out=``, what the results share with arguments, errors with their place."""
@@ -1023,16 +1025,16 @@ def _order(tracer: Tracer, order: Any, frame: FrameType | None) -> str:
 def _reshape(tracer: Any, shape: Any, order: Any, copy: Any, frame: FrameType | None) -> Any:
     found = surfaces[np.reshape]
     if type(tracer) is not Tracer or real_data(tracer) is not None:
-        return _perform(found, (tracer, shape), {"order": order}, frame, np.reshape)
+        return perform(found, (tracer, shape), {"order": order}, frame, np.reshape)
     keywords = {"order": _order(tracer, order, frame), "copy": copy}
-    return _perform(found, (tracer, shape), keywords, frame, np.reshape)
+    return perform(found, (tracer, shape), keywords, frame, np.reshape)
 
 
 def _ravel(tracer: Any, order: Any, frame: FrameType | None) -> Any:
     found = surfaces[np.ravel]
     if type(tracer) is Tracer and real_data(tracer) is None:
         order = _order(tracer, order, frame)
-    return _perform(found, (tracer, order), {}, frame, np.ravel)
+    return perform(found, (tracer, order), {}, frame, np.ravel)
 
 
 # -- functions that need more than handles ------------------------------------------------------------------------------
@@ -1043,7 +1045,7 @@ def array(value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", 
 
     An array of the right dtype is copied only if `copy` says so, as in NumPy.
     """
-    if not _has_traced(value):
+    if not has_traced(value):
         return np.array(_bare(value), dtype, copy=copy, order=order, ndmin=ndmin)
     frame = sys._getframe(1)
     if type(value) is Tracer:
@@ -1063,8 +1065,8 @@ def _like(fill: Any) -> Any:
     def make(trace: Trace, frame: Any, prototype: Any, *args: Any, **keywords: Any) -> Any:
         function = fill
         given = list(args)
-        if function is np.full_like and (_has_traced(args) or _has_traced(keywords)):
-            return _perform(surfaces[np.full_like], (prototype, *args), keywords, frame, np.full_like)
+        if function is np.full_like and (has_traced(args) or has_traced(keywords)):
+            return perform(surfaces[np.full_like], (prototype, *args), keywords, frame, np.full_like)
         if type(prototype) is Tracer:
             strides = strides_of(prototype)
             aval = prototype._aval
@@ -1087,11 +1089,11 @@ def _like(fill: Any) -> Any:
 
 def _copyto(trace: Trace, frame: Any, dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     if type(dst) is not Tracer:
-        if not _has_traced((src, where)):
+        if not has_traced((src, where)):
             np.copyto(dst, _bare(src), casting, _bare(where))
             return
         _refuse_plain(trace, frame)
-    if real_data(dst) is not None and not _has_traced((src, where)):
+    if real_data(dst) is not None and not has_traced((src, where)):
         np.copyto(real_data(dst), _bare(src), casting, _bare(where))  # type: ignore[arg-type]  # it has data
         return
     given = src._aval.dtype if type(src) is Tracer else np.asarray(src).dtype
@@ -1310,7 +1312,7 @@ def _with_stranger(
         if isinstance(value, np.ma.MaskedArray | np.matrix):
             error = refused(f"{type(value).__name__} with {ufuncs.name_of(ufunc)}", "use np.asarray on it first")
             raise _located(trace, error, frame)
-        if type(value) in (list, tuple) and _has_traced(value):
+        if type(value) in (list, tuple) and has_traced(value):
             value = array(value)
         elif isinstance(value, numbers.Rational) and not isinstance(value, (int, np.generic, Tracer)):
             value = float(value)  # a Fraction, as Python's floats have it
@@ -1370,10 +1372,10 @@ def _ufunc(
         if dtype is not None:
             keep["dtype"] = dtype
         found = Surface(ufuncs.reductions[ufunc])
-        result = _perform(found, (inputs[0], axis), {**keep, **keywords}, frame, ufunc)
+        result = perform(found, (inputs[0], axis), {**keep, **keywords}, frame, ufunc)
         return result if out is None else _store(trace, out, result, frame)
     if method == "accumulate" and ufunc in ufuncs.accumulations:
-        result = _perform(Surface(ufuncs.accumulations[ufunc]), (inputs[0], axis, dtype), keywords, frame, ufunc)
+        result = perform(Surface(ufuncs.accumulations[ufunc]), (inputs[0], axis, dtype), keywords, frame, ufunc)
         return result if out is None else _store(trace, out, result, frame)
     if method == "outer" and ufunc.nin == 2 and ufunc.signature is None:
         a, b = inputs
@@ -1408,7 +1410,7 @@ def _called(
     if ufunc in ufuncs.products:
         if dtype is not None:
             inputs = tuple(v.astype(dtype) if hasattr(v, "astype") else v for v in inputs)
-        results = _perform(ufuncs.products[ufunc], inputs, keywords, frame, ufunc)
+        results = perform(ufuncs.products[ufunc], inputs, keywords, frame, ufunc)
     elif ufunc is np.divmod:
         results = tuple(_elementwise(u, inputs, frame, False, dtype) for u in (np.floor_divide, np.remainder))
     elif ufunc is np.modf:
@@ -1532,7 +1534,7 @@ def _define() -> None:
         function = getattr(np, name)
 
         def call(self: Tracer, *args: Any, **keywords: Any) -> Any:
-            return _perform(surfaces[function], (self, *args), keywords, sys._getframe(1), function)
+            return perform(surfaces[function], (self, *args), keywords, sys._getframe(1), function)
 
         return call
 
@@ -1542,7 +1544,7 @@ def _define() -> None:
     def refusing(name: str, cure: str) -> Any:
         def call(self: Tracer, *args: Any, **keywords: Any) -> Any:
             data = real_data(self)
-            if data is not None and not _has_traced((args, keywords)):
+            if data is not None and not has_traced((args, keywords)):
                 return _on_real(self._trace, getattr(np.ndarray, name), (self, *args), keywords)
             kind = "ndarray" if self._kind == ARRAY else self.__class__.__name__
             self._trace.refuse(_with_place(refused(f"{kind}.{name}", cure), sys._getframe(1)))
@@ -1587,7 +1589,7 @@ def _product(a: Any, b: Any, tracer: Tracer, frame: FrameType | None) -> Any:
         return NotImplemented
     if isinstance(a, np.matrix | np.ma.MaskedArray) or isinstance(b, np.matrix | np.ma.MaskedArray):
         raise _located(tracer._trace, refused("np.matrix or a masked array", "use np.asarray on it first"), frame)
-    return _perform(ufuncs.products[np.matmul], (a, b), {}, frame, np.matmul)
+    return perform(ufuncs.products[np.matmul], (a, b), {}, frame, np.matmul)
 
 
 _define()

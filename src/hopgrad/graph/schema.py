@@ -1,0 +1,569 @@
+"""Graphs as data: dicts, lists, strings and numbers that JSON holds as they are, and back to graphs.
+
+What is read may come from anywhere, so everything in it is checked: hops must be in the catalogue and get the operands and
+parameters that they take, operands must come before their use, shapes must be what the hop's own rule gives. Nothing is
+looked up by name but hops, parameter types and dtypes, and nothing is computed.
+
+The form is described in ``docs/schema.md``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hopgrad.aval import Aval, aval
+from hopgrad.errors import HopgradError
+from hopgrad.graph.builder import Builder, Params, catalogue
+from hopgrad.graph.graph import Graph
+from hopgrad.graph.hop import Elementwise, General, Hop, Multilinear, Reduction, Structural
+from hopgrad.graph.sites import Location, Sites
+
+Data = dict[str, Any]
+ParamTypes = Mapping[str, type[Any]]
+"""Named tuples that may stand in parameters, such as slices, by name; the catalogue above this layer defines them."""
+
+MAX_LISTED = 1000
+"""Arrays of more elements are given by a summary, or as bytes where all elements are needed."""
+MAX_ELEMENTS = 2**40
+MAX_INDICES = 10**7
+"""Bounds on what a file may declare: elements of a value, and of an array of indices (which shape rules allocate)."""
+_MAX_NESTING = 16
+_MAX_STAGES = 100
+_MAX_NAME = 10_000
+_DTYPE = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|longdouble|complex(64|128)|>[uifc][0-9]{1,2}")
+
+# -- reading, checked -----------------------------------------------------------------------------------------------------
+
+_KINDS = {dict: "an object", list: "a list", str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+
+
+def wrong(place: str, problem: str) -> ValueError:
+    """The error for a fault at a place such as ``graph.nodes[3].args``."""
+    return ValueError(f"{place}: {problem}")
+
+
+def expect(value: Any, kind: type[Any], place: str) -> Any:
+    """`value`, if it is of that kind. An integer will do for a number, but true and false are not integers."""
+    fits = isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+    if not fits:
+        found = _KINDS.get(type(value), "null" if value is None else type(value).__name__)
+        raise wrong(place, f"must be {_KINDS[kind]}, not {found}")
+    return value
+
+
+def entry(data: Data, key: str, kind: type[Any], place: str) -> Any:
+    """An entry that must be there, of a kind that it must have."""
+    if key not in data:
+        raise wrong(place, f"has no entry {key!r}")
+    return expect(data[key], kind, f"{place}.{key}")
+
+
+def entries(data: Data, key: str, kind: type[Any], place: str) -> list[Any]:
+    """A list whose items must all be of a kind."""
+    found = entry(data, key, list, place)
+    return [expect(item, kind, f"{place}.{key}[{k}]") for k, item in enumerate(found)]
+
+
+def position(value: int, below: int, place: str) -> int:
+    """An id, which must be that of something before `below`."""
+    if not 0 <= value < below:
+        raise wrong(place, f"{value} is not the id of anything before" if below else f"{value} is not an id")
+    return value
+
+
+# -- numbers and arrays ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is kept of a large array: its shape and dtype, the range and mean of its finite elements, its first ones."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    min: float
+    max: float
+    mean: float
+    nan: int
+    infinite: int
+    first: np.ndarray[Any, Any]
+
+
+def number_to_data(value: Any) -> Any:
+    """A real number exactly; NaN and infinities, which JSON does not have, as strings.
+
+    >>> number_to_data(0.1), number_to_data(float("-inf"))
+    (0.1, '-Infinity')
+    """
+    if isinstance(value, np.longdouble):
+        # More digits than a JSON reader keeps.
+        return _nonfinite(value) or np.format_float_scientific(value, unique=True)
+    plain = float(value)
+    return _nonfinite(plain) or plain
+
+
+def _nonfinite(value: Any) -> str | None:
+    return None if np.isfinite(value) else "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+_NUMBER = re.compile(r"-?[0-9.]{1,50}(e[+-]?[0-9]{1,5})?")
+
+
+def number_from_data(data: Any, place: str, kind: Callable[[Any], Any] = float) -> Any:
+    """The number again."""
+    if isinstance(data, str):
+        if data in ("NaN", "Infinity", "-Infinity"):
+            return kind(float(data))
+        if not _NUMBER.fullmatch(data):
+            raise wrong(place, f"{data[:40]!r} is not a number")
+    else:
+        expect(data, float, place)
+    try:
+        found = kind(data)
+    except (ValueError, OverflowError) as error:
+        raise wrong(place, str(error)) from None
+    if not np.isfinite(found):
+        raise wrong(place, "this number is too large")
+    return found
+
+
+def _item_to_data(item: Any, kind: str) -> Any:
+    if kind == "c":
+        return [number_to_data(item.real), number_to_data(item.imag)]
+    return bool(item) if kind == "b" else int(item) if kind in "iu" else number_to_data(item)
+
+
+def dtype_to_data(dtype: np.dtype[Any]) -> str:
+    """A dtype's name, with its byte order where that is not the machine's own."""
+    return dtype.name if dtype.isnative and dtype.char != "g" else "longdouble" if dtype.char == "g" else dtype.str
+
+
+def dtype_from_data(name: Any, place: str) -> np.dtype[Any]:
+    """The dtype of that name: a boolean, an integer, a real or complex number."""
+    if not isinstance(name, str) or not _DTYPE.fullmatch(name):
+        raise wrong(place, f"{str(name)[:40]!r} is not a dtype of numbers")
+    try:
+        return np.dtype(name)
+    except TypeError:
+        raise wrong(place, f"there is no dtype {name!r} here") from None
+
+
+def array_to_data(value: Any, *, full: bool = False, limit: int = MAX_LISTED) -> Data:
+    """An array with its shape and dtype: its elements, or for more than `limit` a summary, or bytes if `full`."""
+    array = np.asarray(value)
+    data: Data = {"shape": list(array.shape), "dtype": dtype_to_data(array.dtype)}
+    kind = array.dtype.kind
+    if array.size <= limit or (full and array.dtype.char == "g"):
+        data["data"] = [_item_to_data(item, kind) for item in array.ravel()]
+    elif full:
+        raw = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        data["base64"] = base64.b64encode(raw).decode("ascii")
+    else:
+        data["summary"] = _summary_to_data(array)
+    return data
+
+
+def _summary_to_data(array: np.ndarray[Any, Any]) -> Data:
+    sizes = np.abs(array) if array.dtype.kind == "c" else array
+    finite = np.isfinite(sizes)
+    kept = sizes[finite]
+    with np.errstate(all="ignore"):
+        numbers = [kept.min(), kept.max(), kept.mean(dtype=np.float64)] if kept.size else [np.nan] * 3
+    nan = int(np.isnan(sizes).sum())
+    return {
+        **dict(zip(("min", "max", "mean"), map(number_to_data, map(float, numbers)), strict=True)),
+        "nan": nan,
+        "infinite": int(array.size - finite.sum()) - nan,
+        "first": [_item_to_data(item, array.dtype.kind) for item in array.flat[:8]],
+    }
+
+
+def shape_from_data(data: Data, place: str) -> tuple[int, ...]:
+    """A shape of a sensible size."""
+    shape = tuple(entries(data, "shape", int, place))
+    # NumPy's arrays have at most 64 axes.
+    if len(shape) > 64 or any(n < 0 for n in shape) or math.prod(shape) > MAX_ELEMENTS:
+        raise wrong(f"{place}.shape", "no array has this shape" if len(shape) > 64 else f"{list(shape)} is not possible")
+    return shape
+
+
+def array_from_data(data: Any, place: str) -> Any:
+    """The array (or scalar) again, read-only; a `Summary` where that is all there is."""
+    expect(data, dict, place)
+    shape = shape_from_data(data, place)
+    dtype = dtype_from_data(data.get("dtype"), f"{place}.dtype")
+    size = math.prod(shape)
+    if "summary" in data:
+        return _summary_from_data(data, shape, dtype, place)
+    if "base64" in data:
+        return _array_from_bytes(entry(data, "base64", str, place), shape, dtype, place)
+    items = entry(data, "data", list, place)
+    if len(items) != size:
+        raise wrong(f"{place}.data", f"has {len(items)} elements, but shape {list(shape)} needs {size}")
+    array = np.array(_items_from_data(items, dtype, f"{place}.data"), dtype).reshape(shape)
+    array.flags.writeable = False
+    return array if shape else array[()]
+
+
+def _array_from_bytes(text: str, shape: tuple[int, ...], dtype: np.dtype[Any], place: str) -> Any:
+    if dtype.char == "g":
+        raise wrong(place, "longdouble has no portable bytes")
+    if len(text) != 4 * -(-math.prod(shape) * dtype.itemsize // 3):
+        raise wrong(f"{place}.base64", f"has the wrong length for shape {list(shape)} of {dtype}")
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise wrong(f"{place}.base64", str(error)) from None
+    array = np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
+def _summary_from_data(data: Data, shape: tuple[int, ...], dtype: np.dtype[Any], place: str) -> Summary:
+    place = f"{place}.summary"
+    found = expect(data["summary"], dict, place[: -len(".summary")] + ".summary")
+    numbers = {key: number_from_data(found.get(key), f"{place}.{key}") for key in ("min", "max", "mean")}
+    counts = {key: entry(found, key, int, place) for key in ("nan", "infinite")}
+    first = np.array(_items_from_data(entry(found, "first", list, place)[:8], dtype, f"{place}.first"), dtype)
+    return Summary(shape, dtype, **numbers, **counts, first=first)
+
+
+def _items_from_data(items: Sequence[Any], dtype: np.dtype[Any], place: str) -> list[Any]:
+    scalar: Any = np.longdouble if dtype.char == "g" else float
+    out: list[Any] = []
+    for k, item in enumerate(items):
+        where = f"{place}[{k}]"
+        if dtype.kind == "b":
+            out.append(expect(item, bool, where))
+        elif dtype.kind in "iu":
+            expect(item, int, where)
+            bounds = np.iinfo(dtype)
+            if not bounds.min <= item <= bounds.max:
+                raise wrong(where, f"does not fit into {dtype}")
+            out.append(item)
+        elif dtype.kind == "c":
+            if not isinstance(item, list) or len(item) != 2:
+                raise wrong(where, "must be a list of real and imaginary part")
+            parts = [number_from_data(part, where) for part in item]
+            out.append(complex(*parts))
+        else:
+            out.append(_fitting(number_from_data(item, where, scalar), dtype, where))
+    return out
+
+
+def _fitting(value: Any, dtype: np.dtype[Any], place: str) -> Any:
+    with np.errstate(all="ignore"):
+        if np.isfinite(value) and not np.isfinite(dtype.type(value)):
+            raise wrong(place, f"does not fit into {dtype}")
+    return value
+
+
+# -- parameters -----------------------------------------------------------------------------------------------------------
+
+
+def _param_to_data(value: Any, place: str) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": number_to_data(value)}
+    if isinstance(value, int):
+        return value
+    if isinstance(value, tuple):
+        items = [_param_to_data(item, place) for item in value]
+        return {"type": type(value).__name__, "items": items} if hasattr(value, "_fields") else items
+    if isinstance(value, np.dtype):
+        return {"dtype": dtype_to_data(value)}
+    if isinstance(value, Graph):
+        return {"graph": graph_to_data(value, sites=False)}
+    raise wrong(place, f"a parameter of type {type(value).__name__} has no form as data")
+
+
+def _param_from_data(data: Any, types: ParamTypes, place: str, depth: int, inside: bool = False) -> Any:
+    if depth > _MAX_NESTING:
+        raise wrong(place, "is nested too deeply")
+    if isinstance(data, float) and inside:
+        # Shapes, axes and indices: 2.0 would pass for 2 until something takes it for a length.
+        raise wrong(place, "must be an integer")
+    if isinstance(data, bool) and inside:
+        raise wrong(place, "must be an integer, not true or false")
+    if isinstance(data, int) and not isinstance(data, bool) and abs(data) >= 2**63:
+        raise wrong(place, "this number is too large")
+    if isinstance(data, list):
+        items = enumerate(data)
+        return tuple(_param_from_data(item, types, f"{place}[{k}]", depth + 1, True) for k, item in items)
+    if not isinstance(data, dict):
+        return data
+    if "float" in data:
+        return number_from_data(data["float"], place)
+    if "dtype" in data:
+        return dtype_from_data(data["dtype"], place)
+    if "graph" in data:
+        return _graph_from_data(data["graph"], types, f"{place}.graph", depth + 1)[0]
+    name = entry(data, "type", str, place)
+    if name not in types:
+        raise wrong(f"{place}.type", f"{name[:40]!r} is not the type of a parameter: {', '.join(types) or 'there are none'}")
+    items = _param_from_data(entry(data, "items", list, place), types, f"{place}.items", depth + 1, True)
+    try:
+        return types[name](*items)
+    except TypeError:
+        raise wrong(f"{place}.items", f"{name} does not have {len(items)} parts") from None
+
+
+def parameter_names(hop: Hop) -> frozenset[str]:
+    """The static parameters that a hop takes: the keywords of the function that computes its value."""
+    if not inspect.isfunction(hop.value) or not hop.value.__module__.startswith("hopgrad."):
+        return frozenset()  # NumPy's own functions have keywords too, such as out=, but none that a hop may use
+    parameters = inspect.signature(hop.value).parameters.values()
+    return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def operand_counts(hop: Hop) -> tuple[int, float]:
+    """The least and largest number of operands that a hop takes."""
+    if isinstance(hop, Elementwise):
+        return len(hop.domain), len(hop.domain)
+    parameters = inspect.signature(hop.body).parameters.values()
+    count = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+    if isinstance(hop, (Structural, Multilinear)):
+        count -= 1  # the first is the cotangent
+    elif not isinstance(hop, (Reduction, General)):
+        return 0, 0
+    any_more = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return (max(count, 1), math.inf) if any_more else (count, count)
+
+
+# -- graphs ---------------------------------------------------------------------------------------------------------------
+
+
+def graph_to_data(graph: Graph, *, sites: bool = True, names: Mapping[int, str] | None = None) -> Data:
+    """The graph as data, its values numbered from 0 in topological order, with all constants.
+
+    Without `sites` (where in the user's code each value comes from) equal computations give equal data.
+    """
+    builder = graph.builder
+    nodes = sorted({*graph.order, *graph.inputs})
+    number = {node: k for k, node in enumerate(nodes)}
+    names = graph.names if names is None else names
+    table = _SiteTable(builder.sites) if sites else None
+    further: dict[int, list[int]] = {}
+    if sites:
+        for node, site in sorted(builder.sites.hits):
+            further.setdefault(node, []).append(site)
+    records = []
+    for node in nodes:
+        hop, like = builder.hop(node), builder.avals[node]
+        record: Data = {"id": number[node], "hop": hop.name}
+        params = builder.params(node)
+        if hop.name == "input":
+            record["input"] = str(dict(params)["name"])
+        elif hop.name == "constant":
+            record["constant"] = array_to_data(builder.constants[node], full=True)
+        else:
+            record["args"] = [number[a] for a in builder.args(node)]
+            if params:
+                place = f"%{node} = {hop.name}"
+                record["params"] = {key: _param_to_data(value, f"{place}, {key}") for key, value in params}
+        record |= {"shape": list(like.shape), "dtype": dtype_to_data(like.dtype)}
+        if node in names:
+            record["name"] = names[node]
+        if table is not None:
+            record |= table.entries(builder.site[node], further.get(node, ()))
+            if builder.stage[node]:
+                made_for = number.get(builder.origin[node])
+                record["made_for"] = {"stage": builder.stages[builder.stage[node]], "node": made_for}
+        records.append(record)
+    data: Data = {"nodes": records, "inputs": [number[n] for n in graph.inputs]}
+    data["outputs"] = [number[n] for n in graph.outputs]
+    if table is not None:
+        data["sites"] = table.records
+    return data
+
+
+class _SiteTable:
+    """The places in the user's code that values come from, each once."""
+
+    def __init__(self, sites: Sites) -> None:
+        self.sites = sites
+        self.records: list[Data] = []
+        self.known: dict[int, int | None] = {}
+
+    def entries(self, site: int, further: Sequence[int]) -> Data:
+        """The entries of a value's record."""
+        found = self.number(site)
+        others = [k for k in map(self.number, further) if k is not None]
+        return ({} if found is None else {"site": found}) | ({"also": others} if others else {})
+
+    def number(self, site: int) -> int | None:
+        """The number of a site in the table; none for values that come from nowhere."""
+        if site not in self.known:
+            place = self.sites.location(site) if site else None
+            self.known[site] = None if place is None else len(self.records)
+            if place is not None:
+                record = {**place._asdict(), "scope": list(self.sites.scope(site))}
+                variable = self.sites.name(site)
+                self.records.append(record | ({"variable": variable} if variable else {}))
+        return self.known[site]
+
+
+def graph_from_data(data: Any, types: ParamTypes, place: str = "graph") -> tuple[Graph, list[int]]:
+    """The graph again, in a builder of its own, and the ids that its values got there, in the order of the data.
+
+    Raises:
+        ValueError: if anything in `data` is not as it must be; the message begins with the place.
+    """
+    return _graph_from_data(data, types, place, 0)
+
+
+def _graph_from_data(data: Any, types: ParamTypes, place: str, depth: int) -> tuple[Graph, list[int]]:
+    if depth > _MAX_NESTING:
+        raise wrong(place, "is nested too deeply")
+    expect(data, dict, place)
+    builder = Builder()
+    sites = _sites_from_data(data, builder.sites, place)
+    records = entries(data, "nodes", dict, place)
+    ids: list[int] = []
+    names: dict[int, str] = {}
+    stages: set[str] = set()
+    for k, record in enumerate(records):
+        where = f"{place}.nodes[{k}]"
+        if entry(record, "id", int, where) != k:
+            raise wrong(f"{where}.id", f"must be {k}: values are numbered in their order")
+        stage, origin = _origin_from_data(record, k, stages, where)
+        before = len(builder)
+        with builder.passing(stage):
+            builder.made_for(-1 if origin is None else ids[origin])
+            node = _node_from_data(record, builder, ids, types, where, depth)
+        ids.append(node)
+        site, also = _site_of(record, sites, where)
+        if node >= before:
+            builder.site[node] = site
+        builder.sites.hits.update((node, other) for other in also)
+        if "name" in record:
+            names[node] = _name(record["name"], f"{where}.name")
+    ends = {}
+    for key in ("inputs", "outputs"):
+        listed = entries(data, key, int, place)
+        ends[key] = [ids[position(n, len(ids), f"{place}.{key}[{k}]")] for k, n in enumerate(listed)]
+    graph = Graph(builder, ends["inputs"], ends["outputs"])
+    for k, node in enumerate(graph.inputs):
+        if builder.hop(node).name != "input":
+            raise wrong(f"{place}.inputs[{k}]", f"is made by {builder.hop(node).name}")
+    try:
+        graph.check()
+    except (HopgradError, ValueError) as error:
+        raise wrong(place, str(error)) from None
+    if names:
+        graph.__dict__["names"] = {**graph.names, **names}  # where the cached property keeps them
+    return graph, ids
+
+
+def _name(value: Any, place: str) -> str:
+    found: str = expect(value, str, place)
+    if not 0 < len(found) <= _MAX_NAME:
+        raise wrong(place, "a name has at least one letter" if not found else "this name is too long")
+    return found
+
+
+def _origin_from_data(record: Data, k: int, stages: set[str], place: str) -> tuple[str, int | None]:
+    if "made_for" not in record:
+        return "trace", None
+    place = f"{place}.made_for"
+    made = expect(record["made_for"], dict, place)
+    stage = _name(made.get("stage"), f"{place}.stage")
+    stages.add(stage)
+    if len(stages) > _MAX_STAGES:
+        raise wrong(f"{place}.stage", "there are too many stages")
+    if made.get("node") is None:
+        return stage, None
+    return stage, position(entry(made, "node", int, place), k, f"{place}.node")
+
+
+def _node_from_data(record: Data, builder: Builder, ids: list[int], types: ParamTypes, place: str, depth: int) -> int:
+    name = entry(record, "hop", str, place)
+    if name not in catalogue:
+        raise wrong(f"{place}.hop", f"there is no hop {name[:60]!r}")
+    hop = catalogue[name]
+    like = aval(shape_from_data(record, place), dtype_from_data(record.get("dtype"), f"{place}.dtype"))
+    if name == "input":
+        return builder.input(like, _name(record.get("input"), f"{place}.input")).id
+    if name == "constant":
+        return _constant_from_data(record, builder, like, place)
+    listed = entries(record, "args", int, place)
+    args = [ids[position(a, len(ids), f"{place}.args[{k}]")] for k, a in enumerate(listed)]
+    least, most = operand_counts(hop)
+    if not least <= len(args) <= most:
+        takes = f"{least}" if least == most else f"{least} or more"
+        raise wrong(f"{place}.args", f"{name} takes {takes} operands, not {len(args)}")
+    params = _params_from_data(record, hop, types, place, depth)
+    _check_indices(builder, hop, args, place)
+    try:
+        node = builder.emit(hop, args, params)
+    # Shape rules trust their parameters, so anything can go wrong in them.
+    except (HopgradError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        raise wrong(place, f"{name}: {error}") from None
+    if builder.avals[node] is not like:
+        raise wrong(place, f"{name} gives {builder.avals[node]!r}, but the file says {like!r}")
+    return node
+
+
+def _constant_from_data(record: Data, builder: Builder, like: Aval, place: str) -> int:
+    found = array_from_data(record.get("constant"), f"{place}.constant")
+    if isinstance(found, Summary):
+        raise wrong(f"{place}.constant", "a summary will not do: the elements are needed")
+    node = builder.constant(found).id
+    if builder.avals[node] is not like:
+        raise wrong(f"{place}.constant", f"is {builder.avals[node]!r}, but the value is declared as {like!r}")
+    return node
+
+
+def _params_from_data(record: Data, hop: Hop, types: ParamTypes, place: str, depth: int) -> Params:
+    given = expect(record.get("params", {}), dict, f"{place}.params")
+    wanted = parameter_names(hop)
+    if given.keys() != wanted:
+        takes = f"takes the parameters {', '.join(sorted(wanted))}" if wanted else "takes no parameters"
+        raise wrong(f"{place}.params", f"{hop.name} {takes}, not {', '.join(sorted(given)) or 'none'}")
+    found = {key: _param_from_data(value, types, f"{place}.params.{key}", depth) for key, value in given.items()}
+    return tuple(sorted(found.items()))
+
+
+def _check_indices(builder: Builder, hop: Hop, args: Sequence[int], place: str) -> None:
+    """Refuse arrays of indices that no memory holds: shape rules allocate their like."""
+    if isinstance(hop, Structural) and hop.moved is not None:
+        for k, a in enumerate(args[hop.moved :]):
+            if builder.avals[a].size > MAX_INDICES:
+                raise wrong(f"{place}.args[{hop.moved + k}]", "this array of indices is too large")
+
+
+def _site_of(record: Data, sites: Sequence[int], place: str) -> tuple[int, list[int]]:
+    site = 0
+    if "site" in record:
+        site = sites[position(entry(record, "site", int, place), len(sites), f"{place}.site")]
+    also = entries(record, "also", int, place) if "also" in record else []
+    return site, [sites[position(s, len(sites), f"{place}.also[{k}]")] for k, s in enumerate(also)]
+
+
+def _sites_from_data(data: Data, sites: Sites, place: str) -> list[int]:
+    """The sites of a rebuilt graph: places given outright, inside their enclosing functions."""
+    found = []
+    for k, record in enumerate(entries(data, "sites", dict, place) if "sites" in data else []):
+        where = f"{place}.sites[{k}]"
+        numbers = [entry(record, key, int, where) for key in ("line", "line_end", "column", "column_end")]
+        location = Location(entry(record, "file", str, where), *numbers, entry(record, "function", str, where))
+        scope = entries(record, "scope", str, where)
+        if scope and scope[-1] == location.function:
+            scope = scope[:-1]
+        parent = 0
+        for function in scope:
+            parent = sites.explicit(Location("", 0, 0, 0, 0, function), None, parent)
+        variable = _name(record["variable"], f"{where}.variable") if record.get("variable") is not None else None
+        found.append(sites.explicit(location, variable, parent))
+    return found
