@@ -822,7 +822,7 @@ def programs(draw: Any) -> Callable[[Any], Any]:
 
 def squash(x: Any, interval: Any) -> Any:
     low, high = inside(interval, (2,), Ends())  # type: ignore[arg-type]
-    return low + (high - low) / (1 + np.exp(-x))
+    return low + (high - low) / (1 + np.exp(0.3 - x))  # 0 does not go to 0, where some hops have a corner
 
 
 class Ends:

@@ -191,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-o", "--output", metavar="FILE", action="append", default=[], help="write a file; its suffix is the format")
     add("--format", metavar="FORMAT", type=_format, help=f"{', '.join(FORMATS)} (default: txt, or as the suffix says)")
     add("--adjoints", action="store_true", help="svg: draw the adjoints that flow back, too")
-    add("--direction", choices=["right", "down"], help="svg: where the computation runs to (default: right)")
+    add("--direction", choices=["right", "down"], help="svg: where the computation runs to (default: down if it is long)")
     add("--theme", choices=["auto", "light", "dark"], help="svg: the colours (default: auto, as the reader has set)")
     add("--debug", action="store_true", help="show the traceback of an error, too")
     return parser
@@ -314,7 +314,7 @@ def _outputs(options: argparse.Namespace) -> list[tuple[Path | None, str]]:
 
 def _rendered(explanation: Explanation, form: str, options: argparse.Namespace) -> str:
     if form == "svg":
-        direction: Literal["right", "down"] = options.direction or "right"
+        direction: Literal["right", "down"] | None = options.direction
         theme: Literal["auto", "light", "dark"] = options.theme or "auto"
         return explanation.svg(direction=direction, adjoints=options.adjoints, theme=theme)
     words = explanation.render(form)

@@ -1,8 +1,8 @@
 """Graphs as data: dicts, lists, strings and numbers that JSON holds as they are, and back to graphs.
 
-What is read may come from anywhere, so everything in it is checked: hops must be in the catalogue and get the operands and
-parameters that they take, operands must come before their use, shapes must be what the hop's own rule gives. Nothing is
-looked up by name but hops, parameter types and dtypes, and nothing is computed.
+What is read may come from anywhere, so everything in it is checked: hops must be in the catalogue and get the operands
+and parameters that they take, operands must come before their use, shapes must be what the hop's own rule gives. Nothing
+is looked up by name but hops, types of parameters and dtypes, and nothing is computed.
 
 The form is described in ``docs/schema.md``.
 """
@@ -34,16 +34,16 @@ ParamTypes = Mapping[str, type[Any]]
 MAX_LISTED = 1000
 """Arrays of more elements are given by a summary, or as bytes where all elements are needed."""
 MAX_ELEMENTS = 2**40
-MAX_INDICES = 10**7
-"""Bounds on what a file may declare: elements of a value, and of an array of indices (which shape rules allocate)."""
+MAX_INDICES = 10**8
+"""Bounds on what a file may declare: elements of a value, and of all arrays of indices (which shape rules allocate)."""
 _MAX_NESTING = 16
 _MAX_STAGES = 100
 _MAX_NAME = 10_000
 _DTYPE = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|longdouble|complex(64|128)|>[uifc][0-9]{1,2}")
 
-# -- reading, checked -----------------------------------------------------------------------------------------------------
+# -- reading, checked ------------------------------------------------------------------------------------------------
 
-_KINDS = {dict: "an object", list: "a list", str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+_KINDS = {dict: "an object", list: "a list", str: "a string", int: "an integer", float: "a number", bool: "a boolean"}
 
 
 def wrong(place: str, problem: str) -> ValueError:
@@ -80,7 +80,7 @@ def position(value: int, below: int, place: str) -> int:
     return value
 
 
-# -- numbers and arrays ---------------------------------------------------------------------------------------------------
+# -- numbers and arrays ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def shape_from_data(data: Data, place: str) -> tuple[int, ...]:
     shape = tuple(entries(data, "shape", int, place))
     # NumPy's arrays have at most 64 axes.
     if len(shape) > 64 or any(n < 0 for n in shape) or math.prod(shape) > MAX_ELEMENTS:
-        raise wrong(f"{place}.shape", "no array has this shape" if len(shape) > 64 else f"{list(shape)} is not possible")
+        raise wrong(f"{place}.shape", f"no array has the shape {str(list(shape))[:60]}")
     return shape
 
 
@@ -229,7 +229,7 @@ def _array_from_bytes(text: str, shape: tuple[int, ...], dtype: np.dtype[Any], p
 
 def _summary_from_data(data: Data, shape: tuple[int, ...], dtype: np.dtype[Any], place: str) -> Summary:
     place = f"{place}.summary"
-    found = expect(data["summary"], dict, place[: -len(".summary")] + ".summary")
+    found = expect(data["summary"], dict, place)
     numbers = {key: number_from_data(found.get(key), f"{place}.{key}") for key in ("min", "max", "mean")}
     counts = {key: entry(found, key, int, place) for key in ("nan", "infinite")}
     first = np.array(_items_from_data(entry(found, "first", list, place)[:8], dtype, f"{place}.first"), dtype)
@@ -266,7 +266,7 @@ def _fitting(value: Any, dtype: np.dtype[Any], place: str) -> Any:
     return value
 
 
-# -- parameters -----------------------------------------------------------------------------------------------------------
+# -- parameters ------------------------------------------------------------------------------------------------------
 
 
 def _param_to_data(value: Any, place: str) -> Any:
@@ -286,37 +286,6 @@ def _param_to_data(value: Any, place: str) -> Any:
     if isinstance(value, Graph):
         return {"graph": graph_to_data(value, sites=False)}
     raise wrong(place, f"a parameter of type {type(value).__name__} has no form as data")
-
-
-def _param_from_data(data: Any, types: ParamTypes, place: str, depth: int, inside: bool = False) -> Any:
-    if depth > _MAX_NESTING:
-        raise wrong(place, "is nested too deeply")
-    if isinstance(data, float) and inside:
-        # Shapes, axes and indices: 2.0 would pass for 2 until something takes it for a length.
-        raise wrong(place, "must be an integer")
-    if isinstance(data, bool) and inside:
-        raise wrong(place, "must be an integer, not true or false")
-    if isinstance(data, int) and not isinstance(data, bool) and abs(data) >= 2**63:
-        raise wrong(place, "this number is too large")
-    if isinstance(data, list):
-        items = enumerate(data)
-        return tuple(_param_from_data(item, types, f"{place}[{k}]", depth + 1, True) for k, item in items)
-    if not isinstance(data, dict):
-        return data
-    if "float" in data:
-        return number_from_data(data["float"], place)
-    if "dtype" in data:
-        return dtype_from_data(data["dtype"], place)
-    if "graph" in data:
-        return _graph_from_data(data["graph"], types, f"{place}.graph", depth + 1)[0]
-    name = entry(data, "type", str, place)
-    if name not in types:
-        raise wrong(f"{place}.type", f"{name[:40]!r} is not the type of a parameter: {', '.join(types) or 'there are none'}")
-    items = _param_from_data(entry(data, "items", list, place), types, f"{place}.items", depth + 1, True)
-    try:
-        return types[name](*items)
-    except TypeError:
-        raise wrong(f"{place}.items", f"{name} does not have {len(items)} parts") from None
 
 
 def parameter_names(hop: Hop) -> frozenset[str]:
@@ -341,7 +310,7 @@ def operand_counts(hop: Hop) -> tuple[int, float]:
     return (max(count, 1), math.inf) if any_more else (count, count)
 
 
-# -- graphs ---------------------------------------------------------------------------------------------------------------
+# -- graphs ----------------------------------------------------------------------------------------------------------
 
 
 def graph_to_data(graph: Graph, *, sites: bool = True, names: Mapping[int, str] | None = None) -> Data:
@@ -420,150 +389,182 @@ def graph_from_data(data: Any, types: ParamTypes, place: str = "graph") -> tuple
     Raises:
         ValueError: if anything in `data` is not as it must be; the message begins with the place.
     """
-    return _graph_from_data(data, types, place, 0)
+    return _Reader(types, place, 0).graph(data)
 
 
-def _graph_from_data(data: Any, types: ParamTypes, place: str, depth: int) -> tuple[Graph, list[int]]:
-    if depth > _MAX_NESTING:
-        raise wrong(place, "is nested too deeply")
-    expect(data, dict, place)
-    builder = Builder()
-    sites = _sites_from_data(data, builder.sites, place)
-    records = entries(data, "nodes", dict, place)
-    ids: list[int] = []
-    names: dict[int, str] = {}
-    stages: set[str] = set()
-    for k, record in enumerate(records):
-        where = f"{place}.nodes[{k}]"
-        if entry(record, "id", int, where) != k:
-            raise wrong(f"{where}.id", f"must be {k}: values are numbered in their order")
-        stage, origin = _origin_from_data(record, k, stages, where)
-        before = len(builder)
-        with builder.passing(stage):
-            builder.made_for(-1 if origin is None else ids[origin])
-            node = _node_from_data(record, builder, ids, types, where, depth)
-        ids.append(node)
-        site, also = _site_of(record, sites, where)
-        if node >= before:
-            builder.site[node] = site
-        builder.sites.hits.update((node, other) for other in also)
-        if "name" in record:
-            names[node] = _name(record["name"], f"{where}.name")
-    ends = {}
-    for key in ("inputs", "outputs"):
-        listed = entries(data, key, int, place)
-        ends[key] = [ids[position(n, len(ids), f"{place}.{key}[{k}]")] for k, n in enumerate(listed)]
-    graph = Graph(builder, ends["inputs"], ends["outputs"])
-    for k, node in enumerate(graph.inputs):
-        if builder.hop(node).name != "input":
-            raise wrong(f"{place}.inputs[{k}]", f"is made by {builder.hop(node).name}")
-    try:
-        graph.check()
-    except (HopgradError, ValueError) as error:
-        raise wrong(place, str(error)) from None
-    if names:
-        graph.__dict__["names"] = {**graph.names, **names}  # where the cached property keeps them
-    return graph, ids
+class _Reader:
+    """Reads one graph; `depth` says how many other graphs it is inside of."""
+
+    def __init__(self, types: ParamTypes, place: str, depth: int) -> None:
+        if depth > _MAX_NESTING:
+            raise wrong(place, "is nested too deeply")
+        self.types = types
+        self.place = place
+        self.depth = depth
+        self.builder = Builder()
+        self.ids: list[int] = []
+        self.sites: list[int] = []
+        self.indices = 0
+
+    def graph(self, data: Any) -> tuple[Graph, list[int]]:
+        builder, ids, place = self.builder, self.ids, self.place
+        expect(data, dict, place)
+        if "sites" in data:
+            self.sites = [
+                self.site(record, f"{place}.sites[{k}]") for k, record in enumerate(entries(data, "sites", dict, place))
+            ]
+        names: dict[int, str] = {}
+        for k, record in enumerate(entries(data, "nodes", dict, place)):
+            where = f"{place}.nodes[{k}]"
+            if entry(record, "id", int, where) != k:
+                raise wrong(f"{where}.id", f"must be {k}: values are numbered in their order")
+            before = len(builder)
+            stage, origin = self.origin(record, where)
+            with builder.passing(stage):
+                builder.made_for(origin)
+                ids.append(self.node(record, where))
+            self.place_of(record, ids[k], ids[k] >= before, where)
+            if "name" in record:
+                names[ids[k]] = _name(record["name"], f"{where}.name")
+        ends = {}
+        for key in ("inputs", "outputs"):
+            listed = entries(data, key, int, place)
+            ends[key] = [ids[position(n, len(ids), f"{place}.{key}[{k}]")] for k, n in enumerate(listed)]
+        graph = Graph(builder, ends["inputs"], ends["outputs"])
+        for k, node in enumerate(graph.inputs):
+            if builder.hop(node).name != "input":
+                raise wrong(f"{place}.inputs[{k}]", f"is made by {builder.hop(node).name}")
+        try:
+            graph.check()
+        except (HopgradError, ValueError) as error:
+            raise wrong(place, str(error)) from None
+        if names:
+            graph.__dict__["names"] = {**graph.names, **names}  # where the cached property keeps them
+        return graph, ids
+
+    def node(self, record: Data, place: str) -> int:
+        """The value, made anew."""
+        builder, ids = self.builder, self.ids
+        name = entry(record, "hop", str, place)
+        if name not in catalogue:
+            raise wrong(f"{place}.hop", f"there is no hop {name[:60]!r}")
+        hop = catalogue[name]
+        like = aval(shape_from_data(record, place), dtype_from_data(record.get("dtype"), f"{place}.dtype"))
+        if name == "input":
+            return builder.input(like, _name(record.get("input"), f"{place}.input")).id
+        if name == "constant":
+            return self.constant(record, like, place)
+        listed = entries(record, "args", int, place)
+        args = [ids[position(a, len(ids), f"{place}.args[{k}]")] for k, a in enumerate(listed)]
+        least, most = operand_counts(hop)
+        if not least <= len(args) <= most:
+            takes = f"{least}" if least == most else f"{least} or more"
+            raise wrong(f"{place}.args", f"{name} takes {takes} operands, not {len(args)}")
+        params = self.params(record, hop, place)
+        if isinstance(hop, Structural) and hop.moved is not None:
+            # The shape rule allocates arrays like those of the indices.
+            self.indices += sum(builder.avals[a].size for a in args[hop.moved :])
+            if self.indices > MAX_INDICES:
+                raise wrong(f"{place}.args", "there are too many indices")
+        try:
+            node = builder.emit(hop, args, params)
+        # Shape rules trust their parameters, so anything can go wrong in them.
+        except (HopgradError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+            raise wrong(place, f"{name}: {error}") from None
+        if builder.avals[node] is not like:
+            raise wrong(place, f"{name} gives {builder.avals[node]!r}, but the file says {like!r}")
+        return node
+
+    def constant(self, record: Data, like: Aval, place: str) -> int:
+        """A constant with all its elements."""
+        found = array_from_data(record.get("constant"), f"{place}.constant")
+        if isinstance(found, Summary):
+            raise wrong(f"{place}.constant", "a summary will not do: the elements are needed")
+        node = self.builder.constant(found).id
+        if self.builder.avals[node] is not like:
+            raise wrong(f"{place}.constant", f"is {self.builder.avals[node]!r}, but declared as {like!r}")
+        return node
+
+    def params(self, record: Data, hop: Hop, place: str) -> Params:
+        """The static parameters: those that the hop takes, no fewer and no more."""
+        given = expect(record.get("params", {}), dict, f"{place}.params")
+        wanted = parameter_names(hop)
+        if given.keys() != wanted:
+            takes = f"the parameters {', '.join(sorted(wanted))}" if wanted else "no parameters"
+            raise wrong(f"{place}.params", f"{hop.name} takes {takes}, not {', '.join(sorted(given))[:60] or 'none'}")
+        found = {key: self.param(value, f"{place}.params.{key}", 0) for key, value in given.items()}
+        return tuple(sorted(found.items()))
+
+    def param(self, data: Any, place: str, depth: int) -> Any:
+        """A parameter, or at a `depth` above 0 an item of one."""
+        if depth > _MAX_NESTING:
+            raise wrong(place, "is nested too deeply")
+        if depth and isinstance(data, (bool, float)):
+            # Shapes, axes and indices: 2.0 would pass for 2 until something takes it for a length.
+            raise wrong(place, f"must be an integer, not {_KINDS[type(data)]}")
+        if (isinstance(data, float) and math.isinf(data)) or (isinstance(data, int) and abs(data) >= 2**63):
+            raise wrong(place, "this number is too large")
+        if isinstance(data, list):
+            return tuple(self.param(item, f"{place}[{k}]", depth + 1) for k, item in enumerate(data))
+        if not isinstance(data, dict):
+            return data
+        if "float" in data and not depth:
+            return number_from_data(data["float"], place)
+        if "dtype" in data:
+            return dtype_from_data(data["dtype"], place)
+        if "graph" in data:
+            return _Reader(self.types, f"{place}.graph", self.depth + 1).graph(data["graph"])[0]
+        name = entry(data, "type", str, place)
+        if name not in self.types:
+            known = ", ".join(self.types) or "there are none"
+            raise wrong(f"{place}.type", f"{name[:40]!r} is not the type of a parameter ({known})")
+        items = self.param(entry(data, "items", list, place), f"{place}.items", depth + 1)
+        try:
+            return self.types[name](*items)
+        except TypeError:
+            raise wrong(f"{place}.items", f"{name} does not have {len(items)} parts") from None
+
+    def origin(self, record: Data, place: str) -> tuple[str, int]:
+        """The pass that made a value, and the value that it was made for (-1: none)."""
+        if "made_for" not in record:
+            return self.builder.stages[0], -1
+        place = f"{place}.made_for"
+        made = expect(record["made_for"], dict, place)
+        stage = _name(made.get("stage"), f"{place}.stage")
+        if stage not in self.builder.stages and len(self.builder.stages) > _MAX_STAGES:
+            raise wrong(f"{place}.stage", "there are too many stages")
+        if made.get("node") is None:
+            return stage, -1
+        return stage, self.ids[position(entry(made, "node", int, place), len(self.ids), f"{place}.node")]
+
+    def place_of(self, record: Data, node: int, new: bool, place: str) -> None:
+        """Note where in the user's code a value comes from."""
+        if "site" in record and new:
+            site = position(entry(record, "site", int, place), len(self.sites), f"{place}.site")
+            self.builder.site[node] = self.sites[site]
+        for k, site in enumerate(entries(record, "also", int, place) if "also" in record else []):
+            also = self.sites[position(site, len(self.sites), f"{place}.also[{k}]")]
+            self.builder.sites.hits.add((node, also))
+
+    def site(self, record: Data, place: str) -> int:
+        """A place in the user's code, inside its enclosing functions."""
+        sites = self.builder.sites
+        line, line_end, column, column_end = (
+            entry(record, key, int, place) for key in ("line", "line_end", "column", "column_end")
+        )
+        function = entry(record, "function", str, place)
+        location = Location(entry(record, "file", str, place), line, line_end, column, column_end, function)
+        variable = record.get("variable")
+        variable = None if variable is None else _name(variable, f"{place}.variable")
+        scope = entries(record, "scope", str, place)
+        parent = 0
+        for outer in scope[:-1] if scope and scope[-1] == function else scope:
+            parent = sites.explicit(Location("", 0, 0, 0, 0, outer), None, parent)
+        return sites.explicit(location, variable, parent)
 
 
 def _name(value: Any, place: str) -> str:
     found: str = expect(value, str, place)
     if not 0 < len(found) <= _MAX_NAME:
-        raise wrong(place, "a name has at least one letter" if not found else "this name is too long")
-    return found
-
-
-def _origin_from_data(record: Data, k: int, stages: set[str], place: str) -> tuple[str, int | None]:
-    if "made_for" not in record:
-        return "trace", None
-    place = f"{place}.made_for"
-    made = expect(record["made_for"], dict, place)
-    stage = _name(made.get("stage"), f"{place}.stage")
-    stages.add(stage)
-    if len(stages) > _MAX_STAGES:
-        raise wrong(f"{place}.stage", "there are too many stages")
-    if made.get("node") is None:
-        return stage, None
-    return stage, position(entry(made, "node", int, place), k, f"{place}.node")
-
-
-def _node_from_data(record: Data, builder: Builder, ids: list[int], types: ParamTypes, place: str, depth: int) -> int:
-    name = entry(record, "hop", str, place)
-    if name not in catalogue:
-        raise wrong(f"{place}.hop", f"there is no hop {name[:60]!r}")
-    hop = catalogue[name]
-    like = aval(shape_from_data(record, place), dtype_from_data(record.get("dtype"), f"{place}.dtype"))
-    if name == "input":
-        return builder.input(like, _name(record.get("input"), f"{place}.input")).id
-    if name == "constant":
-        return _constant_from_data(record, builder, like, place)
-    listed = entries(record, "args", int, place)
-    args = [ids[position(a, len(ids), f"{place}.args[{k}]")] for k, a in enumerate(listed)]
-    least, most = operand_counts(hop)
-    if not least <= len(args) <= most:
-        takes = f"{least}" if least == most else f"{least} or more"
-        raise wrong(f"{place}.args", f"{name} takes {takes} operands, not {len(args)}")
-    params = _params_from_data(record, hop, types, place, depth)
-    _check_indices(builder, hop, args, place)
-    try:
-        node = builder.emit(hop, args, params)
-    # Shape rules trust their parameters, so anything can go wrong in them.
-    except (HopgradError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
-        raise wrong(place, f"{name}: {error}") from None
-    if builder.avals[node] is not like:
-        raise wrong(place, f"{name} gives {builder.avals[node]!r}, but the file says {like!r}")
-    return node
-
-
-def _constant_from_data(record: Data, builder: Builder, like: Aval, place: str) -> int:
-    found = array_from_data(record.get("constant"), f"{place}.constant")
-    if isinstance(found, Summary):
-        raise wrong(f"{place}.constant", "a summary will not do: the elements are needed")
-    node = builder.constant(found).id
-    if builder.avals[node] is not like:
-        raise wrong(f"{place}.constant", f"is {builder.avals[node]!r}, but the value is declared as {like!r}")
-    return node
-
-
-def _params_from_data(record: Data, hop: Hop, types: ParamTypes, place: str, depth: int) -> Params:
-    given = expect(record.get("params", {}), dict, f"{place}.params")
-    wanted = parameter_names(hop)
-    if given.keys() != wanted:
-        takes = f"takes the parameters {', '.join(sorted(wanted))}" if wanted else "takes no parameters"
-        raise wrong(f"{place}.params", f"{hop.name} {takes}, not {', '.join(sorted(given)) or 'none'}")
-    found = {key: _param_from_data(value, types, f"{place}.params.{key}", depth) for key, value in given.items()}
-    return tuple(sorted(found.items()))
-
-
-def _check_indices(builder: Builder, hop: Hop, args: Sequence[int], place: str) -> None:
-    """Refuse arrays of indices that no memory holds: shape rules allocate their like."""
-    if isinstance(hop, Structural) and hop.moved is not None:
-        for k, a in enumerate(args[hop.moved :]):
-            if builder.avals[a].size > MAX_INDICES:
-                raise wrong(f"{place}.args[{hop.moved + k}]", "this array of indices is too large")
-
-
-def _site_of(record: Data, sites: Sequence[int], place: str) -> tuple[int, list[int]]:
-    site = 0
-    if "site" in record:
-        site = sites[position(entry(record, "site", int, place), len(sites), f"{place}.site")]
-    also = entries(record, "also", int, place) if "also" in record else []
-    return site, [sites[position(s, len(sites), f"{place}.also[{k}]")] for k, s in enumerate(also)]
-
-
-def _sites_from_data(data: Data, sites: Sites, place: str) -> list[int]:
-    """The sites of a rebuilt graph: places given outright, inside their enclosing functions."""
-    found = []
-    for k, record in enumerate(entries(data, "sites", dict, place) if "sites" in data else []):
-        where = f"{place}.sites[{k}]"
-        numbers = [entry(record, key, int, where) for key in ("line", "line_end", "column", "column_end")]
-        location = Location(entry(record, "file", str, where), *numbers, entry(record, "function", str, where))
-        scope = entries(record, "scope", str, where)
-        if scope and scope[-1] == location.function:
-            scope = scope[:-1]
-        parent = 0
-        for function in scope:
-            parent = sites.explicit(Location("", 0, 0, 0, 0, function), None, parent)
-        variable = _name(record["variable"], f"{where}.variable") if record.get("variable") is not None else None
-        found.append(sites.explicit(location, variable, parent))
+        raise wrong(place, "this name is too long" if found else "a name has at least one letter")
     return found

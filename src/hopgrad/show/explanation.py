@@ -98,14 +98,14 @@ class Explanation:
     def svg(
         self,
         *,
-        direction: Direction = "right",
+        direction: Direction | None = None,
         adjoints: bool = False,
         theme: Literal["auto", "light", "dark"] = "auto",
     ) -> str:
         """The picture: nodes with name, hop and value, edges with local derivatives.
 
         Args:
-            direction: Where the computation runs to, "right" or "down".
+            direction: Where the computation runs to, "right" or "down"; None: down if it is long.
             adjoints: Whether the adjoints flowing back are drawn as well.
             theme: "auto" follows the reader's light or dark setting.
         """

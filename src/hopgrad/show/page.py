@@ -10,7 +10,7 @@ from html import escape
 
 from hopgrad.notation import Symbol, equation, mathml, value_text
 from hopgrad.show.analysis import Analysis
-from hopgrad.show.picture import Direction, svg
+from hopgrad.show.picture import svg
 from hopgrad.show.render import as_html
 from hopgrad.show.story import Section, bar
 
@@ -46,10 +46,8 @@ code{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.92em}
 
 def page(analysis: Analysis, title: str, sections: Sequence[Section]) -> str:
     """The page as text."""
-    # A long computation runs down the page, a short one along the line.
-    direction: Direction = "right" if _depth(analysis) <= 7 else "down"
-    picture = svg(analysis, title, direction)
-    back = svg(analysis, f"{title}, with the adjoints flowing back", direction, adjoints=True)
+    picture = svg(analysis, title)
+    back = svg(analysis, f"{title}, with the adjoints flowing back", adjoints=True)
     return "\n".join(
         [
             "<!DOCTYPE html>",
@@ -75,14 +73,6 @@ def page(analysis: Analysis, title: str, sections: Sequence[Section]) -> str:
             "",
         ]
     )
-
-
-def _depth(analysis: Analysis) -> int:
-    """Hops on the longest way from an input to the result."""
-    depth: dict[int, int] = {}
-    for edge in analysis.edges:
-        depth[edge.target] = max(depth.get(edge.target, 0), depth.get(edge.source, 0) + 1)
-    return max(depth.values(), default=0)
 
 
 def _table(analysis: Analysis) -> str:

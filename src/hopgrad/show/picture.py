@@ -265,18 +265,27 @@ def _style(scope: str, theme: str) -> str:
     return out
 
 
+def _depth(analysis: Analysis) -> int:
+    """Hops on the longest way from an input to the result."""
+    depth: dict[int, int] = {}
+    for edge in analysis.edges:
+        depth[edge.target] = max(depth.get(edge.target, 0), depth.get(edge.source, 0) + 1)
+    return max(depth.values(), default=0)
+
+
 def svg(
-    analysis: Analysis,
-    title: str,
-    direction: Direction = "right",
-    adjoints: bool = False,
-    theme: str = "auto",
+    analysis: Analysis, title: str, direction: Direction | None = None, adjoints: bool = False, theme: str = "auto"
 ) -> str:
-    """The picture as a self-contained SVG document, which can also stand inside a page."""
-    if direction not in ("right", "down"):
+    """The picture as a self-contained SVG document, which can also stand inside a page.
+
+    Without a direction, a short computation runs to the right and a long one down the page.
+    """
+    if direction not in ("right", "down", None):
         raise ValueError(f"direction is 'right' or 'down', not {direction!r}")
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f"theme is 'auto', 'light' or 'dark', not {theme!r}")
+    if direction is None:
+        direction = "right" if _depth(analysis) <= 7 else "down"
     boxes, arrows = _scene(analysis, adjoints)
     lines = [Line(a.source, a.target, a.label) for a in arrows]
     pinned = [k for k, box in enumerate(boxes) if box.round]
