@@ -81,9 +81,9 @@ def show(story: hg.Explanation, name: str, out: Path, sections: Sequence[str] = 
         print(f"wrote {story.save(out / f'{name}.{suffix}')}")
 
 
-def sparkline(values: Sequence[float], columns: int = 60) -> str:
+def sparkline(values: Array, columns: int = 60) -> str:
     """The values as a row of bars, on a logarithmic scale."""
-    picked = np.log([values[k] for k in np.linspace(0, len(values) - 1, min(columns, len(values))).astype(int)])
+    picked = np.log(values[np.linspace(0, len(values) - 1, min(columns, len(values))).astype(int)])
     low, high = picked.min(), picked.max()
     levels = np.round(7 * (picked - low) / max(high - low, 1e-12)).astype(int)
     return "".join("▁▂▃▄▅▆▇█"[level] for level in levels)
@@ -116,7 +116,9 @@ def main() -> None:
 
     print(f"\ntraining on {len(train)} images, {options.steps} steps of gradient descent with momentum …", flush=True)
     start = time.perf_counter()
-    fit = hg.optim.descend(lambda p: loss(p, X, T), params, steps=options.steps, learning_rate=0.2, momentum=0.9)
+    fit = hg.optim.descend(
+        lambda p: loss(p, X, T), params, options.steps, learning_rate=0.2, momentum=0.9, progress=True
+    )
     seconds = time.perf_counter() - start
     print(f"loss      {fit.losses[0]:.3f} {sparkline(fit.losses)} {fit.losses[-1]:.3f}   in {seconds:.1f} s")
     before, after = (accuracy(p, images[test], digits[test]) for p in (params, fit.params))

@@ -191,7 +191,11 @@ def _parser() -> argparse.ArgumentParser:
     add("-o", "--output", metavar="FILE", action="append", default=[], help="write a file; its suffix is the format")
     add("--format", metavar="FORMAT", type=_format, help=f"{', '.join(FORMATS)} (default: txt, or as the suffix says)")
     add("--adjoints", action="store_true", help="svg: draw the adjoints that flow back, too")
-    add("--direction", choices=["right", "down"], help="svg: where the computation runs to (default: down if it is long)")
+    add(
+        "--direction",
+        choices=["right", "down"],
+        help="svg: where the computation runs to (default: down if it is long)",
+    )
     add("--theme", choices=["auto", "light", "dark"], help="svg: the colours (default: auto, as the reader has set)")
     add("--debug", action="store_true", help="show the traceback of an error, too")
     return parser

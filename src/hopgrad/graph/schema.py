@@ -1,8 +1,8 @@
 """Graphs as data: dicts, lists, strings and numbers that JSON holds as they are, and back to graphs.
 
-What is read may come from anywhere, so everything in it is checked: hops must be in the catalogue and get the operands
-and parameters that they take, operands must come before their use, shapes must be what the hop's own rule gives. Nothing
-is looked up by name but hops, types of parameters and dtypes, and nothing is computed.
+What is read may come from anywhere, so everything in it is checked: hops must be in the catalogue and get the
+operands and parameters that they take, operands must come before their use, shapes must be what the hop's own rule
+gives. Nothing is looked up by name but hops, types of parameters and dtypes, and nothing is computed.
 
 The form is described in ``docs/schema.md``.
 """
@@ -63,14 +63,14 @@ def expect(value: Any, kind: type[Any], place: str) -> Any:
 def entry(data: Data, key: str, kind: type[Any], place: str) -> Any:
     """An entry that must be there, of a kind that it must have."""
     if key not in data:
-        raise wrong(place, f"has no entry {key!r}")
-    return expect(data[key], kind, f"{place}.{key}")
+        raise wrong(place or "the file", f"has no entry {key!r}")
+    return expect(data[key], kind, f"{place}.{key}".lstrip("."))
 
 
 def entries(data: Data, key: str, kind: type[Any], place: str) -> list[Any]:
     """A list whose items must all be of a kind."""
     found = entry(data, key, list, place)
-    return [expect(item, kind, f"{place}.{key}[{k}]") for k, item in enumerate(found)]
+    return [expect(item, kind, f"{place}.{key}[{k}]".lstrip(".")) for k, item in enumerate(found)]
 
 
 def position(value: int, below: int, place: str) -> int:
@@ -469,8 +469,8 @@ class _Reader:
         try:
             node = builder.emit(hop, args, params)
         # Shape rules trust their parameters, so anything can go wrong in them.
-        except (HopgradError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
-            raise wrong(place, f"{name}: {error}") from None
+        except (HopgradError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as e:
+            raise wrong(place, f"{name}: {e}") from None
         if builder.avals[node] is not like:
             raise wrong(place, f"{name} gives {builder.avals[node]!r}, but the file says {like!r}")
         return node

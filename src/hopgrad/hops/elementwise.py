@@ -245,7 +245,7 @@ def arctan(x: Expr) -> Any:
 
 
 @elementwise(np.arctan2, Function("arctan2", r"\operatorname{arctan2}", "arc tangent"), domain=(REAL, REAL),
-             traits=("bounded",), kink="at the origin: NaN")  # fmt: skip
+             traits=("bounded", "piecewise"), kink="at the origin: NaN")  # fmt: skip
 def arctan2(y: Expr, x: Expr) -> Any:
     """Divided by the radius twice, because its square overflows and underflows too early."""
 
@@ -257,7 +257,7 @@ def arctan2(y: Expr, x: Expr) -> Any:
 
 
 @elementwise(np.hypot, Function("hypot", r"\operatorname{hypot}", "Pythagoras"), domain=(REAL, REAL),
-             traits=("commutative",), kink="at the origin: 0, the least subgradient")  # fmt: skip
+             traits=("commutative", "kink"), kink="at the origin: 0, the least subgradient")  # fmt: skip
 def hypot(a: Expr, b: Expr, *, out: Expr) -> Any:
     """The direction of (a, b): a quotient that cannot overflow."""
     return lambda: On(out != 0, a / out), lambda: On(out != 0, b / out)

@@ -165,7 +165,7 @@ def all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE, *, wher
 @surface(np.count_nonzero)
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Expr:
     found = sum(_truth(a), axis, keepdims=keepdims)
-    found.weak = axis is None and not keepdims  # a Python int
+    found.weak = axis is None and not keepdims and type(np.count_nonzero([1])) is int  # up to NumPy 2.3
     return found
 
 
@@ -1014,7 +1014,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Expr:
 
 
 @surface(np.full, array=True)
-def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C") -> Expr:
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: Any = None) -> Expr:
     x = lift(fill_value)
     return to_shape(x if dtype is None else cast(x, dtype), full_shape(shape, 0))
 
@@ -1028,15 +1028,9 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subo
     return to_shape(cast(lift(fill_value, builder), dtype or x.dtype), target)
 
 
-@surface(np.real, np.real_if_close, array=True, aliasing="view")
-def real(val: Any, tol: Any = None) -> Expr:
-    return lift(val)
-
-
-@surface(np.imag, array=True)
-def imag(val: Any) -> Expr:
-    x = lift(val)
-    return zeros(x.builder, x.aval)
+@surface(np.real_if_close, array=True, aliasing="view")
+def real_if_close(a: Any, tol: Any = 100) -> Expr:
+    return lift(a)
 
 
 @surface(np.sinc)

@@ -36,7 +36,7 @@ def size(a: Any, axis: Any = None) -> Any:
 
 @surface(np.result_type)
 def result_type(*arrays_and_dtypes: Any) -> Any:
-    return result_dtype(*arrays_and_dtypes)
+    return result_dtype(*[np.dtype(v) if isinstance(v, (type, str)) else v for v in arrays_and_dtypes])
 
 
 def _stand_in(value: Any) -> Any:

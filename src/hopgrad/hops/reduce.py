@@ -85,7 +85,7 @@ def var(x: Expr, *, axes: Axes, ddof: float) -> Any:
 
 
 @reduction(_std, Function("std", r"\operatorname{std}", "standard deviation"), sample=_draw_spread,
-           traits=("nonempty",), kink="all equal: 0, the least subgradient")  # fmt: skip
+           traits=("nonempty", "kink"), kink="all equal: 0, the least subgradient")  # fmt: skip
 def std(x: Expr, *, out: Expr, axes: Axes, ddof: float) -> Any:
     """The deviation over the standard deviation; masked where that is 0, where std has a corner."""
     spread = expand(out, axes, x.aval, keepdims=out.ndim == x.ndim)
@@ -97,7 +97,8 @@ def _norm(x: Any, *, axes: Axes, keepdims: bool) -> Any:
     return np.sqrt(np.sum(np.square(x), axis=axes, keepdims=keepdims))
 
 
-@reduction(_norm, Notation("fence", "‖", rule="norm"), sample=_draw_axes, kink="at 0: 0, the least subgradient")
+@reduction(_norm, Notation("fence", "‖", rule="norm"), sample=_draw_axes, traits=("kink",),
+           kink="at 0: 0, the least subgradient")  # fmt: skip
 def norm(x: Expr, *, out: Expr, axes: Axes) -> Any:
     """The unit vector; masked at 0, where the norm has a corner."""
     spread = expand(out, axes, x.aval, keepdims=out.ndim == x.ndim)

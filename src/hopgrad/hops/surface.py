@@ -145,6 +145,8 @@ def _token(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)) and find_builder(value) is not None:
         return np.array(_skeleton(value)).dtype
+    if isinstance(value, np.dtype):
+        return value
     return np.asarray(value).dtype
 
 

@@ -129,7 +129,8 @@ class Tracer:
     @property
     def imag(self) -> Any:
         """The imaginary part: zeros."""
-        return np.zeros(self._aval.shape, self._aval.dtype)[()] if self._kind == ARRAY else self._aval.dtype.type(0)
+        none = np.zeros(self._aval.shape, self._aval.dtype)
+        return none if self._kind == ARRAY else none[()] if self._kind == SCALAR else none.item()
 
     @property
     def flat(self) -> Flat:
@@ -714,8 +715,9 @@ class Flat:
         return found.copy() if isinstance(found, np.ndarray) else found
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        value = array(value) if type(value) in (list, tuple) else value
         line = self._array.flatten()
-        count = line[key].size
+        count = np.size(line[key])
         if np.size(value) not in (1, count):
             self._array._refuse("assignment of repeated values (flat)", "use as many values as places")
         line[key] = np.reshape(value, np.size(value)) if np.ndim(value) else value
@@ -1190,6 +1192,9 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     np.copy: lambda trace, frame, a, order="K", subok=False: (
         a.copy(order) if type(a) is Tracer and a._kind == ARRAY else array(a)
     ),
+    np.astype: lambda trace, frame, x, dtype, /, *, copy=True, device=None: x.astype(dtype, copy=copy),
+    np.real: lambda trace, frame, val: val.real,
+    np.imag: lambda trace, frame, val: val.imag,
     np.zeros_like: _like(np.zeros_like), np.ones_like: _like(np.ones_like), np.empty_like: _like(np.zeros_like),
     np.full_like: _like(np.full_like),
     **dict.fromkeys((np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray),
@@ -1312,6 +1317,8 @@ def _with_stranger(
         if isinstance(value, np.ma.MaskedArray | np.matrix):
             error = refused(f"{type(value).__name__} with {ufuncs.name_of(ufunc)}", "use np.asarray on it first")
             raise _located(trace, error, frame)
+        if operator and isinstance(value, (list, tuple)) and _keeps_off_lists(ufunc, operands):
+            return NotImplemented
         if type(value) in (list, tuple) and has_traced(value):
             value = array(value)
         elif isinstance(value, numbers.Rational) and not isinstance(value, (int, np.generic, Tracer)):
@@ -1328,6 +1335,12 @@ def _with_stranger(
             value = data
         made.append(value)
     return _elementwise(ufunc, tuple(made), frame, operator, dtype)
+
+
+def _keeps_off_lists(ufunc: np.ufunc, operands: tuple[Any, ...]) -> bool:
+    """Whether the operator is Python's own, which knows nothing of lists; NumPy's scalars leave * to them as well."""
+    kinds = [v._kind for v in operands if type(v) is Tracer]
+    return PYTHON in kinds or (ufunc is np.multiply and SCALAR in kinds)
 
 
 def _trace_shape(operands: tuple[Any, ...]) -> Shape:

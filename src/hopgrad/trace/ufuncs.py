@@ -68,6 +68,8 @@ def find_hop(ufunc: np.ufunc, dtypes: tuple[np.dtype[Any], ...]) -> Hop | None:
     if dtypes[0] == BOOL and ufunc in _BITWISE:
         return _BITWISE[ufunc]
     hop = hop_of_ufunc.get(ufunc)
+    if hop is None and ufunc.__name__ == "clip" and ufunc.nin == 3:
+        hop = hop_of_ufunc[ufunc] = ew.clip  # private in NumPy, where np.clip is a function that calls it
     if hop is None:
         special = _SPECIAL.get(ufunc.__name__)
         if special is not None and special.function is ufunc:
