@@ -398,13 +398,15 @@ def test_failures_of_numpy_are_shown_in_the_text(text, column, message):
     assert caught.value.__cause__ is not None
 
 
-def test_own_errors_pass():
+def test_own_errors_get_a_place():
     class Traced:
         def __add__(self, other):
             raise ShapeError("mine")
 
-    with pytest.raises(ShapeError, match="mine"):
+    with pytest.raises(ExpressionError, match="mine") as caught:
         parse("x + 1").evaluate({"x": Traced()})
+    assert isinstance(caught.value.__cause__, ShapeError)
+    assert caught.value.column == 0
 
 
 def test_caret_in_a_long_text_and_on_a_later_line():

@@ -791,6 +791,19 @@ UNARY = [hop for hop in DIFFERENTIABLE_UFUNCS if hop.ufunc.nin == 1]
 BINARY = [hop for hop in DIFFERENTIABLE_UFUNCS if hop.ufunc.nin == 2]
 
 
+REARRANGED: dict[str, Callable[[Any], Any]] = {
+    "as it is": lambda y: y,
+    "reversed": lambda y: y[::-1],
+    "with its sum": lambda y: np.sum(y) * y,
+    "cut up": lambda y: np.concatenate([y[1:], y[:1] * 2.0]),
+    "mixed": lambda y: np.arange(9.0).reshape(3, 3) @ y / 10,
+    "outer": lambda y: np.mean(y[:, None] * y, axis=0),
+    "summed up": np.cumsum,
+    "standardized": lambda y: y - np.mean(y),
+    "gathered": lambda y: y[[0, 2, 2]],
+}
+
+
 @st.composite
 def programs(draw: Any) -> Callable[[Any], Any]:
     """A function of a vector in (−1, 1): random smooth hops on random earlier values, then a random weighting."""
@@ -798,22 +811,14 @@ def programs(draw: Any) -> Callable[[Any], Any]:
     for k in range(1, draw(st.integers(2, 8))):
         hop = draw(st.sampled_from(UNARY) if draw(st.booleans()) else st.sampled_from(BINARY))
         operands = tuple(draw(st.integers(0, k - 1)) for _ in range(hop.ufunc.nin))
-        steps.append((hop, operands, draw(st.sampled_from(["as it is", "reversed", "its sum", "a slice"]))))
+        steps.append((hop, operands, draw(st.sampled_from(sorted(REARRANGED)))))
 
     def f(x: Any) -> Any:
         values = [x]
         for hop, operands, how in steps:
             # Squashed into the domain, so that every program is defined everywhere.
             args = [squash(values[n], interval) for n, interval in zip(operands, hop.domain, strict=True)]
-            y = hop.ufunc(*args)
-            values.append(
-                {
-                    "as it is": lambda y=y: y,
-                    "reversed": lambda y=y: y[::-1],
-                    "its sum": lambda y=y: np.sum(y) * y,
-                    "a slice": lambda y=y: np.concatenate([y[1:], y[:1] * 2.0]),
-                }[how]()
-            )
+            values.append(REARRANGED[how](hop.ufunc(*args)))
         return sum((v * w for v, w in zip(values, np.cos(np.arange(len(values))), strict=True)), 0.0)
 
     f.__doc__ = str(steps)

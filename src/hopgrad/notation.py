@@ -483,7 +483,9 @@ def _call(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple
     if "shape" in params:
         words.append(Word("×".join(map(str, params["shape"])) or "scalar"))
     if "items" in params:
-        words.append(Word(index_text(params["items"])))
+        moved = 2 if hop.name == "put" else 1
+        words.append(Word(index_text(params["items"], args[moved:])))
+        args = args[:moved]
     return Apply(hop.notation.symbol, _upright(hop.notation.symbol), (*args, *words))
 
 
@@ -497,8 +499,8 @@ def _transpose(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: 
     return Apply("transpose", _upright("transpose"), (*args, Word(", ".join(map(str, axes)))))
 
 
-def index_text(items: Sequence[Any]) -> str:
-    """An index as Python writes it.
+def index_text(items: Sequence[Any], arrays: Sequence[Term] = ()) -> str:
+    """An index as Python writes it; `arrays` are the terms of index arrays.
 
     >>> index_text((0, (1, None, None), None))
     '0, 1:, None'
@@ -509,14 +511,14 @@ def index_text(items: Sequence[Any]) -> str:
             start, stop, step = ("" if v is None else str(v) for v in item)
             return f"{start}:{stop}" + (f":{step}" if step not in ("", "1") else "")
         if isinstance(item, tuple):
-            return "i" + _to_lowered(str(item[0])) if item[0] else "i"
+            return text(arrays[item[0]]) if item[0] < len(arrays) else "…"
         return str(item)
 
     return ", ".join(map(one, items)) or "…"
 
 
 def _index(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
-    return Indexed(fit(args[0], POWER), f"[{index_text(params['items'])}]")
+    return Indexed(fit(args[0], POWER), f"[{index_text(params['items'], args[1:])}]")
 
 
 def _big(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:

@@ -33,7 +33,7 @@ import numpy
 
 from hopgrad.hops.surface import refused, surfaces
 from hopgrad.trace import context
-from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, converted, has_traced, perform, real
+from hopgrad.trace.tracer import ARRAY, CONVERSIONS, PYTHON, SCALAR, Tracer, converted, has_traced, perform, real
 from hopgrad.trace.tracer import array as traced_array
 
 __all__ = [*numpy.__all__]  # noqa: PLE0604 - NumPy's names
@@ -118,7 +118,7 @@ def __dir__() -> list[str]:
 # -- arrays -------------------------------------------------------------------------------------------------------------
 
 
-def _copying(function: Any, copy: Any) -> Callable[..., Any]:
+def _conversion(function: Any) -> Callable[..., Any]:
     """``np.array`` or one of its sisters, which copy only if they have to."""
 
     @functools.wraps(function)
@@ -126,17 +126,17 @@ def _copying(function: Any, copy: Any) -> Callable[..., Any]:
         if context.current() is None:
             return function(a, dtype, **keywords)
         if type(a) is Tracer or has_traced(a):
-            return traced_array(a, dtype, **{"copy": copy, **keywords})
+            return traced_array(a, dtype, **{**CONVERSIONS[function], **keywords})
         return _fillable(function(a, dtype, **keywords), (a,))
 
     return make
 
 
-array = _copying(numpy.array, True)
-asarray = _copying(numpy.asarray, None)
-asanyarray = _copying(numpy.asanyarray, None)
-ascontiguousarray = _copying(numpy.ascontiguousarray, None)
-asfortranarray = _copying(numpy.asfortranarray, None)
+array = _conversion(numpy.array)
+asarray = _conversion(numpy.asarray)
+asanyarray = _conversion(numpy.asanyarray)
+ascontiguousarray = _conversion(numpy.ascontiguousarray)
+asfortranarray = _conversion(numpy.asfortranarray)
 
 
 @functools.wraps(numpy.full)

@@ -239,6 +239,7 @@ def trace_argument(call: Call, value: Any, title: str) -> tuple[Any, tree.Struct
             call.trace.values[node] = actual
         else:
             call.trace.standing[node] = current_node(actual)
+    call.trace.sited = len(call.builder)  # inputs have no place in the code
     return tree.unflatten(structure, tracers), structure
 
 
@@ -436,7 +437,7 @@ class Level:
 
     def __enter__(self) -> Trace:
         self._outer = context.current() is not None
-        self._context = tracing()
+        self._context = tracing(sys._getframe(1))
         running: Trace = self._context.__enter__()
         self._before = running.nested
         running.nested = self._outer

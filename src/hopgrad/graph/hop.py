@@ -155,7 +155,7 @@ class Hop:
         return f"<hop {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return catalogue.__getitem__, (self.name,)
+        return _defined, (self.__module__, self.name)
 
     @cached_property
     def function(self) -> Callable[..., Any]:
@@ -242,6 +242,12 @@ class Hop:
         factors = self.elasticity(*[None] * len(self.domain), **dict(params))
         factors = factors if isinstance(factors, tuple) else (factors,)
         return [k for k, factor in enumerate(factors) if isinstance(factor, (int, float)) and factor < 0]
+
+
+def _defined(module: str, name: str) -> Hop:
+    """A hop by its name and the module that defines it."""
+    importlib.import_module(module)
+    return catalogue[name]
 
 
 def _of_operand(index: int, local: Any) -> Any:

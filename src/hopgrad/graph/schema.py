@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,7 @@ def _item_to_data(item: Any, kind: str) -> Any:
     return bool(item) if kind == "b" else int(item) if kind in "iu" else number_to_data(item)
 
 
+@lru_cache(maxsize=256)
 def dtype_to_data(dtype: np.dtype[Any]) -> str:
     """A dtype's name, with its byte order where that is not the machine's own."""
     return dtype.name if dtype.isnative and dtype.char != "g" else "longdouble" if dtype.char == "g" else dtype.str
@@ -156,9 +158,16 @@ def dtype_from_data(name: Any, place: str) -> np.dtype[Any]:
         raise wrong(place, f"there is no dtype {name!r} here") from None
 
 
-def array_to_data(value: Any, *, full: bool = False, limit: int = MAX_LISTED) -> Data:
-    """An array with its shape and dtype: its elements, or for more than `limit` a summary, or bytes if `full`."""
+def array_to_data(value: Any, *, full: bool = False, limit: int = MAX_LISTED) -> Any:
+    """A float64 scalar as a number; anything else with its shape, its dtype and its elements.
+
+    Of more elements than `limit` a summary is given, or their bytes if `full`.
+    """
+    if isinstance(value, float):
+        return number_to_data(value)
     array = np.asarray(value)
+    if not array.ndim and array.dtype == np.float64:
+        return number_to_data(array[()])
     data: Data = {"shape": list(array.shape), "dtype": dtype_to_data(array.dtype)}
     kind = array.dtype.kind
     if array.size <= limit or (full and array.dtype.char == "g"):
@@ -197,6 +206,8 @@ def shape_from_data(data: Data, place: str) -> tuple[int, ...]:
 
 def array_from_data(data: Any, place: str) -> Any:
     """The array (or scalar) again, read-only; a `Summary` where that is all there is."""
+    if isinstance(data, (int, float, str)) and not isinstance(data, bool):
+        return np.float64(number_from_data(data, place))
     expect(data, dict, place)
     shape = shape_from_data(data, place)
     dtype = dtype_from_data(data.get("dtype"), f"{place}.dtype")
@@ -260,6 +271,8 @@ def _items_from_data(items: Sequence[Any], dtype: np.dtype[Any], place: str) -> 
 
 
 def _fitting(value: Any, dtype: np.dtype[Any], place: str) -> Any:
+    if dtype.itemsize >= 8:
+        return value
     with np.errstate(all="ignore"):
         if np.isfinite(value) and not np.isfinite(dtype.type(value)):
             raise wrong(place, f"does not fit into {dtype}")
@@ -347,8 +360,10 @@ def graph_to_data(graph: Graph, *, sites: bool = True, names: Mapping[int, str] 
         if table is not None:
             record |= table.entries(builder.site[node], further.get(node, ()))
             if builder.stage[node]:
-                made_for = number.get(builder.origin[node])
-                record["made_for"] = {"stage": builder.stages[builder.stage[node]], "node": made_for}
+                origin = number.get(builder.origin[node])
+                record["made_for"] = {"stage": builder.stages[builder.stage[node]], "node": origin}
+                if origin is None and not builder.site[node]:
+                    record |= table.place(graph.node(node).location)
         records.append(record)
     data: Data = {"nodes": records, "inputs": [number[n] for n in graph.inputs]}
     data["outputs"] = [number[n] for n in graph.outputs]
@@ -363,13 +378,22 @@ class _SiteTable:
     def __init__(self, sites: Sites) -> None:
         self.sites = sites
         self.records: list[Data] = []
-        self.known: dict[int, int | None] = {}
+        self.known: dict[object, int | None] = {}
 
     def entries(self, site: int, further: Sequence[int]) -> Data:
         """The entries of a value's record."""
         found = self.number(site)
         others = [k for k in map(self.number, further) if k is not None]
         return ({} if found is None else {"site": found}) | ({"also": others} if others else {})
+
+    def place(self, location: Location | None) -> Data:
+        """The entry for a value of a pass that was made for one that is not in the graph: where that one stands."""
+        if location is None:
+            return {}
+        if location not in self.known:
+            self.known[location] = len(self.records)
+            self.records.append({**location._asdict(), "scope": []})
+        return {"site": self.known[location]}
 
     def number(self, site: int) -> int | None:
         """The number of a site in the table; none for values that come from nowhere."""

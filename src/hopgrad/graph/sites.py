@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import linecache
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType, FrameType
@@ -148,11 +149,9 @@ def _position(code: CodeType, instruction: int) -> tuple[int, int, int, int]:
 @lru_cache(maxsize=65536)
 def _assignment(code: CodeType, instruction: int) -> tuple[str | None, bool]:
     """(variable that takes the result of this instruction, whether the result is returned instead)."""
-    following = iter(dis.get_instructions(code))
-    for step in following:
-        if step.offset == instruction:
-            break
-    for step in following:
+    steps = list(dis.get_instructions(code))
+    # In a frame that waits for a call, the instruction is one of the call's inline caches, which are not listed.
+    for step in steps[bisect_right([step.offset for step in steps], instruction) :]:
         if step.opname in ("CACHE", "COPY", "NOP", "PRECALL", "EXTENDED_ARG", "TO_BOOL"):
             continue
         if step.opname.startswith("STORE_") and step.opname in (

@@ -832,7 +832,7 @@ def flipud(m: Any) -> Expr:
     return flip(m, 0)
 
 
-@surface(np.diff, array=True)
+@surface(np.diff, array=True, aliasing="view")
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NONE, append: Any = NONE) -> Expr:
     builder = find_builder([a, prepend, append])
     x = lift(a, builder)

@@ -27,7 +27,7 @@ from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
 from hopgrad.show.story import Section, tell
 from hopgrad.trace.context import current
-from hopgrad.transforms import Call, Level, finished, float_arguments, grad, positions, start_call
+from hopgrad.transforms import Level, finished, float_arguments, grad, positions, start_call
 
 __all__ = ["Explanation", "explain"]
 
@@ -44,20 +44,12 @@ class Explanation:
         zeros: For inputs whose derivative is structurally zero the reason, by name.
     """
 
-    def __init__(self, analysis: Analysis, title: Term, call: Call, chosen: int) -> None:
+    def __init__(self, analysis: Analysis, title: Term, gradient: Any) -> None:
         self._analysis = analysis
         self._title = title
-        self._call = call
         self.graph = analysis.graph
         self.value: Any = analysis.value(analysis.output)
-        # The chosen arguments come first among those that became inputs.
-        found = iter([analysis.adjoint(leaf.node) for leaf in call.leaves[: len(analysis.wrt)]])
-        kinds = iter([leaf.kind for leaf in call.leaves])
-        groups = [
-            tree.unflatten(structure, [finished(next(found), next(kinds), ()) for _ in range(structure.num_leaves)])
-            for structure in call.structures[:chosen]
-        ]
-        self.gradient: Any = groups[0] if len(groups) == 1 else tuple(groups)
+        self.gradient = gradient
         names = analysis.names
         self.zeros = {names[n]: str(z) for n in analysis.wrt if (z := analysis.zero(n)) is not None}
 
@@ -70,9 +62,8 @@ class Explanation:
     def title(self) -> str:
         """What is explained, in one line."""
         where = [
-            f"{text(self._analysis.symbol(n))} = {value_text(self._analysis.value(n), 6)}"
+            f"{text(self._analysis.symbol(n))} = {value_text(self._analysis.inputs[n], 6)}"
             for n in self._analysis.graph.inputs
-            if n in self._analysis.values
         ]
         at = ", ".join(where[:4]) + (", …" if len(where) > 4 else "")
         return f"{text(self._title)}" + (f"   at {at}" if at else "")
@@ -298,7 +289,7 @@ def _explain(
     with Level() as running:
         names = positions(f, everything, args, keywords)
         wanted = positions(f, chosen, args, keywords)
-        both = [*wanted, *[p for p in names if p not in wanted]]
+        both = [*names, *[p for p in wanted if p not in names]]
         target = f
         for _ in range(order - 1):
             if len(wanted) != 1:
@@ -317,21 +308,26 @@ def _explain(
     assert output is not None
     if call.builder.avals[output].dtype.kind != "f":
         raise DtypeError(f"the result has dtype {call.builder.avals[output].dtype}, which has no derivative")
-    count = sum(s.num_leaves for s in call.structures[: len(wanted)])
-    leaves = call.leaves
-    ordered = sorted(leaf.node for leaf in leaves)
-    graph = Graph(call.builder, ordered, [output])
+    rest = iter(call.leaves)
+    groups = {p: [next(rest) for _ in range(s.num_leaves)] for p, s in zip(both, call.structures, strict=True)}
+    graph = Graph(call.builder, call.inputs, [output])
     analysis = Analysis(
         graph,
         output,
-        tuple(leaf.node for leaf in leaves[:count]),
-        {leaf.node: leaf.actual for leaf in leaves},
+        tuple(leaf.node for place in wanted for leaf in groups[place]),
+        {leaf.node: leaf.actual for leaf in call.leaves},
         order=order,
     )
     if order > 1:
         primes = "′" * (order - 1)
         analysis.names[output] = f"y{primes}" if output not in graph.inputs else analysis.names[output]
-    return Explanation(analysis, title or _title(f, analysis, order), call, len(wanted))
+    structures = dict(zip(both, call.structures, strict=True))
+    gradients = tuple(
+        tree.unflatten(structures[p], [finished(analysis.adjoint(leaf.node), leaf.kind, ()) for leaf in groups[p]])
+        for p in wanted
+    )
+    gradient = gradients[0] if len(gradients) == 1 else gradients
+    return Explanation(analysis, title or _title(f, analysis, order), gradient)
 
 
 def _float_places(f: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:

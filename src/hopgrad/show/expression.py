@@ -134,9 +134,9 @@ class Expression:
                 try:
                     with at(*span) if at is not None else nullcontext():
                         result = known[run] if isinstance(run, str) else run(*operands)
-                except HopgradError:
+                except ExpressionError:
                     raise
-                except (ArithmeticError, ImportError, LookupError, TypeError, ValueError) as error:
+                except (HopgradError, ArithmeticError, ImportError, LookupError, TypeError, ValueError) as error:
                     message = str(error) or type(error).__name__
                     raise ExpressionError(message, self.text, span[0]) from error
                 # A float64 scalar would turn float32 arrays into float64; a Python float does not.

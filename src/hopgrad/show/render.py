@@ -56,10 +56,17 @@ def _row(formula: str, line: Line, pad: int, paint: Paint, columns: int) -> list
     )
     if not tail:
         return rows
-    if len(rows) == 1 and width(formula) <= pad:
+    used = width(f"= {line.value}   {line.note}" if line.value else line.note)
+    if len(rows) == 1 and width(formula) <= pad and pad + 4 + used <= columns:
         rows[0] += " " * (pad - width(formula)) + "  " + tail
-    else:
+    elif pad + 4 + used <= columns:
         rows.append(" " * (pad + 4) + tail)
+    else:
+        if line.value and len(rows) == 1 and width(formula) <= pad:
+            rows[0] += " " * (pad - width(formula)) + f"  = {paint(line.value, 'value')}"
+        elif line.value:
+            rows.append(f"      = {paint(line.value, 'value')}")
+        rows += ["      " + paint(row, "note") for row in _folded(line.note, columns - 6)]
     return rows
 
 

@@ -186,9 +186,9 @@ class _Arrays:
     def __init__(self) -> None:
         self.left = _BUDGET
 
-    def data(self, value: Any) -> Data:
+    def data(self, value: Any) -> Any:
         found = array_to_data(value, limit=MAX_LISTED if self.left > 0 else _TINY)
-        self.left -= len(found.get("data", ()))
+        self.left -= len(found.get("data", ())) if isinstance(found, dict) else 0
         return found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hopgrad.graph.operators import Weighted
 from hopgrad.notation import (
     Derivative,
     Indexed,
@@ -240,7 +241,7 @@ def _spelled(analysis: Analysis, live: list[int]) -> Section:
         paths = analysis.paths(node, MAX_PATHS)
         terms = [_path_product(_along(path, lambda e: _spelled_out(analysis, e), 12)) for path in paths]
         section.lines.append(Line(equation(_total(analysis, node), total(terms)), node=node))
-    if not section.lines:
+    if any(analysis.path_counts[node][0] > MAX_PATHS for node in live) and not section.lines:
         section.intro = "Too many paths to write out; the adjoints below use each of them."
     section.lines = shortened(section.lines, "inputs")
     return section
@@ -282,7 +283,8 @@ def _parts(analysis: Analysis) -> Section:
             note += f", operand {twins.index(edge.number) + 1} of {len(twins)}"
         if arrays:
             place = _shape_note(analysis, edge.source)
-            note += f", {place}" if place else ""
+            spread = isinstance(edge.operator, Weighted) and avals[edge.source].size != avals[edge.target].size
+            note += (f", spread to {place}" if spread else f", {place}") if place else ""
             section.lines.append(Line(pullback_line(analysis, edge), note=note, node=edge.target))
             continue
         factor = analysis.factor_term(edge)
@@ -335,8 +337,10 @@ def pullback_line(analysis: Analysis, edge: Edge) -> Term:
     hop = analysis.graph.builder.hop(edge.target)
     if hop.notation.form == "index":
         # x̄[1:] += ȳ says more than x̄ += scatter(ȳ, …).
-        items = dict(analysis.graph.builder.params(edge.target))["items"]
-        source, share = Indexed(source, f"[{index_text(items)}]"), bar(analysis, edge.target)
+        builder = analysis.graph.builder
+        items = dict(builder.params(edge.target))["items"]
+        arrays = [analysis.symbol(a) for a in builder.args(edge.target)[1:]]
+        source, share = Indexed(source, f"[{index_text(items, arrays)}]"), bar(analysis, edge.target)
     return Infix("+=", r"\mathrel{+}=", (source, share), 0)
 
 

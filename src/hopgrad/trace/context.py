@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -79,13 +78,16 @@ def current() -> Trace | None:
 
 
 @contextmanager
-def tracing() -> Iterator[Trace]:
-    """The trace in progress, or a new outermost one for the block; whatever happens in it leaves no state behind."""
+def tracing(root: FrameType | None) -> Iterator[Trace]:
+    """The trace in progress, or a new outermost one for the block; whatever happens in it leaves no state behind.
+
+    Call paths begin below the frame `root`.
+    """
     running = _current.get()
     if running is not None:
         yield running
         return
-    trace = Trace(sys._getframe(2))
+    trace = Trace(root)
     token = _current.set(trace)
     try:
         yield trace

@@ -67,11 +67,11 @@ class Memory:
         self.lost = ""
 
     def doubt(self, other: Memory) -> None:
-        """Note that `other`, a new memory, may or may not be a part of this one."""
-        if self.group is None:
-            self.group = [self]
-        self.group.append(other)
-        other.group = self.group
+        """Note that the two may or may not have elements in common."""
+        mine, theirs = self.group or [self], other.group or [other]
+        group = [*mine, *[memory for memory in theirs if memory not in mine]]
+        for memory in group:
+            memory.group = group
 
     def change(self, node: int, place: str) -> None:
         """Give the whole memory a new value."""

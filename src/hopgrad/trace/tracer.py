@@ -678,10 +678,7 @@ def _link(result: Tracer, subject: Any, aliasing: str) -> None:
         return
     shared = _memory_of(subject)
     path = memory.walk(result._trace.builder, result._id, current_node(subject))
-    if aliasing == "doubt":
-        _attach(result, Memory(result._id, layout=None))
-        shared.doubt(_memory_of(result))
-    if aliasing == "doubt" or path is None:
+    if path is None:
         return
     shape, strides = subject._aval.shape, strides_of(subject)
     verdict, found = memory.judge(shape, strides, path, contiguous=aliasing == "ravel")
@@ -691,8 +688,15 @@ def _link(result: Tracer, subject: Any, aliasing: str) -> None:
         if found is not None and not memory.is_contiguous(result._aval.shape, found):
             _attach(result, Memory(result._id, layout=found))
     else:
-        _attach(result, Memory(result._id, layout=None))
-        shared.doubt(_memory_of(result))
+        _doubt(result, subject)
+
+
+def _doubt(result: Tracer, subject: Tracer) -> None:
+    """Note that an array may or may not be a view of another one."""
+    if result._kind == ARRAY and subject._kind == ARRAY:
+        if result._memory is None:
+            _attach(result, Memory(result._id, layout=None))
+        _memory_of(subject).doubt(_memory_of(result))
 
 
 class Flat:
@@ -849,7 +853,7 @@ def _call(
 def _located(trace: Trace, error: HopgradError, frame: FrameType | None) -> HopgradError:
     """The same error with the user's line. What NumPy would have computed is recorded as a refusal."""
     text = str(error)
-    place = context.where(frame)
+    place = context.where(frame) if trace.explicit is None else ""  # a formula tells its own places
     found = error if "\n  at " in text or not place else type(error)(f"{text}\n  at {place}")
     if isinstance(error, (NotDifferentiableError, TraceError)) and error not in trace.refusals:
         trace.refusals.append(found)
@@ -947,7 +951,11 @@ def perform(
     for k, one in enumerate(made):
         if one._kind != ARRAY:
             continue
-        if found.aliasing and keywords.get("copy") is not True:
+        if found.aliasing == "doubt":
+            arrays = [v for v in subjects if type(v) is Tracer]
+            if len(arrays) == 1:  # of several operands NumPy makes a new array
+                _doubt(one, arrays[0])
+        elif found.aliasing and keywords.get("copy") is not True:
             _link(one, subjects[k] if found.aliasing == "each" else subjects[0], found.aliasing)
         if one._memory is None and one._aval.ndim > 1 and not found.contiguous:
             _attach(one, Memory(one._id, layout=None))
@@ -974,13 +982,20 @@ def _real_view(trace: Trace, function: Any, found: Surface, args: Any, keywords:
         )
         part = answer[k] if isinstance(answer, (tuple, list)) else answer
         path = memory.walk(scratch, part.id, source.id)
-        if one.base is not shared.data or path is None or any(step.rest for step in path):
+        if path is None or any(step.rest for step in path) or not _same_part(one, shared.data, subject._path + path):
             dressed.append(one)
             continue
         view = Tracer(trace, REAL, ARRAY)
         _attach(view, shared, (*subject._path, *path))
         dressed.append(view)
     return type(result)(dressed) if isinstance(result, (tuple, list)) else dressed[0]
+
+
+def _same_part(view: np.ndarray[Any, Any], data: Any, path: Path) -> bool:
+    """Whether a path into real data leads to the same elements as a view that NumPy made."""
+    found = memory.window(data, path)
+    first, second = view.__array_interface__, found.__array_interface__
+    return all(first[key] == second[key] for key in ("data", "shape", "strides"))
 
 
 def _store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
@@ -1009,9 +1024,9 @@ def _refuse_plain(trace: Trace, frame: FrameType | None) -> NoReturn:
     ))  # fmt: skip
 
 
-def _order(tracer: Tracer, order: Any, frame: FrameType | None) -> str:
-    """"C" or "F", for the order in which NumPy reads the elements; "A" and "K" go by the memory layout."""
-    if order in ("C", "F", None):
+def _order(tracer: Any, order: Any, frame: FrameType | None) -> str:
+    """The order in which NumPy reads the elements, C or F: A and K go by the memory layout."""
+    if order in ("C", "F", None) or type(tracer) is not Tracer:
         return order or "C"
     strides, shape = strides_of(tracer), tracer._aval.shape
     if strides is not None and order in ("A", "K"):
@@ -1021,22 +1036,18 @@ def _order(tracer: Tracer, order: Any, frame: FrameType | None) -> str:
             return "F"
         if order == "A":
             return "C"
+    if not _is_traced(tracer):
+        return str(order)  # NumPy makes a copy
     tracer._refuse(f"the memory layout (order={order!r})", "say order='C' or order='F'", frame)
 
 
 def _reshape(tracer: Any, shape: Any, order: Any, copy: Any, frame: FrameType | None) -> Any:
-    found = surfaces[np.reshape]
-    if type(tracer) is not Tracer or real_data(tracer) is not None:
-        return perform(found, (tracer, shape), {"order": order}, frame, np.reshape)
-    keywords = {"order": _order(tracer, order, frame), "copy": copy}
-    return perform(found, (tracer, shape), keywords, frame, np.reshape)
+    keywords = {"order": _order(tracer, order, frame), **({} if copy is None else {"copy": copy})}
+    return perform(surfaces[np.reshape], (tracer, shape), keywords, frame, np.reshape)
 
 
 def _ravel(tracer: Any, order: Any, frame: FrameType | None) -> Any:
-    found = surfaces[np.ravel]
-    if type(tracer) is Tracer and real_data(tracer) is None:
-        order = _order(tracer, order, frame)
-    return perform(found, (tracer, order), {}, frame, np.ravel)
+    return perform(surfaces[np.ravel], (tracer, _order(tracer, order, frame)), {}, frame, np.ravel)
 
 
 # -- functions that need more than handles ------------------------------------------------------------------------------
@@ -1051,16 +1062,32 @@ def array(value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", 
         return np.array(_bare(value), dtype, copy=copy, order=order, ndmin=ndmin)
     frame = sys._getframe(1)
     if type(value) is Tracer:
-        if value._kind == ARRAY and not copy and dtype in (None, value._aval.dtype) and ndmin <= value._aval.ndim:
-            return value
-        made = _call(lambda x: cast(x, dtype) if dtype is not None else x, (value,), {}, frame, array=True)
-        if made._aval.ndim > 1:
+        shape = value._aval.shape
+        made = None
+        if value._kind == ARRAY and not copy and dtype in (None, value._aval.dtype):
+            strides = strides_of(value)
+            if order == "K" or (strides is not None and memory.is_contiguous(shape, strides, order)):
+                made = value
+        if made is None:
+            made = _call(lambda x: cast(x, dtype) if dtype is not None else x, (value,), {}, frame, array=True)
             _lay_out(made, value, order)
+            if not copy and order != "K" and strides_of(value) is None:
+                _doubt(made, value)
     else:
         if copy is False:
             raise ValueError("Unable to avoid copy while creating an array as requested.")
         made = _call(lambda x: array_of(x, dtype), (value,), {}, frame, array=True)
     return made.reshape((1,) * (ndmin - made._aval.ndim) + made._aval.shape) if ndmin > made._aval.ndim else made
+
+
+CONVERSIONS: dict[Any, dict[str, Any]] = {
+    np.array: {},
+    np.asarray: {"copy": None},
+    np.asanyarray: {"copy": None},
+    np.ascontiguousarray: {"copy": None, "order": "C", "ndmin": 1},
+    np.asfortranarray: {"copy": None, "order": "F", "ndmin": 1},
+}
+"""NumPy's ways to make an array of something, and what they say to `array`."""
 
 
 def _like(fill: Any) -> Any:
@@ -1197,8 +1224,10 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     np.imag: lambda trace, frame, val: val.imag,
     np.zeros_like: _like(np.zeros_like), np.ones_like: _like(np.ones_like), np.empty_like: _like(np.zeros_like),
     np.full_like: _like(np.full_like),
-    **dict.fromkeys((np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray),
-                    lambda trace, frame, *args, **keywords: array(*args, **keywords)),
+    **{
+        function: lambda trace, frame, *args, _given=given, **keywords: array(*args, **{**_given, **keywords})
+        for function, given in CONVERSIONS.items()
+    },
     np.copyto: _copyto, np.putmask: _putmask, np.place: _place, np.fill_diagonal: _fill_diagonal,
     np.put_along_axis: _put_along_axis, np.put: lambda trace, frame, *args, **keywords: _put(*args, **keywords),
     np.array_repr: _printed(np.array_repr), np.array_str: _printed(np.array_str),
@@ -1579,12 +1608,10 @@ def _define() -> None:
         return result if self._kind != ARRAY or result is NotImplemented else _store(self._trace, self, result, frame)
 
     def divmod_(self: Tracer, other: Any) -> Any:
-        frame = sys._getframe(1)
-        return tuple(_elementwise(u, (self, other), frame, True) for u in (np.floor_divide, np.remainder))
+        return _divided((self, other), sys._getframe(1))
 
     def rdivmod(self: Tracer, other: Any) -> Any:
-        frame = sys._getframe(1)
-        return tuple(_elementwise(u, (other, self), frame, True) for u in (np.floor_divide, np.remainder))
+        return _divided((other, self), sys._getframe(1))
 
     more = {"matmul": matmul, "rmatmul": rmatmul, "imatmul": imatmul, "divmod": divmod_, "rdivmod": rdivmod}
     for name, function in more.items():
@@ -1594,6 +1621,12 @@ def _define() -> None:
     hidden = {name for name in vars(Tracer) if not name.startswith("_")} - {"real"}
     for name in (*hidden, *special):
         setattr(Tracer, name, _Member(name, vars(Tracer)[name]))
+
+
+def _divided(operands: tuple[Any, Any], frame: FrameType | None) -> Any:
+    """The ``divmod`` of two operands."""
+    whole = _elementwise(np.floor_divide, operands, frame, True)
+    return whole if whole is NotImplemented else (whole, _elementwise(np.remainder, operands, frame, True))
 
 
 def _product(a: Any, b: Any, tracer: Tracer, frame: FrameType | None) -> Any:
