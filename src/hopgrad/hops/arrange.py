@@ -106,7 +106,7 @@ def sliding_window_view(
     return out
 
 
-@surface(np.tile, array=True, contiguous=True)
+@surface(np.tile, array=True)
 def tile(A: Any, reps: Any) -> Expr:
     x = lift(A)
     counts = fn.full_shape(reps, 0)

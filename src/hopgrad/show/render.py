@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
@@ -104,6 +104,7 @@ _ROOM = 460.0
 _LEFT_ROOM = 120.0
 _LETTER = 5.1
 _LONG_NOTE = 45
+_PORTION = 20_000  # characters
 
 
 def as_latex(title: str, sections: Sequence[Section], standalone: bool = False) -> str:
@@ -114,7 +115,8 @@ def as_latex(title: str, sections: Sequence[Section], standalone: bool = False) 
         if section.intro:
             out.append(tex_text(section.intro))
         if any(line.formula is not None for line in section.lines):
-            out += [r"\begin{alignat*}{2}", " \\\\\n".join(_tex_rows(section.lines)), r"\end{alignat*}"]
+            for rows in _portions(_tex_rows(section.lines)):
+                out += [r"\begin{alignat*}{2}", " \\\\\n".join(rows), r"\end{alignat*}"]
         elif section.lines:
             out.append(r"\begin{itemize}")
             out += [rf"\item {tex_text(line.prose or '…')}" for line in section.lines]
@@ -155,6 +157,25 @@ def portable(tex: str) -> str:
     return tex
 
 
+def _portions(rows: Sequence[tuple[str, str]]) -> Iterator[list[str]]:
+    """The rows in portions: TeX holds all of an alignment in its memory."""
+    portion: list[str] = []
+    size, before = 0, ""
+    for left, right in rows:
+        if portion and size + len(right) > _PORTION:
+            yield portion
+            portion, size = [], 0
+        if not left and not portion and before:
+            # A portion that begins inside of a formula keeps the place of its signs.
+            portion.append(rf"\hphantom{{{before}}} {right}")
+        else:
+            portion.append(f"{left} {right}".strip())
+        before = left or before
+        size += len(right)
+    if portion:
+        yield portion
+
+
 @dataclass
 class _Rows:
     """One line of a story as rows of an alignment: left-hand side, right-hand sides, and the remark behind the last."""
@@ -166,8 +187,8 @@ class _Rows:
     note: str
 
 
-def _tex_rows(lines: Sequence[Line]) -> list[str]:
-    """Rows of an alignat: long sums and products are broken at their operators, remarks are aligned where they fit."""
+def _tex_rows(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Left and right parts of the rows of an alignat: long sums and products are broken at their operators, remarks are aligned where they fit."""
     lefts = [_sides(line.formula)[0][1] for line in lines if line.formula is not None]
     indent = max((w for w in map(latex_width, lefts) if w <= _LEFT_ROOM), default=0.0)
     room = _ROOM - indent
@@ -178,10 +199,9 @@ def _tex_rows(lines: Sequence[Line]) -> list[str]:
     out = []
     for line, rows in zip(lines, found, strict=True):
         if rows is None:
-            out.append(rf"& \text{{{tex_text(line.prose or '…')}}}")
+            out.append(("", rf"& \text{{{tex_text(line.prose or '…')}}}"))
             continue
         own = [f"& {right}" for right in rows.right]
-        own[0] = f"{rows.left} {own[0]}".strip()
         if rows.note and len(rows.note) <= _LONG_NOTE and rows.last + 20 + _LETTER * len(rows.note) <= room:
             gap = r" &\qquad& " if aligned else r" \qquad "
             own[-1] += rf"{gap}\text{{{tex_text(rows.note)}}}"
@@ -189,7 +209,7 @@ def _tex_rows(lines: Sequence[Line]) -> list[str]:
             # Without a width of their own, so that they do not push the column of remarks away.
             folded = _folded(rows.note, int(room / _LETTER) - 4)
             own += [rf"& \quad \rlap{{\text{{{tex_text(row)}}}}}" for row in folded]
-        out += own
+        out += [(rows.left if k == 0 else "", row) for k, row in enumerate(own)]
     return out
 
 

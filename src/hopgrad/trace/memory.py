@@ -22,7 +22,7 @@ import numpy as np
 from hopgrad.aval import Shape
 from hopgrad.graph.builder import Builder, Params, catalogue
 from hopgrad.graph.hop import Hop
-from hopgrad.hops.shape import Items, Slice, selection
+from hopgrad.hops.shape import Items, Slice, reshape, selection
 
 Strides = tuple[int, ...]
 """Steps from element to element along each axis, counted in elements."""
@@ -142,15 +142,20 @@ def replace(builder: Builder, node: int, path: Path, value: int) -> int:
 
 def put(builder: Builder, node: int, value: int, items: Items, places: tuple[int, ...] = ()) -> int:
     """`node` with `value` written at an index; `value` itself where that is everything."""
-    if all(item in _WHOLE for item in items) and builder.avals[node] is builder.avals[value]:
-        return value
+    if all(item is None or item in _WHOLE for item in items):
+        shape = builder.avals[node].shape
+        return value if builder.avals[value].shape == shape else reshape(builder.expr(value), shape=shape).id
     return builder.emit(catalogue["put"], (node, value, *places), (("items", items),))
 
 
 def window(data: np.ndarray[Any, Any], path: Path) -> np.ndarray[Any, Any]:
     """The real view at the end of a path into real data."""
     for step in path:
-        data = step.hop.function(data, **dict(step.params))
+        params = dict(step.params)
+        if step.hop.name == "index":
+            data = data[(*selection(params["items"]), Ellipsis)]  # with an ellipsis an element is a view too
+        else:
+            data = step.hop.function(data, **params)
     return data
 
 

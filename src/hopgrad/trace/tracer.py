@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numbers
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -321,6 +321,7 @@ class Tracer:
     def __setitem__(self, key: Any, value: Any) -> None:
         frame = sys._getframe(1)
         plain = _plain_key(key)
+        value = _as_array(value)
         if not _is_traced(self) and not has_traced((plain, value)):
             real_data(self)[plain] = _bare(value)  # type: ignore[index]  # it has data
             return
@@ -426,7 +427,7 @@ class Tracer:
 
     def fill(self, value: Any) -> None:
         """Write one value everywhere."""
-        if np.ndim(value):
+        if np.ndim(_as_array(value)):
             raise ValueError("fill needs one value")
         self[...] = value
 
@@ -483,6 +484,11 @@ def real_data(tracer: Tracer) -> np.ndarray[Any, Any] | None:
     return None if shared is None or shared.data is None else memory.window(shared.data, tracer._path)
 
 
+def _as_array(value: Any) -> Any:
+    """A list with traced values in it as the array that NumPy would make of it."""
+    return array(value) if type(value) in (list, tuple) and has_traced(value) else value
+
+
 def _bare(value: Any) -> Any:
     """Real data in place of the tracers that have some, in nested lists too."""
     if type(value) is Tracer:
@@ -513,17 +519,20 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield item
 
 
-def _dress(trace: Trace, value: Any, known: dict[int, Any]) -> Any:
+def _dress(trace: Trace, value: Any, known: dict[int, Any], arrays: Sequence[Any]) -> Any:
     """What NumPy made of real data: new arrays can be filled, those in `known` (by identity) are given back as it says."""
     if isinstance(value, (list, tuple)):
-        made = [_dress(trace, v, known) for v in value]
+        made = [_dress(trace, v, known, arrays) for v in value]
         return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
     if id(value) in known:
         return known[id(value)]
-    # An array with a base is a view of something that someone else may hold: it stays as it is.
-    if type(value) is np.ndarray and value.base is None and value.dtype.kind in "fiub":
+    if type(value) is not np.ndarray or value.dtype.kind not in "fiub":
+        return value
+    if value.base is None:
         return real(trace, value)
-    return value
+    # A view of an argument stays as it is: whoever else holds that memory has to see what is written.
+    shared = any(isinstance(v, np.ndarray) and np.may_share_memory(value, v) for v in arrays)
+    return value if shared else real(trace, value.copy())
 
 
 def _on_real(trace: Trace, function: Callable[..., Any], args: Any, keywords: Any) -> Any:
@@ -542,7 +551,7 @@ def _on_real(trace: Trace, function: Callable[..., Any], args: Any, keywords: An
         return value
 
     plain, named = [bare(v) for v in args], {k: bare(v) for k, v in keywords.items()}
-    return _dress(trace, function(*plain, **named), known)
+    return _dress(trace, function(*plain, **named), known, list(_leaves((plain, named))))
 
 
 def _real_item(tracer: Tracer, data: np.ndarray[Any, Any], key: Any) -> Any:
@@ -719,7 +728,7 @@ class Flat:
         return found.copy() if isinstance(found, np.ndarray) else found
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        value = array(value) if type(value) in (list, tuple) else value
+        value = _as_array(value)
         line = self._array.flatten()
         count = np.size(line[key])
         if np.size(value) not in (1, count):
@@ -957,7 +966,8 @@ def perform(
                 _doubt(one, arrays[0])
         elif found.aliasing and keywords.get("copy") is not True:
             _link(one, subjects[k] if found.aliasing == "each" else subjects[0], found.aliasing)
-        if one._memory is None and one._aval.ndim > 1 and not found.contiguous:
+        # (Of stacks of stacks NumPy keeps the order.)
+        if one._memory is None and one._aval.ndim > (3 if found.contiguous else 1):
             _attach(one, Memory(one._id, layout=None))
     return result if out is None else _store(trace, out, result, frame)
 
@@ -1122,7 +1132,8 @@ def _copyto(trace: Trace, frame: Any, dst: Any, src: Any, casting: Any = "same_k
             np.copyto(dst, _bare(src), casting, _bare(where))
             return
         _refuse_plain(trace, frame)
-    if real_data(dst) is not None and not has_traced((src, where)):
+    src = _as_array(src)
+    if not _is_traced(dst) and not has_traced((src, where)):
         np.copyto(real_data(dst), _bare(src), casting, _bare(where))  # type: ignore[arg-type]  # it has data
         return
     given = src._aval.dtype if type(src) is Tracer else np.asarray(src).dtype
@@ -1148,6 +1159,7 @@ def _put(target: Any, indices: Any, values: Any, mode: str = "raise") -> None:
 
 
 def _putmask(trace: Trace, frame: Any, a: Any, mask: Any, values: Any) -> None:
+    values = _as_array(values)
     if type(a) is not Tracer:
         _refuse_plain(trace, frame)
     if np.ndim(values) and np.shape(values) != a._aval.shape:
@@ -1156,6 +1168,7 @@ def _putmask(trace: Trace, frame: Any, a: Any, mask: Any, values: Any) -> None:
 
 
 def _place(trace: Trace, frame: Any, arr: Any, mask: Any, vals: Any) -> None:
+    vals = _as_array(vals)
     if type(arr) is not Tracer:
         _refuse_plain(trace, frame)
     if np.size(vals) != 1:
@@ -1332,7 +1345,7 @@ def _with_real(ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | No
     if not any(type(v) is Tracer for v in plain):
         if operator and any(getattr(type(v), "__array_ufunc__", ()) is None for v in plain):
             return NotImplemented
-        return _dress(trace, ufunc(*plain, dtype=dtype), {})
+        return _dress(trace, ufunc(*plain, dtype=dtype), {}, plain)
     return _elementwise(ufunc, plain, frame, operator, dtype)
 
 
@@ -1395,6 +1408,7 @@ def _ufunc(
     if not any(_is_traced(v) for v in _leaves((inputs, keywords))):
         return _on_real(trace, getattr(ufunc, method), inputs, keywords)
     trace.check_open()
+    inputs = tuple(_as_array(v) for v in inputs)
     keywords = dict(keywords)
     name = ufuncs.name_of(ufunc)
     out = keywords.pop("out", None)
