@@ -61,7 +61,7 @@ def check(text: str, point: Any, want: Any, dtype: Any = np.float64) -> None:
         assert_allclose(forward, np.asarray(want)[unit.reshape(np.shape(point)) == 1].sum(), rtol=digits, atol=0)
 
 
-# -- points without a derivative ------------------------------------------------------------------------------------------
+# -- points without a derivative ---------------------------------------------------------------------------------------
 
 
 @table(
@@ -206,7 +206,7 @@ def test_a_value_that_is_nan_has_a_nan_derivative() -> None:
     assert np.isnan(hg.grad(lambda x: x * x)(nan))
 
 
-# -- what was not taken or not used -----------------------------------------------------------------------------------------
+# -- what was not taken or not used ------------------------------------------------------------------------------------
 
 
 @table(
@@ -269,7 +269,7 @@ def test_zeros_by_value_do_not_hide_an_infinity() -> None:
     assert np.isnan(hg.grad(lambda x: np.sqrt(x) ** 2)(0.0))
 
 
-# -- stability ------------------------------------------------------------------------------------------------------------
+# -- stability ---------------------------------------------------------------------------------------------------------
 
 ROOT_HALF = 0.5**0.5
 
@@ -359,6 +359,7 @@ def test_logistic_functions_written_out(text: str, dtype: Any) -> None:
     ("1 / (np.exp(x) + np.exp(-x))", 800.0, 0.0),
     ("1 / (1 + 3 * np.exp(-x))", -800.0, 0.0),
     ("1 / (1 + np.exp2(-x))", -2000.0, 0.0),
+    ("1 / np.sqrt(1 + np.exp(-x))", -2000.0, 0.0),
     ("np.log(1 + 1 / (1 + np.exp(-x)))", -800.0, 0.0),
     ("np.sum(np.ones((3, 1)) / (1 + np.exp(-x)))", [-800.0, 0.0], [0.0, 0.75]),
     ("np.sum(1 / (np.ones((3, 1)) + np.exp(-x)))", [-800.0, 0.0], [0.0, 0.75]),
@@ -369,7 +370,7 @@ def test_exponentials_under_a_fraction_bar(text: str, point: Any, want: Any) -> 
     check(text, point, want)
 
 
-# -- powers with a fixed exponent of any kind -------------------------------------------------------------------------------
+# -- powers with a fixed exponent of any kind --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exponent", [2, 2.0, np.float64(2), np.int64(2), np.array(2.0)], ids=repr)

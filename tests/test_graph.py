@@ -29,7 +29,7 @@ def hops(graph: Graph) -> list[str]:
     return [graph.node(n).hop.name for n in graph.hops]
 
 
-# -- interning ------------------------------------------------------------------------------------------------------------
+# -- interning ---------------------------------------------------------------------------------------------------------
 
 
 def test_equal_subexpressions_exist_once(builder: Builder) -> None:
@@ -93,7 +93,7 @@ def test_formulas_compute_on_arrays_too() -> None:
     assert catalogue["add"](np.ones(2), 1.0).tolist() == [2, 2]
 
 
-# -- the view -------------------------------------------------------------------------------------------------------------
+# -- the view ----------------------------------------------------------------------------------------------------------
 
 
 def test_order_is_topological_and_holds_what_is_needed(builder: Builder) -> None:
@@ -141,7 +141,7 @@ def test_reprs_name_what_they_show(builder: Builder) -> None:
     assert repr(graph) == "<Graph: 1 inputs, 1 hops, 1 outputs>"
 
 
-# -- the checker ----------------------------------------------------------------------------------------------------------
+# -- the checker -------------------------------------------------------------------------------------------------------
 
 
 def small(builder: Builder) -> tuple[Graph, int]:
@@ -192,7 +192,7 @@ def test_an_input_without_a_value_is_named(builder: Builder) -> None:
         evaluate(builder, [(x + 1).id], {})
 
 
-# -- sites ----------------------------------------------------------------------------------------------------------------
+# -- sites -------------------------------------------------------------------------------------------------------------
 
 
 def two_layers(x: Any) -> Any:
@@ -305,7 +305,7 @@ def test_gradient_values_know_what_they_were_made_for() -> None:
     assert {node.made_for[0] for node in tangents if node.made_for} == {"tangent"}
 
 
-# -- evaluation -----------------------------------------------------------------------------------------------------------
+# -- evaluation --------------------------------------------------------------------------------------------------------
 
 
 def test_warnings_come_from_the_users_hops_only() -> None:

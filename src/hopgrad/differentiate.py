@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hopgrad.graph.builder import Builder, Expr, Params
+from hopgrad.graph.builder import Builder, Expr, Params, catalogue
 from hopgrad.graph.graph import Node, reachable
 from hopgrad.graph.hop import Hop
 from hopgrad.graph.operators import Operator, Scale, Support, join
@@ -64,7 +64,13 @@ def activity(builder: Builder, wrt: Sequence[int], top: int) -> bytearray:
 
 
 def pull(
-    builder: Builder, seeds: Mapping[int, Expr], wrt: Sequence[int], *, record: bool = False, why: bool = False
+    builder: Builder,
+    seeds: Mapping[int, Expr],
+    wrt: Sequence[int],
+    *,
+    record: bool = False,
+    why: bool = False,
+    units: bool = False,
 ) -> Pullback:
     """Reverse mode: from cotangents of some values (`seeds`) to the adjoints of everything between them and `wrt`.
 
@@ -74,6 +80,7 @@ def pull(
         wrt: The values to differentiate with respect to.
         record: Keep each edge's operator and share.
         why: Give a `Zero` with its reason for each of `wrt` that has no adjoint.
+        units: The seeds will be unit vectors: their zeros mean "not asked for", so they are no support.
     """
     out = Pullback()
     if wrt and seeds:
@@ -83,7 +90,8 @@ def pull(
         pending: dict[int, Cotangent] = {}
         for node, cotangent in seeds.items():
             if active[node]:
-                pending[node] = (cotangent, None)
+                asked = catalogue["not_equal"](cotangent, 0) if units and cotangent.shape else None
+                pending[node] = (cotangent, asked)
         with builder.passing("gradient"):
             _sweep(builder, active, pending, bottom, top, out, record, set(wrt))
     if why:
@@ -219,7 +227,7 @@ def push(builder: Builder, seeds: Mapping[int, Expr], outputs: Sequence[int]) ->
     return {node: tangents[node] for node in outputs if node in tangents}
 
 
-# -- relative changes ---------------------------------------------------------------------------------------------------
+# -- relative changes ------------------------------------------------------------------------------------------------
 
 
 def _overflowing(builder: Builder, active: bytearray, nodes: Sequence[int]) -> set[int]:
@@ -256,7 +264,7 @@ def _relative(
     return Scale(args[number].aval, result.aval, factor)
 
 
-# -- reasons and replacement ---------------------------------------------------------------------------------------------
+# -- reasons and replacement -----------------------------------------------------------------------------------------
 
 
 def reason_for_zero(builder: Builder, node: int, outputs: Sequence[int]) -> Zero:
@@ -308,3 +316,15 @@ def substitute(builder: Builder, outputs: Sequence[int], replaced: Mapping[int, 
                     builder.site[new] = builder.site[node]
             moved[node] = new
     return [moved.get(n, n) for n in outputs]
+
+
+def transplant(source: Builder, outputs: Sequence[int], target: Builder, known: Mapping[int, int]) -> list[int]:
+    """Emit again in another builder what `outputs` need, given the values there that stand for `known` ones."""
+    moved = dict(known)
+    for node in reachable(source, outputs, known=moved):
+        if node in source.constants and node not in moved:
+            moved[node] = target.constant(source.constants[node]).id
+        elif node not in moved:
+            hop, params = source.kinds[source.kind[node]]
+            moved[node] = target.emit(hop, [moved[a] for a in source.args(node)], params)
+    return [moved[n] for n in outputs]

@@ -38,6 +38,15 @@ def evaluate_sweep(
 
     What does not depend on these is computed once.
     """
+    values = residuals(builder, outputs, inputs, varying)
+    for given in sweep:
+        yield evaluate(builder, outputs, {**values, **dict(zip(varying, given, strict=True))})
+
+
+def residuals(
+    builder: Builder, outputs: Sequence[int], inputs: Mapping[int, Any], varying: Sequence[int]
+) -> dict[int, Any]:
+    """All values that `outputs` can be computed from once the inputs `varying` are known, and that need not these."""
     order = reachable(builder, outputs)
     depends = set(varying)
     fixed: set[int] = set(outputs) - depends
@@ -47,9 +56,7 @@ def evaluate_sweep(
             depends.add(node)
             fixed.update(args)
     known = sorted(fixed - depends)
-    values = {**inputs, **dict(zip(known, evaluate(builder, known, inputs), strict=True))}
-    for given in sweep:
-        yield evaluate(builder, outputs, {**values, **dict(zip(varying, given, strict=True))})
+    return dict(zip(known, evaluate(builder, known, inputs), strict=True))
 
 
 def _run(builder: Builder, outputs: Sequence[int], inputs: Mapping[int, Any], free: bool) -> dict[int, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from html import escape
@@ -432,7 +432,8 @@ def _infix(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tupl
     symbol, tex = hop.notation.symbol, hop.notation.tex
     if "predicate" in hop.traits:
         return Infix(symbol, tex, (fit(a, SUM), fit(b, SUM)), RELATION)
-    return Infix(symbol, tex, (fit(a, PRODUCT), fit(b, APPLY)), PRODUCT)
+    # As a factor it needs brackets: unlike products, x · (y mod z) cannot be regrouped.
+    return Infix(symbol, tex, (fit(a, PRODUCT), fit(b, APPLY)), SUM)
 
 
 def _prefix(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
@@ -621,33 +622,36 @@ def text(term: Term) -> str:
     >>> text(power(add(Symbol("x"), number(1)), number(2)))
     '(x+1)²'
     """
-    out: list[str] = []
-    pending: list[Run] = []
-    if _has_exponential(term):
-        term = rewritten(term, _plain_exponential)
-    for run in [*runs(term), Run("")]:
-        if pending and run.rise != pending[0].rise:
-            out.append(_shifted("".join(r.text for r in pending), pending[0].rise))
-            pending = []
-        if run.rise:
-            pending.append(run)
+    return _in_line(runs(rewritten(term, _plain_exponential) if _has_exponential(term) else term), 0)
+
+
+def _in_line(row: Iterable[Run], level: int) -> str:
+    """Runs as text; those higher or lower than `level` in raised or lowered letters, or behind ^ and _."""
+    out = []
+    for away, group in groupby(row, key=lambda run: (run.rise > level) - (run.rise < level)):
+        if away:
+            out.append(_shifted(_in_line(group, level + away), away))
         else:
-            out.append(run.text)
+            out += [run.text for run in group]
     return "".join(out)
 
 
 def _shifted(plain: str, rise: int) -> str:
-    table = _RAISED if rise > 0 else _LOWERED
-    if all(ord(c) in table for c in plain) and rise in (1, -1):
-        return plain.translate(table)
-    mark = "^" if rise > 0 else "_"
-    return (
-        f"{mark}{plain}"
-        if plain.isalnum()
-        else f"{mark}({plain})"
-        if not plain.startswith("(")
-        else mark + plain
-    )
+    if all(ord(c) in (_RAISED if rise > 0 else _LOWERED) for c in plain):
+        return plain.translate(_RAISED if rise > 0 else _LOWERED)
+    word = plain.isidentifier() and "·" not in plain  # to Python that is a letter
+    single = word or plain.isdecimal() or _closing(plain) == len(plain) - 1
+    return f"{'^' if rise > 0 else '_'}{plain if single else f'({plain})'}"
+
+
+def _closing(plain: str) -> int:
+    """Where the bracket closes with which the text begins, or −1."""
+    depth = 0
+    for k, c in enumerate(plain):
+        depth += (c == "(") - (c == ")")
+        if depth <= 0:
+            return k if c == ")" else -1
+    return -1
 
 
 _IDENTIFIER = re.compile(r"\w+′*")
@@ -689,6 +693,8 @@ def _linear(term: Term, out: list[Run], rise: int, loose: bool) -> None:
             put(base, True)
             if sub and rise and sub.isdigit():
                 put(_to_lowered(sub))  # lowered inside raised text: the digits' own small forms
+            elif sub and rise:
+                put(f"_{sub}")
             elif sub:
                 put(sub, False, -1)
         case Number(text) | Word(text):
@@ -988,7 +994,9 @@ def _tex(term: Term, room: float, style: _Style) -> str:
             return _tex_word(text)
         case Infix(operator, tex, items, _):
             if tight and operator:
-                return _stacked(_tex_rows(term, room, style))
+                # amsmath's rows are displays; they are indented once, as there is little room.
+                rows = _tex_rows(term, room, style._replace(level=0))
+                return _stacked([row.replace(r"\qquad", r"\quad", 1) for row in rows])
             between = r"\," if operator == "@" else "" if not operator else f" {tex} "
             rooms = [room - _span(term, style) + _span(item, style) for item in items] if tight else [room] * len(items)
             return between.join(_tex(item, space, style) for item, space in zip(items, rooms, strict=True))
@@ -1067,17 +1075,16 @@ def _tex_apply(term: Apply, room: float, style: _Style) -> str:
     name += f"_{{{', '.join(_tex_word(a.text) for a in below)}}}" if below else ""
     if term.raised is not None:
         name += f"^{{{_tex(term.raised, math.inf, style.raised)}}}"
-    style = style.enclosed
     if room == math.inf or len(arguments) == 1:
-        inside = room - _span_words(term.function, style) - 14
-        return name + _tex_fenced(", ".join(_tex(a, inside, style) for a in arguments), "(", ")")
+        inside = room if room == math.inf else room - _span(term, style) + _span(arguments[0], style.enclosed)
+        return name + _tex_fenced(", ".join(_tex(a, inside, style.enclosed) for a in arguments), "(", ")")
     rows, used = [""], 0.0
     for k, argument in enumerate(arguments):
-        wide = _span(argument, style) + 5
+        wide = _span(argument, style.enclosed) + 5
         if rows[-1] and used + wide > room - 20:
             rows, used = [*rows, ""], 0.0
         comma = ", " if k < len(arguments) - 1 else ""
-        rows[-1] += _tex(argument, room - 20, style) + comma
+        rows[-1] += _tex(argument, room - 20, style.enclosed) + comma
         used += wide
     return name + _tex_fenced(_stacked([row.strip() for row in rows]), "(", ")")
 

@@ -20,9 +20,9 @@ import numpy as np
 
 from hopgrad import tree
 from hopgrad.aval import Aval, aval, aval_of
-from hopgrad.differentiate import Pullback, pull, push, substitute
+from hopgrad.differentiate import Pullback, pull, push, substitute, transplant
 from hopgrad.errors import DtypeError, ShapeError
-from hopgrad.evaluate import evaluate, evaluate_sweep
+from hopgrad.evaluate import evaluate, evaluate_sweep, residuals
 from hopgrad.graph.builder import Builder, Expr, ones, zeros
 from hopgrad.graph.graph import Graph
 from hopgrad.trace import context
@@ -290,7 +290,8 @@ def give_back(
     if context.current() is not call.trace or not call.trace.nested:
         concrete = {n: v for n, v in given.items() if type(v) is not Tracer}
         values = evaluate(call.builder, nodes, {**call.trace.values, **concrete})
-        return [finished(v, k, concrete.values()) for v, k in zip(values, kinds, strict=True)]
+        taken = {id(v) for v in concrete.values()}
+        return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
     builder = call.builder
     replaced = {n: current_node(v) if type(v) is Tracer else builder.constant(v).id for n, v in given.items()}
     moved = substitute(builder, nodes, replaced)
@@ -301,7 +302,7 @@ def give_back(
             out.append(Tracer(call.trace, node, kind))
         else:
             # Nothing of the outer function's inputs enters: a plain number can be used anywhere.
-            out.append(finished(evaluate(builder, [node], {})[0], kind, ()))
+            out.append(finished(evaluate(builder, [node], {})[0], kind))
     return out
 
 
@@ -309,22 +310,22 @@ def _depends(builder: Builder, node: int) -> bool:
     return any(builder.hop(n).name == "input" for n in Graph(builder, (), (node,)).order)
 
 
-def finished(value: Any, kind: int, inputs: Any) -> Any:
-    """A result as the user gets it: its own memory, and the kind of number that NumPy would give."""
+def finished(value: Any, kind: int, taken: set[int] | None = None) -> Any:
+    """A result as the user gets it: the kind of number that NumPy would give, in memory of its own.
+
+    `taken` are the ids of arrays that others hold; the result's is added.
+    """
+    taken = set() if taken is None else taken
     if kind == PYTHON:
         return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
     if kind == SCALAR:
         return value[()] if isinstance(value, np.ndarray) else value
     array = np.asarray(value)
     shared = array.base is not None or not array.flags.writeable or not array.flags.owndata
-    return array.copy() if shared or any(array is v for v in inputs) else array
-
-
-def _results(call: Call, frame: FrameType | None, more: Mapping[int, Any] | None = None) -> Any:
-    """The function's own result."""
-    real = [o for o in call.outputs if o.node is not None]
-    values = iter(give_back(call, [o.node for o in real if o.node is not None], [o.kind for o in real], frame, more))
-    return tree.unflatten(call.structure, [next(values) if o.node is not None else o.other for o in call.outputs])
+    if shared or id(array) in taken:
+        return array.copy()
+    taken.add(id(array))
+    return array
 
 
 def _scalar_output(call: Call, f: Any, verb: str) -> Output:
@@ -475,7 +476,10 @@ def elementwise_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..
         frame = sys._getframe(1)
         with Level() as running:
             call, _ = start_call(f, running, argnums, args, keywords)
-            seeds = {o.node: ones(call.builder, call.builder.avals[o.node]) for o in _float_outputs(call, f)}
+            seeds: dict[int, Expr] = {}
+            for output in _float_outputs(call, f):
+                one = ones(call.builder, call.builder.avals[output.node])
+                seeds[output.node] = seeds[output.node] + one if output.node in seeds else one
             back = pull(call.builder, seeds, call.inputs)
             found = give_back(call, _adjoints(call, back), [leaf.kind for leaf in call.leaves], frame)
         return call.regroup(found)
@@ -503,7 +507,7 @@ def _match(call: Call, leaves: Sequence[Leaf | Output], value: Any, structure: A
     found, given = tree.flatten(value)
     if given != structure:
         raise ShapeError(f"{what} has structure {given!r}, but {structure!r} is needed")
-    out = []
+    out: list[Any] = []
     for leaf, item in zip(leaves, found, strict=True):
         assert leaf.node is not None
         like = call.builder.avals[leaf.node]
@@ -564,6 +568,8 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     (array([ 2., 40.]),)
     """
     frame = sys._getframe(1)
+    # The pullback may be called after the caller has changed his arrays.
+    primals = tree.map(lambda leaf: leaf.copy() if type(leaf) is np.ndarray else leaf, primals)
     with Level() as running:
         call, _ = start_call(f, running, tuple(range(len(primals))), primals, {})
         outputs = _float_outputs(call, f)
@@ -572,27 +578,46 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         for output, seed in zip(outputs, seeds, strict=True):
             total[output.node] = total[output.node] + seed if output.node in total else seed
         back = pull(call.builder, total, call.inputs)
-        nodes = _adjoints(call, back)
-        value = _results(call, frame)
+        nodes, kinds = _adjoints(call, back), [leaf.kind for leaf in call.leaves]
         nested = running.nested
+        if nested:
+            found = give_back(call, [o.node for o in outputs], [o.kind for o in outputs], frame)
+        else:
+            needed = [*[o.node for o in outputs], *nodes]
+            known = residuals(call.builder, needed, call.trace.values, [seed.id for seed in seeds])
+            taken = {id(v) for v in known.values()}
+            found = [finished(known[o.node], o.kind, taken) for o in outputs]
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         """Cotangent of the value → cotangents of the arguments."""
         given = _match(call, outputs, cotangent, call.structure, "the cotangent")
-        more = {seed.id: v for seed, v in zip(seeds, given, strict=True)}
-        kinds = [leaf.kind for leaf in call.leaves]
-        if nested or not any(type(v) is Tracer for v in given):
-            found = _inside(call, nested, lambda: give_back(call, nodes, kinds, sys._getframe(1), more))
-            return tuple(call.regroup(found))
-        # A concrete pullback called with traced cotangents of a later trace: it is linear, so trace it anew there.
-        return tuple(vjp(f, *primals)[1](cotangent))
+        later = context.current()
+        if nested:
+            call.trace.check_open()
+            more = {seed.id: v for seed, v in zip(seeds, given, strict=True)}
+            pulled = _inside(call, lambda: give_back(call, nodes, kinds, sys._getframe(1), more))
+        elif later is not None and any(type(v) is Tracer for v in given):
+            replaced = {node: later.builder.constant(v).id for node, v in known.items()}
+            for seed, v in zip(seeds, given, strict=True):
+                replaced[seed.id] = current_node(v) if type(v) is Tracer else later.builder.constant(v).id
+            moved = transplant(call.builder, nodes, later.builder, replaced)
+            pulled = []
+            for node, kind in zip(moved, kinds, strict=True):
+                later.site(node, sys._getframe(1))
+                pulled.append(Tracer(later, node, kind))
+        else:
+            chosen = {**known, **{seed.id: v for seed, v in zip(seeds, given, strict=True)}}
+            taken = {id(v) for v in chosen.values()}
+            values = evaluate(call.builder, nodes, chosen)
+            pulled = [finished(v, kind, taken) for v, kind in zip(values, kinds, strict=True)]
+        return tuple(call.regroup(pulled))
 
-    return value, pullback
+    return tree.unflatten(call.structure, found), pullback
 
 
-def _inside(call: Call, nested: bool, work: Callable[[], Any]) -> Any:
-    before = call.trace.nested
-    call.trace.nested = nested
+def _inside(call: Call, work: Callable[[], Any]) -> Any:
+    """Do `work` as when the transform was at work inside its outer function."""
+    before, call.trace.nested = call.trace.nested, True
     try:
         return work()
     finally:
@@ -636,6 +661,9 @@ def jacobian(
             outside = sum(avals[o.node].size for o in outputs)
             forward = mode == "forward" or (mode is None and inside <= outside)
             blocks = (_columns if forward else _rows)(call, outputs, frame)
+            if forward and mode is None and not running.nested and not _all_finite(blocks):
+                # Unit tangents have zeros that meet infinite derivatives; reverse mode knows which zeros to trust.
+                blocks = _rows(call, outputs, frame)
         by_output = []
         for row, output in enumerate(outputs):
             parts = []
@@ -645,7 +673,7 @@ def jacobian(
                 scalar = not shape and output.kind != ARRAY and leaf.kind != ARRAY
                 block = block if type(block) is Tracer else np.reshape(block, shape)
                 kind = max(output.kind, leaf.kind) if PYTHON in (output.kind, leaf.kind) else SCALAR
-                parts.append(finished(block, kind, ()) if scalar and type(block) is not Tracer else block)
+                parts.append(finished(block, kind) if scalar and type(block) is not Tracer else block)
             by_output.append(call.regroup(parts))
         return tree.unflatten(call.structure, by_output)
 
@@ -674,6 +702,10 @@ def _columns(call: Call, outputs: list[Any], frame: FrameType | None) -> list[li
     return blocks
 
 
+def _all_finite(blocks: list[list[Any]]) -> bool:
+    return all(bool(np.isfinite(block).all()) for row in blocks for block in row)
+
+
 def _rows(call: Call, outputs: list[Any], frame: FrameType | None) -> list[list[Any]]:
     """Reverse mode: blocks[output][leaf], each output's unit vectors pulled one by one."""
     builder = call.builder
@@ -681,7 +713,7 @@ def _rows(call: Call, outputs: list[Any], frame: FrameType | None) -> list[list[
     for output in outputs:
         like = builder.avals[output.node]
         seed = builder.input(like, "ct")
-        back = pull(builder, {output.node: seed}, call.inputs)
+        back = pull(builder, {output.node: seed}, call.inputs, units=True)
         found = _sweeps(call, _adjoints(call, back), seed.id, like, frame)
         blocks.append(
             [_assemble([v[k] for v in found], builder.avals[leaf.node], like, 0) for k, leaf in enumerate(call.leaves)]
@@ -735,7 +767,7 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     def product(x: Any, v: Any, *rest: Any, **keywords: Any) -> Any:
         def of_chosen(value: Any) -> Any:
             args = list(rest)
-            args.insert(argnums, value)
+            args.insert(argnums if argnums >= 0 else len(args) + 1 + argnums, value)
             return gradient(*args, **keywords)
 
         return jvp(of_chosen, (x,), (v,))[1]

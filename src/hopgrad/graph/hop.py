@@ -30,7 +30,7 @@ from hopgrad.errors import DtypeError, GraphError
 from hopgrad.graph.builder import Builder, Expr, Params, catalogue, zeros
 from hopgrad.graph.operators import Linear, Operator, Scale, Support, Weighted, spread
 
-# -- notation, as data ---------------------------------------------------------------------------------------------
+# -- notation, as data -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def Infix(symbol: str, tex: str = "", rule: str = "") -> Notation:  # noqa: N802
     return Notation("infix", symbol, tex, rule)
 
 
-# -- domains -------------------------------------------------------------------------------------------------------
+# -- domains ---------------------------------------------------------------------------------------------------------
 
 
 class Interval(NamedTuple):
@@ -71,7 +71,7 @@ REAL = Interval()
 POSITIVE = Interval(0.0, np.inf)
 
 
-# -- traits --------------------------------------------------------------------------------------------------------
+# -- traits ----------------------------------------------------------------------------------------------------------
 
 TRAITS = {
     "odd": "f(−x) = −f(x)",
@@ -91,7 +91,7 @@ TRAITS = {
 """Every word that may stand among a hop's traits, and what it says."""
 
 
-# -- what tests try ------------------------------------------------------------------------------------------------
+# -- what tests try --------------------------------------------------------------------------------------------------
 
 Draw = Callable[[Sequence[Any]], Any]
 """Picks one of several choices; a sweep makes it pick each of them in turn."""
@@ -113,7 +113,7 @@ class Case:
         return f"({', '.join([*operands, *[f'{k}={v}' for k, v in self.params.items()]])})"
 
 
-# -- the record ----------------------------------------------------------------------------------------------------
+# -- the record ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
@@ -122,8 +122,8 @@ class Hop:
 
     ``value`` is a function of NumPy arrays (a NumPy or SciPy ufunc where there is one, or "module:name" to import it
     when first used). ``traits`` are words of `TRAITS`, which tests, docs and simplification read. ``kink`` says in
-    words what the derivative is where there is none. ``sample`` draws a `Case` (see there) for hops that have parameters
-    or cannot take operands of just any shapes.
+    words what the derivative is where there is none. ``sample`` draws a `Case` for tests, where the hop has parameters
+    or does not take operands of just any shapes.
     """
 
     name: str
@@ -445,7 +445,7 @@ INPUT = Source("input", _no_value, _no_local, Notation("input"), pure=False, tra
 CONSTANT = Source("constant", _no_value, _no_local, Notation("constant"), traits=frozenset({"flat"}))
 
 
-# -- decorators ----------------------------------------------------------------------------------------------------
+# -- decorators ------------------------------------------------------------------------------------------------------
 
 
 def elementwise(value: Any, notation: Notation, **fields: Any) -> Callable[[Callable[..., Any]], Elementwise]:

@@ -32,7 +32,7 @@ from hopgrad.graph.operators import Linear, Operator
 UNIT = Interval(-1.0, 1.0)
 NONZERO = Interval(0.3, 3.0)
 
-# -- arithmetic ---------------------------------------------------------------------------------------------------------
+# -- arithmetic ------------------------------------------------------------------------------------------------------
 
 
 @elementwise(np.add, Infix("+", rule="sum rule"), domain=(REAL, REAL), traits=("commutative",),
@@ -111,7 +111,7 @@ def fmod(a: Expr, b: Expr) -> Any:
     return lambda: 1, lambda: -trunc(a / b)
 
 
-# -- exponentials and logarithms ------------------------------------------------------------------------------------------
+# -- exponentials and logarithms -------------------------------------------------------------------------------------
 
 
 @elementwise(np.exp, Notation("exp", "exp", r"\exp", rule="exponential"), growth=lambda x: 1)
@@ -181,11 +181,11 @@ def logaddexp2(a: Expr, b: Expr, *, out: Expr) -> Any:
     return lambda: _share(a, b, out, exp2), lambda: _share(b, a, out, exp2)
 
 
-# -- roots ----------------------------------------------------------------------------------------------------------------
+# -- roots -----------------------------------------------------------------------------------------------------------
 
 
 @elementwise(np.sqrt, Notation("root", "√", r"\sqrt", rule="square root"), domain=(POSITIVE,),
-             kink="at 0: ∞, from the right")  # fmt: skip
+             kink="at 0: ∞, from the right", elasticity=lambda x: 0.5)  # fmt: skip
 def sqrt(x: Expr, *, out: Expr) -> Any:
     """1/(2√x), from the root that is there already."""
     return 1 / (2 * out)
@@ -198,7 +198,7 @@ def cbrt(x: Expr, *, out: Expr) -> Any:
     return 1 / (3 * constant_power(out, exponent=2))
 
 
-# -- trigonometry -----------------------------------------------------------------------------------------------------------
+# -- trigonometry ----------------------------------------------------------------------------------------------------
 
 
 @elementwise(np.sin, Function("sin", r"\sin", "sine"), traits=("odd", "bounded"))
@@ -323,7 +323,7 @@ def rad2deg(x: Expr) -> Any:
     return 180 / pi
 
 
-# -- sizes, signs, rounding -------------------------------------------------------------------------------------------------
+# -- sizes, signs, rounding ------------------------------------------------------------------------------------------
 
 
 @elementwise(np.absolute, Notation("fence", "|", rule="absolute value"), traits=("even", "kink"),
@@ -338,8 +338,6 @@ def absolute(x: Expr) -> Any:
 def copysign(a: Expr, b: Expr) -> Any:
     """a's own sign, turned where b's differs."""
     return lambda: sign(a) * copysign(a.builder.constant(1, a.dtype), b), None
-
-
 
 
 def _flat_hop(name: str, value: Any, notation: Notation, arity: int = 1, *traits: str, **fields: Any) -> Any:
@@ -387,7 +385,7 @@ def round_(x: Expr) -> Any:
     return None
 
 
-# -- selection ----------------------------------------------------------------------------------------------------------------
+# -- selection -------------------------------------------------------------------------------------------------------
 
 
 def _condition_of(args: tuple[Expr, ...], active: tuple[bool, ...], wins: Any) -> Any:
@@ -458,7 +456,7 @@ def where(condition: Expr, a: Expr, b: Expr) -> Any:
     return None, lambda: On(condition), lambda: On(logical_not(condition))
 
 
-# -- dtype --------------------------------------------------------------------------------------------------------------------
+# -- dtype -----------------------------------------------------------------------------------------------------------
 
 
 def _convert(x: Any, *, dtype: np.dtype[Any]) -> Any:

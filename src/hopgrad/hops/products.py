@@ -84,7 +84,7 @@ def matmul(ct: Any, a: Expr, b: Expr, *, index: int) -> Any:
     return reshape_if(sum_to(matmul(_swap(row), cotangent), column.shape), b.shape)
 
 
-# -- einsum -------------------------------------------------------------------------------------------------------------
+# -- einsum ----------------------------------------------------------------------------------------------------------
 
 
 def _einsum(*operands: Any, subscripts: str) -> Any:
@@ -163,7 +163,8 @@ def einsum(ct: Any, *operands: Expr, index: int, subscripts: str) -> Any:
     factors: list[tuple[str, Any]] = [(result, ct), *others]
     target, seen = "", set()
     free = (c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts)
-    length = {c: max(n for t, o in zip(terms, operands, strict=True) for d, n in zip(t, o.shape) if d == c) for c in mine}
+    sizes = [pair for t, o in zip(terms, operands, strict=True) for pair in zip(t, o.shape, strict=True)]
+    length = {c: max(n for d, n in sizes if d == c) for c in mine}
     for letter in mine:
         if letter in seen:
             fresh = next(free)

@@ -17,7 +17,7 @@ from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import Case, Notation, structural
 from hopgrad.graph.operators import sum_to
 
-# -- axes ---------------------------------------------------------------------------------------------------------------
+# -- axes ------------------------------------------------------------------------------------------------------------
 
 
 def _reshape(x: Any, *, shape: Shape) -> Any:
@@ -46,7 +46,8 @@ def _permuted(x: Aval, *, axes: tuple[int, ...]) -> Shape:
 
 
 @structural(_transpose, Notation("transpose", "ᵀ", r"^{\top}"), shape=_permuted,
-            sample=lambda draw: draw([Case(axes=(1, 0)), Case(axes=(0, 1)), Case((2, 3, 4), axes=(2, 0, 1))]))  # fmt: skip
+            sample=lambda draw: draw([Case(axes=(1, 0)), Case(axes=(0, 1)),
+                                      Case((2, 3, 4), axes=(2, 0, 1))]))  # fmt: skip
 def transpose(ct: Any, x: Expr, *, axes: tuple[int, ...]) -> Any:
     """The inverse permutation."""
     return transpose(ct, axes=tuple(int(k) for k in np.argsort(axes)))
@@ -79,7 +80,7 @@ def broadcast_to(ct: Any, x: Expr, *, shape: Shape) -> Any:
     return sum_to(ct, x.shape)
 
 
-# -- joining ------------------------------------------------------------------------------------------------------------
+# -- joining ---------------------------------------------------------------------------------------------------------
 
 
 def _concatenate(*xs: Any, axis: int) -> Any:
@@ -89,7 +90,9 @@ def _concatenate(*xs: Any, axis: int) -> Any:
 def _joined(*xs: Aval, axis: int) -> Shape:
     first = xs[0].shape
     for x in xs[1:]:
-        if x.ndim != len(first) or any(a != b for k, (a, b) in enumerate(zip(first, x.shape, strict=True)) if k != axis):
+        if x.ndim != len(first) or any(
+            a != b for k, (a, b) in enumerate(zip(first, x.shape, strict=True)) if k != axis
+        ):
             raise ShapeError(f"cannot join shapes {', '.join(str(a.shape) for a in xs)} along axis {axis}")
     return tuple(sum(x.shape[axis] for x in xs) if k == axis else n for k, n in enumerate(first))
 
@@ -103,7 +106,7 @@ def concatenate(ct: Any, *xs: Expr, index: int, axis: int) -> Any:
     return slice_axis(ct, axis, start, start + xs[index].shape[axis], 1)
 
 
-# -- indexing -----------------------------------------------------------------------------------------------------------
+# -- indexing --------------------------------------------------------------------------------------------------------
 
 
 class Slice(NamedTuple):
@@ -120,7 +123,7 @@ class Operand(NamedTuple):
     number: int
 
 
-Items = tuple[int | None | Slice | Operand, ...]
+Items = tuple[int | Slice | Operand | None, ...]
 
 
 def selection(items: Items, arrays: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -201,7 +204,7 @@ def _scattered(v: Aval, *arrays: Aval, items: Items, shape: Shape) -> Shape:
                 Case((2, 2), np.array([0, 2]), items=(Slice(None, None, None), Operand(0)), shape=(2, 3)),
             ]))  # fmt: skip
 def scatter(ct: Any, v: Expr, *arrays: Expr, items: Items, shape: Shape) -> Any:
-    """Read back the places that were written. (In zeros of shape ``shape``, add v at the index.)"""
+    """In zeros of shape ``shape``, v is added at the index: read back the places that were written."""
     return index(ct, *arrays, items=items)
 
 
@@ -248,5 +251,3 @@ def _triangle(x: Any, *, k: int, lower: bool) -> Any:
 def triangle(ct: Any, x: Expr, *, k: int, lower: bool) -> Any:
     """What was cut off gets nothing."""
     return triangle(ct, k=k, lower=lower)
-
-

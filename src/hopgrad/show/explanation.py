@@ -323,7 +323,7 @@ def _explain(
         analysis.names[output] = f"y{primes}" if output not in graph.inputs else analysis.names[output]
     structures = dict(zip(both, call.structures, strict=True))
     gradients = tuple(
-        tree.unflatten(structures[p], [finished(analysis.adjoint(leaf.node), leaf.kind, ()) for leaf in groups[p]])
+        tree.unflatten(structures[p], [finished(analysis.adjoint(leaf.node), leaf.kind) for leaf in groups[p]])
         for p in wanted
     )
     gradient = gradients[0] if len(gradients) == 1 else gradients

@@ -66,7 +66,7 @@ def _row(formula: str, line: Line, pad: int, paint: Paint, columns: int) -> list
             rows[0] += " " * (pad - width(formula)) + f"  = {paint(line.value, 'value')}"
         elif line.value:
             rows.append(f"      = {paint(line.value, 'value')}")
-        rows += ["      " + paint(row, "note") for row in _folded(line.note, columns - 6)]
+        rows += ["      " + paint(row, "note") for row in _folded(line.note, columns - 6) if line.note]
     return rows
 
 
@@ -100,7 +100,7 @@ FOREIGN\fi
 """
 
 # In points at 10 points a letter: the width of a line, and the widest left-hand side that others are aligned to.
-_ROOM = 460.0
+_ROOM = 458.0
 _LEFT_ROOM = 120.0
 _LETTER = 5.1
 _LONG_NOTE = 45
@@ -188,7 +188,10 @@ class _Rows:
 
 
 def _tex_rows(lines: Sequence[Line]) -> list[tuple[str, str]]:
-    """Left and right parts of the rows of an alignat: long sums and products are broken at their operators, remarks are aligned where they fit."""
+    """Left and right parts of the rows of an alignat.
+
+    Long sums and products are broken at their operators; remarks are aligned where they fit.
+    """
     lefts = [_sides(line.formula)[0][1] for line in lines if line.formula is not None]
     indent = max((w for w in map(latex_width, lefts) if w <= _LEFT_ROOM), default=0.0)
     room = _ROOM - indent

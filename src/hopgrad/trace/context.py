@@ -21,7 +21,8 @@ class Trace:
 
     Attributes: ``values`` holds the actual values of inputs, for showing (never for computing with); ``standing`` maps
     fresh inputs of nested transforms to the values that they stand for; ``nested`` says that the transform at work
-    was called inside the trace, so that its results stay symbolic; ``root`` is the frame in which the call paths of sites begin; ``explicit`` overrides the site while a text expression is evaluated.
+    was called inside the trace, so that its results stay symbolic; ``root`` is the frame below which the call paths of
+    sites begin; ``explicit`` overrides the site while a text expression is evaluated.
     """
 
     def __init__(self, root: FrameType | None) -> None:
@@ -113,7 +114,7 @@ def where(frame: FrameType | None) -> str:
 
 
 def library_call(frame: FrameType | None) -> str:
-    """The function of NumPy or SciPy that the user's code called to get to `frame`, as "scipy.special:softmax", or ''."""
+    """The function of NumPy or SciPy that the user called on the way to `frame`, as "scipy.special:softmax", or ''."""
     found = ""
     while frame is not None:
         package, *parts = str(frame.f_globals.get("__name__", "")).split(".")

@@ -45,8 +45,8 @@ class Memory:
     """The elements that an array and its views share.
 
     Attributes: ``node`` is the value of the graph that they have now, or ``data`` the real array until a traced value
-    is written; ``version`` counts changes; ``layout`` is "C", the strides, or None where they are not known; ``group``
-    lists the memories of which this one may or may not be a part; ``lost`` says why it cannot be read any more.
+    is written; ``version`` counts changes; ``layout`` is "C", the strides, "argument" for those of the argument that was
+    given, or None where they are not known; ``group`` lists the memories of which this one may or may not be a part; ``lost`` says why it cannot be read any more.
     """
 
     __slots__ = ("data", "group", "layout", "lost", "node", "version", "writable")
@@ -55,7 +55,7 @@ class Memory:
         self,
         node: int,
         data: np.ndarray[Any, Any] | None = None,
-        layout: Strides | Literal["C"] | None = "C",
+        layout: Strides | Literal["C", "argument"] | None = "C",
         writable: bool = True,
     ) -> None:
         self.node = node

@@ -73,7 +73,7 @@ class Tracer:
     @_writable.setter
     def _writable(self, value: bool) -> None:
         if self._kind == ARRAY:
-            _attach(self, Memory(self._id, layout="C" if self._aval.ndim < 2 else None, writable=value))
+            _attach(self, Memory(self._id, layout="argument", writable=value))
 
     @property
     def shape(self) -> Shape:
@@ -246,6 +246,8 @@ class Tracer:
         self._refuse("the hash", "a traced value cannot be a key of a dict or member of a set")
 
     def __contains__(self, item: Any) -> bool:
+        if self._kind != ARRAY:
+            raise TypeError(f"argument of type {self.__class__.__name__!r} is not iterable")
         return bool((self == item).any())
 
     def __len__(self) -> int:
@@ -532,7 +534,7 @@ def _dress(trace: Trace, value: Any, known: dict[int, Any], arrays: Sequence[Any
         return real(trace, value)
     # A view of an argument stays as it is: whoever else holds that memory has to see what is written.
     shared = any(isinstance(v, np.ndarray) and np.may_share_memory(value, v) for v in arrays)
-    return value if shared else real(trace, value.copy())
+    return value if shared else real(trace, value.copy("K"))
 
 
 def _on_real(trace: Trace, function: Callable[..., Any], args: Any, keywords: Any) -> Any:
@@ -658,8 +660,9 @@ def strides_of(tracer: Tracer) -> Strides | None:
         return memory.c_strides(shape) if found == "C" else found
     whole = builder.avals[shared.node].shape
     layout = shared.layout
-    if layout is None and isinstance(given := tracer._trace.values.get(shared.node), np.ndarray):
-        layout = memory.strides_of_array(given)  # an argument
+    if layout == "argument":
+        given = tracer._trace.values.get(shared.node)
+        layout = memory.strides_of_array(given) if isinstance(given, np.ndarray) else None
     strides = memory.c_strides(whole) if layout == "C" else layout
     return memory.judge(whole, strides, tracer._path)[1]  # type: ignore[arg-type]  # "C" is gone
 
@@ -946,8 +949,12 @@ def perform(
     if place is not None and len(args) > place:
         out = args[place]
         args = (*args[:place], None, *args[place + 1 :])
+    if not has_traced((args, keywords)):
+        return _store(trace, out, _on_real(trace, function, args, keywords), frame)
+    # Of arrays with real data too: a result that is a view of one is to be known by its node.
+    given = [Expr(trace.builder, current_node(a)) if found.aliasing and type(a) is Tracer else unwrap(a) for a in args]
     try:
-        answer = found.function(*[unwrap(a) for a in args], **{k: unwrap(v) for k, v in keywords.items()})
+        answer = found.function(*given, **{k: unwrap(v) for k, v in keywords.items()})
         result = _wrap(trace, answer, frame, found.array)
     except HopgradError as error:
         raise _located(trace, error, frame) from None
@@ -1463,7 +1470,9 @@ def _called(
         # What is not wanted is not computed: it could warn, or be infinite.
         harmless = 0.5 if ufunc is np.arctanh else 1
         inputs = tuple(np.where(chosen, v, harmless) if np.ndim(v) else v for v in inputs)
-    if ufunc in ufuncs.products:
+    if not has_traced(inputs):
+        results = ufunc(*map(_bare, inputs), dtype=dtype, **keywords)
+    elif ufunc in ufuncs.products:
         if dtype is not None:
             inputs = tuple(v.astype(dtype) if hasattr(v, "astype") else v for v in inputs)
         results = perform(ufuncs.products[ufunc], inputs, keywords, frame, ufunc)
@@ -1526,7 +1535,7 @@ _REFUSED_METHODS = {
     "hex": "",
 }  # fmt: skip
 
-_ONLY_ARRAYS = frozenset({"__len__", "__iter__", "__contains__", "__setitem__", "__delitem__", "mT", "ctypes"})
+_ONLY_ARRAYS = frozenset({"__len__", "__setitem__", "__delitem__", "mT", "ctypes"})
 _ONLY_NUMBERS = frozenset({"is_integer", "as_integer_ratio", "hex"})
 _EVERYWHERE = frozenset({"real", "imag", "conjugate", "is_integer", "as_integer_ratio", "hex"})
 
@@ -1631,7 +1640,8 @@ def _define() -> None:
     for name, function in more.items():
         setattr(Tracer, f"__{name}__", function)
 
-    special = ("__len__", "__iter__", "__contains__", "__getitem__", "__setitem__", "__delitem__")
+    # Not __iter__: where it is missing, Python iterates by indices, and takes their error for the end.
+    special = ("__len__", "__getitem__", "__setitem__", "__delitem__")
     hidden = {name for name in vars(Tracer) if not name.startswith("_")} - {"real"}
     for name in (*hidden, *special):
         setattr(Tracer, name, _Member(name, vars(Tracer)[name]))
