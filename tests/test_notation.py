@@ -47,8 +47,19 @@ from hopgrad.show.expression import parse
 
 # -- what is printed can be read again -------------------------------------------------------------------------------
 
-UNARY = "negative exp exp2 log sqrt cbrt sin cos tanh absolute expit log1p floor".split()
-BINARY = "add subtract multiply divide power maximum minimum remainder floor_divide arctan2".split()
+UNARY = ["negative", "exp", "exp2", "log", "sqrt", "cbrt", "sin", "cos", "tanh", "absolute", "expit", "log1p", "floor"]
+BINARY = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "power",
+    "maximum",
+    "minimum",
+    "remainder",
+    "floor_divide",
+    "arctan2",
+]
 EXPONENTS = [2, 3, -1, 0.5, -2, 1.5, 10]
 NUMBERS = [1.0, 2.0, -1.0, 0.5, -3.0, 1e-12, 2.5e20, float(np.pi)]
 SPELLED = {"|": "abs", "⌊": "floor", "⌈": "ceil"}
@@ -58,9 +69,7 @@ Tree = tuple[Any, ...]
 
 
 def trees() -> st.SearchStrategy[Tree]:
-    leaves = st.one_of(
-        st.sampled_from([("x",), ("y",), ("beta",)]), st.sampled_from([("number", v) for v in NUMBERS])
-    )
+    leaves = st.one_of(st.sampled_from([("x",), ("y",), ("beta",)]), st.sampled_from([("number", v) for v in NUMBERS]))
     return st.recursive(
         leaves,
         lambda inner: st.one_of(
@@ -176,9 +185,9 @@ def test_a_modulus_is_no_plain_factor() -> None:
 # -- names -----------------------------------------------------------------------------------------------------------
 
 HOSTILE = [
-    'a"b', "back\\slash", "new\nline", "<b>&amp;</b>", "]]>", "[x](y){z}", "变量", "é", "$x$ %", "`tick`", "#35;",
-    "a_b_c", "tab\t\x00nul", "}{", "\\end{align*}", "~^", "-->", "a--b", "𝛼", "ą", "it's", "\ud800", "\u202eabc", "^^41",
-    "??`", "\u0304", " ", "′", "x′", "β₁", "x²", "d", "e", "π",
+    'a"b', "back\\slash", "new\nline", "<b>&amp;</b>", "]]>", "[x](y){z}", "变", "é", "$x$ %", "`tick`", "#35;",
+    "a_b_c", "tab\t\x00nul", "}{", "\\end{align*}", "~^", "-->", "a--b", "𝛼", "ą", "it's", "\ud800", "\u202eabc",
+    "^^41", "??`", "\u0304", " ", "′", "x′", "β₁", "x²", "d", "e", "π",
 ]  # fmt: skip
 
 

@@ -82,7 +82,9 @@ def test_no_steps_still_tells_the_loss() -> None:
 
 
 def test_divergence_names_the_step_and_keeps_the_last_good_parameters() -> None:
-    with pytest.raises(DivergenceError, match=r"at step \d+, after .* at step \d+: try a smaller learning_rate") as caught:
+    with pytest.raises(
+        DivergenceError, match=r"at step \d+, after .* at step \d+: try a smaller learning_rate"
+    ) as caught:
         descend(lambda x: x**4, 10.0, steps=100, learning_rate=1.0)
     result = caught.value.result
     assert isinstance(result, Descent)

@@ -158,7 +158,9 @@ def fromiter(iter: Iterable[Any], dtype: Any, count: int = -1, **keywords: Any) 
 
 def ndenumerate(arr: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
     """As ``np.ndenumerate``: pairs of index and element."""
-    return ((index, arr[index]) for index in numpy.ndindex(*arr.shape)) if type(arr) is Tracer else numpy.ndenumerate(arr)
+    return (
+        ((index, arr[index]) for index in numpy.ndindex(*arr.shape)) if type(arr) is Tracer else numpy.ndenumerate(arr)
+    )
 
 
 # -- r_ and c_ ----------------------------------------------------------------------------------------------------------

@@ -216,7 +216,9 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Exp
 
 
 def _cumulative(function: Any, start: float) -> Any:
-    def adapter(x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False) -> Expr:
+    def adapter(
+        x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False
+    ) -> Expr:
         x = lift(x)
         if axis is None and x.ndim > 1:
             raise ValueError("For arrays which have more than one dimension ``axis`` argument is required.")
@@ -285,7 +287,9 @@ def polygamma(n: Any, x: Any) -> Expr:
 @surface(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Expr:
     x = as_float(lift(x))
-    axes = tuple(normalize_axis(k, x.ndim) for k in (axis if np.iterable(axis) else range(x.ndim) if axis is None else (axis,)))
+    axes = tuple(
+        normalize_axis(k, x.ndim) for k in (axis if np.iterable(axis) else range(x.ndim) if axis is None else (axis,))
+    )
     if ord is None and (axis is None or len(axes) < 3):
         return _reduce(reduce.norm, x, axes, keepdims)
     if len(axes) == 1:
@@ -397,7 +401,7 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Expr:
     return first
 
 
-@surface(np.linalg.matrix_power)
+@surface(np.linalg.matrix_power, aliasing="view")
 def matrix_power(a: Any, n: Any) -> Expr:
     x = lift(a)
     n = operator.index(n)
@@ -858,7 +862,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NONE, append: Any = 
 @surface(np.where, array=True)
 def where(condition: Any, x: Any = NONE, y: Any = NONE, /) -> Expr:
     if x is NONE or y is NONE:
-        raise refused("np.where(condition) with one argument", "its shape depends on values: use the three-argument form")
+        raise refused(
+            "np.where(condition) with one argument", "its shape depends on values: use the three-argument form"
+        )
     builder = find_builder([condition, x, y])
     return ew.where(_truth(lift(condition, builder)), *promote([x, y], builder))
 

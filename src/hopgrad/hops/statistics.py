@@ -249,7 +249,9 @@ def _gradient(x: Expr, step: Any, axis: int, edge_order: int) -> Expr:
         last = ew.divide(ew.subtract(at(n - 1, n), at(n - 2, n - 1)), gap(n - 2, n - 1))
         return fn.concatenate([first, inside, last], axis)
     a, b = gap(0, 1), gap(1, 2)
-    first = weighted((-(a * 2 + b) / (a * (a + b)), at(0, 1)), ((a + b) / (a * b), at(1, 2)), (-a / (b * (a + b)), at(2, 3)))
+    first = weighted(
+        (-(a * 2 + b) / (a * (a + b)), at(0, 1)), ((a + b) / (a * b), at(1, 2)), (-a / (b * (a + b)), at(2, 3))
+    )
     a, b = gap(n - 3, n - 2), gap(n - 2, n - 1)
     last = weighted((b / (a * (a + b)), at(n - 3, n - 2)), (-(a + b) / (a * b), at(n - 2, n - 1)),
                     ((b * 2 + a) / (b * (a + b)), at(n - 1, n)))  # fmt: skip

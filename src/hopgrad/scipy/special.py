@@ -30,9 +30,7 @@ def _special(name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     return _scipy(name)(*args, **keywords)
 
 
-def logsumexp(
-    a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
-) -> Any:
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
     """``scipy.special.logsumexp``: the logarithm of the sum of b·exp(a) along `axis`, without overflow.
 
     >>> logsumexp([1000.0, 1000.0]).round(6)

@@ -170,7 +170,7 @@ def dot(analysis: Analysis) -> str:
 # -- Mermaid ----------------------------------------------------------------------------------------------------
 
 _BRACKETS = {"input": ("([", "])"), "given": ("([", "])"), "constant": ("[/", "/]"), "hop": ("[", "]")}
-_MERMAID_SIGNS = str.maketrans({chr(c): f"#{c};" for c in range(33, 127) if chr(c) in "\"#&<>;`*_{}[]|~$!@%^'\\?-"})
+_MERMAID_SIGNS = str.maketrans({c: f"#{ord(c)};" for c in "\"#&<>;`*_~$|{}[]\\-"})
 
 
 def _mermaid_string(*rows: str) -> str:

@@ -7,6 +7,7 @@ not as it must be is refused with a `ValueError` that names the place.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -266,7 +267,7 @@ def _loaded(words: str) -> Data:
     if len(words) > _MAX_TEXT:
         raise ValueError("the file is too large")
     try:
-        data = json.loads(words, parse_constant=_no_constant, object_pairs_hook=_without_doubles)
+        data = json.loads(words, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_without_doubles)
     except RecursionError:
         raise ValueError("the file is nested too deeply") from None
     except ValueError as error:
@@ -285,6 +286,13 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON: it is written as a string")
 
 
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits[:40]} is too large")
+    return value
+
+
 def _without_doubles(pairs: list[tuple[str, Any]]) -> Data:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -297,9 +305,7 @@ def _id(value: int, ids: list[int], place: str) -> int:
     return ids[position(value, len(ids), place)]
 
 
-def _values(
-    records: list[Data], graph: Graph, ids: list[int]
-) -> tuple[dict[int, Any], dict[int, Any], dict[int, str]]:
+def _values(records: list[Data], graph: Graph, ids: list[int]) -> tuple[dict[int, Any], dict[int, Any], dict[int, str]]:
     values: dict[int, Any] = {}
     adjoints: dict[int, Any] = {}
     zeros: dict[int, str] = {}

@@ -1,1 +1,3 @@
 """Tracing: run the user's function on tracers, which take part in NumPy's own protocols and record hops."""
+
+from hopgrad.trace import special as special  # adds to the functions that tracers know

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -114,17 +115,27 @@ def where(frame: FrameType | None) -> str:
 
 
 def library_call(frame: FrameType | None) -> str:
-    """The function of NumPy or SciPy that the user called on the way to `frame`, as "scipy.special:softmax", or ''."""
+    """The function of NumPy or SciPy through which the user's code came to `frame`, as "scipy.special.softmax", or ''."""
     found = ""
     while frame is not None:
         package, *parts = str(frame.f_globals.get("__name__", "")).split(".")
         if package in ("numpy", "scipy"):
-            public = [part for part in parts if not part.startswith("_")]
-            found = f"{'.'.join((package, *public))}:{frame.f_code.co_name}"
+            found = _public_name(package, parts, frame.f_code.co_qualname) or found
         elif package != "hopgrad":
             break
         frame = frame.f_back
     return found
+
+
+def _public_name(package: str, parts: list[str], name: str) -> str:
+    """Under which name a user knows a function of a private module, or ''."""
+    inside = [part for part in parts if not part.startswith("_")]
+    for modules in (inside, inside[:1], []):
+        owner = sys.modules.get(".".join((package, *modules)))
+        if owner is not None and hasattr(owner, name.partition(".")[0]):
+            short = ["np" if package == "numpy" else package, *modules, name.removesuffix(".__call__")]
+            return ".".join(short)
+    return ""
 
 
 def describe(place: Location) -> str:

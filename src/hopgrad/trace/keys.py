@@ -36,7 +36,9 @@ def parse(key: Any, shape: Shape) -> tuple[Items, list[Any]]:
         elif part is None or isinstance(part, int):
             items.append(part)
         elif isinstance(part, slice):
-            items.append(Slice(*[None if v is None else int(v.__index__()) for v in (part.start, part.stop, part.step)]))
+            items.append(
+                Slice(*[None if v is None else int(v.__index__()) for v in (part.start, part.stop, part.step)])
+            )
         elif isinstance(part, Expr) or part.dtype != bool:
             items.append(Operand(len(arrays)))
             arrays.append(part)

@@ -92,6 +92,7 @@ class Memory:
 # -- paths --------------------------------------------------------------------------------------------------------------
 
 _MOVES = frozenset({"reshape", "transpose", "index", "broadcast_to"})
+_SMALL = 64  # elements; a smaller constant is easier to read as it is
 _WHOLE = (Slice(None, None, None), Slice(None, None, 1))
 
 
@@ -161,7 +162,7 @@ def window(data: np.ndarray[Any, Any], path: Path) -> np.ndarray[Any, Any]:
 
 def constant(builder: Builder, data: np.ndarray[Any, Any]) -> int:
     """Real data as a value of the graph; many equal elements are stored once."""
-    if data.size > 1 and data.dtype.kind in "fiub":
+    if data.size > _SMALL and data.dtype.kind in "fiub":
         first = data.flat[0]
         if (data == first).all() and (data.dtype.kind != "f" or first != 0 or not np.signbit(data).any()):
             scalar = builder.constant(first).id

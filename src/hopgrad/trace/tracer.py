@@ -73,7 +73,7 @@ class Tracer:
     @_writable.setter
     def _writable(self, value: bool) -> None:
         if self._kind == ARRAY:
-            _attach(self, Memory(self._id, layout="argument", writable=value))
+            attach(self, Memory(self._id, layout="argument", writable=value))
 
     @property
     def shape(self) -> Shape:
@@ -114,7 +114,11 @@ class Tracer:
     @property
     def T(self) -> Any:  # noqa: N802 - NumPy's name
         """The axes reversed."""
-        return perform(surfaces[np.transpose], (self,), {}, sys._getframe(1), np.transpose)
+        return (
+            self
+            if self._kind != ARRAY
+            else perform(surfaces[np.transpose], (self,), {}, sys._getframe(1), np.transpose)
+        )
 
     @property
     def mT(self) -> Any:  # noqa: N802 - NumPy's name
@@ -148,23 +152,25 @@ class Tracer:
     flags = strides = base = data = ctypes = property(_no_memory)
 
     def __repr__(self) -> str:
-        return f"<traced {self._aval!r}, of a function that has returned>" if _is_over(self) else repr(_shown(self))
+        return f"<traced {self._aval!r}, of a function that has returned>" if _is_over(self) else repr(shown(self))
 
     def __str__(self) -> str:
-        return repr(self) if _is_over(self) else str(_shown(self))
+        return repr(self) if _is_over(self) else str(shown(self))
 
     def __format__(self, spec: str) -> str:
-        return repr(self) if _is_over(self) else format(_shown(self), spec)
+        return repr(self) if _is_over(self) else format(shown(self), spec)
 
     # -- refusals ----------------------------------------------------------------------------------------------------
 
     def _refuse(self, need: str, cure: str, frame: FrameType | None = None) -> NoReturn:
         frame = frame or sys._getframe(2)
         caller = context.library_call(frame)
-        if caller in surfaces:
-            need, cure = f"{caller.replace(':', '.')}: {need}", f"use hopgrad.{caller.replace(':', '.')}"
-        elif caller:
-            need = f"{caller.replace(':', '.')}: {need}"
+        module, _, name = caller.rpartition(".")
+        if f"{module}:{name}" in surfaces:
+            cure = f"use hopgrad.{caller}"
+        elif caller.startswith("scipy."):
+            cure = "it takes plain values only, so write the formula with NumPy's functions"
+        need = f"{caller}: {need}" if caller else need
         self._trace.refuse(TraceError(f"{need} of a traced value is needed, but its gradient would be lost there:"
                                       f" {cure}\n  at {context.where(frame)}"))  # fmt: skip
 
@@ -172,7 +178,9 @@ class Tracer:
         if (data := real_data(self)) is not None:
             return bool(data)
         if self._kind == ARRAY and self._aval.size != 1:
-            raise ValueError("The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
+            raise ValueError(
+                "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()"
+            )
         self._refuse("the truth value", "use np.where(condition, a, b) in place of `if`, np.minimum/np.maximum in"
                      " place of min/max, & and | in place of and/or")  # fmt: skip
 
@@ -219,23 +227,24 @@ class Tracer:
         self._refuse("a pickled copy", "return it from the function instead")
 
     def item(self, *args: Any) -> Any:
-        """One element: as a traced scalar, since a plain number would lose the gradient."""
+        """One element: as a traced Python number, since a plain one would lose the gradient."""
         if (data := real_data(self)) is not None:
             return data.item(*args)
         if not args:
             if self._aval.size != 1:
                 raise ValueError("can only convert an array of size 1 to a Python scalar")
             args = (0,)
+        if self._kind != ARRAY:
+            return _python(self)
         if len(args) == 1 and not isinstance(args[0], tuple):
-            return self if self._kind != ARRAY else self.flatten()[args[0]]
-        return self[args[0] if len(args) == 1 else args]
+            return _python(self.flatten()[args[0]])
+        return _python(self[args[0] if len(args) == 1 else args])
 
     def tolist(self) -> Any:
-        """Nested lists of traced scalars."""
+        """Nested lists of traced Python numbers."""
         if (data := real_data(self)) is not None:
             return data.tolist()
-        return self[()] if not self._aval.shape and self._kind == ARRAY else (
-            self if not self._aval.shape else [v.tolist() for v in self])  # fmt: skip
+        return [v.tolist() for v in self] if self._aval.shape else self.item()
 
     @property
     def __hash__(self) -> Any:  # type: ignore[override]
@@ -274,7 +283,7 @@ class Tracer:
         frame = sys._getframe(1)
         if digits is None:
             return _whole(np.rint, self, frame)
-        result = _call(fn.round, (self, digits), {}, frame)
+        result = call(fn.round, (self, digits), {}, frame)
         result._kind = self._kind
         return result
 
@@ -312,24 +321,24 @@ class Tracer:
         if kind == ARRAY and self._kind == ARRAY:
             if not arrays:
                 step = Step(catalogue["index"], (("items", items),), ())
-                _attach(result, _memory_of(self), (*_path_of(self), step))
+                attach(result, memory_of(self), (*_path_of(self), step))
             elif any(isinstance(a, Expr) and not a.shape for a in arrays):
                 # A traced integer: NumPy gives a view, but of which part only the values tell.
-                _attach(result, Memory(found.id, layout=None, writable=False))
+                attach(result, Memory(found.id, layout=None, writable=False))
             elif found.aval.ndim > 1:
-                _attach(result, Memory(found.id, layout=None))
+                attach(result, Memory(found.id, layout=None))
         return result
 
     def __setitem__(self, key: Any, value: Any) -> None:
         frame = sys._getframe(1)
         plain = _plain_key(key)
-        value = _as_array(value)
-        if not _is_traced(self) and not has_traced((plain, value)):
-            real_data(self)[plain] = _bare(value)  # type: ignore[index]  # it has data
+        value = as_array(value)
+        if not is_traced(self) and not has_traced((plain, value)):
+            real_data(self)[plain] = bare(value)  # type: ignore[index]  # it has data
             return
-        _check_writable(self, frame)
+        check_writable(self, frame)
         if isinstance(plain, Expr) and plain.dtype == bool:
-            _write(self, _masked(self, plain, value, frame), frame)
+            write(self, _masked(self, plain, value, frame), frame)
             return
         items, arrays = _parsed(self, plain, frame)
         if type(value) is Tracer and value._memory is not None and value._memory is self._memory and not arrays:
@@ -343,7 +352,7 @@ class Tracer:
         def written(x: Expr, v: Any) -> Expr:
             places = [lift(a, x.builder) for a in arrays]
             place = catalogue["index"].infer(x.aval, *[p.aval for p in places], items=items)
-            v = _fitted(v, x, place.shape)
+            v = fitted(v, x, place.shape)
             if chosen is None:
                 ids = tuple(p.id for p in places)
                 return Expr(x.builder, memory.put(x.builder, x.id, v.id, items, ids))
@@ -355,7 +364,7 @@ class Tracer:
             line = sh.put(fn.reshape(x, -1), flat, spots, items=(sh.Operand(0),))
             return fn.reshape(line, x.shape)
 
-        _write(self, _call(written, (self, value), {}, frame), frame)
+        write(self, call(written, (self, value), {}, frame), frame)
 
     def __delitem__(self, key: Any) -> NoReturn:
         raise ValueError("cannot delete array elements")
@@ -373,12 +382,14 @@ class Tracer:
         return result
 
     def __copy__(self) -> Any:
-        return self.copy()
+        return self.copy() if self._kind == ARRAY else self
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self.copy()
+        return self.copy() if self._kind == ARRAY else self
 
-    def astype(self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True) -> Any:
+    def astype(
+        self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
         """Converted to a dtype; a conversion to integers has no derivative."""
         dtype = np.dtype(dtype)
         if not np.can_cast(self._aval.dtype, dtype, casting):
@@ -388,8 +399,10 @@ class Tracer:
             return self
         if (data := real_data(self)) is not None:
             return real(self._trace, data.astype(dtype, order))
-        _check_complex(dtype)
-        result = _call(cast, (self, dtype), {}, sys._getframe(1), array=self._kind == ARRAY)
+        frame = sys._getframe(1)
+        if dtype.kind not in "fiub":
+            self._trace.refuse(with_place(refused(f"conversion to {dtype}"), frame))
+        result = call(cast, (self, dtype), {}, frame, array=self._kind == ARRAY)
         if self._kind == ARRAY:
             _lay_out(result, self, order)
         return result
@@ -408,12 +421,18 @@ class Tracer:
         frame = sys._getframe(1)
         if (data := real_data(self)) is not None:
             return real(self._trace, data.flatten(order))
-        return _call(fn.ravel, (self, _order(self, order, frame)), {}, frame, array=True)
+        return call(fn.ravel, (self, _order(self, order, frame)), {}, frame, array=True)
 
     def transpose(self, *axes: Any) -> Any:
         """As ``ndarray.transpose``."""
+        if self._kind != ARRAY:
+            return self
         order = None if not axes or axes[0] is None else axes[0] if isinstance(axes[0], (tuple, list)) else axes
         return perform(surfaces[np.transpose], (self, order), {}, sys._getframe(1), np.transpose)
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """As ``ndarray.squeeze``."""
+        return _squeeze(self, axis, sys._getframe(1))
 
     def view(self, *args: Any, **keywords: Any) -> Any:
         """The same elements; read as another type they have no derivative."""
@@ -429,7 +448,7 @@ class Tracer:
 
     def fill(self, value: Any) -> None:
         """Write one value everywhere."""
-        if np.ndim(_as_array(value)):
+        if np.ndim(as_array(value)):
             raise ValueError("fill needs one value")
         self[...] = value
 
@@ -444,7 +463,7 @@ class Tracer:
     def setflags(self, write: Any = None, align: Any = None, uic: Any = None) -> None:
         """Make an array read-only; the other way would have no effect."""
         if write is not None and not write and self._kind == ARRAY:
-            _memory_of(self).writable = False
+            memory_of(self).writable = False
         elif write:
             self._no_memory()
 
@@ -458,11 +477,11 @@ class Tracer:
         """``a += b``: an array is written to, so all its names and views see it; a number is replaced."""
         if self._kind != ARRAY:
             return _elementwise(ufunc, (self, other), frame, True)
-        if not _is_traced(self) and not has_traced(other):
+        if not is_traced(self) and not has_traced(other):
             data = real_data(self)
-            ufunc(data, _bare(other), out=data)
+            ufunc(data, bare(other), out=data)
             return self
-        _check_writable(self, frame)
+        check_writable(self, frame)
         result = _elementwise(ufunc, (self, other), frame, True)
         if result is not NotImplemented:
             _store(self._trace, self, result, frame)
@@ -476,7 +495,7 @@ class Tracer:
 def real(trace: Trace, data: np.ndarray[Any, Any]) -> Tracer:
     """A traced array over real data of its own, to which traced values can be written."""
     result = Tracer(trace, REAL, ARRAY)
-    _attach(result, Memory(REAL, data, writable=data.flags.writeable))
+    attach(result, Memory(REAL, data, writable=data.flags.writeable))
     return result
 
 
@@ -486,27 +505,27 @@ def real_data(tracer: Tracer) -> np.ndarray[Any, Any] | None:
     return None if shared is None or shared.data is None else memory.window(shared.data, tracer._path)
 
 
-def _as_array(value: Any) -> Any:
+def as_array(value: Any) -> Any:
     """A list with traced values in it as the array that NumPy would make of it."""
     return array(value) if type(value) in (list, tuple) and has_traced(value) else value
 
 
-def _bare(value: Any) -> Any:
+def bare(value: Any) -> Any:
     """Real data in place of the tracers that have some, in nested lists too."""
     if type(value) is Tracer:
         return real_data(value)
     if type(value) in (list, tuple):
-        return type(value)([_bare(v) for v in value])
+        return type(value)([bare(v) for v in value])
     return value
 
 
-def _is_traced(value: Any) -> bool:
+def is_traced(value: Any) -> bool:
     return type(value) is Tracer and (value._memory is None or value._memory.data is None)
 
 
 def has_traced(value: Any) -> bool:
     """Whether there are values of the graph in nested lists, tuples and dicts."""
-    return any(isinstance(v, Expr) or _is_traced(v) for v in _leaves(value))
+    return any(isinstance(v, Expr) or is_traced(v) for v in _leaves(value))
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -537,7 +556,7 @@ def _dress(trace: Trace, value: Any, known: dict[int, Any], arrays: Sequence[Any
     return value if shared else real(trace, value.copy("K"))
 
 
-def _on_real(trace: Trace, function: Callable[..., Any], args: Any, keywords: Any) -> Any:
+def on_real(trace: Trace, function: Callable[..., Any], args: Any, keywords: Any) -> Any:
     """NumPy's own function on real data."""
     known: dict[int, Any] = {}
 
@@ -564,7 +583,7 @@ def _real_item(tracer: Tracer, data: np.ndarray[Any, Any], key: Any) -> Any:
     if arrays:
         return real(tracer._trace, found if found.base is None else found.copy())
     result = Tracer(tracer._trace, REAL, ARRAY)
-    _attach(result, _memory_of(tracer), (*tracer._path, Step(catalogue["index"], (("items", items),), ())))
+    attach(result, memory_of(tracer), (*tracer._path, Step(catalogue["index"], (("items", items),), ())))
     return result
 
 
@@ -584,15 +603,15 @@ def _into_graph(trace: Trace, shared: Memory, frame: FrameType | None) -> None:
 # -- memory -------------------------------------------------------------------------------------------------------------
 
 
-def _attach(tracer: Tracer, shared: Memory, path: Path = ()) -> None:
+def attach(tracer: Tracer, shared: Memory, path: Path = ()) -> None:
     tracer._memory = shared
     tracer._path = path
     tracer._seen = shared.version
 
 
-def _memory_of(tracer: Tracer) -> Memory:
+def memory_of(tracer: Tracer) -> Memory:
     if tracer._memory is None:
-        _attach(tracer, Memory(tracer._id))
+        attach(tracer, Memory(tracer._id))
     assert tracer._memory is not None
     return tracer._memory
 
@@ -620,7 +639,7 @@ def current_node(tracer: Tracer) -> int:
     return tracer._id
 
 
-def _check_writable(tracer: Tracer, frame: FrameType | None) -> None:
+def check_writable(tracer: Tracer, frame: FrameType | None) -> None:
     """Raise unless traced values can be written to the array, and make it a value of the graph."""
     trace, shared = tracer._trace, tracer._memory
     if tracer._kind != ARRAY:
@@ -639,9 +658,9 @@ def _check_writable(tracer: Tracer, frame: FrameType | None) -> None:
     current_node(tracer)
 
 
-def _write(tracer: Tracer, value: Tracer, frame: FrameType | None) -> None:
+def write(tracer: Tracer, value: Tracer, frame: FrameType | None) -> None:
     """Give an array, and so what it is a view of, a new value. It was checked with `_check_writable`."""
-    shared = _memory_of(tracer)
+    shared = memory_of(tracer)
     node = memory.replace(tracer._trace.builder, shared.node, tracer._path, value._id)
     shared.change(node, context.where(frame) if shared.group else "")
     tracer._id, tracer._seen = value._id, shared.version
@@ -679,26 +698,26 @@ def _lay_out(result: Tracer, source: Tracer, order: Any) -> None:
     """Note the layout of a copy that NumPy makes in this order."""
     shape = result._aval.shape
     if len(shape) > 1 and order == "F":
-        _attach(result, Memory(result._id, layout=memory.c_strides(shape[::-1])[::-1]))
+        attach(result, Memory(result._id, layout=memory.c_strides(shape[::-1])[::-1]))
     elif order not in ("C", None) and not _ordered(source):
-        _attach(result, Memory(result._id, layout=None))
+        attach(result, Memory(result._id, layout=None))
 
 
 def _link(result: Tracer, subject: Any, aliasing: str) -> None:
     """Note what an array shares with the one that NumPy makes it from."""
     if type(subject) is not Tracer or subject._kind != ARRAY or result._kind != ARRAY:
         return
-    shared = _memory_of(subject)
+    shared = memory_of(subject)
     path = memory.walk(result._trace.builder, result._id, current_node(subject))
     if path is None:
         return
     shape, strides = subject._aval.shape, strides_of(subject)
     verdict, found = memory.judge(shape, strides, path, contiguous=aliasing == "ravel")
     if verdict == "view":
-        _attach(result, shared, (*subject._path, *path))
+        attach(result, shared, (*subject._path, *path))
     elif verdict == "copy":
         if found is not None and not memory.is_contiguous(result._aval.shape, found):
-            _attach(result, Memory(result._id, layout=found))
+            attach(result, Memory(result._id, layout=found))
     else:
         _doubt(result, subject)
 
@@ -707,8 +726,8 @@ def _doubt(result: Tracer, subject: Tracer) -> None:
     """Note that an array may or may not be a view of another one."""
     if result._kind == ARRAY and subject._kind == ARRAY:
         if result._memory is None:
-            _attach(result, Memory(result._id, layout=None))
-        _memory_of(subject).doubt(_memory_of(result))
+            attach(result, Memory(result._id, layout=None))
+        memory_of(subject).doubt(memory_of(result))
 
 
 class Flat:
@@ -731,7 +750,7 @@ class Flat:
         return found.copy() if isinstance(found, np.ndarray) else found
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        value = _as_array(value)
+        value = as_array(value)
         line = self._array.flatten()
         count = np.size(line[key])
         if np.size(value) not in (1, count):
@@ -755,9 +774,9 @@ def _plain_key(key: Any) -> Any:
     if type(key) is tuple:
         return tuple(_plain_key(part) for part in key)
     if type(key) is Tracer:
-        return unwrap(key) if _is_traced(key) else real_data(key)
+        return unwrap(key) if is_traced(key) else real_data(key)
     if type(key) is list and any(type(part) is Tracer for part in _leaves(key)):
-        return array_of(unwrap(key)) if has_traced(key) else _bare(key)
+        return array_of(unwrap(key)) if has_traced(key) else bare(key)
     return key
 
 
@@ -786,14 +805,14 @@ def _masked(tracer: Tracer, mask: Expr, value: Any, frame: FrameType | None) -> 
         tracer._refuse("the number of chosen elements", "use np.where(mask, values, array)", frame)
 
     def chosen(x: Expr, v: Any) -> Expr:
-        v = _fitted(v, x, shape[mask.ndim :])
+        v = fitted(v, x, shape[mask.ndim :])
         wide = fn.reshape(mask, mask.shape + (1,) * (x.ndim - mask.ndim))
         return fn.where(wide, v, x)
 
-    return _call(chosen, (tracer, value), {}, frame)  # type: ignore[no-any-return]
+    return call(chosen, (tracer, value), {}, frame)  # type: ignore[no-any-return]
 
 
-def _fitted(value: Any, x: Expr, shape: Shape) -> Expr:
+def fitted(value: Any, x: Expr, shape: Shape) -> Expr:
     """A value converted and broadcast to a place of `x`; leading axes of length 1 may be too many, as in NumPy."""
     source = cast(lift(value, x.builder), x.dtype)
     extra = source.ndim - len(shape)
@@ -831,10 +850,10 @@ def unwrap(value: Any) -> Any:
 
 
 def _is_over(tracer: Tracer) -> bool:
-    return tracer._trace.closed and _is_traced(tracer)
+    return tracer._trace.closed and is_traced(tracer)
 
 
-def _shown(tracer: Tracer) -> Any:
+def shown(tracer: Tracer) -> Any:
     """What printing shows: the value for the actual inputs."""
     if (data := real_data(tracer)) is not None:
         return data
@@ -849,11 +868,15 @@ def _check_complex(dtype: np.dtype[Any]) -> None:
         raise refused("a complex value", "compute with the real and the imaginary part")
 
 
-def _call(
-    function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], frame: FrameType | None, array: bool = False
+def call(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    frame: FrameType | None,
+    array: bool = False,
 ) -> Any:
     """Run an adapter on handles, with errors that name the user's line, and wrap its answer."""
-    trace = _trace_of(args)
+    trace = trace_of(args)
     trace.check_open()
     try:
         out = function(*[unwrap(a) for a in args], **{k: unwrap(v) for k, v in keywords.items()})
@@ -872,7 +895,7 @@ def _located(trace: Trace, error: HopgradError, frame: FrameType | None) -> Hopg
     return found
 
 
-def _trace_of(value: Any) -> Trace:
+def trace_of(value: Any) -> Trace:
     for item in _leaves(value):
         if type(item) is Tracer:
             return item._trace
@@ -883,8 +906,17 @@ def converted(tracer: Tracer, dtype: np.dtype[Any]) -> Tracer:
     """The same in another dtype."""
     if tracer._aval.dtype == dtype:
         return tracer
-    made: Tracer = _call(cast, (tracer, dtype), {}, sys._getframe(1), array=tracer._kind == ARRAY)
+    made: Tracer = call(cast, (tracer, dtype), {}, sys._getframe(1), array=tracer._kind == ARRAY)
     return made
+
+
+def _python(tracer: Any) -> Any:
+    """A traced number as the Python number that it is equal to."""
+    if type(tracer) is not Tracer:
+        return tracer.item()
+    kind = tracer._aval.dtype.kind
+    made = converted(tracer, np.dtype({"f": float, "b": bool}.get(kind, int)))
+    return Tracer(made._trace, made._id, PYTHON)
 
 
 def _whole(ufunc: np.ufunc, tracer: Tracer, frame: FrameType | None) -> Any:
@@ -892,7 +924,7 @@ def _whole(ufunc: np.ufunc, tracer: Tracer, frame: FrameType | None) -> Any:
     if tracer._kind == ARRAY:
         tracer._refuse("a plain number", f"use np.{ufunc.__name__}", frame)
     rounded = _elementwise(ufunc, (tracer,), frame)
-    result = _call(cast, (rounded, np.dtype(np.int64)), {}, frame)
+    result = call(cast, (rounded, np.dtype(np.int64)), {}, frame)
     result._kind = PYTHON
     return result
 
@@ -904,22 +936,21 @@ def call_function(trace: Trace, function: Any, args: Any, keywords: dict[str, An
     """A NumPy function on arguments among which are traced values."""
     keywords = dict(keywords)
     name = name_of(function)
-    special = _SPECIAL.get(function)
-    if special is not None:
-        return special(trace, frame, *args, **keywords)
+    if function in special:
+        return special[function](trace, frame, *args, **keywords)
     found = surfaces.get(function)
-    if not any(_is_traced(v) for v in _leaves((args, keywords))):
+    if not any(is_traced(v) for v in _leaves((args, keywords))):
         aliasing = found.aliasing if found is not None else ""
         if aliasing and aliasing != "doubt":
             assert found is not None
             return _real_view(trace, function, found, args, keywords)
-        return _on_real(trace, function, args, keywords)
+        return on_real(trace, function, args, keywords)
     if found is None:
-        trace.refuse(_with_place(refused(name, refusals.get(function, "")), frame))
+        trace.refuse(with_place(refused(name, refusals.get(function, "")), frame))
     return perform(found, args, keywords, frame, function)
 
 
-def _with_place(error: HopgradError, frame: FrameType | None) -> HopgradError:
+def with_place(error: HopgradError, frame: FrameType | None) -> HopgradError:
     return type(error)(f"{error}\n  at {context.where(frame)}")
 
 
@@ -931,16 +962,14 @@ def name_of(function: Any) -> str:
     return f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}"
 
 
-def perform(
-    found: Surface, args: Any, keywords: dict[str, Any], frame: FrameType | None, function: Any
-) -> Any:
+def perform(found: Surface, args: Any, keywords: dict[str, Any], frame: FrameType | None, function: Any) -> Any:
     """Run a surface on user arguments: ``out=``, what the results share with arguments, errors with their place."""
-    trace = _trace_of((args, keywords))
-    if not any(_is_traced(v) for v in _leaves((args, keywords))):
+    trace = trace_of((args, keywords))
+    if not any(is_traced(v) for v in _leaves((args, keywords))):
         return (
             _real_view(trace, function, found, args, keywords)
             if found.aliasing
-            else _on_real(trace, function, args, keywords)
+            else on_real(trace, function, args, keywords)
         )
     trace.check_open()
     args, keywords = tuple(args), dict(keywords)
@@ -950,7 +979,7 @@ def perform(
         out = args[place]
         args = (*args[:place], None, *args[place + 1 :])
     if not has_traced((args, keywords)):
-        return _store(trace, out, _on_real(trace, function, args, keywords), frame)
+        return _store(trace, out, on_real(trace, function, args, keywords), frame)
     # Of arrays with real data too: a result that is a view of one is to be known by its node.
     given = [Expr(trace.builder, current_node(a)) if found.aliasing and type(a) is Tracer else unwrap(a) for a in args]
     try:
@@ -975,13 +1004,13 @@ def perform(
             _link(one, subjects[k] if found.aliasing == "each" else subjects[0], found.aliasing)
         # (Of stacks of stacks NumPy keeps the order.)
         if one._memory is None and one._aval.ndim > (3 if found.contiguous else 1):
-            _attach(one, Memory(one._id, layout=None))
+            attach(one, Memory(one._id, layout=None))
     return result if out is None else _store(trace, out, result, frame)
 
 
 def _real_view(trace: Trace, function: Any, found: Surface, args: Any, keywords: Any) -> Any:
     """A function that makes views, on real data: the same path in a builder of its own tells which part each one is."""
-    result = _on_real(trace, function, args, keywords)
+    result = on_real(trace, function, args, keywords)
     subjects = list(args or keywords.values())
     made = result if isinstance(result, (tuple, list)) else (result,)
     dressed = []
@@ -995,7 +1024,8 @@ def _real_view(trace: Trace, function: Any, found: Surface, args: Any, keywords:
         source = scratch.input(subject._aval, "x")
         given = {id(subject): source}
         answer = found.function(
-            *[given.get(id(a), unwrap(a)) for a in args], **{n: given.get(id(a), unwrap(a)) for n, a in keywords.items()}
+            *[given.get(id(a), unwrap(a)) for a in args],
+            **{n: given.get(id(a), unwrap(a)) for n, a in keywords.items()},
         )
         part = answer[k] if isinstance(answer, (tuple, list)) else answer
         path = memory.walk(scratch, part.id, source.id)
@@ -1003,7 +1033,7 @@ def _real_view(trace: Trace, function: Any, found: Surface, args: Any, keywords:
             dressed.append(one)
             continue
         view = Tracer(trace, REAL, ARRAY)
-        _attach(view, shared, (*subject._path, *path))
+        attach(view, shared, (*subject._path, *path))
         dressed.append(view)
     return type(result)(dressed) if isinstance(result, (tuple, list)) else dressed[0]
 
@@ -1021,8 +1051,8 @@ def _store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
     if out is None:
         return result
     if type(out) is not Tracer:
-        _refuse_plain(trace, frame)
-    _check_writable(out, frame)
+        refuse_plain(trace, frame)
+    check_writable(out, frame)
     shape, dtype = out._aval.shape, out._aval.dtype
     if np.broadcast_shapes(np.shape(result), shape) != shape:
         raise ShapeError(f"a result of shape {np.shape(result)} does not fit into an array of shape {shape}"
@@ -1030,11 +1060,11 @@ def _store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
     given = result._aval.dtype if type(result) is Tracer else np.asarray(result).dtype
     if not np.can_cast(given, dtype, "same_kind"):
         raise DtypeError(f"{given} does not fit into an array of {dtype}\n  at {context.where(frame)}")
-    _write(out, _call(lambda o, v: _fitted(v, o, shape), (out, result), {}, frame), frame)
+    write(out, call(lambda o, v: fitted(v, o, shape), (out, result), {}, frame), frame)
     return out
 
 
-def _refuse_plain(trace: Trace, frame: FrameType | None) -> NoReturn:
+def refuse_plain(trace: Trace, frame: FrameType | None) -> NoReturn:
     trace.refuse(TraceError(
         "a traced value cannot be written into a plain NumPy array (out=, np.copyto, or += on it): the gradient would be"
         f" lost. Make the array with `import hopgrad.numpy as np`, or write a = a + b\n  at {context.where(frame)}"
@@ -1053,7 +1083,7 @@ def _order(tracer: Any, order: Any, frame: FrameType | None) -> str:
             return "F"
         if order == "A":
             return "C"
-    if not _is_traced(tracer):
+    if not is_traced(tracer):
         return str(order)  # NumPy makes a copy
     tracer._refuse(f"the memory layout (order={order!r})", "say order='C' or order='F'", frame)
 
@@ -1061,6 +1091,18 @@ def _order(tracer: Any, order: Any, frame: FrameType | None) -> str:
 def _reshape(tracer: Any, shape: Any, order: Any, copy: Any, frame: FrameType | None) -> Any:
     keywords = {"order": _order(tracer, order, frame), **({} if copy is None else {"copy": copy})}
     return perform(surfaces[np.reshape], (tracer, shape), keywords, frame, np.reshape)
+
+
+def _squeeze(tracer: Any, axis: Any, frame: FrameType | None) -> Any:
+    if type(tracer) is Tracer and tracer._kind == SCALAR:
+        return tracer
+    return perform(surfaces[np.squeeze], (tracer, axis), {}, frame, np.squeeze)
+
+
+def _transpose(tracer: Any, axes: Any, frame: FrameType | None) -> Any:
+    if type(tracer) is Tracer and tracer._kind == SCALAR:
+        return tracer
+    return perform(surfaces[np.transpose], (tracer, axes), {}, frame, np.transpose)
 
 
 def _ravel(tracer: Any, order: Any, frame: FrameType | None) -> Any:
@@ -1076,7 +1118,7 @@ def array(value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", 
     An array of the right dtype is copied only if `copy` says so, as in NumPy.
     """
     if not has_traced(value):
-        return np.array(_bare(value), dtype, copy=copy, order=order, ndmin=ndmin)
+        return np.array(bare(value), dtype, copy=copy, order=order, ndmin=ndmin)
     frame = sys._getframe(1)
     if type(value) is Tracer:
         shape = value._aval.shape
@@ -1086,14 +1128,14 @@ def array(value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", 
             if order == "K" or (strides is not None and memory.is_contiguous(shape, strides, order)):
                 made = value
         if made is None:
-            made = _call(lambda x: cast(x, dtype) if dtype is not None else x, (value,), {}, frame, array=True)
+            made = call(lambda x: cast(x, dtype) if dtype is not None else x, (value,), {}, frame, array=True)
             _lay_out(made, value, order)
             if not copy and order != "K" and strides_of(value) is None:
                 _doubt(made, value)
     else:
         if copy is False:
             raise ValueError("Unable to avoid copy while creating an array as requested.")
-        made = _call(lambda x: array_of(x, dtype), (value,), {}, frame, array=True)
+        made = call(lambda x: array_of(x, dtype), (value,), {}, frame, array=True)
     return made.reshape((1,) * (ndmin - made._aval.ndim) + made._aval.shape) if ndmin > made._aval.ndim else made
 
 
@@ -1107,153 +1149,22 @@ CONVERSIONS: dict[Any, dict[str, Any]] = {
 """NumPy's ways to make an array of something, and what they say to `array`."""
 
 
-def _like(fill: Any) -> Any:
-    def make(trace: Trace, frame: Any, prototype: Any, *args: Any, **keywords: Any) -> Any:
-        function = fill
-        given = list(args)
-        if function is np.full_like and (has_traced(args) or has_traced(keywords)):
-            return perform(surfaces[np.full_like], (prototype, *args), keywords, frame, np.full_like)
-        if type(prototype) is Tracer:
-            strides = strides_of(prototype)
-            aval = prototype._aval
-            probe = np.zeros((), aval.dtype)
-            steps = None if strides is None else tuple(s * aval.dtype.itemsize for s in strides)
-            # Only its shape, dtype and strides are looked at.
-            like = np.lib.stride_tricks.as_strided(probe, aval.shape, steps or (0,) * aval.ndim, writeable=False)
-            result = real(trace, function(like, *given, **keywords))
-            if strides is None and result._aval.ndim > 1:
-                shared = _memory_of(result)
-                assert shared.data is not None
-                shared.node, shared.data = memory.constant(trace.builder, shared.data), None
-                shared.layout = None
-                result._id = shared.node
-            return result
-        return _on_real(trace, function, (prototype, *given), keywords)
-
-    return make
-
-
-def _copyto(trace: Trace, frame: Any, dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
-    if type(dst) is not Tracer:
-        if not has_traced((src, where)):
-            np.copyto(dst, _bare(src), casting, _bare(where))
-            return
-        _refuse_plain(trace, frame)
-    src = _as_array(src)
-    if not _is_traced(dst) and not has_traced((src, where)):
-        np.copyto(real_data(dst), _bare(src), casting, _bare(where))  # type: ignore[arg-type]  # it has data
-        return
-    given = src._aval.dtype if type(src) is Tracer else np.asarray(src).dtype
-    if type(src) not in (int, float, bool) and not np.can_cast(given, dst._aval.dtype, casting):
-        raise TypeError(f"Cannot cast from {given} to {dst._aval.dtype} according to the rule {casting!r}")
-    _check_writable(dst, frame)
-    shape = dst._aval.shape
-
-    def copied(x: Expr, v: Any, mask: Any) -> Expr:
-        v = _fitted(v, x, shape)
-        return v if mask is True else fn.where(mask, v, x)
-
-    _write(dst, _call(copied, (dst, src, where), {}, frame), frame)
-
-
-def _put(target: Any, indices: Any, values: Any, mode: str = "raise") -> None:
-    if type(target) is not Tracer:
-        _refuse_plain(_trace_of((indices, values)), sys._getframe(1))
-    if mode != "raise":
-        target._refuse(f"assignment with mode={mode!r}", "bring the indices into range first")
-    indices = np.asarray(indices).ravel()
-    target.flat[indices] = values
-
-
-def _putmask(trace: Trace, frame: Any, a: Any, mask: Any, values: Any) -> None:
-    values = _as_array(values)
-    if type(a) is not Tracer:
-        _refuse_plain(trace, frame)
-    if np.ndim(values) and np.shape(values) != a._aval.shape:
-        a._refuse("repeated values (np.putmask)", "use np.copyto(a, values, where=mask)", frame)
-    _copyto(trace, frame, a, values, "unsafe", mask)
-
-
-def _place(trace: Trace, frame: Any, arr: Any, mask: Any, vals: Any) -> None:
-    vals = _as_array(vals)
-    if type(arr) is not Tracer:
-        _refuse_plain(trace, frame)
-    if np.size(vals) != 1:
-        arr._refuse("the number of chosen elements (np.place)", "use np.where(mask, values, array)", frame)
-    _copyto(trace, frame, arr, np.reshape(vals, ()), "unsafe", mask)
-
-
-def _fill_diagonal(trace: Trace, frame: Any, a: Any, val: Any, wrap: bool = False) -> None:
-    if type(a) is not Tracer:
-        _refuse_plain(trace, frame)
-    shape = a._aval.shape
-    if len(shape) < 2:
-        raise ValueError("array must be at least 2-d")
-    if len(shape) > 2 and len(set(shape)) > 1:
-        raise ValueError("All dimensions of input must be of equal length")
-    step = shape[1] + 1 if len(shape) == 2 else 1 + sum(np.cumprod(shape[:-1]).tolist())
-    a.flat[: None if wrap or len(shape) > 2 else shape[1] * shape[1] : step] = val
-
-
-def _put_along_axis(trace: Trace, frame: Any, arr: Any, indices: Any, values: Any, axis: Any) -> None:
-    if type(arr) is not Tracer:
-        _refuse_plain(trace, frame)
-    if axis is None:
-        arr.flat[np.ravel(indices)] = values
-        return
-    arr[fn.along_axis(_bare(indices), arr._aval.shape, axis)] = values
-
-
-def _printed(function: Any) -> Any:
-    def show(trace: Trace, frame: Any, a: Any, *args: Any, **keywords: Any) -> Any:
-        return function(np.asarray(_shown(a)) if type(a) is Tracer else a, *args, **keywords)
-
-    return show
-
-
-def _apply_along_axis(trace: Trace, frame: Any, func1d: Any, axis: Any, arr: Any, *args: Any, **keywords: Any) -> Any:
-    """Each line through `func1d`, which may be any function of NumPy; the results take the line's place."""
-    axis = axis.__index__() % np.ndim(arr)
-    lines = np.moveaxis(arr, axis, -1)
-    lead = np.shape(lines)[:-1]
-    found = [func1d(lines[place], *args, **keywords) for place in np.ndindex(*lead)]
-    inside = np.shape(found[0])
-    stacked = np.reshape(np.stack(found), (*lead, *inside))
-    return np.moveaxis(stacked, range(len(lead), len(lead) + len(inside)), range(axis, axis + len(inside)))
-
-
-def _apply_over_axes(trace: Trace, frame: Any, func: Any, a: Any, axes: Any) -> Any:
-    value = a
-    for axis in axes if np.iterable(axes) else (axes,):
-        axis = axis % np.ndim(a)
-        found = func(value, axis)
-        value = found if np.ndim(found) == np.ndim(value) else np.expand_dims(found, axis)
-    return value
-
-
-_SPECIAL: dict[Any, Callable[..., Any]] = {
+special: dict[Any, Callable[..., Any]] = {
     np.reshape: lambda trace, frame, a, /, shape=None, order="C", *, newshape=None, copy=None: _reshape(
         a, newshape if shape is None else shape, order, copy, frame
     ),
     np.ravel: lambda trace, frame, a, order="C": _ravel(a, order, frame),
-    np.copy: lambda trace, frame, a, order="K", subok=False: (
-        a.copy(order) if type(a) is Tracer and a._kind == ARRAY else array(a)
-    ),
+    np.squeeze: lambda trace, frame, a, axis=None: _squeeze(a, axis, frame),
+    np.transpose: lambda trace, frame, a, axes=None: _transpose(a, axes, frame),
     np.astype: lambda trace, frame, x, dtype, /, *, copy=True, device=None: x.astype(dtype, copy=copy),
     np.real: lambda trace, frame, val: val.real,
     np.imag: lambda trace, frame, val: val.imag,
-    np.zeros_like: _like(np.zeros_like), np.ones_like: _like(np.ones_like), np.empty_like: _like(np.zeros_like),
-    np.full_like: _like(np.full_like),
     **{
         function: lambda trace, frame, *args, _given=given, **keywords: array(*args, **{**_given, **keywords})
         for function, given in CONVERSIONS.items()
     },
-    np.copyto: _copyto, np.putmask: _putmask, np.place: _place, np.fill_diagonal: _fill_diagonal,
-    np.put_along_axis: _put_along_axis, np.put: lambda trace, frame, *args, **keywords: _put(*args, **keywords),
-    np.array_repr: _printed(np.array_repr), np.array_str: _printed(np.array_str),
-    np.array2string: _printed(np.array2string),
-    np.apply_along_axis: _apply_along_axis, np.apply_over_axes: _apply_over_axes,
-}  # fmt: skip
+}
+"""Functions that need to know more than the values of their arguments; they take the trace and the frame first."""
 
 
 # -- ufuncs -------------------------------------------------------------------------------------------------------------
@@ -1326,10 +1237,16 @@ def _elementwise(
             params = ()
         for k, node in enumerate(nodes):
             if node < 0:
-                nodes[k] = builder.constant(operands[k], dtypes[k]).id
+                value = operands[k]
+                if type(value) is np.ndarray:
+                    nodes[k] = memory.constant(builder, value.astype(dtypes[k], copy=False))
+                else:
+                    nodes[k] = builder.constant(value, dtypes[k]).id
             elif avals[node].dtype is not dtypes[k]:
                 nodes[k] = cast(Expr(builder, node), dtypes[k]).id
-        node = builder.emit(hop, nodes, params) if hop is not None else _composed(ufunc, builder, nodes, operands, dtypes)
+        node = (
+            builder.emit(hop, nodes, params) if hop is not None else _composed(ufunc, builder, nodes, operands, dtypes)
+        )
     except HopgradError as error:
         raise _located(trace, error, frame) from None
     trace.site(node, frame)
@@ -1338,7 +1255,7 @@ def _elementwise(
         return Tracer(trace, node, PYTHON if python else SCALAR)
     result = Tracer(trace, node, ARRAY)
     if not ordered and len(shape) > 1:
-        _attach(result, Memory(node, layout=None))
+        attach(result, Memory(node, layout=None))
     return result
 
 
@@ -1347,8 +1264,8 @@ _PYTHON_TYPES: dict[str, Any] = {"f": float, "i": int, "b": ufuncs.BOOL}
 
 def _with_real(ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool, dtype: Any) -> Any:
     """A ufunc where some arrays have real data: these count as plain ones; if all have, NumPy computes."""
-    trace = _trace_of(operands)
-    plain = tuple(real_data(v) if type(v) is Tracer and not _is_traced(v) else v for v in operands)
+    trace = trace_of(operands)
+    plain = tuple(real_data(v) if type(v) is Tracer and not is_traced(v) else v for v in operands)
     if not any(type(v) is Tracer for v in plain):
         if operator and any(getattr(type(v), "__array_ufunc__", ()) is None for v in plain):
             return NotImplemented
@@ -1360,7 +1277,7 @@ def _with_stranger(
     ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool, dtype: Any
 ) -> Any:
     """A ufunc with something among its operands that is neither number nor array."""
-    trace = _trace_of(operands)
+    trace = trace_of(operands)
     made: list[Any] = []
     for value in operands:
         if isinstance(value, np.ma.MaskedArray | np.matrix):
@@ -1412,10 +1329,10 @@ def _ufunc(
     trace: Trace, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any], frame: FrameType
 ) -> Any:
     """``__array_ufunc__`` in full: with keywords, and the ufunc's own methods."""
-    if not any(_is_traced(v) for v in _leaves((inputs, keywords))):
-        return _on_real(trace, getattr(ufunc, method), inputs, keywords)
+    if not any(is_traced(v) for v in _leaves((inputs, keywords))):
+        return on_real(trace, getattr(ufunc, method), inputs, keywords)
     trace.check_open()
-    inputs = tuple(_as_array(v) for v in inputs)
+    inputs = tuple(as_array(v) for v in inputs)
     keywords = dict(keywords)
     name = ufuncs.name_of(ufunc)
     out = keywords.pop("out", None)
@@ -1448,10 +1365,10 @@ def _ufunc(
     if method == "at" and ufunc in (np.add, np.subtract):
         target, key, value = inputs
         if type(target) is not Tracer:
-            _refuse_plain(trace, frame)
+            refuse_plain(trace, frame)
         _add_at(target, key, value, ufunc is np.subtract, frame)
         return None
-    trace.refuse(_with_place(refused(f"{name}.{method}"), frame))
+    trace.refuse(with_place(refused(f"{name}.{method}"), frame))
 
 
 def _called(
@@ -1461,17 +1378,17 @@ def _called(
     dtype = keywords.pop("dtype", None)
     keywords.pop("casting", None)
     if keywords.pop("signature", None) is not None or (keywords and ufunc.signature is None):
-        trace.refuse(_with_place(refused(f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)"), frame))
+        trace.refuse(with_place(refused(f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)"), frame))
     dtype = None if dtype is None else np.dtype(dtype)
     if chosen is not True:
         if out is None or all(o is None for o in out):
-            trace.refuse(_with_place(
+            trace.refuse(with_place(
                 refused(f"{ufuncs.name_of(ufunc)}(where=) without out=", "it leaves values undefined"), frame))  # fmt: skip
         # What is not wanted is not computed: it could warn, or be infinite.
         harmless = 0.5 if ufunc is np.arctanh else 1
         inputs = tuple(np.where(chosen, v, harmless) if np.ndim(v) else v for v in inputs)
     if not has_traced(inputs):
-        results = ufunc(*map(_bare, inputs), dtype=dtype, **keywords)
+        results = ufunc(*map(bare, inputs), dtype=dtype, **keywords)
     elif ufunc in ufuncs.products:
         if dtype is not None:
             inputs = tuple(v.astype(dtype) if hasattr(v, "astype") else v for v in inputs)
@@ -1482,7 +1399,7 @@ def _called(
         whole = _elementwise(np.trunc, inputs, frame, False, dtype)
         results = (_elementwise(np.subtract, (inputs[0], whole), frame), whole)
     elif ufunc.nout > 1 or ufunc.signature is not None:
-        trace.refuse(_with_place(refused(ufuncs.name_of(ufunc)), frame))
+        trace.refuse(with_place(refused(ufuncs.name_of(ufunc)), frame))
     else:
         results = _elementwise(ufunc, inputs, frame, False, dtype)
     if out is None:
@@ -1498,16 +1415,16 @@ def _called(
 
 def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameType | None) -> None:
     """``np.add.at``: places that are named twice are added to twice."""
-    _check_writable(target, frame)
+    check_writable(target, frame)
     items, arrays = _parsed(target, _plain_key(key), frame)
 
     def added(x: Expr, v: Any) -> Expr:
         places = [lift(p, x.builder) for p in arrays]
         place = catalogue["index"].infer(x.aval, *[p.aval for p in places], items=items)
-        spread = sh.scatter(_fitted(v, x, place.shape), *places, items=items, shape=x.shape)
+        spread = sh.scatter(fitted(v, x, place.shape), *places, items=items, shape=x.shape)
         return x - spread if negative else x + spread
 
-    _write(target, _call(added, (target, value), {}, frame), frame)
+    write(target, call(added, (target, value), {}, frame), frame)
 
 
 # -- operators and methods, generated -----------------------------------------------------------------------------------
@@ -1524,7 +1441,7 @@ _UNARY: dict[str, np.ufunc] = {"neg": np.negative, "pos": np.positive, "abs": np
 
 _METHODS = (
     "sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin", "any", "all", "cumsum", "cumprod", "clip",
-    "round", "take", "repeat", "trace", "diagonal", "swapaxes", "squeeze", "dot", "choose",
+    "round", "take", "repeat", "trace", "diagonal", "swapaxes", "dot", "choose",
 )  # fmt: skip
 """Methods that are the function of the same name."""
 
@@ -1535,7 +1452,7 @@ _REFUSED_METHODS = {
     "hex": "",
 }  # fmt: skip
 
-_ONLY_ARRAYS = frozenset({"__len__", "__setitem__", "__delitem__", "mT", "ctypes"})
+_ONLY_ARRAYS = frozenset({"__len__", "__setitem__", "__delitem__", "mT", "ctypes", "dot", "partition", "argpartition"})
 _ONLY_NUMBERS = frozenset({"is_integer", "as_integer_ratio", "hex"})
 _EVERYWHERE = frozenset({"real", "imag", "conjugate", "is_integer", "as_integer_ratio", "hex"})
 
@@ -1610,9 +1527,9 @@ def _define() -> None:
         def call(self: Tracer, *args: Any, **keywords: Any) -> Any:
             data = real_data(self)
             if data is not None and not has_traced((args, keywords)):
-                return _on_real(self._trace, getattr(np.ndarray, name), (self, *args), keywords)
+                return on_real(self._trace, getattr(np.ndarray, name), (self, *args), keywords)
             kind = "ndarray" if self._kind == ARRAY else self.__class__.__name__
-            self._trace.refuse(_with_place(refused(f"{kind}.{name}", cure), sys._getframe(1)))
+            self._trace.refuse(with_place(refused(f"{kind}.{name}", cure), sys._getframe(1)))
 
         return call
 
