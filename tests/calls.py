@@ -1,7 +1,8 @@
-"""Calls of NumPy's functions, as text: what the sweep in test_tracing compares with NumPy, and who is refused by name.
+"""Calls of NumPy's functions, as text: what the sweep in test_tracing compares with NumPy, and what is refused by name.
 
-Variables: ``s t`` floats, ``n`` a NumPy scalar, ``z`` a 0-d array, ``x y v`` arrays of 3, ``p`` positive, ``u`` between −1 and
-1, ``A C`` of shape (2, 3), ``B`` (3, 2), ``S`` (3, 3), ``T`` (2, 3, 4), ``N`` (3,) with a NaN, ``L`` of 7. Everything else is fixed.
+Variables: ``s t`` floats, ``n`` a NumPy scalar, ``z`` a 0-d array, ``x y v`` arrays of 3, ``p`` positive, ``u`` between
+−1 and 1, ``A C`` of shape (2, 3), ``B`` (3, 2), ``S`` (3, 3), ``T`` (2, 3, 4), ``N`` (3,) with a NaN, ``L`` of 7.
+Everything else is fixed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.testing.overrides import get_overridable_numpy_array_functions, get_overridable_numpy_ufuncs
+
+
+def words(text: str) -> set[str]:
+    return set(text.split())
+
 
 random = np.random.default_rng(7)
 VARIABLES: dict[str, Any] = {
@@ -23,17 +29,17 @@ VARIABLES: dict[str, Any] = {
 }  # fmt: skip
 FIXED: dict[str, Any] = {
     "np": np, "k": np.array([2, 0, 1]), "m": np.array([True, False, True]), "M": np.array([[True, False, True]] * 2),
-    "w": np.array([1.0, 2.0, 3.0]), "K": np.array([[0, 2, 1], [1, 1, 0]]), "windows": np.lib.stride_tricks.sliding_window_view,
+    "w": np.array([1.0, 2.0, 3.0]), "K": np.array([[0, 2, 1], [1, 1, 0]]),
 }  # fmt: skip
 
-# -- ufuncs: unary and binary ones are called on each kind of argument by the test itself -----------------------------------
+# -- ufuncs: unary and binary ones are called on each kind of argument by the test itself ----------------------------
 
 POSITIVE_ONLY = {"log", "log2", "log10", "log1p", "sqrt", "arccosh", "power", "float_power"}
 UNIT_ONLY = {"arcsin", "arccos", "arctanh"}
 
-REFUSED_UFUNCS = {
-    "_ones_like", "bitwise_count", "frexp", "gcd", "isnat", "lcm", "ldexp", "left_shift", "nextafter", "right_shift", "spacing",
-}  # fmt: skip
+REFUSED_UFUNCS = words("""
+_ones_like bitwise_count frexp gcd isnat lcm ldexp left_shift nextafter right_shift spacing
+""")  # fmt: skip
 ON_BOOLEANS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert", "logical_and", "logical_or", "logical_xor"}
 ON_MATRICES = {
     "matmul": ["A @ B", "x @ y", "A @ x", "x @ B", "np.matmul(A, B)", "np.matmul(T, np.ones((4, 5)))",
@@ -45,169 +51,159 @@ ON_MATRICES = {
 SEVERAL_RESULTS = {"divmod": ["np.divmod(x, p)", "divmod(x, 0.7)", "divmod(2.1, p)", "divmod(s, 0.4)"],
                    "modf": ["np.modf(x)", "np.modf(s)"]}  # fmt: skip
 OTHER_UFUNCS = {"clip": ["np._core.umath.clip(x, -1.0, 1.0)"]}
-STRINGS = {
-    "_center", "_expandtabs", "_expandtabs_length", "_ljust", "_lstrip_chars", "_lstrip_whitespace", "_partition",
-    "_partition_index", "_replace", "_rjust", "_rpartition", "_rpartition_index", "_rstrip_chars", "_rstrip_whitespace",
-    "_slice", "_strip_chars", "_strip_whitespace", "_zfill", "count", "endswith", "find", "index", "isalnum", "isalpha",
-    "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper", "rfind", "rindex", "startswith",
-    "str_len",
-}  # fmt: skip
+STRINGS = words("""
+_center _expandtabs _expandtabs_length _ljust _lstrip_chars _lstrip_whitespace _partition _partition_index _replace
+_rjust _rpartition _rpartition_index _rstrip_chars _rstrip_whitespace _slice _strip_chars _strip_whitespace _zfill
+count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric isspace istitle isupper rfind rindex
+startswith str_len
+""")  # fmt: skip
 
-# -- array functions ----------------------------------------------------------------------------------------------------
+# -- array functions -------------------------------------------------------------------------------------------------
 
 CALLS = """
-np.sum(x) np.sum(A,0) np.sum(A,axis=(0,1),keepdims=True) np.sum(A,axis=-1,initial=2.0) np.sum(x,where=m) np.sum(s) np.sum(n) np.sum(z) np.mean(z) np.max(n) np.cumsum(n) np.copy(n) np.copy(z) np.real(n) np.imag(n) np.real(z) np.sinc(z) np.nan_to_num(n) np.nan_to_num(z) np.fix(z) np.where(z>0,z,n) np.isclose(z,n) np.linalg.norm(n) np.dot(z,n) np.outer(z,n) np.vdot(z,n) np.inner(z,n) np.kron(x,n) np.trapezoid(x,dx=z) np.polyval(x,z) np.atleast_1d(n) np.diff(x,prepend=n) np.linspace(z,n,3) np.geomspace(z,n,3) np.meshgrid(z,n) np.stack([z,n]) np.tile(n,2) np.roll(z,1) np.broadcast_to(n,2) np.full_like(z,n) np.angle(z) np.angle(n)
-np.sum(x,dtype=np.float32) np.sum(x>0) np.sum(A>0,axis=0) np.sum(T,(0,2)) np.sum(A,where=M,axis=0) np.sum(x,initial=s)
-np.prod(x) np.prod(A,0) np.prod(A,axis=1,keepdims=True) np.prod(x,where=m,initial=2.0) np.prod(s) np.prod(x>0)
-np.mean(x) np.mean(A,0) np.mean(A,axis=1,keepdims=True) np.mean(x,where=m) np.mean(A,axis=1,where=M) np.mean(x>0) np.mean(s)
-np.mean(x,dtype=np.float32)
-np.var(x) np.var(A,0,ddof=1) np.var(A,axis=1,keepdims=True) np.var(x,where=m) np.var(x,mean=np.mean(x)) np.var(x,correction=1)
-np.std(x) np.std(A,0,ddof=1) np.std(A,axis=(0,1)) np.std(A,axis=1,where=M) np.std(x,correction=1)
-np.max(x) np.max(A,0) np.max(A,axis=1,keepdims=True) np.max(x,initial=5.0) np.max(x,where=m,initial=-9.0) np.amax(x) np.max(s)
-np.min(x) np.min(A,0) np.min(A,axis=1,keepdims=True) np.min(x,initial=-5.0) np.min(x,where=m,initial=9.0) np.amin(A,1)
-np.ptp(x) np.ptp(A,axis=0) np.ptp(A,axis=1,keepdims=True)
-np.argmax(x) np.argmax(A,0) np.argmax(A,axis=1,keepdims=True) np.argmin(x) np.argmin(A,1) np.argmax(A)
-np.any(x) np.any(A>0,axis=0) np.any(x,where=m) np.all(x) np.all(A>0,axis=1,keepdims=True) np.all(s>0)
-np.count_nonzero(x) np.count_nonzero(A>0,axis=0) np.count_nonzero(A,keepdims=True) np.count_nonzero(x)*x.astype(np.float32)
-np.average(x) np.average(x,weights=w) np.average(A,axis=1,weights=w) np.average(x,weights=p) np.average(A,0,returned=True)
-np.average(x,weights=w,returned=True)
-np.cumsum(x) np.cumsum(A) np.cumsum(A,1) np.cumsum(A,axis=0) np.cumsum(s) np.cumsum(x>0)
-np.cumprod(x) np.cumprod(A) np.cumprod(A,1) np.cumprod(L) np.cumprod(x>0)
-np.cumulative_sum(x) np.cumulative_sum(A,axis=1,include_initial=True) np.cumulative_prod(x)
-np.cumulative_prod(A,axis=0,include_initial=True)
-np.nansum(N) np.nansum(A,0) np.nansum(x>0) np.nanprod(N) np.nanprod(A,1) np.nanmean(N) np.nanmean(A,axis=0,keepdims=True)
-np.nanmean(x,where=m) np.nanvar(N) np.nanvar(A,0,ddof=1) np.nanstd(N) np.nanstd(A,axis=1) np.nanmax(N) np.nanmax(A,0)
-np.nanmin(N) np.nanmin(A,1) np.nanmax(x>0) np.nanargmax(N) np.nanargmin(A,0) np.nancumsum(N) np.nancumsum(A,1)
-np.nancumprod(N) np.nancumprod(A,0)
-np.cov(x) np.cov(A) np.cov(x,y) np.cov(A,rowvar=False) np.cov(A,bias=True) np.cov(A,C,ddof=0) np.corrcoef(A) np.corrcoef(x,y)
-np.linalg.norm(x) np.linalg.norm(A) np.linalg.norm(A,axis=1) np.linalg.norm(A,'fro') np.linalg.norm(x,1) np.linalg.norm(x,3)
-np.linalg.norm(x,np.inf) np.linalg.norm(x,-np.inf) np.linalg.norm(A,1) np.linalg.norm(A,np.inf) np.linalg.norm(A,-1)
-np.linalg.norm(A,-np.inf,keepdims=True) np.linalg.norm(T,axis=(0,2)) np.linalg.norm(T,1,axis=(2,0)) np.linalg.norm(x,0)
-np.linalg.norm(A,axis=0,keepdims=True) np.linalg.norm(x,-1.5) np.linalg.norm(T)
-np.linalg.vector_norm(x) np.linalg.vector_norm(A,axis=1) np.linalg.vector_norm(A,ord=1) np.linalg.vector_norm(x,ord=4)
-np.linalg.matrix_norm(A) np.linalg.matrix_norm(T,keepdims=True) np.linalg.matrix_norm(T,ord=1)
-np.dot(x,y) np.dot(A,B) np.dot(A,x) np.dot(2.0,x) np.dot(s,x) np.dot(T,np.ones((2,4,3))) np.dot(S,w) np.dot(w,S)
-np.vdot(x,y) np.vdot(A,C) np.inner(x,y) np.inner(A,C) np.inner(s,x) np.outer(x,y) np.outer(A,x) np.outer(w,x) np.outer(s,x)
-np.tensordot(A,B,1) np.tensordot(x,y,1) np.tensordot(A,C,2) np.tensordot(T,A,axes=((0,1),(0,1))) np.tensordot(A,x,0)
-np.tensordot(A,B,axes=([0],[1]))
-np.einsum('ij,jk->ik',A,B) np.einsum('i,i',x,y) np.einsum('ij->ji',A) np.einsum('ii->i',S) np.einsum('ii',S) np.einsum('i->',x)
+np.sum(x) np.sum(A,0) np.sum(A,axis=(0,1),keepdims=True) np.sum(A,axis=-1,initial=2.0) np.sum(x,where=m) np.sum(s)
+np.sum(n) np.sum(z) np.mean(z) np.max(n) np.cumsum(n) np.copy(n) np.copy(z) np.real(n) np.imag(n) np.real(z)
+np.sinc(z) np.nan_to_num(n) np.nan_to_num(z) np.fix(z) np.where(z>0,z,n) np.isclose(z,n) np.linalg.norm(n) np.dot(z,n)
+np.outer(z,n) np.vdot(z,n) np.inner(z,n) np.kron(x,n) np.trapezoid(x,dx=z) np.polyval(x,z) np.atleast_1d(n)
+np.diff(x,prepend=n) np.linspace(z,n,3) np.geomspace(z,n,3) np.meshgrid(z,n) np.stack([z,n]) np.tile(n,2) np.roll(z,1)
+np.broadcast_to(n,2) np.full_like(z,n) np.angle(z) np.angle(n) np.sum(x,dtype=np.float32) np.sum(x>0)
+np.sum(A>0,axis=0) np.sum(T,(0,2)) np.sum(A,where=M,axis=0) np.sum(x,initial=s) np.prod(x) np.prod(A,0)
+np.prod(A,axis=1,keepdims=True) np.prod(x,where=m,initial=2.0) np.prod(s) np.prod(x>0) np.mean(x) np.mean(A,0)
+np.mean(A,axis=1,keepdims=True) np.mean(x,where=m) np.mean(A,axis=1,where=M) np.mean(x>0) np.mean(s)
+np.mean(x,dtype=np.float32) np.var(x) np.var(A,0,ddof=1) np.var(A,axis=1,keepdims=True) np.var(x,where=m)
+np.var(x,mean=np.mean(x)) np.var(x,correction=1) np.std(x) np.std(A,0,ddof=1) np.std(A,axis=(0,1))
+np.std(A,axis=1,where=M) np.std(x,correction=1) np.max(x) np.max(A,0) np.max(A,axis=1,keepdims=True)
+np.max(x,initial=5.0) np.max(x,where=m,initial=-9.0) np.amax(x) np.max(s) np.min(x) np.min(A,0)
+np.min(A,axis=1,keepdims=True) np.min(x,initial=-5.0) np.min(x,where=m,initial=9.0) np.amin(A,1) np.ptp(x)
+np.ptp(A,axis=0) np.ptp(A,axis=1,keepdims=True) np.argmax(x) np.argmax(A,0) np.argmax(A,axis=1,keepdims=True)
+np.argmin(x) np.argmin(A,1) np.argmax(A) np.any(x) np.any(A>0,axis=0) np.any(x,where=m) np.all(x)
+np.all(A>0,axis=1,keepdims=True) np.all(s>0) np.count_nonzero(x) np.count_nonzero(A>0,axis=0)
+np.count_nonzero(A,keepdims=True) np.count_nonzero(x)*x.astype(np.float32) np.average(x) np.average(x,weights=w)
+np.average(A,axis=1,weights=w) np.average(x,weights=p) np.average(A,0,returned=True)
+np.average(x,weights=w,returned=True) np.cumsum(x) np.cumsum(A) np.cumsum(A,1) np.cumsum(A,axis=0) np.cumsum(s)
+np.cumsum(x>0) np.cumprod(x) np.cumprod(A) np.cumprod(A,1) np.cumprod(L) np.cumprod(x>0) np.cumulative_sum(x)
+np.cumulative_sum(A,axis=1,include_initial=True) np.cumulative_prod(x)
+np.cumulative_prod(A,axis=0,include_initial=True) np.nansum(N) np.nansum(A,0) np.nansum(x>0) np.nanprod(N)
+np.nanprod(A,1) np.nanmean(N) np.nanmean(A,axis=0,keepdims=True) np.nanmean(x,where=m) np.nanvar(N)
+np.nanvar(A,0,ddof=1) np.nanstd(N) np.nanstd(A,axis=1) np.nanmax(N) np.nanmax(A,0) np.nanmin(N) np.nanmin(A,1)
+np.nanmax(x>0) np.nanargmax(N) np.nanargmin(A,0) np.nancumsum(N) np.nancumsum(A,1) np.nancumprod(N) np.nancumprod(A,0)
+np.cov(x) np.cov(A) np.cov(x,y) np.cov(A,rowvar=False) np.cov(A,bias=True) np.cov(A,C,ddof=0) np.corrcoef(A)
+np.corrcoef(x,y) np.linalg.norm(x) np.linalg.norm(A) np.linalg.norm(A,axis=1) np.linalg.norm(A,'fro')
+np.linalg.norm(x,1) np.linalg.norm(x,3) np.linalg.norm(x,np.inf) np.linalg.norm(x,-np.inf) np.linalg.norm(A,1)
+np.linalg.norm(A,np.inf) np.linalg.norm(A,-1) np.linalg.norm(A,-np.inf,keepdims=True) np.linalg.norm(T,axis=(0,2))
+np.linalg.norm(T,1,axis=(2,0)) np.linalg.norm(x,0) np.linalg.norm(A,axis=0,keepdims=True) np.linalg.norm(x,-1.5)
+np.linalg.norm(T) np.linalg.vector_norm(x) np.linalg.vector_norm(A,axis=1) np.linalg.vector_norm(A,ord=1)
+np.linalg.vector_norm(x,ord=4) np.linalg.matrix_norm(A) np.linalg.matrix_norm(T,keepdims=True)
+np.linalg.matrix_norm(T,ord=1) np.dot(x,y) np.dot(A,B) np.dot(A,x) np.dot(2.0,x) np.dot(s,x)
+np.dot(T,np.ones((2,4,3))) np.dot(S,w) np.dot(w,S) np.vdot(x,y) np.vdot(A,C) np.inner(x,y) np.inner(A,C) np.inner(s,x)
+np.outer(x,y) np.outer(A,x) np.outer(w,x) np.outer(s,x) np.tensordot(A,B,1) np.tensordot(x,y,1) np.tensordot(A,C,2)
+np.tensordot(T,A,axes=((0,1),(0,1))) np.tensordot(A,x,0) np.tensordot(A,B,axes=([0],[1])) np.einsum('ij,jk->ik',A,B)
+np.einsum('i,i',x,y) np.einsum('ij->ji',A) np.einsum('ii->i',S) np.einsum('ii',S) np.einsum('i->',x)
 np.einsum('...i,i->...',T[...,:3],x) np.einsum('ij,j',A,x) np.einsum(A,[0,1],x,[1],[0]) np.einsum('i,j,k->ijk',x,y,w)
-np.einsum('ij,ij->i',A,C) np.einsum('...j,...j',A,C) np.einsum('ij',A)
-np.einsum_path('ij,jk->ik',A,B)
-np.linalg.matmul(A,B) np.linalg.outer(x,y) np.linalg.tensordot(A,B,axes=1) np.linalg.trace(S) np.linalg.trace(T,offset=1)
-np.linalg.vecdot(x,y) np.linalg.vecdot(A,C,axis=0) np.linalg.cross(x,y) np.linalg.multi_dot([A,B,A,x]) np.linalg.diagonal(T)
-np.linalg.diagonal(S,offset=-1) np.linalg.matrix_transpose(T) np.linalg.matrix_power(S,3) np.linalg.matrix_power(S,0)
-np.linalg.matrix_power(S,1)
-np.cross(x,y) np.cross(A,x) np.cross(B,B,axis=0) np.cross(np.ones((4,3)),x) np.cross(S,S,axisa=0,axisc=0)
-np.trace(S) np.trace(A,1) np.trace(T,axis1=1,axis2=2) np.trace(S,dtype=np.float32)
-np.kron(x,y) np.kron(A,B) np.kron(x,A)
-np.reshape(A,(3,2)) np.reshape(A,-1) np.reshape(A,(3,2),order='F') np.reshape(x,(1,3,1)) np.reshape(s,(1,1)) np.reshape(A,6)
-np.reshape(A,(3,2),copy=True) np.reshape(A,(3,-1),order='A')
-np.ravel(A) np.ravel(A,'F') np.ravel(s) np.ravel(n) np.ravel(A.T) np.ravel(A,'K') np.ravel(x,'A')
-np.transpose(A) np.transpose(T,(2,0,1)) np.transpose(x) np.transpose(T,(0,-1,1)) np.matrix_transpose(T) np.permute_dims(T,(1,0,2))
-np.swapaxes(T,0,2) np.moveaxis(T,0,-1) np.moveaxis(T,(0,1),(2,0)) np.rollaxis(T,2) np.rollaxis(T,0,3) np.rollaxis(T,1,0)
-np.expand_dims(x,0) np.expand_dims(A,(0,-1)) np.expand_dims(s,0) np.squeeze(A[None,:,None]) np.squeeze(A[None],0) np.squeeze(x) np.squeeze(n) np.squeeze(s) np.squeeze(z) np.transpose(n) np.transpose(s)
-np.broadcast_to(x,(2,3)) np.broadcast_to(s,3) np.broadcast_arrays(x,A) np.broadcast_arrays(x,y)
-np.atleast_1d(s) np.atleast_1d(x,2.0) np.atleast_2d(x) np.atleast_2d(s,A) np.atleast_3d(x) np.atleast_3d(A) np.atleast_3d(s,T)
-np.concatenate([x,y]) np.concatenate([A,C],1) np.concatenate([A,x[None]]) np.concatenate([A,C],axis=None) np.concat([x,[1.0,2]])
-np.concatenate(A) np.concatenate([x,w.astype(np.float32)]) np.concatenate([x,y],dtype=np.float32)
-np.stack([x,y]) np.stack([x,y],1) np.stack([s,2.0,t]) np.stack([A,C],-1) np.stack(A) np.stack([s,1])
-np.vstack([x,y]) np.vstack([A,x]) np.vstack([s,t]) np.hstack([x,y]) np.hstack([A,C]) np.hstack([s,x]) np.hstack([s,1])
-np.dstack([x,y]) np.dstack([A,C]) np.column_stack([x,y]) np.column_stack([A,np.ones(2)]) np.vstack(A)
-np.block([[A,C],[x,y]]) np.block([x,s]) np.block([[S,x[:,None]],[y,1.0]])
-np.append(x,y) np.append(A,C,axis=0) np.append(x,2.0) np.append(w,s)
-np.array_split(L,3) np.array_split(A,2,axis=1) np.split(x,3) np.split(L,[2,5]) np.split(T,2,axis=2) np.hsplit(A,3) np.hsplit(x,3)
-np.vsplit(A,2) np.dsplit(T,2) np.unstack(A) np.unstack(A,axis=1)
-np.tile(x,2) np.tile(A,(2,1)) np.tile(x,(2,2)) np.tile(s,3) np.tile(A,1)
-np.repeat(x,2) np.repeat(A,2,axis=1) np.repeat(x,[1,0,2]) np.repeat(A,3) np.repeat(s,2)
-np.roll(x,1) np.roll(A,1) np.roll(A,1,axis=1) np.roll(A,(1,2),axis=(0,1)) np.roll(x,-4)
-np.flip(x) np.flip(A) np.flip(A,1) np.fliplr(A) np.flipud(A) np.rot90(A) np.rot90(A,2) np.rot90(A,3) np.rot90(A,0)
-np.rot90(T,1,(1,2))
-np.diff(x) np.diff(A) np.diff(A,axis=0) np.diff(L,2) np.diff(x,prepend=0.0) np.diff(x,append=y) np.diff(x>0) np.diff(x,0)
-np.diff(x,prepend=s,append=[1.0,2.0])
-np.ediff1d(x) np.ediff1d(A,to_end=s,to_begin=[1.0,2.0])
-np.trapezoid(x) np.trapezoid(x,v) np.trapezoid(A,dx=0.5) np.trapezoid(A,axis=0) np.trapezoid(T,v,axis=1) np.trapezoid(x,dx=s)
-np.trapezoid(A,C)
-np.gradient(x) np.gradient(L,2.0) np.gradient(A) np.gradient(A,axis=0) np.gradient(L,edge_order=2) np.gradient(x,v)
-np.gradient(L,np.array([0,1,3,4,6,7,9.0])) np.gradient(L,np.array([0,1,3,4,6,7,9.0]),edge_order=2) np.gradient(T,0.5,s,axis=(1,2))
-np.gradient(L,s,edge_order=2)
-np.unwrap(L*3) np.unwrap(L*3,discont=3.5) np.unwrap(A*4,axis=0) np.unwrap(L*3,period=4.0)
-np.convolve(x,y) np.convolve(L,x,'same') np.convolve(x,L,'valid') np.convolve(L,[1.0,2.0]) np.convolve(s,x)
-np.correlate(L,x) np.correlate(L,x,'full') np.correlate(x,L,'same') np.correlate(x,y,'same') np.correlate(x,L,'valid')
-np.correlate(L,x,'same') np.correlate(x,L,'full') np.correlate(L,p[:2],'same') np.correlate(p[:2],L,'same')
-np.polyval(x,s) np.polyval(x,A) np.polyval([1,2,3],s) np.polyval([1.0,2,3],x) np.polyder(x) np.polyder(L,2) np.polyint(x)
-np.polyint(x,2,[1.0,s]) np.polyder(x,0) np.polyint(x,k=2.0)
-np.vander(x) np.vander(x,2) np.vander(x,4,increasing=True)
-np.where(m,x,y) np.where(x>0,x,0.0) np.where(M,A,s) np.where(True,s,t) np.where(x>0,x.astype(np.float32),1.0) np.where(x,1.0,y)
-np.clip(x,-1,1) np.clip(x,None,1.0) np.clip(x,-1.0,None) np.clip(x,t,s) np.clip(s,-1,1) np.clip(n,-1,1) np.clip(z,-1,2) np.clip(x,min=0) np.clip(A,-1,x)
-np.clip(x,None,None) np.clip(x.astype(int),0,1) np.clip(x,max=s)
-np.round(x) np.round(n) np.round(z) np.round(x,1) np.around(s,1) np.round(A*10,-1) np.fix(x) np.fix(s)
-np.take(x,[0,2]) np.take(x,1) np.take(A,[1,1],axis=1) np.take(A,[0,5]) np.take(x,[3,-4],mode='wrap') np.take(x,[7,-2],mode='clip')
-np.take(x,np.argmax(x)) np.take(A,K) np.take(s,0) np.take(x,[[0]])
-np.take_along_axis(A,K,1) np.take_along_axis(A,K,-1) np.take_along_axis(A,k,None)
-np.take_along_axis(A,np.argmax(A,axis=1,keepdims=True),1)
+np.einsum('ij,ij->i',A,C) np.einsum('...j,...j',A,C) np.einsum('ij',A) np.einsum_path('ij,jk->ik',A,B)
+np.linalg.matmul(A,B) np.linalg.outer(x,y) np.linalg.tensordot(A,B,axes=1) np.linalg.trace(S)
+np.linalg.trace(T,offset=1) np.linalg.vecdot(x,y) np.linalg.vecdot(A,C,axis=0) np.linalg.cross(x,y)
+np.linalg.multi_dot([A,B,A,x]) np.linalg.diagonal(T) np.linalg.diagonal(S,offset=-1) np.linalg.matrix_transpose(T)
+np.linalg.matrix_power(S,3) np.linalg.matrix_power(S,0) np.linalg.matrix_power(S,1) np.cross(x,y) np.cross(A,x)
+np.cross(B,B,axis=0) np.cross(np.ones((4,3)),x) np.cross(S,S,axisa=0,axisc=0) np.trace(S) np.trace(A,1)
+np.trace(T,axis1=1,axis2=2) np.trace(S,dtype=np.float32) np.kron(x,y) np.kron(A,B) np.kron(x,A) np.reshape(A,(3,2))
+np.reshape(A,-1) np.reshape(A,(3,2),order='F') np.reshape(x,(1,3,1)) np.reshape(s,(1,1)) np.reshape(A,6)
+np.reshape(A,(3,2),copy=True) np.reshape(A,(3,-1),order='A') np.ravel(A) np.ravel(A,'F') np.ravel(s) np.ravel(n)
+np.ravel(A.T) np.ravel(A,'K') np.ravel(x,'A') np.transpose(A) np.transpose(T,(2,0,1)) np.transpose(x)
+np.transpose(T,(0,-1,1)) np.matrix_transpose(T) np.permute_dims(T,(1,0,2)) np.swapaxes(T,0,2) np.moveaxis(T,0,-1)
+np.moveaxis(T,(0,1),(2,0)) np.rollaxis(T,2) np.rollaxis(T,0,3) np.rollaxis(T,1,0) np.expand_dims(x,0)
+np.expand_dims(A,(0,-1)) np.expand_dims(s,0) np.squeeze(A[None,:,None]) np.squeeze(A[None],0) np.squeeze(x)
+np.squeeze(n) np.squeeze(s) np.squeeze(z) np.transpose(n) np.transpose(s) np.broadcast_to(x,(2,3))
+np.broadcast_to(s,3) np.broadcast_arrays(x,A) np.broadcast_arrays(x,y) np.atleast_1d(s) np.atleast_1d(x,2.0)
+np.atleast_2d(x) np.atleast_2d(s,A) np.atleast_3d(x) np.atleast_3d(A) np.atleast_3d(s,T) np.concatenate([x,y])
+np.concatenate([A,C],1) np.concatenate([A,x[None]]) np.concatenate([A,C],axis=None) np.concat([x,[1.0,2]])
+np.concatenate(A) np.concatenate([x,w.astype(np.float32)]) np.concatenate([x,y],dtype=np.float32) np.stack([x,y])
+np.stack([x,y],1) np.stack([s,2.0,t]) np.stack([A,C],-1) np.stack(A) np.stack([s,1]) np.vstack([x,y]) np.vstack([A,x])
+np.vstack([s,t]) np.hstack([x,y]) np.hstack([A,C]) np.hstack([s,x]) np.hstack([s,1]) np.dstack([x,y]) np.dstack([A,C])
+np.column_stack([x,y]) np.column_stack([A,np.ones(2)]) np.vstack(A) np.block([[A,C],[x,y]]) np.block([x,s])
+np.block([[S,x[:,None]],[y,1.0]]) np.append(x,y) np.append(A,C,axis=0) np.append(x,2.0) np.append(w,s)
+np.array_split(L,3) np.array_split(A,2,axis=1) np.split(x,3) np.split(L,[2,5]) np.split(T,2,axis=2) np.hsplit(A,3)
+np.hsplit(x,3) np.vsplit(A,2) np.dsplit(T,2) np.unstack(A) np.unstack(A,axis=1) np.tile(x,2) np.tile(A,(2,1))
+np.tile(x,(2,2)) np.tile(s,3) np.tile(A,1) np.repeat(x,2) np.repeat(A,2,axis=1) np.repeat(x,[1,0,2]) np.repeat(A,3)
+np.repeat(s,2) np.roll(x,1) np.roll(A,1) np.roll(A,1,axis=1) np.roll(A,(1,2),axis=(0,1)) np.roll(x,-4) np.flip(x)
+np.flip(A) np.flip(A,1) np.fliplr(A) np.flipud(A) np.rot90(A) np.rot90(A,2) np.rot90(A,3) np.rot90(A,0)
+np.rot90(T,1,(1,2)) np.diff(x) np.diff(A) np.diff(A,axis=0) np.diff(L,2) np.diff(x,prepend=0.0) np.diff(x,append=y)
+np.diff(x>0) np.diff(x,0) np.diff(x,prepend=s,append=[1.0,2.0]) np.ediff1d(x)
+np.ediff1d(A,to_end=s,to_begin=[1.0,2.0]) np.trapezoid(x) np.trapezoid(x,v) np.trapezoid(A,dx=0.5)
+np.trapezoid(A,axis=0) np.trapezoid(T,v,axis=1) np.trapezoid(x,dx=s) np.trapezoid(A,C) np.gradient(x)
+np.gradient(L,2.0) np.gradient(A) np.gradient(A,axis=0) np.gradient(L,edge_order=2) np.gradient(x,v)
+np.gradient(L,np.array([0,1,3,4,6,7,9.0])) np.gradient(L,np.array([0,1,3,4,6,7,9.0]),edge_order=2)
+np.gradient(T,0.5,s,axis=(1,2)) np.gradient(L,s,edge_order=2) np.unwrap(L*3) np.unwrap(L*3,discont=3.5)
+np.unwrap(A*4,axis=0) np.unwrap(L*3,period=4.0) np.convolve(x,y) np.convolve(L,x,'same') np.convolve(x,L,'valid')
+np.convolve(L,[1.0,2.0]) np.convolve(s,x) np.correlate(L,x) np.correlate(L,x,'full') np.correlate(x,L,'same')
+np.correlate(x,y,'same') np.correlate(x,L,'valid') np.correlate(L,x,'same') np.correlate(x,L,'full')
+np.correlate(L,p[:2],'same') np.correlate(p[:2],L,'same') np.polyval(x,s) np.polyval(x,A) np.polyval([1,2,3],s)
+np.polyval([1.0,2,3],x) np.polyder(x) np.polyder(L,2) np.polyint(x) np.polyint(x,2,[1.0,s]) np.polyder(x,0)
+np.polyint(x,k=2.0) np.vander(x) np.vander(x,2) np.vander(x,4,increasing=True) np.where(m,x,y) np.where(x>0,x,0.0)
+np.where(M,A,s) np.where(True,s,t) np.where(x>0,x.astype(np.float32),1.0) np.where(x,1.0,y) np.clip(x,-1,1)
+np.clip(x,None,1.0) np.clip(x,-1.0,None) np.clip(x,t,s) np.clip(s,-1,1) np.clip(n,-1,1) np.clip(z,-1,2)
+np.clip(x,min=0) np.clip(A,-1,x) np.clip(x,None,None) np.clip(x.astype(int),0,1) np.clip(x,max=s) np.round(x)
+np.round(n) np.round(z) np.round(x,1) np.around(s,1) np.round(A*10,-1) np.fix(x) np.fix(s) np.take(x,[0,2])
+np.take(x,1) np.take(A,[1,1],axis=1) np.take(A,[0,5]) np.take(x,[3,-4],mode='wrap') np.take(x,[7,-2],mode='clip')
+np.take(x,np.argmax(x)) np.take(A,K) np.take(s,0) np.take(x,[[0]]) np.take_along_axis(A,K,1)
+np.take_along_axis(A,K,-1) np.take_along_axis(A,k,None) np.take_along_axis(A,np.argmax(A,axis=1,keepdims=True),1)
 np.compress([True,False,True],x) np.compress(m,A,axis=1) np.compress([True,False],A,0) np.choose(k,[x,y,w])
-np.choose([0,1,3],[x,y],mode='wrap') np.choose([0,1,3],[x,y],mode='clip')
-np.select([x>0,y>0],[x,y]) np.select([m,~m],[x*2,y],default=s) np.select([x>1],[x],w)
-np.diagonal(S) np.diagonal(A,1) np.diagonal(T,0,1,2) np.diagonal(S,-1) np.diagonal(A,5) np.diag(x) np.diag(S) np.diag(x,-1)
-np.diag(A,1) np.diagflat(A) np.diagflat(x,1) np.tril(S) np.tril(A,-1) np.triu(S,1) np.triu(T) np.tril(x)
-np.delete(x,1) np.delete(A,[0,2],axis=1) np.delete(L,slice(1,5,2)) np.insert(x,1,s) np.insert(A,1,x,axis=0) np.insert(x,[0,2],[s,t])
-np.insert(A,[1],[[1.0],[2.0]],axis=1) np.insert(A,2,5.0)
-np.resize(x,(2,4)) np.resize(A,4)
-np.pad(x,2) np.pad(A,((1,0),(0,2))) np.pad(x,(1,2),constant_values=3.0) np.pad(x,2,'edge') np.pad(A,1,'reflect') np.pad(x,2,'wrap')
-np.pad(A,1,'symmetric') np.pad(x,1,constant_values=s) np.pad(x,(1,1),constant_values=((1,2),)) np.pad(A,{-1:(1,2)})
-np.lib.stride_tricks.sliding_window_view(L,3) np.lib.stride_tricks.sliding_window_view(T,(2,2),axis=(1,2))
-np.lib.stride_tricks.sliding_window_view(A,(2,2))
+np.choose([0,1,3],[x,y],mode='wrap') np.choose([0,1,3],[x,y],mode='clip') np.select([x>0,y>0],[x,y])
+np.select([m,~m],[x*2,y],default=s) np.select([x>1],[x],w) np.diagonal(S) np.diagonal(A,1) np.diagonal(T,0,1,2)
+np.diagonal(S,-1) np.diagonal(A,5) np.diag(x) np.diag(S) np.diag(x,-1) np.diag(A,1) np.diagflat(A) np.diagflat(x,1)
+np.tril(S) np.tril(A,-1) np.triu(S,1) np.triu(T) np.tril(x) np.delete(x,1) np.delete(A,[0,2],axis=1)
+np.delete(L,slice(1,5,2)) np.insert(x,1,s) np.insert(A,1,x,axis=0) np.insert(x,[0,2],[s,t])
+np.insert(A,[1],[[1.0],[2.0]],axis=1) np.insert(A,2,5.0) np.resize(x,(2,4)) np.resize(A,4) np.pad(x,2)
+np.pad(A,((1,0),(0,2))) np.pad(x,(1,2),constant_values=3.0) np.pad(x,2,'edge') np.pad(A,1,'reflect')
+np.pad(x,2,'wrap') np.pad(A,1,'symmetric') np.pad(x,1,constant_values=s) np.pad(x,(1,1),constant_values=((1,2),))
+np.pad(A,{-1:(1,2)}) np.lib.stride_tricks.sliding_window_view(L,3)
+np.lib.stride_tricks.sliding_window_view(T,(2,2),axis=(1,2)) np.lib.stride_tricks.sliding_window_view(A,(2,2))
 np.full_like(x,s) np.full_like(x,2.0) np.full_like(x,s,shape=(2,2)) np.zeros_like(x)+x np.ones_like(A)*A
-np.empty_like(x)*0+x np.zeros_like(s)+s np.ones_like(x,dtype=np.float32)*x np.zeros_like(x,dtype=int)+x
-np.copy(x) np.copy(A.T) np.copy(s) np.astype(x,np.float32) np.astype(x,int) np.astype(x,float,copy=False)
-np.real(x) np.real(s) np.imag(x) np.imag(s) np.real_if_close(x) np.sinc(x) np.sinc(s) np.angle(x) np.angle(x,deg=True)
-np.nan_to_num(N) np.nan_to_num(s) np.nan_to_num(x,nan=s) np.nan_to_num(x.astype(int))
-np.linspace(s,3.0) np.linspace(0.0,s,5) np.linspace(x,y,4) np.linspace(x,y,4,axis=1) np.linspace(s,t,4,endpoint=False)
-np.linspace(s,9.7,3,retstep=True) np.linspace(s,9.0,4,dtype=np.float32) np.linspace(x,1.0,1) np.linspace(s*3,9.7,3,dtype=int)
-np.logspace(s,2.0,4) np.logspace(x,1.0,3,base=2.0) np.logspace(0.0,1.0,3,base=s+1) np.geomspace(s,20.0,4) np.geomspace(p,9.0,3)
-np.geomspace(s,20.0,3,endpoint=False)
-np.meshgrid(x,y[:2]) np.meshgrid(x,y,indexing='ij') np.meshgrid(x,[1.0,2.0],sparse=True) np.meshgrid(x) np.meshgrid(x,y,w[:2])
-np.full((2,3),s,like=x) np.full(2,x[0],like=x) np.zeros(3,like=x)+x np.ones((2,3),like=x)*x np.empty(3,like=x)*0+x
-np.eye(3,like=x)*x np.identity(3,like=x)*x np.tri(3,like=x)*x np.arange(3.0,like=x)*x np.array([x,y],like=x) np.asarray(x,like=x)
-np.array([[s,1],[2,t]],like=x) np.asanyarray([s,t],like=x) np.ascontiguousarray(A.T,like=x) np.asfortranarray(A,like=x)
-np.fromfunction(lambda i:i*2.0,(3,),like=x)*x np.array([s,2],dtype=np.float32,like=x) np.require([1.0,2.0,3.0],like=x)*x
-np.array(x,ndmin=2,like=x) np.frombuffer(b'\\0'*24,like=x)+x np.fromiter(range(3),float,like=x)+x np.fromstring('1,2,3',sep=',',like=x)*x
-np.loadtxt(['1','2','3'],like=x)*x np.genfromtxt(['1','2','3'],like=x)*x
-np.shape(A) np.shape(s) np.ndim(A) np.size(A) np.size(A,1) np.ndim(s) np.result_type(x,np.float32) np.result_type(s,np.float32)
-np.result_type(n,np.float32) np.can_cast(x,np.float32) np.common_type(x,np.float32(1)) np.iscomplexobj(x) np.isrealobj(x)
-np.diag_indices_from(S) np.tril_indices_from(S) np.triu_indices_from(S,1)
-np.isclose(x,y) np.isclose(x,x+1e-9) np.isclose(N,N,equal_nan=True) np.isclose(s,t) np.allclose(x,y) np.allclose(x,x)
-np.array_equal(x,y) np.array_equal(x,A) np.array_equal(N,N,equal_nan=True) np.array_equiv(x,x[None]) np.array_equiv(x,A[:,:2])
-np.isreal(x) np.iscomplex(x) np.isposinf(x) np.isneginf(N)
-np.array_repr(x) np.array_str(x) np.array2string(A,precision=2)
-np.apply_along_axis(lambda row:row[0]*row,1,A) np.apply_along_axis(np.sum,0,T) np.apply_along_axis(np.diag,-1,A)
-np.apply_along_axis(lambda row:row.sum(),0,x) np.apply_over_axes(np.sum,T,[0,2]) np.apply_over_axes(np.max,A,1)
-np.copyto(a:=x.copy(),y) or a np.copyto(a:=x.copy(),s,where=m) or a np.copyto(a:=A.copy(),x,where=M) or a
-np.copyto(a:=x.copy(),2.0,where=x>0) or a np.copyto(a:=np.zeros_like(x),x) or a
-np.put(a:=x.copy(),[0,2],[s,t]) or a np.put(a:=A.copy(),[4],s) or a np.put(a:=np.zeros_like(A),[1,2],x[:2]) or a
-np.putmask(a:=x.copy(),m,y) or a np.putmask(a:=x.copy(),x>0,s) or a np.place(a:=x.copy(),m,s) or a
-np.fill_diagonal(a:=S.copy(),s) or a np.fill_diagonal(a:=S.copy(),x) or a np.fill_diagonal(a:=B.copy(),x[:2]) or a
-np.fill_diagonal(a:=np.zeros_like(S),x) or a np.put_along_axis(a:=A.copy(),K[:,:1],s,1) or a
-np.put_along_axis(a:=A.copy(),K[:,:2],C[:,:2],1) or a
+np.empty_like(x)*0+x np.zeros_like(s)+s np.ones_like(x,dtype=np.float32)*x np.zeros_like(x,dtype=int)+x np.copy(x)
+np.copy(A.T) np.copy(s) np.astype(x,np.float32) np.astype(x,int) np.astype(x,float,copy=False) np.real(x) np.real(s)
+np.imag(x) np.imag(s) np.real_if_close(x) np.sinc(x) np.sinc(s) np.angle(x) np.angle(x,deg=True) np.nan_to_num(N)
+np.nan_to_num(s) np.nan_to_num(x,nan=s) np.nan_to_num(x.astype(int)) np.linspace(s,3.0) np.linspace(0.0,s,5)
+np.linspace(x,y,4) np.linspace(x,y,4,axis=1) np.linspace(s,t,4,endpoint=False) np.linspace(s,9.7,3,retstep=True)
+np.linspace(s,9.0,4,dtype=np.float32) np.linspace(x,1.0,1) np.linspace(s*3,9.7,3,dtype=int) np.logspace(s,2.0,4)
+np.logspace(x,1.0,3,base=2.0) np.logspace(0.0,1.0,3,base=s+1) np.geomspace(s,20.0,4) np.geomspace(p,9.0,3)
+np.geomspace(s,20.0,3,endpoint=False) np.meshgrid(x,y[:2]) np.meshgrid(x,y,indexing='ij')
+np.meshgrid(x,[1.0,2.0],sparse=True) np.meshgrid(x) np.meshgrid(x,y,w[:2]) np.full((2,3),s,like=x)
+np.full(2,x[0],like=x) np.zeros(3,like=x)+x np.ones((2,3),like=x)*x np.empty(3,like=x)*0+x np.eye(3,like=x)*x
+np.identity(3,like=x)*x np.tri(3,like=x)*x np.arange(3.0,like=x)*x np.array([x,y],like=x) np.asarray(x,like=x)
+np.array([[s,1],[2,t]],like=x) np.asanyarray([s,t],like=x) np.ascontiguousarray(A.T,like=x)
+np.asfortranarray(A,like=x) np.fromfunction(lambda i:i*2.0,(3,),like=x)*x np.array([s,2],dtype=np.float32,like=x)
+np.require([1.0,2.0,3.0],like=x)*x np.array(x,ndmin=2,like=x) np.frombuffer(b'\\0'*24,like=x)+x
+np.fromiter(range(3),float,like=x)+x np.fromstring('1,2,3',sep=',',like=x)*x np.loadtxt(['1','2','3'],like=x)*x
+np.genfromtxt(['1','2','3'],like=x)*x np.shape(A) np.shape(s) np.ndim(A) np.size(A) np.size(A,1) np.ndim(s)
+np.result_type(x,np.float32) np.result_type(s,np.float32) np.result_type(n,np.float32) np.can_cast(x,np.float32)
+np.common_type(x,np.float32(1)) np.iscomplexobj(x) np.isrealobj(x) np.diag_indices_from(S) np.tril_indices_from(S)
+np.triu_indices_from(S,1) np.isclose(x,y) np.isclose(x,x+1e-9) np.isclose(N,N,equal_nan=True) np.isclose(s,t)
+np.allclose(x,y) np.allclose(x,x) np.array_equal(x,y) np.array_equal(x,A) np.array_equal(N,N,equal_nan=True)
+np.array_equiv(x,x[None]) np.array_equiv(x,A[:,:2]) np.isreal(x) np.iscomplex(x) np.isposinf(x) np.isneginf(N)
+np.array_repr(x) np.array_str(x) np.array2string(A,precision=2) np.apply_along_axis(lambda row:row[0]*row,1,A)
+np.apply_along_axis(np.sum,0,T) np.apply_along_axis(np.diag,-1,A) np.apply_along_axis(lambda row:row.sum(),0,x)
+np.apply_over_axes(np.sum,T,[0,2]) np.apply_over_axes(np.max,A,1) np.copyto(a:=x.copy(),y) or a
+np.copyto(a:=x.copy(),s,where=m) or a np.copyto(a:=A.copy(),x,where=M) or a np.copyto(a:=x.copy(),2.0,where=x>0) or a
+np.copyto(a:=np.zeros_like(x),x) or a np.put(a:=x.copy(),[0,2],[s,t]) or a np.put(a:=A.copy(),[4],s) or a
+np.put(a:=np.zeros_like(A),[1,2],x[:2]) or a np.putmask(a:=x.copy(),m,y) or a np.putmask(a:=x.copy(),x>0,s) or a
+np.place(a:=x.copy(),m,s) or a np.fill_diagonal(a:=S.copy(),s) or a np.fill_diagonal(a:=S.copy(),x) or a
+np.fill_diagonal(a:=B.copy(),x[:2]) or a np.fill_diagonal(a:=np.zeros_like(S),x) or a
+np.put_along_axis(a:=A.copy(),K[:,:1],s,1) or a np.put_along_axis(a:=A.copy(),K[:,:2],C[:,:2],1) or a
 """  # fmt: skip
 ARRAY_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip())
 
-REFUSED_FUNCTIONS = {
-    "np.argpartition", "np.argsort", "np.argwhere", "np.bincount", "np.busday_count", "np.busday_offset",
-    "np.datetime_as_string", "np.digitize", "np.extract", "np.flatnonzero", "np.histogram", "np.histogram2d",
-    "np.histogram_bin_edges", "np.histogramdd", "np.i0", "np.interp", "np.intersect1d", "np.is_busday", "np.isin", "np.ix_",
-    "np.lexsort", "np.may_share_memory", "np.median", "np.min_scalar_type", "np.nanmedian", "np.nanpercentile",
-    "np.nanquantile", "np.nonzero", "np.packbits", "np.partition", "np.percentile", "np.piecewise", "np.poly", "np.polyadd",
-    "np.polydiv", "np.polyfit", "np.polymul", "np.polysub", "np.quantile", "np.ravel_multi_index", "np.roots", "np.save",
-    "np.savetxt", "np.savez", "np.savez_compressed", "np.searchsorted", "np.setdiff1d", "np.setxor1d", "np.shares_memory",
-    "np.sort", "np.sort_complex", "np.trim_zeros", "np.union1d", "np.unique", "np.unique_all", "np.unique_counts",
-    "np.unique_inverse", "np.unique_values", "np.unpackbits", "np.unravel_index",
-    "np.linalg.cholesky", "np.linalg.cond", "np.linalg.det", "np.linalg.eig", "np.linalg.eigh", "np.linalg.eigvals",
-    "np.linalg.eigvalsh", "np.linalg.inv", "np.linalg.lstsq", "np.linalg.matrix_rank", "np.linalg.pinv", "np.linalg.qr",
-    "np.linalg.slogdet", "np.linalg.solve", "np.linalg.svd", "np.linalg.svdvals", "np.linalg.tensorinv",
-    "np.linalg.tensorsolve", "np.fromfile",
-}  # fmt: skip
+REFUSED_FUNCTIONS = words("""
+np.argpartition np.argsort np.argwhere np.bincount np.busday_count np.busday_offset np.datetime_as_string
+np.digitize np.extract np.flatnonzero np.histogram np.histogram2d np.histogram_bin_edges np.histogramdd np.i0
+np.interp np.intersect1d np.is_busday np.isin np.ix_ np.lexsort np.may_share_memory np.median np.min_scalar_type
+np.nanmedian np.nanpercentile np.nanquantile np.nonzero np.packbits np.partition np.percentile np.piecewise np.poly
+np.polyadd np.polydiv np.polyfit np.polymul np.polysub np.quantile np.ravel_multi_index np.roots np.save np.savetxt
+np.savez np.savez_compressed np.searchsorted np.setdiff1d np.setxor1d np.shares_memory np.sort np.sort_complex
+np.trim_zeros np.union1d np.unique np.unique_all np.unique_counts np.unique_inverse np.unique_values np.unpackbits
+np.unravel_index np.linalg.cholesky np.linalg.cond np.linalg.det np.linalg.eig np.linalg.eigh np.linalg.eigvals
+np.linalg.eigvalsh np.linalg.inv np.linalg.lstsq np.linalg.matrix_rank np.linalg.pinv np.linalg.qr np.linalg.slogdet
+np.linalg.solve np.linalg.svd np.linalg.svdvals np.linalg.tensorinv np.linalg.tensorsolve np.fromfile
+""")  # fmt: skip
 REFUSED_MODULES = {"np.lib.recfunctions", "np.lib.scimath", "np.fft"}
 
 UFUNCS = {u.__name__: u for u in get_overridable_numpy_ufuncs()}

@@ -1,7 +1,7 @@
 """Random small in-place programs in plain NumPy: new arrays, views, views of views, writing through all of them.
 
-A program is text. It is built by running it: a statement that NumPy refuses is left out. ``np`` is plain NumPy, ``hnp`` is
-``hopgrad.numpy`` where it is traced; ``look`` is called with every array at the end.
+A program is text. It is built by running it: a statement that NumPy refuses is left out. ``np`` is plain NumPy, ``hnp``
+is ``hopgrad.numpy`` where it is traced; ``look`` is called with every array at the end.
 """
 
 from __future__ import annotations
@@ -13,35 +13,39 @@ from typing import Any
 import numpy
 
 NEW = """
-x*1.5 | x.copy() | np.zeros_like(x) | hnp.zeros((3,4)) | hnp.ones((2,3,2)) | hnp.arange(6.0) | x.T+1 | x[:,::-1]*2 | np.sin(x)
-| x.sum(0) | np.stack([x,x]) | x[[0,2]] | x[:,[1,3]] | np.ones_like(x.T) | hnp.array([[1.0,2.0],[3.0,4.0]]) | x.copy("F")
-| np.where(x>0,x,0.0) | hnp.full((2,2),x[0,0]) | np.concatenate([x,x],1) | x@x.T | x.astype(float) | np.copy(x.T) | hnp.zeros(())
-| np.tensordot(x,x,0) | x | x.T | x[1] | hnp.zeros((3,4),dtype=int) | hnp.eye(3) | hnp.array([x[0],x[1]])
+x*1.5 | x.copy() | np.zeros_like(x) | hnp.zeros((3,4)) | hnp.ones((2,3,2)) | hnp.arange(6.0) | x.T+1 | x[:,::-1]*2
+| np.sin(x) | x.sum(0) | np.stack([x,x]) | x[[0,2]] | x[:,[1,3]] | np.ones_like(x.T)
+| hnp.array([[1.0,2.0],[3.0,4.0]]) | x.copy("F") | np.where(x>0,x,0.0) | hnp.full((2,2),x[0,0])
+| np.concatenate([x,x],1) | x@x.T | x.astype(float) | np.copy(x.T) | hnp.zeros(()) | np.tensordot(x,x,0) | x | x.T
+| x[1] | hnp.zeros((3,4),dtype=int) | hnp.eye(3) | hnp.array([x[0],x[1]])
 """
 FROM = """
-{a}*2 | {a}+1.0 | {a}.copy() | np.cos({a}) | np.zeros_like({a}) | {a}.flatten() | {a}.T*3 | hnp.array({a}) | hnp.asarray({a})
-| {a}+{b} | np.outer({a},{a})
+{a}*2 | {a}+1.0 | {a}.copy() | np.cos({a}) | np.zeros_like({a}) | {a}.flatten() | {a}.T*3 | hnp.array({a})
+| hnp.asarray({a}) | {a}+{b} | np.outer({a},{a})
 """
 VIEW = """
-{a}[{i}] | {a}[{i}] | {a}[{i}] | {a}.T | {a}.reshape({s}) | {a}.reshape({s}) | {a}.reshape({s},order="F") | {a}.ravel()
-| {a}.ravel("F") | np.ravel({a},"K") | {a}.reshape({s},order="A") | np.expand_dims({a},0) | np.expand_dims({a},-1)
-| np.moveaxis({a},0,-1) | np.swapaxes({a},0,-1) | np.squeeze({a}) | np.flip({a}) | np.flip({a},0) | np.split({a},1)[0]
-| np.array_split({a},2,-1)[0] | np.atleast_2d({a}) | np.atleast_3d({a}) | np.diagonal({a}) | np.broadcast_to({a},(2,)+{a}.shape)
-| np.rot90({a},{k}) | np.real({a}) | {a}.view() | {a}.astype(float,copy=False) | {a}.conj() | np.transpose({a})
-| np.einsum("i...->...i",{a}) | np.diag({a}) | hnp.asarray({a}) | np.atleast_1d({a},{b})[0] | np.unstack({a})[0]
-| np.broadcast_arrays({a},{a})[1] | {a}.squeeze() | np.rollaxis({a},-1) | hnp.ascontiguousarray({a}) | np.nan_to_num({a})
-| np.diff({a},n=0) | np.roll({a},0) | np.tile({a},1) | np.resize({a},{a}.shape) | np.triu({a}) | np.clip({a},None,None) | +{a}
-| np.matrix_transpose({a}) | {a}.diagonal() | np.lib.stride_tricks.sliding_window_view({a}.reshape(-1),2) | {a}[...]
-| np.concatenate([{a}]) | {a}[{a}.argmax(0)] | hnp.asfortranarray({a}) | np.hsplit({a},1)[0] | {a}.swapaxes(0,1) | {a}.mT
+{a}[{i}] | {a}[{i}] | {a}[{i}] | {a}.T | {a}.reshape({s}) | {a}.reshape({s}) | {a}.reshape({s},order="F")
+| {a}.ravel() | {a}.ravel("F") | np.ravel({a},"K") | {a}.reshape({s},order="A") | np.expand_dims({a},0)
+| np.expand_dims({a},-1) | np.moveaxis({a},0,-1) | np.swapaxes({a},0,-1) | np.squeeze({a}) | np.flip({a})
+| np.flip({a},0) | np.split({a},1)[0] | np.array_split({a},2,-1)[0] | np.atleast_2d({a}) | np.atleast_3d({a})
+| np.diagonal({a}) | np.broadcast_to({a},(2,)+{a}.shape) | np.rot90({a},{k}) | np.real({a}) | {a}.view()
+| {a}.astype(float,copy=False) | {a}.conj() | np.transpose({a}) | np.einsum("i...->...i",{a}) | np.diag({a})
+| hnp.asarray({a}) | np.atleast_1d({a},{b})[0] | np.unstack({a})[0] | np.broadcast_arrays({a},{a})[1] | {a}.squeeze()
+| np.rollaxis({a},-1) | hnp.ascontiguousarray({a}) | np.nan_to_num({a}) | np.diff({a},n=0) | np.roll({a},0)
+| np.tile({a},1) | np.resize({a},{a}.shape) | np.triu({a}) | np.clip({a},None,None) | +{a} | np.matrix_transpose({a})
+| {a}.diagonal() | np.lib.stride_tricks.sliding_window_view({a}.reshape(-1),2) | {a}[...] | np.concatenate([{a}])
+| {a}[{a}.argmax(0)] | hnp.asfortranarray({a}) | np.hsplit({a},1)[0] | {a}.swapaxes(0,1) | {a}.mT
 """
 WRITE = """
-{a}[{i}]={v} | {a}[{i}]+={v} | {a}[{i}]*={v} | {a}[{i}]-={v} | {a}[{i}]/=(2.5+np.cos({v})) | {a}+={v} | {a}*={v} | {a}-={v}
-| {a}[...]={v} | {a}[np.abs({a})>0.7]={c} | {a}[[0,{k}]]+={v} | {a}[[{k},{k}]]={v} | np.add({a},{v},out={a}) | np.copyto({a},{v})
+{a}[{i}]={v} | {a}[{i}]+={v} | {a}[{i}]*={v} | {a}[{i}]-={v} | {a}[{i}]/=(2.5+np.cos({v})) | {a}+={v} | {a}*={v}
+| {a}-={v} | {a}[...]={v} | {a}[np.abs({a})>0.7]={c} | {a}[[0,{k}]]+={v} | {a}[[{k},{k}]]={v}
+| np.add({a},{v},out={a}) | np.copyto({a},{v})
 | np.multiply({a},{v},out={a},where=np.arange({a}.size).reshape({a}.shape)%2==0) | {a}.fill({c}) | np.sin({a},out={a})
-| for row in {a}: row+={c} | {a}.flat[{k}]={c} | {a}.flat[::2]={c} | np.fill_diagonal({a},{c}) | np.add.at({a},[0,0],{c})
-| np.sum(x,axis=0,out={a}) | np.put({a},[0],{c}) | {a}[0]={a}[-1] | {a}[:]={a}[::-1] | {a}[1:]+={a}[:-1] | {a}**=2
-| {a}[0],{a}[-1]={a}[-1],{a}[0] | {a}.T[0]={c} | {a}.clip(-1,1,out={a}) | np.cumsum({a},0,out={a}) | np.putmask({a},{a}>0,{c})
-| {a}[{a}>{c}]={c} | {a}[numpy_mask({a})]={c} | {a}@={a} | {a}[{i}]=[{c}] | np.subtract.at({a},[0],{c}) | {a}.put([1],{c})
+| for row in {a}: row+={c} | {a}.flat[{k}]={c} | {a}.flat[::2]={c} | np.fill_diagonal({a},{c})
+| np.add.at({a},[0,0],{c}) | np.sum(x,axis=0,out={a}) | np.put({a},[0],{c}) | {a}[0]={a}[-1] | {a}[:]={a}[::-1]
+| {a}[1:]+={a}[:-1] | {a}**=2 | {a}[0],{a}[-1]={a}[-1],{a}[0] | {a}.T[0]={c} | {a}.clip(-1,1,out={a})
+| np.cumsum({a},0,out={a}) | np.putmask({a},{a}>0,{c}) | {a}[{a}>{c}]={c} | {a}[numpy_mask({a})]={c} | {a}@={a}
+| {a}[{i}]=[{c}] | np.subtract.at({a},[0],{c}) | {a}.put([1],{c})
 """
 
 

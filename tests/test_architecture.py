@@ -21,7 +21,7 @@ LAYERS = [
     ("evaluate",),
     ("trace", "differentiate", "rewrite", "notation"),
     ("transforms",),
-    ("show", "numpy", "optim", "data", "scipy"),
+    ("show", "numpy", "scipy", "optim", "data"),
     ("cli",),
 ]
 

@@ -138,7 +138,7 @@ def with_names(p: dict[str, Any]) -> Any:
     return result
 
 
-NAMES = ["a_b", "$x$", "{", "}", "%", "变量", "é", "ж", "\\", "^^41", "#&~", "<|>", "long name of a value " * 3, "𝛼"]
+NAMES = ["a_b", "$x$", "{", "}", "%", "变量", "é", "ж", "\\", "^^41", "#&~", "<|>", "long name of a value " * 2, "𝛼"]
 
 COMPILED: dict[str, Make] = {
     **STORIES,

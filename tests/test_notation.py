@@ -292,7 +292,7 @@ half: Callable[[Term], Term] = lambda term: Fraction(term, Number("2"))  # noqa:
         (Power(Word("e"), Cases(x, y, z)), None),
         (Apply("Σ", r"\sum", (x, Word("axis 0"))), r"\sum_{\text{axis 0}}(x)"),
         (Apply("sin", r"\sin", (half(x),), Number("2")), r"\sin^{2}\left(\frac{x}{2}\right)"),
-        (Indexed(x, "[0]"), "x_{0}"),
+        (Indexed(x, "[0]"), "x_{[0]}"),
         (Indexed(x, "[1:, None]"), r"x_{[\mathtt{1:, None}]}"),
         (Indexed(x, "ᵀ", True), r"x^{\top}"),
         (Fence(x, "‖", "‖"), r"\|x\|"),

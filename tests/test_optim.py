@@ -143,7 +143,7 @@ def test_result_cannot_be_changed() -> None:
         descend(bowl, np.ones(2), steps=1).steps = 3  # type: ignore[misc]
 
 
-# -- SciPy's optimizers -------------------------------------------------------------------------------------------------
+# -- SciPy's optimizers ----------------------------------------------------------------------------------------------
 
 
 def rosenbrock(x: Any) -> Any:

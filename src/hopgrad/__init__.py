@@ -39,7 +39,7 @@ _HOMES = {
         "hopgrad.errors",
     ),
 }  # fmt: skip
-_MODULES = ("data", "numpy", "optim", "tree")
+_MODULES = ("data", "numpy", "optim", "scipy", "tree")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 

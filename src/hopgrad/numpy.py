@@ -2,8 +2,8 @@
 
 All of NumPy is here, and most of it is NumPy's own: what NumPy dispatches needs no help. The rest takes traced values:
 
-* ``np.array([x, y])`` and every other function of lists with traced values in them (``np.sum([x, y])``), ``np.full(n, x)``,
-  ``np.asarray(x)``, ``np.r_``, ``np.c_``, ``np.vectorize``, ``np.float64(x)``;
+* ``np.array([x, y])`` and every other function of lists with traced values in them (``np.sum([x, y])``),
+  ``np.full(n, x)``, ``np.asarray(x)``, ``np.r_``, ``np.c_``, ``np.vectorize``, ``np.float64(x)``;
 * ``np.zeros(n)`` and all that makes a new array: while a function is traced it can be filled with traced values.
 
 >>> import hopgrad as hg
@@ -36,9 +36,9 @@ from hopgrad.trace import context
 from hopgrad.trace.tracer import ARRAY, CONVERSIONS, PYTHON, SCALAR, Tracer, converted, has_traced, perform, real
 from hopgrad.trace.tracer import array as traced_array
 
-__all__ = [*numpy.__all__]  # noqa: PLE0604 - NumPy's names
+__all__ = [*numpy.__all__]
 
-# -- functions ----------------------------------------------------------------------------------------------------------
+# -- functions -------------------------------------------------------------------------------------------------------
 
 # They take lists of arrays, and dispatch on what is in these; a list of plain numbers and traced ones is no array here.
 _OF_LISTS = frozenset({
@@ -48,10 +48,11 @@ _OF_LISTS = frozenset({
 
 # They make a new array of plain values, which someone may want to fill.
 _NEW = frozenset({
-    "arange", "append", "block", "column_stack", "concat", "concatenate", "copy", "delete", "diag", "diagflat", "dstack",
-    "empty", "empty_like", "eye", "fromfunction", "full", "full_like", "genfromtxt", "geomspace", "hstack", "identity",
-    "indices", "insert", "kron", "linspace", "loadtxt", "logspace", "ones", "ones_like", "outer", "pad", "repeat",
-    "resize", "roll", "sort", "stack", "tile", "tri", "tril", "triu", "vander", "vstack", "where", "zeros", "zeros_like",
+    "arange", "append", "block", "column_stack", "concat", "concatenate", "copy", "delete", "diag", "diagflat",
+    "dstack", "empty", "empty_like", "eye", "fromfunction", "full", "full_like", "genfromtxt", "geomspace",
+    "hstack", "identity", "indices", "insert", "kron", "linspace", "loadtxt", "logspace", "ones", "ones_like",
+    "outer", "pad", "repeat", "resize", "roll", "sort", "stack", "tile", "tri", "tril", "triu", "vander", "vstack",
+    "where", "zeros", "zeros_like",
 })  # fmt: skip
 
 
@@ -95,10 +96,11 @@ def _lifted(value: Any) -> Any:
 def _fillable(result: Any, args: Iterable[Any] = ()) -> Any:
     """While tracing, a new array of plain numbers as one to which traced values can be written."""
     trace = context.current()
-    new = type(result) is numpy.ndarray and result.base is None and result.dtype.kind in "fiub"
-    if trace is None or not new or any(result is a for a in args):
+    if trace is None or type(result) is not numpy.ndarray or result.dtype.kind not in "fiub":
         return result
-    return real(trace, result)
+    if any(isinstance(a, numpy.ndarray) and numpy.may_share_memory(a, result) for a in args):
+        return result
+    return real(trace, result if result.base is None else result.copy("K"))
 
 
 @functools.cache
@@ -115,7 +117,7 @@ def __dir__() -> list[str]:
     return dir(numpy)
 
 
-# -- arrays -------------------------------------------------------------------------------------------------------------
+# -- arrays ----------------------------------------------------------------------------------------------------------
 
 
 def _conversion(function: Any) -> Callable[..., Any]:
@@ -148,6 +150,14 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", **key
     return _fillable(numpy.full(shape, fill_value, dtype, order, **keywords))
 
 
+@functools.wraps(numpy.full_like)
+def full_like(a: Any, fill_value: Any, *args: Any, **keywords: Any) -> Any:
+    if has_traced(fill_value):
+        a = array(numpy.zeros_like(a)) if type(a) is not Tracer else a  # so that NumPy dispatches
+        fill_value = _lifted(fill_value)
+    return _fillable(numpy.full_like(a, fill_value, *args, **keywords))
+
+
 @functools.wraps(numpy.fromiter)
 def fromiter(iter: Iterable[Any], dtype: Any, count: int = -1, **keywords: Any) -> Any:
     if context.current() is None:
@@ -163,7 +173,7 @@ def ndenumerate(arr: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
     )
 
 
-# -- r_ and c_ ----------------------------------------------------------------------------------------------------------
+# -- r_ and c_ -------------------------------------------------------------------------------------------------------
 
 
 class _Joiner:
@@ -186,7 +196,7 @@ r_ = _Joiner(numpy.r_, lambda parts: numpy.concatenate([numpy.atleast_1d(part) f
 c_ = _Joiner(numpy.c_, lambda parts: numpy.concatenate([
     part if numpy.ndim(part) > 1 else numpy.reshape(part, (-1, 1)) for part in parts], axis=-1))  # fmt: skip
 
-# -- numbers ------------------------------------------------------------------------------------------------------------
+# -- numbers ---------------------------------------------------------------------------------------------------------
 
 
 class _Number(type):
@@ -227,7 +237,7 @@ class float64(numpy.float64, metaclass=_Number):
 
 half, single, double = float16, float32, float64
 
-# -- vectorize ----------------------------------------------------------------------------------------------------------
+# -- vectorize -------------------------------------------------------------------------------------------------------
 
 
 class vectorize:

@@ -1,7 +1,7 @@
 """Minimizing a function by following its gradient downhill.
 
-For anything serious there is ``scipy.optimize.minimize(value_and_grad(f), x0, jac=True)``; this is the loop that everyone
-writes first, with its history, its progress and a clear end when the numbers blow up.
+For anything serious there is ``scipy.optimize.minimize(value_and_grad(f), x0, jac=True)``; this is the loop that
+everyone writes first, with its history, its progress and a clear end when the numbers blow up.
 """
 
 from __future__ import annotations

@@ -131,6 +131,11 @@ def positions(
     return found
 
 
+def _check_function(f: Any, verb: str) -> None:
+    if not callable(f):
+        raise TypeError(f"{verb} needs a function, not {type(f).__name__}")
+
+
 def _title(f: Any) -> str:
     return getattr(f, "__name__", None) or type(f).__name__
 
@@ -377,6 +382,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False) 
     >>> grad(grad(lambda x: x**3))(2.0)
     12.0
     """
+    _check_function(f, "grad")
     inner = value_and_grad(f, argnums, has_aux=has_aux)
 
     @_wraps(f, "gradient of {}")
@@ -451,6 +457,8 @@ class Level:
 
 
 def _wraps(f: Any, title: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    _check_function(f, title.partition(" of")[0])
+
     def decorate(wrapper: Callable[..., Any]) -> Callable[..., Any]:
         with contextlib.suppress(AttributeError, TypeError):  # of callables without the usual attributes
             wrapper = functools.wraps(f)(wrapper)
@@ -478,6 +486,7 @@ def elementwise_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..
             call, _ = start_call(f, running, argnums, args, keywords)
             seeds: dict[int, Expr] = {}
             for output in _float_outputs(call, f):
+                _check_elementwise(call, output, f)
                 one = ones(call.builder, call.builder.avals[output.node])
                 seeds[output.node] = seeds[output.node] + one if output.node in seeds else one
             back = pull(call.builder, seeds, call.inputs)
@@ -485,6 +494,18 @@ def elementwise_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..
         return call.regroup(found)
 
     return derivative
+
+
+def _check_elementwise(call: Call, output: Output, f: Any) -> None:
+    """A result of another shape than an argument cannot belong to it element by element."""
+    avals = call.builder.avals
+    assert output.node is not None
+    for leaf in call.leaves:
+        if avals[leaf.node].shape != avals[output.node].shape:
+            raise ShapeError(
+                f"elementwise_grad: {_title(f)} made a result of shape {avals[output.node].shape} from {leaf.name} of"
+                f" shape {avals[leaf.node].shape}, so it does not work element by element: use jacobian"
+            )
 
 
 def _float_outputs(call: Call, f: Any) -> list[Any]:
@@ -567,7 +588,13 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 40.]),)
     """
-    frame = sys._getframe(1)
+    return _vjp(f, primals, sys._getframe(1))
+
+
+def _vjp(
+    f: Callable[..., Any], primals: tuple[Any, ...], frame: FrameType | None, units: bool = False
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """As `vjp`; with `units`, zeros of the cotangent are no support (see `pull`)."""
     # The pullback may be called after the caller has changed his arrays.
     primals = tree.map(lambda leaf: leaf.copy() if type(leaf) is np.ndarray else leaf, primals)
     with Level() as running:
@@ -577,7 +604,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         total: dict[int, Expr] = {}
         for output, seed in zip(outputs, seeds, strict=True):
             total[output.node] = total[output.node] + seed if output.node in total else seed
-        back = pull(call.builder, total, call.inputs)
+        back = pull(call.builder, total, call.inputs, units=units)
         nodes, kinds = _adjoints(call, back), [leaf.kind for leaf in call.leaves]
         nested = running.nested
         if nested:
@@ -748,7 +775,7 @@ def hessian(f: Callable[..., Any], argnums: int | str = 0) -> Callable[..., Any]
     array([[0., 6.],
            [6., 2.]])
     """
-    return _wraps(f, "Hessian of {}")(jacobian(grad(f, argnums), argnums, mode="forward"))
+    return _wraps(f, "Hessian of {}")(jacobian(grad(f, argnums), argnums))
 
 
 def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
@@ -770,7 +797,12 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
             args.insert(argnums if argnums >= 0 else len(args) + 1 + argnums, value)
             return gradient(*args, **keywords)
 
-        return jvp(of_chosen, (x,), (v,))[1]
+        found = jvp(of_chosen, (x,), (v,))[1]
+        if context.current() is None and not all(np.isfinite(leaf).all() for leaf in tree.flatten(found)[0]):
+            # Zeros of v may have met infinite derivatives. A Hessian is symmetric, and reverse mode knows which zeros
+            # to trust.
+            (found,) = _vjp(of_chosen, (x,), sys._getframe(1), units=True)[1](v)
+        return found
 
     return product
 

@@ -1,7 +1,5 @@
 """NumPy's functions that only move elements about: the plan is worked out by NumPy itself, on the elements' numbers."""
 
-# ruff: noqa: D103 - each one is NumPy's function of that name, with NumPy's meaning
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -9,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.aval import normalize_axes, normalize_axis
+from hopgrad.aval import normalize_axis
 from hopgrad.graph.builder import Expr
 from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import functions as fn
@@ -124,7 +122,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Expr:
     x = lift(a)
     if axis is None:
         return fn.reshape(roll(fn.reshape(x, (x.size,)), shift, 0), x.shape)
-    for by, k in np.broadcast(shift, normalize_axes(axis, x.ndim) if not np.iterable(axis) else axis):
+    for by, k in np.broadcast(np.asarray(shift), np.asarray(axis)):
         k = normalize_axis(int(k), x.ndim)
         n = x.shape[k]
         cut = int(by) % n if n else 0

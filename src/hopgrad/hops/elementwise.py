@@ -72,10 +72,23 @@ def negative(x: Expr) -> Any:
 @elementwise(np.power, Notation("power", rule="power rule"), domain=(POSITIVE, REAL))
 def power(a: Expr, b: Expr, *, out: Expr) -> Any:
     """Masked where b = 0 (a⁰ is constant) and where a = 0 (0ᵇ is constant around b > 0), so no 0·∞ arises."""
-    return (
-        lambda: On(b != 0, b * power(a, b - 1)),
-        lambda: On(a != 0, out * log(a)),
-    )
+
+
+    def by_base() -> Any:
+        factor = b * power(a, b - 1)
+        return factor if _never_zero(b) else On(b != 0, factor)
+
+    def by_exponent() -> Any:
+        factor = out * log(a)
+        return factor if _never_zero(a) else On(a != 0, factor)
+
+    return by_base, by_exponent
+
+
+def _never_zero(x: Expr) -> bool:
+    """Whether x is a constant without zeros, so that nothing need be masked."""
+    data = x.constant
+    return data is not None and bool((data != 0).all())
 
 
 def _constant_power(x: Any, *, exponent: float) -> Any:

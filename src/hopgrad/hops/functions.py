@@ -1,11 +1,10 @@
 """NumPy's functions, with NumPy's signatures, made of hops: reductions, products, shapes, joining and picking."""
 
-# ruff: noqa: D103 - each one is NumPy's function of that name, with NumPy's meaning
-
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod as product
 from typing import Any
 
@@ -18,13 +17,24 @@ from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import products, reduce, special
 from hopgrad.hops import shape as sh
-from hopgrad.hops.surface import as_float, cast, find_builder, join, lift, promote, refused, rows, surface
+from hopgrad.hops.surface import (
+    as_float,
+    cast,
+    find_builder,
+    join,
+    lift,
+    newer,
+    promote,
+    refused,
+    rows,
+    surface,
+)
 
 NONE = np._NoValue
 """NumPy's own mark for "argument not given"."""
 
 
-# -- reductions -----------------------------------------------------------------------------------------------------------
+# -- reductions ------------------------------------------------------------------------------------------------------
 
 
 def _reduce(hop: Any, x: Any, axis: Any, keepdims: Any, **params: Any) -> Expr:
@@ -51,7 +61,7 @@ def accumulating(x: Expr, dtype: Any) -> Expr:
 def _with_initial(found: Expr, pairwise: Any, initial: Any, neutral: Any) -> Expr:
     if initial is NONE or (type(initial) in (int, float) and initial == neutral):
         return found
-    return pairwise(found, cast(lift(initial, found.builder), found.dtype))  # type: ignore[no-any-return]
+    return pairwise(found, cast(lift(initial, found.builder), found.dtype))
 
 
 @surface(np.sum)
@@ -113,7 +123,7 @@ def _extreme(hop: Any, pairwise: Any, name: str) -> Any:
         x = lift(a, find_builder([a, initial, where]))
         if where is not NONE and where is not True:
             if initial is NONE:
-                raise ValueError(f"reduction operation '{name}imum' does not have an identity, so to use a where mask one"
+                raise ValueError(f"np.{name} has no identity, so to use a where mask one"
                                  " has to specify 'initial'")  # fmt: skip
             x = masked(x, where, initial)
         axes = normalize_axes(axis, x.ndim)
@@ -165,7 +175,7 @@ def all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE, *, wher
 @surface(np.count_nonzero)
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Expr:
     found = sum(_truth(a), axis, keepdims=keepdims)
-    found.weak = axis is None and not keepdims and type(np.count_nonzero([1])) is int  # up to NumPy 2.3
+    found.weak = axis is None and not keepdims and isinstance(np.count_nonzero([1]), int)  # up to NumPy 2.3
     return found
 
 
@@ -233,8 +243,8 @@ def _cumulative(function: Any, start: float) -> Any:
     return adapter
 
 
-cumulative_sum = surface(np.cumulative_sum)(_cumulative(cumsum, 0))
-cumulative_prod = surface(np.cumulative_prod)(_cumulative(cumprod, 1))
+cumulative_sum = surface(newer("cumulative_sum"))(_cumulative(cumsum, 0))
+cumulative_prod = surface(newer("cumulative_prod"))(_cumulative(cumprod, 1))
 
 
 @surface("scipy.special:logsumexp")
@@ -318,7 +328,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
         return cast(sum(_truth(x), axis, keepdims=keepdims), x.dtype)
     size = ew.absolute(x)
     if ord in (1, np.inf, -np.inf):
-        return {1: sum, np.inf: max, -np.inf: min}[ord](size, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return {1: sum, np.inf: max, -np.inf: min}[ord](size, axis, keepdims=keepdims)
     return sum(size**ord, axis, keepdims=keepdims) ** (1 / ord)
 
 
@@ -327,7 +337,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Expr:
     return norm(x, ord, (-2, -1), keepdims)
 
 
-# -- products -------------------------------------------------------------------------------------------------------------
+# -- products --------------------------------------------------------------------------------------------------------
 
 
 @surface(np.linalg.matmul, contiguous=True)
@@ -528,7 +538,7 @@ def kron(a: Any, b: Any) -> Expr:
     return _reshape(ew.multiply(a, b), tuple(p * q for p, q in zip(wide_a, wide_b, strict=True)))
 
 
-# -- shape ----------------------------------------------------------------------------------------------------------------
+# -- shape -----------------------------------------------------------------------------------------------------------
 
 
 def _reshape(x: Expr, shape: tuple[int, ...]) -> Expr:
@@ -672,7 +682,7 @@ atleast_2d = surface(np.atleast_2d, array=True, aliasing="each")(_atleast(2))
 atleast_3d = surface(np.atleast_3d, array=True, aliasing="each")(_atleast(3))
 
 
-# -- joining and splitting --------------------------------------------------------------------------------------------------
+# -- joining and splitting -------------------------------------------------------------------------------------------
 
 
 @surface(np.concatenate, np.concat, array=True)
@@ -769,7 +779,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Expr]
         parts = operator.index(indices_or_sections)
         each, extra = divmod(n, parts)
         cuts = [0, *np.cumsum([each + 1] * extra + [each] * (parts - extra)).tolist()]
-    return [sh.slice_axis(x, axis, a, b, 1) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [sh.slice_axis(x, axis, a, b, 1) for a, b in pairwise(cuts)]
 
 
 @surface(np.split, array=True, aliasing="view")
@@ -777,27 +787,27 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Expr]:
     x = lift(ary)
     if not np.iterable(indices_or_sections) and x.shape[normalize_axis(axis, x.ndim)] % indices_or_sections:
         raise ValueError("array split does not result in an equal division")
-    return array_split(x, indices_or_sections, axis)  # type: ignore[no-any-return]
+    return array_split(x, indices_or_sections, axis)
 
 
 @surface(np.hsplit, array=True, aliasing="view")
 def hsplit(ary: Any, indices_or_sections: Any) -> list[Expr]:
-    return split(ary, indices_or_sections, 0 if lift(ary).ndim == 1 else 1)  # type: ignore[no-any-return]
+    return split(ary, indices_or_sections, 0 if lift(ary).ndim == 1 else 1)
 
 
 @surface(np.vsplit, array=True, aliasing="view")
 def vsplit(ary: Any, indices_or_sections: Any) -> list[Expr]:
-    return split(ary, indices_or_sections, 0)  # type: ignore[no-any-return]
+    return split(ary, indices_or_sections, 0)
 
 
 @surface(np.dsplit, array=True, aliasing="view")
 def dsplit(ary: Any, indices_or_sections: Any) -> list[Expr]:
     if lift(ary).ndim < 3:
         raise ValueError("dsplit only works on arrays of 3 or more dimensions")
-    return split(ary, indices_or_sections, 2)  # type: ignore[no-any-return]
+    return split(ary, indices_or_sections, 2)
 
 
-@surface(np.unstack, array=True, aliasing="view")
+@surface(newer("unstack"), array=True, aliasing="view")
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Expr, ...]:
     x = lift(x)
     axis = normalize_axis(axis, x.ndim)
@@ -856,7 +866,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NONE, append: Any = 
     return x
 
 
-# -- picking ------------------------------------------------------------------------------------------------------------
+# -- picking ---------------------------------------------------------------------------------------------------------
 
 
 @surface(np.where, array=True)
@@ -1016,7 +1026,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Expr:
     return out
 
 
-# -- making, copying ----------------------------------------------------------------------------------------------------
+# -- making, copying -------------------------------------------------------------------------------------------------
 
 
 @surface(np.full, array=True)

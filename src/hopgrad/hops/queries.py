@@ -1,6 +1,4 @@
-"""NumPy's functions that ask: about shapes and dtypes, which are known, or about values, which are not; and refusals."""
-
-# ruff: noqa: D103 - each one is NumPy's function of that name, with NumPy's meaning
+"""NumPy's functions that ask, about shapes and dtypes or about values; and those that are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
 from hopgrad.hops.surface import find_builder, lift, promote, refuse, result_dtype, surface
 
-# -- shapes and dtypes --------------------------------------------------------------------------------------------------
+# -- shapes and dtypes -----------------------------------------------------------------------------------------------
 
 
 @surface(np.shape)
@@ -59,7 +57,7 @@ for _function in (
 ):  # fmt: skip
     surface(_function)(_by_shape(_function))
 
-# -- values -------------------------------------------------------------------------------------------------------------
+# -- values ----------------------------------------------------------------------------------------------------------
 
 
 @surface(np.isclose)
@@ -133,15 +131,18 @@ def angle(z: Any, deg: bool = False) -> Expr:
     return ew.rad2deg(found) if deg else found
 
 
-# -- refused by name ----------------------------------------------------------------------------------------------------
+# -- refused by name -------------------------------------------------------------------------------------------------
 
 _SHAPE = "its shape depends on values: use the three-argument np.where, or a mask that is not traced"
-_MASK = "use np.where(mask, values, other)"
 
-refuse(_SHAPE, np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.unique, np.unique_all, np.unique_counts,
-       np.unique_inverse, np.unique_values, np.trim_zeros, np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d)  # fmt: skip
-refuse("", np.sort, np.argsort, np.lexsort, np.partition, np.argpartition, np.sort_complex, np.searchsorted, np.digitize,
-       np.median, np.nanmedian, np.percentile, np.nanpercentile, np.quantile, np.nanquantile)  # fmt: skip
+refuse(
+    _SHAPE, np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.unique, np.unique_all, np.unique_counts,
+    np.unique_inverse, np.unique_values, np.trim_zeros, np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d,
+)  # fmt: skip
+refuse(
+    "", np.sort, np.argsort, np.lexsort, np.partition, np.argpartition, np.sort_complex, np.searchsorted,
+    np.digitize, np.median, np.nanmedian, np.percentile, np.nanpercentile, np.quantile, np.nanquantile,
+)  # fmt: skip
 refuse("", np.bincount, np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges, np.isin)
 refuse("use np.where or np.select on whole arrays", np.piecewise)
 refuse("", np.interp, np.i0, np.poly, np.polyadd, np.polydiv, np.polyfit, np.polymul, np.polysub, np.roots)

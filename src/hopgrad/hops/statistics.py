@@ -1,7 +1,5 @@
 """NumPy's functions for statistics, differences, sequences and polynomials, made of hops."""
 
-# ruff: noqa: D103 - each one is NumPy's function of that name, with NumPy's meaning
-
 from __future__ import annotations
 
 from math import pi
@@ -19,7 +17,7 @@ from hopgrad.hops.arrange import sliding_window_view
 from hopgrad.hops.functions import NONE
 from hopgrad.hops.surface import as_float, cast, find_builder, join, lift, promote, refused, surface
 
-# -- ignoring NaN -------------------------------------------------------------------------------------------------------
+# -- ignoring NaN ----------------------------------------------------------------------------------------------------
 
 
 def _present(x: Expr, where: Any = NONE) -> Expr | None:
@@ -36,7 +34,7 @@ def _without_nan(function: Any) -> Any:
                 initial: Any = NONE, where: Any = NONE) -> Expr:  # fmt: skip
         x = lift(a)
         mask = _present(x, where)
-        return function(x, axis, dtype, None, keepdims, initial, NONE if mask is None else mask)  # type: ignore[no-any-return]
+        return function(x, axis, dtype, None, keepdims, initial, NONE if mask is None else mask)
 
     return adapter
 
@@ -49,7 +47,7 @@ def _without_nan_along(function: Any, neutral: float) -> Any:
     def adapter(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Expr:
         x = lift(a)
         mask = _present(x)
-        return function(x if mask is None else fn.masked(x, mask, neutral), axis, dtype)  # type: ignore[no-any-return]
+        return function(x if mask is None else fn.masked(x, mask, neutral), axis, dtype)
 
     return adapter
 
@@ -71,7 +69,7 @@ def _nan_spread(function: Any) -> Any:
                 where: Any = NONE, mean: Any = NONE, correction: Any = NONE) -> Expr:  # fmt: skip
         x = lift(a)
         mask = _present(x, where)
-        return function(x, axis, dtype, None, ddof, keepdims, where=NONE if mask is None else mask,  # type: ignore[no-any-return]
+        return function(x, axis, dtype, None, ddof, keepdims, where=NONE if mask is None else mask,
                         mean=mean, correction=correction)  # fmt: skip
 
     return adapter
@@ -86,12 +84,12 @@ def _nan_extreme(function: Any, end: float) -> Any:
                 where: Any = NONE) -> Expr:  # fmt: skip
         x = lift(a)
         if not x.aval.is_float:
-            return function(x, axis, None, keepdims, initial, where)  # type: ignore[no-any-return]
+            return function(x, axis, None, keepdims, initial, where)
         seen = fn.masked(x, _present(x, where), end if initial is NONE else initial)
         found = function(seen, axis, None, keepdims, initial)
         # A line of NaN alone has no largest element.
         some = fn.any(_present(x, where), axis, keepdims=keepdims)
-        return ew.where(some, found, x.builder.constant(np.nan, x.dtype)) if initial is NONE else found  # type: ignore[no-any-return]
+        return ew.where(some, found, x.builder.constant(np.nan, x.dtype)) if initial is NONE else found
 
     return adapter
 
@@ -104,7 +102,7 @@ def _nan_position(function: Any, end: float) -> Any:
     def adapter(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NONE) -> Expr:
         x = lift(a)
         mask = _present(x)
-        return function(x if mask is None else fn.masked(x, mask, end), axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return function(x if mask is None else fn.masked(x, mask, end), axis, keepdims=keepdims)
 
     return adapter
 
@@ -112,7 +110,7 @@ def _nan_position(function: Any, end: float) -> Any:
 nanargmax = surface(np.nanargmax)(_nan_position(fn.argmax, -np.inf))
 nanargmin = surface(np.nanargmin)(_nan_position(fn.argmin, np.inf))
 
-# -- covariance ---------------------------------------------------------------------------------------------------------
+# -- covariance ------------------------------------------------------------------------------------------------------
 
 
 @surface(np.cov, array=True)
@@ -146,7 +144,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     return fn.clip(scaled, -1, 1)
 
 
-# -- differences and integrals ------------------------------------------------------------------------------------------
+# -- differences and integrals ---------------------------------------------------------------------------------------
 
 
 @surface(np.ediff1d, array=True)
@@ -203,8 +201,7 @@ def _is_line(value: Any) -> bool:
 def _gradient(x: Expr, step: Any, axis: int, edge_order: int) -> Expr:
     n = x.shape[axis]
     if n < edge_order + 1:
-        raise ValueError("Shape of array too small to calculate a numerical gradient, at least (edge_order + 1) elements"
-                         " are required.")  # fmt: skip
+        raise ValueError("Shape of array too small: np.gradient needs at least (edge_order + 1) elements")
 
     def at(a: int | None, b: int | None) -> Expr:
         found: Expr = sh.slice_axis(x, axis, a, b, 1)
@@ -225,8 +222,9 @@ def _gradient(x: Expr, step: Any, axis: int, edge_order: int) -> Expr:
             ends = [ew.divide(ew.subtract(at(1, 2), at(0, 1)), step),
                     ew.divide(ew.subtract(at(n - 1, n), at(n - 2, n - 1)), step)]  # fmt: skip
         else:
-            ends = [ew.divide(weighted((-1.5, at(0, 1)), (2.0, at(1, 2)), (-0.5, at(2, 3))), step),
-                    ew.divide(weighted((0.5, at(n - 3, n - 2)), (-2.0, at(n - 2, n - 1)), (1.5, at(n - 1, n))), step)]  # fmt: skip
+            first = weighted((-1.5, at(0, 1)), (2.0, at(1, 2)), (-0.5, at(2, 3)))
+            last = weighted((0.5, at(n - 3, n - 2)), (-2.0, at(n - 2, n - 1)), (1.5, at(n - 1, n)))
+            ends = [ew.divide(first, step), ew.divide(last, step)]
         return fn.concatenate([ends[0], inside, ends[1]], axis)
     places = cast(lift(step, x.builder), x.dtype)
     if places.shape != (n,):
@@ -273,7 +271,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * p
     return fn.concatenate([sh.slice_axis(x, axis, 0, 1, 1), late], axis)
 
 
-# -- sequences and polynomials ------------------------------------------------------------------------------------------
+# -- sequences and polynomials ---------------------------------------------------------------------------------------
 
 
 def _line(x: Expr) -> Expr:

@@ -53,11 +53,16 @@ def surface(
         parameters = inspect.signature(function).parameters.values()
         positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         out = positional.index("out") if "out" in positional else None
-        for key in functions:
+        for key in filter(None, functions):
             surfaces[key] = Surface(function, array, aliasing, contiguous, out)
         return function
 
     return decorate
+
+
+def newer(name: str) -> Any:
+    """A function that NumPy has from some version after 2.0 on; None before."""
+    return getattr(np, name, None)
 
 
 def refuse(cure: str, *functions: Any) -> None:
@@ -71,7 +76,7 @@ def refused(what: str, cure: str = "") -> NotDifferentiableError:
     return NotDifferentiableError(f"{what} is not supported on traced values" + (f": {cure}" if cure else ""))
 
 
-# -- operands -----------------------------------------------------------------------------------------------------------
+# -- operands --------------------------------------------------------------------------------------------------------
 
 
 def find_builder(value: Any) -> Builder | None:
@@ -97,6 +102,8 @@ def lift(value: Any, builder: Builder | None = None) -> Expr:
     if isinstance(value, (list, tuple)) and find_builder(value) is not None:
         return array_of(value)
     data = np.asarray(value)
+    if data is not value and isinstance(value, np.ma.MaskedArray | np.matrix):
+        raise refused(type(value).__name__, "use np.asarray on it first")
     if data.dtype.kind not in "fiubc":
         raise DtypeError(f"{type(value).__name__} of dtype {data.dtype} cannot be combined with traced values")
     constant = builder.constant(data)
@@ -132,7 +139,7 @@ def _joined(value: Any, builder: Builder, dtype: np.dtype[Any]) -> Expr:
     return concatenate(*[reshape(row, shape=(1, *row.shape)) for row in rows], axis=0)
 
 
-# -- promotion ----------------------------------------------------------------------------------------------------------
+# -- promotion -------------------------------------------------------------------------------------------------------
 
 _WEAK: dict[str, Any] = {"f": 0.0, "i": 0, "c": 0j}
 

@@ -281,7 +281,9 @@ def _tex(term: Term, room: float, style: _Style) -> str:
         case Indexed(base, mark, raised):
             if raised:
                 return rf"{_tex(base, room - 6, style)}^{{\top}}"
-            return rf"{_tex(base, room - _span_words(mark, style.raised), style)}_{{{_tex_index(mark[1:-1])}}}"
+            name = _tex(base, room - _span_words(mark, style.raised), style)
+            # A name may have a subscript of its own, and LaTeX allows one only.
+            return rf"{f'{{{name}}}' if '_' in name else name}_{{{_tex_index(mark[1:-1])}}}"
         case Cases():
             return _tex_cases(term, room, style)
         case _:
@@ -337,7 +339,10 @@ def _tex_apply(term: Apply, room: float, style: _Style) -> str:
         name += f"^{{{_tex(term.raised, math.inf, style.raised)}}}"
     if room == math.inf or len(arguments) == 1:
         inside = room if room == math.inf else room - _span(term, style) + _span(arguments[0], style.enclosed)
-        return name + _tex_fenced(", ".join(_tex(a, inside, style.enclosed) for a in arguments), "(", ")")
+        written = []
+        for argument in arguments:  # formulas may be so deep that the frame of a comprehension counts
+            written.append(_tex(argument, inside, style.enclosed))  # noqa: PERF401
+        return name + _tex_fenced(", ".join(written), "(", ")")
     rows, used = [""], 0.0
     for k, argument in enumerate(arguments):
         wide = _span(argument, style.enclosed) + 5
@@ -374,7 +379,7 @@ def _cases_style(term: Cases, style: _Style) -> _Style:
 
 
 def _tex_index(mark: str) -> str:
-    return mark if mark.isdigit() else rf"[\mathtt{{{tex_text(mark).replace('$', '')}}}]"
+    return rf"[{mark}]" if mark.isdigit() else rf"[\mathtt{{{tex_text(mark).replace('$', '')}}}]"
 
 
 def _tex_fenced(inside: str, left: str, right: str) -> str:
@@ -395,8 +400,9 @@ def _span_words(words: str, style: _Style) -> float:
     def one(c: str) -> float:
         if unicodedata.combining(c):
             return 0.0
-        if not c.isascii() and unicodedata.east_asian_width(c) in "WF":
-            return 11.0
+        known = c.isascii() or c in _TEX_CHARACTERS or c in _TEX_LOWERED or c in _TEX_RAISED
+        if not known and not unicodedata.normalize("NFD", c)[0].isascii():
+            return 34.0  # for pdfLaTeX, which has most letters of other scripts by their numbers only
         return 3.6 if c in _NARROW else 8.9 if c in _WIDE else 7.3 if c.isupper() else 5.3
 
     return sum(map(one, words)) * style.scale
@@ -411,8 +417,23 @@ def _span_brackets(inside: float, style: _Style) -> float:
     return (8 + min(6.0, inside / 20)) * style.scale
 
 
+# Breaking a formula asks for the widths of its parts again and again. By identity, as comparing terms takes long; the
+# term is kept beside its width, so that its id cannot become another's.
+_spans: dict[tuple[int, _Style], tuple[Term, float]] = {}
+
+
 def _span(term: Term, style: _Style) -> float:
     """Estimated width in points."""
+    found = _spans.get((id(term), style))
+    if found is None or found[0] is not term:
+        found = (term, _measured(term, style))
+        if len(_spans) >= 20_000:
+            _spans.clear()
+        _spans[id(term), style] = found
+    return found[1]
+
+
+def _measured(term: Term, style: _Style) -> float:
     match term:
         case Symbol(name, _):
             base, sub = symbol_parts(name)
@@ -446,7 +467,9 @@ def _span(term: Term, style: _Style) -> float:
             arguments, below = _arguments(term)
             above = 0.0 if raised is None else _span(raised, style.raised)
             between = 5 * (len(arguments) - 1) * style.scale
-            inner = sum(_span(a, style.enclosed) for a in arguments)
+            inner = 0.0
+            for argument in arguments:
+                inner += _span(argument, style.enclosed)
             head = _span_words(function, style) + sum(_span(word, style.raised) for word in below)
             return head + above + inner + between + _span_brackets(inner, style)
         case Indexed(base, mark, _):

@@ -50,7 +50,9 @@ def _mo(sign: str, **attributes: str) -> str:
 
 
 def _mml_fenced(inside: str, left: str, right: str) -> str:
-    return _row(_mo(left, form="prefix"), inside, _mo(right, form="postfix"))
+    # A stretched bracket has more room around it, even where it has nothing to stretch for.
+    stretchy = "true" if any(high in inside for high in ("<mfrac", "<mtable", "<msqrt", "<mroot")) else "false"
+    return _row(_mo(left, form="prefix", stretchy=stretchy), inside, _mo(right, form="postfix", stretchy=stretchy))
 
 
 def _mml_symbol(name: str, bar: bool) -> str:
@@ -89,7 +91,8 @@ def _mml(term: Term) -> str:
             upper = f"<msup>{d}<mn>{order}</mn></msup>" if order > 1 else d
             lower = _mml(behind_d(bottom))
             lower = f"<msup>{lower}<mn>{order}</mn></msup>" if order > 1 else lower
-            return f"<mfrac>{_row(upper, _mml(behind_d(top)))}{_row(d, lower)}</mfrac>"
+            gaps = ['<mspace width="0.17em"/>' if isinstance(part, Apply) else "" for part in (top, bottom)]
+            return f"<mfrac>{_row(upper, gaps[0], _mml(behind_d(top)))}{_row(d, gaps[1], lower)}</mfrac>"
         case Root(item, degree):
             return f"<mroot>{_mml(item)}<mn>{degree}</mn></mroot>" if degree else f"<msqrt>{_mml(item)}</msqrt>"
         case Fence(item, left, right):
@@ -103,7 +106,7 @@ def _mml(term: Term) -> str:
         case Indexed(base, mark, raised):
             if raised:
                 return f"<msup>{_mml(base)}<mo>⊤</mo></msup>"
-            return f"<msub>{_mml(base)}<mtext>{_xml(mark[1:-1])}</mtext></msub>"
+            return f"<msub>{_mml(base)}<mtext>{_xml(mark)}</mtext></msub>"
         case Cases(condition, then, otherwise):
             cell, when = '<mtd style="text-align:left">', _row("<mtext>if\u00a0</mtext>", _mml(condition))
             lines = (

@@ -288,6 +288,8 @@ def number(value: float, digits: int = 7) -> Term:
         return Word("NaN")
     if math.isinf(value):
         return Word("∞") if value > 0 else Prefix("−", "-", Word("∞"))
+    if value == math.e:
+        return Word("e")
     for constant, symbol in ((math.pi, "π"), (2 * math.pi, "2π")):
         if value == constant:
             return Number(symbol)

@@ -18,7 +18,7 @@ from hopgrad.evaluate import evaluate, evaluate_all
 from hopgrad.graph.builder import Expr, ones
 from hopgrad.graph.graph import Graph
 from hopgrad.graph.operators import Operator
-from hopgrad.notation import Cases, Number, Symbol, Term, number, write
+from hopgrad.notation import Apply, Cases, Number, Symbol, Term, number, write
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class Analysis:
         if node in self.names:
             return Symbol(self.names[node])
         constants = self.graph.builder.constants
-        return number(constants[node]) if node in constants else Symbol(f"%{node}")
+        return number(float(constants[node])) if node in constants else Symbol(f"%{node}")
 
     def hop_term(self, node: int, arguments: Sequence[Term] | None = None) -> Term:
         """A value written as its hop over its operands' names, or over the given terms."""
@@ -242,6 +242,9 @@ class Analysis:
         if operator is None or operator.factor is None:
             return None
         factor = operator.factor
+        if self.graph.builder.hop(edge.target).name == "prod":
+            whole = self.expanded(edge.source, limit) if expand else self.symbol(edge.source)
+            return Apply("Π others", r"\prod\nolimits_{\text{others}}", (whole,))
         term = self.made_term(factor, expand, limit) if isinstance(factor, Expr) else number(factor)
         born = getattr(operator, "born", None)
         if born is not None:

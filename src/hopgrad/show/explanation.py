@@ -17,7 +17,7 @@ from hopgrad import tree
 from hopgrad.errors import DtypeError, ExpressionError
 from hopgrad.graph.graph import Graph
 from hopgrad.graph.sites import Location
-from hopgrad.notation import Infix, Symbol, Term, equation, text, value_text
+from hopgrad.notation import Infix, Symbol, Term, equation, latex, text, value_text
 from hopgrad.show import render
 from hopgrad.show.analysis import Analysis
 from hopgrad.show.export import dot, mermaid, tikz
@@ -172,7 +172,7 @@ class Explanation:
     def _repr_latex_(self) -> str:
         sections = [s for s in self.sections if s.key in ("chain", "whole")]
         rows = [line for s in sections for line in s.lines if line.formula is not None]
-        body = r" \\ ".join("& " + render.latex(line.formula) for line in rows if line.formula is not None)
+        body = r" \\ ".join("& " + latex(line.formula) for line in rows if line.formula is not None)
         return rf"$\begin{{align*}}{body}\end{{align*}}$"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -213,6 +213,8 @@ def explain(
         raise ValueError(f"order is 1 or more, not {order}")
     if isinstance(f, str):
         return _explain_formula(parse(f, values), wrt, order, values)
+    if not callable(f):
+        raise TypeError(f"explain needs a function or a formula as text, not {type(f).__name__}")
     if values:
         raise TypeError(f"explain(f) takes the arguments of f in a second call: explain(f)({', '.join(values)}=…)")
 
@@ -249,7 +251,10 @@ def _as_value(name: str, value: Any) -> Any:
     """A variable's value: ints become floats, lists arrays."""
     if type(value) in (int, float):
         return float(value)
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise DtypeError(f"{name} is no array: its rows differ in length") from None
     if array.dtype.kind in "iub":
         array = array.astype(float)
     if array.dtype.kind != "f":

@@ -170,7 +170,7 @@ def dot(analysis: Analysis) -> str:
 # -- Mermaid ----------------------------------------------------------------------------------------------------
 
 _BRACKETS = {"input": ("([", "])"), "given": ("([", "])"), "constant": ("[/", "/]"), "hop": ("[", "]")}
-_MERMAID_SIGNS = str.maketrans({c: f"#{ord(c)};" for c in "\"#&<>;`*_~$|{}[]\\-"})
+_MERMAID_SIGNS = str.maketrans({c: f"#{ord(c)};" for c in '"#&<>;`*_~$|{}[]\\-'})
 
 
 def _mermaid_string(*rows: str) -> str:
@@ -302,9 +302,7 @@ def tikz(analysis: Analysis) -> str:
         return f"({point[0] * scale:.1f},{point[1] * scale:.1f})"
 
     for (_, _, label), (start, *rest) in zip(edges, plan.paths, strict=True):
-        curves = [
-            " .. controls {} and {} .. {}".format(*map(at, rest[k : k + 3])) for k in range(0, len(rest), 3)
-        ]
+        curves = [" .. controls {} and {} .. {}".format(*map(at, rest[k : k + 3])) for k in range(0, len(rest), 3)]
         out.append(rf"\draw[->{'' if label else ', dashed'}] {at(start)}{''.join(curves)};")
     for (_, _, label), middle in zip(edges, plan.labels, strict=True):
         if label and label.rows and middle:

@@ -23,9 +23,7 @@ def plain(words: str, role: str) -> str:
 
 def width(words: str) -> int:
     """Columns that a text takes in a terminal: combining marks take none."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in words
-    )
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in words)
 
 
 def as_text(title: str, sections: Sequence[Section], paint: Paint = plain, columns: int = 110) -> str:
@@ -36,9 +34,7 @@ def as_text(title: str, sections: Sequence[Section], paint: Paint = plain, colum
         if section.intro:
             out += ["  " + row for row in _folded(section.intro, columns - 2)]
         formulas = [text(line.formula) if line.formula is not None else "" for line in section.lines]
-        short = [
-            width(f) for f, line in zip(formulas, section.lines, strict=True) if (line.value or line.note)
-        ]
+        short = [width(f) for f, line in zip(formulas, section.lines, strict=True) if (line.value or line.note)]
         pad = min(max(short, default=0), 44)
         for formula, line in zip(formulas, section.lines, strict=True):
             out += _row(formula, line, pad, paint, columns)
@@ -105,6 +101,7 @@ _LEFT_ROOM = 120.0
 _LETTER = 5.1
 _LONG_NOTE = 45
 _PORTION = 20_000  # characters
+_BREAKS = re.compile(r"[+/)]|\$-\$|\$\\cdot\$")
 
 
 def as_latex(title: str, sections: Sequence[Section], standalone: bool = False) -> str:
@@ -124,7 +121,9 @@ def as_latex(title: str, sections: Sequence[Section], standalone: bool = False) 
     body = "\n".join(out) + "\n"
     if not standalone:
         return body
-    heading = rf"\section*{{{tex_text(title)}}}"
+    # Formulas in the heading are plain text, and most have no spaces at which it could be broken.
+    words = _BREAKS.sub(r"\g<0>\\allowbreak{}", tex_text(title))
+    heading = rf"\section*{{\raggedright {words}}}"
     preamble = _PREAMBLE.replace("FOREIGN", "".join(map(_declared, _foreign(heading + body))))
     return f"{preamble}\\begin{{document}}\n{heading}\n\n{body}\\end{{document}}\n"
 
@@ -299,6 +298,9 @@ def as_markdown(title: str, sections: Sequence[Section]) -> str:
     return "\n".join(out)
 
 
+_LONG = 45
+
+
 def as_html(sections: Sequence[Section]) -> str:
     """The story as HTML sections with MathML formulas."""
     out = []
@@ -308,8 +310,7 @@ def as_html(sections: Sequence[Section]) -> str:
             out.append(f"<p>{escape(section.intro)}</p>")
         if section.lines:
             out.append('<table class="story">')
-            for line in section.lines:
-                out.append(_html_row(line))
+            out += map(_html_row, section.lines)
             out.append("</table>")
         out.append("</section>")
     return "\n".join(out)
@@ -320,6 +321,13 @@ def _html_row(line: Line) -> str:
     if line.formula is None:
         return f'<tr{mark}><td class="prose" colspan="3">{escape(line.prose)}</td></tr>'
     value = f"= {escape(line.value)}" if line.value else ""
+    if line.formula.size > _LONG:
+        # A long formula scrolls in a row of its own, so that its value stays in sight.
+        return (
+            f'<tr{mark}><td class="formula" colspan="3"><div class="wide">{mathml(line.formula, True)}</div></td></tr>'
+            + (f'<tr{mark}><td></td><td class="value">{value}</td><td class="note">{escape(line.note)}</td></tr>'
+               if value or line.note else "")
+        )  # fmt: skip
     return (
         f'<tr{mark}><td class="formula">{mathml(line.formula)}</td><td class="value">{value}</td>'
         f'<td class="note">{escape(line.note)}</td></tr>'

@@ -328,6 +328,9 @@ def pullback_term(analysis: Analysis, edge: Edge) -> Term:
     finally:
         del analysis.names[stand_in.id]
     here = bar(analysis, edge.target)
+    if builder.hop(edge.target).name == "prod":
+        # The formula that is right through zeros is a tree of products: too long to read.
+        return product([here, analysis.factor_term(edge) or Word("…")], "⊙", r"\odot", keep=True)
     return rewritten(term, lambda part: here if part == Symbol("\x00") else part)
 
 
@@ -368,10 +371,14 @@ def _whole(analysis: Analysis, live: list[int]) -> Section:
                 section.lines.append(Line(equation(left, _multiplied(analysis, node)), node=node))
             short = simplified(analysis, node, MAX_SYMBOLS)
             if short is not None:
-                section.lines.append(Line(equation(left, short), note="simplified", node=node))
+                section.lines.append(Line(equation(left, short), note=_simplified_note(analysis), node=node))
         section.lines.append(Line(left, value=value, note=_check_note(analysis, node), node=node))
     section.lines = shortened(section.lines, "lines")
     return section
+
+
+def _simplified_note(analysis: Analysis) -> str:
+    return "simplified, where all steps are finite" if analysis.troubles else "simplified"
 
 
 def _multiplied(analysis: Analysis, node: int) -> Term:
@@ -446,10 +453,10 @@ def _limit(analysis: Analysis, uses: Sequence[Edge]) -> str:
     for edge in uses:
         local = analysis.local_value(edge)
         share = analysis.values[analysis.back.shares[edge.target, edge.number].id]
-        if local is None or np.ndim(local) or np.ndim(share) or not np.isfinite(share):
+        if local is None or not np.isfinite(share).all():
             continue
         with np.errstate(all="ignore"):
-            if np.isnan(np.multiply(analysis.adjoint(edge.target), local)):
+            if np.isnan(np.multiply(analysis.adjoint(edge.target), local)).any():
                 return "no 0·∞: computed from relative changes"
     return ""
 

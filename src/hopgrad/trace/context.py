@@ -115,7 +115,7 @@ def where(frame: FrameType | None) -> str:
 
 
 def library_call(frame: FrameType | None) -> str:
-    """The function of NumPy or SciPy through which the user's code came to `frame`, as "scipy.special.softmax", or ''."""
+    """The function of NumPy or SciPy that the user's code called to get to `frame`, as "scipy.stats.zscore", or ''."""
     found = ""
     while frame is not None:
         package, *parts = str(frame.f_globals.get("__name__", "")).split(".")

@@ -15,6 +15,7 @@ as they are known. Where they are not, two memories are in *doubt*: writing to o
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -45,8 +46,9 @@ class Memory:
     """The elements that an array and its views share.
 
     Attributes: ``node`` is the value of the graph that they have now, or ``data`` the real array until a traced value
-    is written; ``version`` counts changes; ``layout`` is "C", the strides, "argument" for those of the argument that was
-    given, or None where they are not known; ``group`` lists the memories of which this one may or may not be a part; ``lost`` says why it cannot be read any more.
+    is written; ``version`` counts changes; ``layout`` is "C", the strides, "argument" for those of the argument that
+    was given, or None where they are not known; ``group`` lists the memories of which this one may or may not be a
+    part; ``lost`` says why it cannot be read any more.
     """
 
     __slots__ = ("data", "group", "layout", "lost", "node", "version", "writable")
@@ -89,7 +91,7 @@ class Memory:
         return sys.getrefcount(self.data) > 2
 
 
-# -- paths --------------------------------------------------------------------------------------------------------------
+# -- paths -----------------------------------------------------------------------------------------------------------
 
 _MOVES = frozenset({"reshape", "transpose", "index", "broadcast_to"})
 _SMALL = 64  # elements; a smaller constant is easier to read as it is
@@ -170,7 +172,7 @@ def constant(builder: Builder, data: np.ndarray[Any, Any]) -> int:
     return builder.constant(data).id
 
 
-# -- strides ------------------------------------------------------------------------------------------------------------
+# -- strides ---------------------------------------------------------------------------------------------------------
 
 
 def c_strides(shape: Shape) -> Strides:
@@ -203,7 +205,7 @@ def is_contiguous(shape: Shape, strides: Strides, order: str = "C") -> bool:
 def keeps_order(shape: Shape, strides: Strides) -> bool:
     """Whether a ufunc on an array of these strides, which keeps their order, gives an array in C order."""
     steps = [s for n, s in zip(shape, strides, strict=True) if n != 1]
-    return 0 in shape or (all(s > 0 for s in steps) and all(a >= b for a, b in zip(steps, steps[1:], strict=False)))
+    return 0 in shape or (all(s > 0 for s in steps) and all(a >= b for a, b in pairwise(steps)))
 
 
 def reshaped(shape: Shape, strides: Strides, new: Shape) -> Strides | None:

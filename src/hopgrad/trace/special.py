@@ -32,7 +32,7 @@ from hopgrad.trace.tracer import (
     write,
 )
 
-# -- making -------------------------------------------------------------------------------------------------------------
+# -- making ----------------------------------------------------------------------------------------------------------
 
 
 def _like(function: Any) -> Callable[..., Any]:
@@ -60,8 +60,7 @@ def _like(function: Any) -> Callable[..., Any]:
     return make
 
 
-for _function in (np.zeros_like, np.ones_like, np.full_like):
-    special[_function] = _like(_function)
+special.update({f: _like(f) for f in (np.zeros_like, np.ones_like, np.full_like)})
 special[np.empty_like] = _like(np.zeros_like)
 
 
@@ -71,7 +70,7 @@ def _copy(trace: Trace, frame: Any, a: Any, order: Any = "K", subok: bool = Fals
 
 special[np.copy] = _copy
 
-# -- in place -----------------------------------------------------------------------------------------------------------
+# -- in place --------------------------------------------------------------------------------------------------------
 
 
 def _in_place(function: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -147,7 +146,7 @@ def _put_along_axis(frame: Any, arr: Any, indices: Any, values: Any, axis: Any) 
         arr[fn.along_axis(indices, arr._aval.shape, axis)] = values
 
 
-# -- printing -----------------------------------------------------------------------------------------------------------
+# -- printing --------------------------------------------------------------------------------------------------------
 
 
 def _printed(function: Any) -> Callable[..., Any]:
@@ -159,10 +158,9 @@ def _printed(function: Any) -> Callable[..., Any]:
     return show
 
 
-for _function in (np.array_repr, np.array_str, np.array2string):
-    special[_function] = _printed(_function)
+special.update({f: _printed(f) for f in (np.array_repr, np.array_str, np.array2string)})
 
-# -- functions of functions ---------------------------------------------------------------------------------------------
+# -- functions of functions ------------------------------------------------------------------------------------------
 
 
 def _apply_along_axis(trace: Trace, frame: Any, func1d: Any, axis: Any, arr: Any, *args: Any, **keywords: Any) -> Any:

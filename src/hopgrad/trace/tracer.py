@@ -1,8 +1,8 @@
 """The tracer: what a user's function computes with while it is traced.
 
-It answers to operators, methods, indexing and NumPy's protocols as the value it stands for would, and records a hop for
-each. What NumPy does not let it take part in (``float(x)``, ``np.array([x, y])``, writing into a plain array) is refused
-with the line and the cure, never answered with a plain number: that would lose the gradient silently.
+It answers to operators, methods, indexing and NumPy's protocols as the value it stands for would, and records a hop
+for each. What NumPy does not let it take part in (``float(x)``, ``np.array([x, y])``, writing into a plain array) is
+refused with the line and the cure, never answered with a plain number: that would lose the gradient silently.
 
 An array to which nothing traced was written yet, as ``np.zeros(3)`` of ``hopgrad.numpy`` gives, is a tracer over real
 data. NumPy computes with it at once, and nothing is recorded.
@@ -20,10 +20,11 @@ import numpy as np
 
 from hopgrad.aval import Aval, Shape, aval_of
 from hopgrad.errors import DtypeError, HopgradError, NotDifferentiableError, ShapeError, TraceError
-from hopgrad.graph.builder import Builder, Expr, catalogue
+from hopgrad.graph.builder import Builder, Expr, Params, catalogue
+from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
-from hopgrad.hops.surface import Surface, array_of, cast, lift, refusals, refused, surfaces
+from hopgrad.hops.surface import Surface, array_of, cast, lift, newer, refusals, refused, surfaces
 from hopgrad.trace import context, memory, ufuncs
 from hopgrad.trace.context import Trace
 from hopgrad.trace.keys import parse, repeated
@@ -34,6 +35,10 @@ ARRAY, SCALAR, PYTHON = 0, 1, 2
 
 REAL = -1
 """The id of an array with real data: it is no value of the graph."""
+
+
+_WITH_MEANING = (np.ma.MaskedArray, np.matrix)
+"""Arrays that mean more than their elements: it must not be dropped silently."""
 
 
 class Tracer:
@@ -114,11 +119,7 @@ class Tracer:
     @property
     def T(self) -> Any:  # noqa: N802 - NumPy's name
         """The axes reversed."""
-        return (
-            self
-            if self._kind != ARRAY
-            else perform(surfaces[np.transpose], (self,), {}, sys._getframe(1), np.transpose)
-        )
+        return _transpose(self, None, sys._getframe(1))
 
     @property
     def mT(self) -> Any:  # noqa: N802 - NumPy's name
@@ -204,7 +205,8 @@ class Tracer:
         if (data := real_data(self)) is not None:
             return data.__index__()
         if self._aval.dtype.kind not in "iu":
-            raise TypeError(f"'{type(self._aval.dtype.type()).__name__}' object cannot be interpreted as an integer")
+            self._refuse("a plain integer", "leave the argument that it comes from out of argnums: what is not"
+                         " differentiated stays a plain integer")  # fmt: skip
         self._refuse("a plain integer", "traced integers can index arrays (x[k], np.take), but not lists or range")
 
     def __complex__(self) -> complex:
@@ -247,7 +249,7 @@ class Tracer:
         return [v.tolist() for v in self] if self._aval.shape else self.item()
 
     @property
-    def __hash__(self) -> Any:  # type: ignore[override]
+    def __hash__(self) -> Any:
         """Arrays have no hash; a traced number has none either, because equal values may not be equal functions."""
         return None if self._kind == ARRAY else self._unhashable
 
@@ -296,9 +298,15 @@ class Tracer:
         return _ufunc(self._trace, ufunc, method, inputs, keywords, frame)
 
     def __array_function__(self, function: Any, types: Any, args: Any, keywords: Any) -> Any:
-        if not all(issubclass(cls, (Tracer, np.ndarray)) for cls in types):
-            return NotImplemented
-        return call_function(self._trace, function, args, keywords, sys._getframe(1))
+        frame = sys._getframe(1)
+        for cls in types:
+            if cls is not Tracer and cls is not np.ndarray:
+                if not issubclass(cls, np.ndarray):
+                    return NotImplemented
+                if issubclass(cls, _WITH_MEANING):
+                    error = refused(f"{cls.__name__} with {name_of(function)}", "use np.asarray on it first")
+                    raise _located(self._trace, error, frame)
+        return call_function(self._trace, function, args, keywords, frame)
 
     # -- indexing ----------------------------------------------------------------------------------------------------
 
@@ -341,10 +349,9 @@ class Tracer:
             write(self, _masked(self, plain, value, frame), frame)
             return
         items, arrays = _parsed(self, plain, frame)
-        if type(value) is Tracer and value._memory is not None and value._memory is self._memory and not arrays:
-            # `a[i] += v` first changes the view a[i], and then assigns it to the place where it is already.
-            if value._path == (*self._path, Step(catalogue["index"], (("items", items),), ())):
-                return
+        own = type(value) is Tracer and value._memory is not None and value._memory is self._memory and not arrays
+        if own and value._path == (*self._path, Step(catalogue["index"], (("items", items),), ())):
+            return  # `a[i] += v` first changes the view a[i], and then assigns it to the place where it is already
         if any(isinstance(a, Expr) and a.shape for a in arrays):
             self._refuse("indices that do not depend on values", "use np.add.at, or np.where", frame)
         chosen = repeated(items, arrays, self._aval.shape) if arrays and not has_traced(arrays) else None
@@ -425,10 +432,8 @@ class Tracer:
 
     def transpose(self, *axes: Any) -> Any:
         """As ``ndarray.transpose``."""
-        if self._kind != ARRAY:
-            return self
         order = None if not axes or axes[0] is None else axes[0] if isinstance(axes[0], (tuple, list)) else axes
-        return perform(surfaces[np.transpose], (self, order), {}, sys._getframe(1), np.transpose)
+        return _transpose(self, order, sys._getframe(1))
 
     def squeeze(self, axis: Any = None) -> Any:
         """As ``ndarray.squeeze``."""
@@ -458,7 +463,7 @@ class Tracer:
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
         """As ``ndarray.put``."""
-        _put(self, indices, values, mode)
+        np.put(self, indices, values, mode)  # type: ignore[arg-type]  # it stands for an array
 
     def setflags(self, write: Any = None, align: Any = None, uic: Any = None) -> None:
         """Make an array read-only; the other way would have no effect."""
@@ -489,7 +494,7 @@ class Tracer:
         return result
 
 
-# -- arrays of real data ------------------------------------------------------------------------------------------------
+# -- arrays of real data ---------------------------------------------------------------------------------------------
 
 
 def real(trace: Trace, data: np.ndarray[Any, Any]) -> Tracer:
@@ -520,6 +525,7 @@ def bare(value: Any) -> Any:
 
 
 def is_traced(value: Any) -> bool:
+    """Whether something is a value of the graph: no plain value, and no array with real data."""
     return type(value) is Tracer and (value._memory is None or value._memory.data is None)
 
 
@@ -541,7 +547,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _dress(trace: Trace, value: Any, known: dict[int, Any], arrays: Sequence[Any]) -> Any:
-    """What NumPy made of real data: new arrays can be filled, those in `known` (by identity) are given back as it says."""
+    """What NumPy made of real data: new arrays can be filled; `known` gives back arguments by their identity."""
     if isinstance(value, (list, tuple)):
         made = [_dress(trace, v, known, arrays) for v in value]
         return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
@@ -600,16 +606,18 @@ def _into_graph(trace: Trace, shared: Memory, frame: FrameType | None) -> None:
     shared.data = None
 
 
-# -- memory -------------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------------------------
 
 
 def attach(tracer: Tracer, shared: Memory, path: Path = ()) -> None:
+    """Make an array a part of a memory."""
     tracer._memory = shared
     tracer._path = path
     tracer._seen = shared.version
 
 
 def memory_of(tracer: Tracer) -> Memory:
+    """The memory that an array is a part of, made on the first occasion."""
     if tracer._memory is None:
         attach(tracer, Memory(tracer._id))
     assert tracer._memory is not None
@@ -631,8 +639,8 @@ def current_node(tracer: Tracer) -> int:
     if tracer._seen != shared.version:
         if shared.lost:
             tracer._trace.refuse(TraceError(
-                f"whether NumPy copied this array or made a view of another one, which was assigned to at {shared.lost},"
-                " depends on its memory layout, which is not known: copy it before (y = x.copy())"
+                "whether NumPy copied this array or made a view of another one, which was assigned to at"
+                f" {shared.lost}, depends on its memory layout, which is not known: copy it before (y = x.copy())"
                 f"\n  at {context.where(sys._getframe(1))}"))  # fmt: skip
         tracer._id = memory.follow(builder, shared.node, tracer._path)
         tracer._seen = shared.version
@@ -652,7 +660,8 @@ def check_writable(tracer: Tracer, frame: FrameType | None) -> None:
             raise ValueError("assignment destination is read-only")
         _into_graph(trace, shared, frame)
     if not shared.writable or not memory.is_writable(tracer._path):
-        what = "an array that is read-only in NumPy" if shared.writable else "an argument of the function"
+        argument = shared.layout == "argument" and not shared.writable
+        what = "an argument of the function" if argument else "an array that is read-only in NumPy"
         trace.refuse(TraceError(f"assignment into {what} (or a view of one) is not supported: copy it first"
                                 f" (x = x.copy())\n  at {context.where(frame)}"))  # fmt: skip
     current_node(tracer)
@@ -662,6 +671,7 @@ def write(tracer: Tracer, value: Tracer, frame: FrameType | None) -> None:
     """Give an array, and so what it is a view of, a new value. It was checked with `_check_writable`."""
     shared = memory_of(tracer)
     node = memory.replace(tracer._trace.builder, shared.node, tracer._path, value._id)
+    tracer._trace.site(node, frame)
     shared.change(node, context.where(frame) if shared.group else "")
     tracer._id, tracer._seen = value._id, shared.version
 
@@ -683,7 +693,7 @@ def strides_of(tracer: Tracer) -> Strides | None:
         given = tracer._trace.values.get(shared.node)
         layout = memory.strides_of_array(given) if isinstance(given, np.ndarray) else None
     strides = memory.c_strides(whole) if layout == "C" else layout
-    return memory.judge(whole, strides, tracer._path)[1]  # type: ignore[arg-type]  # "C" is gone
+    return memory.judge(whole, strides, tracer._path)[1]
 
 
 def _ordered(tracer: Tracer) -> bool:
@@ -759,14 +769,14 @@ class Flat:
         self._array[...] = line.reshape(self._array._aval.shape)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
-        return self._array.flatten().__array__(dtype, copy)  # type: ignore[no-any-return]
+        return self._array.flatten().__array__(dtype, copy)
 
     def copy(self) -> Any:
         """A copy as an array."""
         return self._array.flatten()
 
 
-# -- keys ---------------------------------------------------------------------------------------------------------------
+# -- keys ------------------------------------------------------------------------------------------------------------
 
 
 def _plain_key(key: Any) -> Any:
@@ -809,7 +819,7 @@ def _masked(tracer: Tracer, mask: Expr, value: Any, frame: FrameType | None) -> 
         wide = fn.reshape(mask, mask.shape + (1,) * (x.ndim - mask.ndim))
         return fn.where(wide, v, x)
 
-    return call(chosen, (tracer, value), {}, frame)  # type: ignore[no-any-return]
+    return call(chosen, (tracer, value), {}, frame)
 
 
 def fitted(value: Any, x: Expr, shape: Shape) -> Expr:
@@ -818,10 +828,10 @@ def fitted(value: Any, x: Expr, shape: Shape) -> Expr:
     extra = source.ndim - len(shape)
     if extra > 0 and all(n == 1 for n in source.shape[:extra]):
         source = fn.reshape(source, source.shape[extra:])
-    return fn.to_shape(source, shape)
+    return to_shape(source, shape)
 
 
-# -- recording ----------------------------------------------------------------------------------------------------------
+# -- recording -------------------------------------------------------------------------------------------------------
 
 
 def _wrap(trace: Trace, value: Any, frame: FrameType | None, array: bool) -> Any:
@@ -896,6 +906,7 @@ def _located(trace: Trace, error: HopgradError, frame: FrameType | None) -> Hopg
 
 
 def trace_of(value: Any) -> Trace:
+    """The trace of the first tracer in nested containers."""
     for item in _leaves(value):
         if type(item) is Tracer:
             return item._trace
@@ -929,7 +940,7 @@ def _whole(ufunc: np.ufunc, tracer: Tracer, frame: FrameType | None) -> Any:
     return result
 
 
-# -- array functions ----------------------------------------------------------------------------------------------------
+# -- array functions -------------------------------------------------------------------------------------------------
 
 
 def call_function(trace: Trace, function: Any, args: Any, keywords: dict[str, Any], frame: FrameType | None) -> Any:
@@ -951,6 +962,7 @@ def call_function(trace: Trace, function: Any, args: Any, keywords: dict[str, An
 
 
 def with_place(error: HopgradError, frame: FrameType | None) -> HopgradError:
+    """The same error with the user's line."""
     return type(error)(f"{error}\n  at {context.where(frame)}")
 
 
@@ -1065,9 +1077,10 @@ def _store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
 
 
 def refuse_plain(trace: Trace, frame: FrameType | None) -> NoReturn:
+    """Refuse to write a traced value into a plain array."""
     trace.refuse(TraceError(
-        "a traced value cannot be written into a plain NumPy array (out=, np.copyto, or += on it): the gradient would be"
-        f" lost. Make the array with `import hopgrad.numpy as np`, or write a = a + b\n  at {context.where(frame)}"
+        "a traced value cannot be written into a plain NumPy array (out=, np.copyto, or += on it): the gradient would"
+        f" be lost. Make the array with `import hopgrad.numpy as np`, or write a = a + b\n  at {context.where(frame)}"
     ))  # fmt: skip
 
 
@@ -1109,7 +1122,7 @@ def _ravel(tracer: Any, order: Any, frame: FrameType | None) -> Any:
     return perform(surfaces[np.ravel], (tracer, _order(tracer, order, frame)), {}, frame, np.ravel)
 
 
-# -- functions that need more than handles ------------------------------------------------------------------------------
+# -- functions that need more than handles ---------------------------------------------------------------------------
 
 
 def array(value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", ndmin: int = 0, **_: Any) -> Any:
@@ -1156,7 +1169,7 @@ special: dict[Any, Callable[..., Any]] = {
     np.ravel: lambda trace, frame, a, order="C": _ravel(a, order, frame),
     np.squeeze: lambda trace, frame, a, axis=None: _squeeze(a, axis, frame),
     np.transpose: lambda trace, frame, a, axes=None: _transpose(a, axes, frame),
-    np.astype: lambda trace, frame, x, dtype, /, *, copy=True, device=None: x.astype(dtype, copy=copy),
+    newer("astype"): lambda trace, frame, x, dtype, /, *, copy=True, device=None: x.astype(dtype, copy=copy),
     np.real: lambda trace, frame, val: val.real,
     np.imag: lambda trace, frame, val: val.imag,
     **{
@@ -1167,7 +1180,7 @@ special: dict[Any, Callable[..., Any]] = {
 """Functions that need to know more than the values of their arguments; they take the trace and the frame first."""
 
 
-# -- ufuncs -------------------------------------------------------------------------------------------------------------
+# -- ufuncs ----------------------------------------------------------------------------------------------------------
 
 
 def _elementwise(
@@ -1228,13 +1241,12 @@ def _elementwise(
         tokens = [int if t is ufuncs.BOOL else t for t in tokens]
     builder = trace.builder
     avals = builder.avals
+    params: Params = ()
     try:
         dtypes = ufuncs.loop(ufunc, tuple(tokens), dtype)
         hop = ufuncs.hop_of_ufunc.get(ufunc) or ufuncs.find_hop(ufunc, dtypes)
         if ufunc is np.power and nodes[1] < 0 and (exponent := ufuncs.fixed_exponent(operands[1], dtypes)) is not None:
             hop, nodes, params = catalogue["constant_power"], nodes[:1], (("exponent", exponent),)
-        else:
-            params = ()
         for k, node in enumerate(nodes):
             if node < 0:
                 value = operands[k]
@@ -1280,7 +1292,7 @@ def _with_stranger(
     trace = trace_of(operands)
     made: list[Any] = []
     for value in operands:
-        if isinstance(value, np.ma.MaskedArray | np.matrix):
+        if isinstance(value, _WITH_MEANING):
             error = refused(f"{type(value).__name__} with {ufuncs.name_of(ufunc)}", "use np.asarray on it first")
             raise _located(trace, error, frame)
         if operator and isinstance(value, (list, tuple)) and _keeps_off_lists(ufunc, operands):
@@ -1341,7 +1353,7 @@ def _ufunc(
         keywords.pop(option, None)
     if method == "__call__":
         return _called(trace, ufunc, inputs, keywords, out, chosen, frame)
-    keep = {k: keywords.pop(k) for k in ("keepdims", "initial") if k in keywords}
+    keep: dict[str, Any] = {k: keywords.pop(k) for k in ("keepdims", "initial") if k in keywords}
     axis = keywords.pop("axis", inputs[1] if len(inputs) > 1 else 0) if method in ("reduce", "accumulate") else 0
     dtype = keywords.pop("dtype", None)
     if method == "reduce" and ufunc in ufuncs.reductions:
@@ -1382,8 +1394,8 @@ def _called(
     dtype = None if dtype is None else np.dtype(dtype)
     if chosen is not True:
         if out is None or all(o is None for o in out):
-            trace.refuse(with_place(
-                refused(f"{ufuncs.name_of(ufunc)}(where=) without out=", "it leaves values undefined"), frame))  # fmt: skip
+            error = refused(f"{ufuncs.name_of(ufunc)}(where=) without out=", "it leaves values undefined")
+            trace.refuse(with_place(error, frame))
         # What is not wanted is not computed: it could warn, or be infinite.
         harmless = 0.5 if ufunc is np.arctanh else 1
         inputs = tuple(np.where(chosen, v, harmless) if np.ndim(v) else v for v in inputs)
@@ -1427,7 +1439,7 @@ def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameTy
     write(target, call(added, (target, value), {}, frame), frame)
 
 
-# -- operators and methods, generated -----------------------------------------------------------------------------------
+# -- operators and methods, generated --------------------------------------------------------------------------------
 
 _OPERATORS: dict[str, np.ufunc] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "floordiv": np.floor_divide,
@@ -1453,11 +1465,12 @@ _REFUSED_METHODS = {
 }  # fmt: skip
 
 _ONLY_ARRAYS = frozenset({"__len__", "__setitem__", "__delitem__", "mT", "ctypes", "dot", "partition", "argpartition"})
+_ASSIGNABLE = frozenset({"shape", "dtype", "strides", "real", "imag"})
 _ONLY_NUMBERS = frozenset({"is_integer", "as_integer_ratio", "hex"})
 _EVERYWHERE = frozenset({"real", "imag", "conjugate", "is_integer", "as_integer_ratio", "hex"})
 
 
-class _Missing(AttributeError, TypeError):
+class _MissingError(AttributeError, TypeError):
     """Both, since ``hasattr(x, "__len__")`` looks for the first and ``len(x)`` is to raise the second."""
 
 
@@ -1476,13 +1489,16 @@ class _Member:
         if (name not in _EVERYWHERE and kind == PYTHON) or (kind != ARRAY and name in _ONLY_ARRAYS) or (
             kind == ARRAY and name in _ONLY_NUMBERS
         ):  # fmt: skip
-            raise _Missing(f"{tracer.__class__.__name__!r} object has no attribute {name!r}")
+            raise _MissingError(f"{tracer.__class__.__name__!r} object has no attribute {name!r}")
         return self._wrapped.__get__(tracer, owner)
 
     def __set__(self, tracer: Any, value: Any) -> None:
-        if not isinstance(self._wrapped, property) or self._wrapped.fset is None:
-            raise AttributeError(f"attribute {self._name!r} of a traced array cannot be assigned to")
-        self._wrapped.fset(tracer, value)
+        if isinstance(self._wrapped, property) and self._wrapped.fset is not None:
+            self._wrapped.fset(tracer, value)
+        elif tracer._kind == ARRAY and self._name in _ASSIGNABLE:
+            tracer._refuse(f"assignment to the attribute {self._name}", "use reshape or astype, and a new name")
+        else:
+            raise AttributeError(f"attribute {self._name!r} is not writable")
 
 
 def _define() -> None:
@@ -1559,7 +1575,7 @@ def _define() -> None:
 
     # Not __iter__: where it is missing, Python iterates by indices, and takes their error for the end.
     special = ("__len__", "__getitem__", "__setitem__", "__delitem__")
-    hidden = {name for name in vars(Tracer) if not name.startswith("_")} - {"real"}
+    hidden = {name for name in vars(Tracer) if not name.startswith("_")}
     for name in (*hidden, *special):
         setattr(Tracer, name, _Member(name, vars(Tracer)[name]))
 
@@ -1574,7 +1590,7 @@ def _product(a: Any, b: Any, tracer: Tracer, frame: FrameType | None) -> Any:
     """The ``@`` operator."""
     if any(getattr(type(v), "__array_ufunc__", ()) is None for v in (a, b)):
         return NotImplemented
-    if isinstance(a, np.matrix | np.ma.MaskedArray) or isinstance(b, np.matrix | np.ma.MaskedArray):
+    if isinstance(a, _WITH_MEANING) or isinstance(b, _WITH_MEANING):
         raise _located(tracer._trace, refused("np.matrix or a masked array", "use np.asarray on it first"), frame)
     return perform(ufuncs.products[np.matmul], (a, b), {}, frame, np.matmul)
 

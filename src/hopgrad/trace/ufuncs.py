@@ -14,7 +14,7 @@ from hopgrad.graph.builder import Expr, catalogue
 from hopgrad.graph.hop import Hop
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
-from hopgrad.hops.surface import Surface
+from hopgrad.hops.surface import Surface, newer
 
 BOOL = np.dtype(bool)
 
@@ -51,8 +51,8 @@ composed: dict[Any, Callable[..., Expr]] = {
 products: dict[Any, Surface] = {
     np.matmul: Surface(fn.matmul, contiguous=True),
     np.vecdot: Surface(fn.vecdot),
-    np.matvec: Surface(fn.matvec),
-    np.vecmat: Surface(fn.vecmat),
+    newer("matvec"): Surface(fn.matvec),
+    newer("vecmat"): Surface(fn.vecmat),
 }
 """Ufuncs on vectors and matrices instead of elements."""
 
@@ -93,16 +93,18 @@ def loop(
     """The dtypes to which NumPy converts the operands; a Python number's type stands for itself (NEP 50)."""
     if all(isinstance(t, type) for t in tokens):
         tokens = tuple(np.dtype(t) for t in tokens)
-    signature = None if dtype is None else (*[None] * ufunc.nin, *[dtype] * ufunc.nout)
+    slots = (*tokens, *[None] * ufunc.nout)
+    options: dict[str, Any] = {"casting": casting}
+    if dtype is not None:
+        options["signature"] = (*[None] * ufunc.nin, *[dtype] * ufunc.nout)
     try:
-        slots = (*tokens, *[None] * ufunc.nout)
-        found = ufunc.resolve_dtypes(slots, **({} if signature is None else {"signature": signature}), casting=casting)
+        found = ufunc.resolve_dtypes(slots, **options)
     except TypeError as error:
         raise DtypeError(str(error)) from None
     if any(d.kind == "c" for d in found):
         raise NotDifferentiableError(
-            f"{name_of(ufunc)} gives complex values here, which are not supported on traced values: compute with the real"
-            " and the imaginary part"
+            f"{name_of(ufunc)} gives complex values here, which are not supported on traced values: compute with the"
+            " real and the imaginary part"
         )
     return found[: ufunc.nin]
 
