@@ -142,7 +142,8 @@ def test_takes_traced_values(name: str) -> None:
 
 def test_dtypes_are_those_that_numpy_would_find() -> None:
     for f in (
-        lambda x: np.array([x, 1]), lambda x: np.array([np.float32(x), np.float32(2)]), lambda x: np.full(2, np.float32(x)),
+        lambda x: np.array([x, 1]), lambda x: np.array([np.float32(x), np.float32(2)]),
+        lambda x: np.full(2, np.float32(x)),
         lambda x: np.array([x > 1, True]), lambda x: np.array([x > 1, 2]), lambda x: np.array([x], dtype=int),
         lambda x: np.float32(x) * 2.0, lambda x: np.float32(x) * np.float64(2), lambda x: np.full(2, x, np.float32),
         lambda x: np.array([np.float32(x), 1]), lambda x: np.asarray(x), lambda x: np.float64(np.array([x, x])),

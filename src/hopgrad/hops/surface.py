@@ -8,6 +8,7 @@ deals with axis conventions and promotion, which hops do not know. Or it has a r
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -91,6 +92,13 @@ def find_builder(value: Any) -> Builder | None:
     return None
 
 
+def means_more(cls: type) -> bool:
+    """Whether these arrays mean more than their elements, so that they must not be taken for plain ones."""
+    # Looked up, since importing numpy.ma takes time that most programs need not spend.
+    masked = sys.modules.get("numpy.ma")
+    return issubclass(cls, np.matrix) or (masked is not None and issubclass(cls, masked.MaskedArray))
+
+
 def lift(value: Any, builder: Builder | None = None) -> Expr:
     """A handle for an array-like: itself, a constant, or for a list with handles in it the array that they make."""
     if isinstance(value, Expr):
@@ -102,7 +110,7 @@ def lift(value: Any, builder: Builder | None = None) -> Expr:
     if isinstance(value, (list, tuple)) and find_builder(value) is not None:
         return array_of(value)
     data = np.asarray(value)
-    if data is not value and isinstance(value, np.ma.MaskedArray | np.matrix):
+    if data is not value and means_more(type(value)):
         raise refused(type(value).__name__, "use np.asarray on it first")
     if data.dtype.kind not in "fiubc":
         raise DtypeError(f"{type(value).__name__} of dtype {data.dtype} cannot be combined with traced values")

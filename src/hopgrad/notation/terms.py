@@ -337,7 +337,7 @@ def product(factors: Sequence[Term], sign: str = "·", tex: str = r"\cdot", *, k
         a, b = factors
         if _is_plain(b) and not _is_plain(a):
             a, b = b, a  # x·2 is written 2x
-        if _is_plain(a) and _may_follow(b):
+        if _is_plain(a) and a != Number("1") and _may_follow(b):
             return Infix("", "", (a, fit(b, APPLY) if not isinstance(b, Infix) else _inner(b)), PRODUCT)
         if isinstance(a, Prefix) and a.operator == "−":
             return Prefix("−", "-", product([a.item, b], sign, tex))
@@ -362,7 +362,7 @@ def _may_follow(term: Term) -> bool:
     while True:
         if isinstance(first, Number):
             return first.text.startswith("π")
-        if isinstance(first, (Fraction, Derivative, Prefix, Cases)):
+        if isinstance(first, (Fraction, Derivative, Prefix, Cases)) or first == Word("e"):  # 2e might be a float
             return False
         if isinstance(first, Symbol) and len(split_primes(symbol_parts(first.name)[0])[0]) > 1:
             return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,11 @@ def tell(analysis: Analysis) -> list[Section]:
     if live:
         sections += [_adjoints(analysis), _cost(analysis)]
     return [section for section in sections if section.lines or section.intro]
+
+
+def exact(count: int) -> str:
+    """All digits of a count, in groups of three; int's own formatting stops at 4300 digits."""
+    return format(Decimal(count), ",f")
 
 
 def shortened(lines: list[Line], what: str) -> list[Line]:
@@ -202,7 +208,7 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
             section.lines.append(Line(equation(whole, Number("1"))))
             continue
         if count > MAX_PATHS:
-            section.lines.append(Line(equation(whole, _first_step(analysis, node)), note=f"{count:,} paths", node=node))
+            section.lines.append(Line(equation(whole, _first_step(analysis, node)), note=f"{exact(count)} paths", node=node))
             continue
         paths = analysis.paths(node, MAX_PATHS)
         terms = [
@@ -471,8 +477,8 @@ def _cost(analysis: Analysis) -> Section:
     per = "" if analysis.scalar else " (per element)"
     paths, naive, done = analysis.path_count, analysis.naive_cost, analysis.cost
     lines = [
-        Line(prose=f"paths from the result to the inputs: {paths:,}"),
-        Line(prose=f"multiplications for the sum over all paths{per}: {naive:,}"),
-        Line(prose=f"multiplications done, one for each edge{per}: {done:,}"),
+        Line(prose=f"paths from the result to the inputs: {exact(paths)}"),
+        Line(prose=f"multiplications for the sum over all paths{per}: {exact(naive)}"),
+        Line(prose=f"multiplications done, one for each edge{per}: {exact(done)}"),
     ]
     return Section("cost", "The cost", lines)

@@ -24,7 +24,7 @@ from hopgrad.graph.builder import Builder, Expr, Params, catalogue
 from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
-from hopgrad.hops.surface import Surface, array_of, cast, lift, newer, refusals, refused, surfaces
+from hopgrad.hops.surface import Surface, array_of, cast, lift, means_more, newer, refusals, refused, surfaces
 from hopgrad.trace import context, memory, ufuncs
 from hopgrad.trace.context import Trace
 from hopgrad.trace.keys import parse, repeated
@@ -35,10 +35,6 @@ ARRAY, SCALAR, PYTHON = 0, 1, 2
 
 REAL = -1
 """The id of an array with real data: it is no value of the graph."""
-
-
-_WITH_MEANING = (np.ma.MaskedArray, np.matrix)
-"""Arrays that mean more than their elements: it must not be dropped silently."""
 
 
 class Tracer:
@@ -303,7 +299,7 @@ class Tracer:
             if cls is not Tracer and cls is not np.ndarray:
                 if not issubclass(cls, np.ndarray):
                     return NotImplemented
-                if issubclass(cls, _WITH_MEANING):
+                if means_more(cls):
                     error = refused(f"{cls.__name__} with {name_of(function)}", "use np.asarray on it first")
                     raise _located(self._trace, error, frame)
         return call_function(self._trace, function, args, keywords, frame)
@@ -1292,7 +1288,7 @@ def _with_stranger(
     trace = trace_of(operands)
     made: list[Any] = []
     for value in operands:
-        if isinstance(value, _WITH_MEANING):
+        if means_more(type(value)):
             error = refused(f"{type(value).__name__} with {ufuncs.name_of(ufunc)}", "use np.asarray on it first")
             raise _located(trace, error, frame)
         if operator and isinstance(value, (list, tuple)) and _keeps_off_lists(ufunc, operands):
@@ -1590,7 +1586,7 @@ def _product(a: Any, b: Any, tracer: Tracer, frame: FrameType | None) -> Any:
     """The ``@`` operator."""
     if any(getattr(type(v), "__array_ufunc__", ()) is None for v in (a, b)):
         return NotImplemented
-    if isinstance(a, _WITH_MEANING) or isinstance(b, _WITH_MEANING):
+    if means_more(type(a)) or means_more(type(b)):
         raise _located(tracer._trace, refused("np.matrix or a masked array", "use np.asarray on it first"), frame)
     return perform(ufuncs.products[np.matmul], (a, b), {}, frame, np.matmul)
 
