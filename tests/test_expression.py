@@ -142,9 +142,7 @@ def test_functions_are_numpys(name):
 
 def test_numbers_do_not_widen_arrays():
     x = np.ones(2, dtype=np.float32)
-    assert (
-        parse("sqrt(2) * 3 / 4 * x + max(1, 2) * where(1 > 0, 1, 2)").evaluate({"x": x}).dtype == np.float32
-    )
+    assert parse("sqrt(2) * 3 / 4 * x + max(1, 2) * where(1 > 0, 1, 2)").evaluate({"x": x}).dtype == np.float32
 
 
 def test_integers_stay_integers_only_as_exponents():
@@ -477,11 +475,7 @@ operands = st.sampled_from(["x", "2", "0.5", "(x)", "sin(x)", "y"])
 
 
 @settings(max_examples=300)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["", "-"]), operands, st.sampled_from("+-*/^")), min_size=1, max_size=8
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from(["", "-"]), operands, st.sampled_from("+-*/^")), min_size=1, max_size=8))
 def test_the_caret_means_what_the_double_star_means(terms):
     text = "".join(f"{sign}{operand} {op} " for sign, operand, op in terms) + "x"
     names = {"x": 1.5, "y": 0.25}

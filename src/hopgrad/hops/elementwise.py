@@ -73,7 +73,6 @@ def negative(x: Expr) -> Any:
 def power(a: Expr, b: Expr, *, out: Expr) -> Any:
     """Masked where b = 0 (a⁰ is constant) and where a = 0 (0ᵇ is constant around b > 0), so no 0·∞ arises."""
 
-
     def by_base() -> Any:
         factor = b * power(a, b - 1)
         return factor if _never_zero(b) else On(b != 0, factor)

@@ -1,7 +1,8 @@
 """The picture of a gradient as SVG: values as boxes, uses as arrows with the local derivative on them.
 
 Widths of text are taken from a table of a wide font, so text in any usual font fits its box. Colours follow Okabe and
-Ito's palette, which colour-blind readers can tell apart; every meaning has a second sign as well (shape, dashes, words).
+Ito's palette, which colour-blind readers can tell apart; every meaning has a second sign as well (shape, dashes,
+words).
 """
 
 from __future__ import annotations

@@ -208,7 +208,8 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
             section.lines.append(Line(equation(whole, Number("1"))))
             continue
         if count > MAX_PATHS:
-            section.lines.append(Line(equation(whole, _first_step(analysis, node)), note=f"{exact(count)} paths", node=node))
+            first = equation(whole, _first_step(analysis, node))
+            section.lines.append(Line(first, note=f"{exact(count)} paths", node=node))
             continue
         paths = analysis.paths(node, MAX_PATHS)
         terms = [
