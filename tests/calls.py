@@ -11,6 +11,12 @@ import re
 from typing import Any
 
 import numpy as np
+import numpy.char
+import numpy.fft
+import numpy.lib.recfunctions  # NumPy knows a function as overridable once its module is imported
+import numpy.ma
+import numpy.polynomial
+import numpy.strings
 from numpy.testing.overrides import get_overridable_numpy_array_functions, get_overridable_numpy_ufuncs
 
 
@@ -204,7 +210,9 @@ np.unravel_index np.linalg.cholesky np.linalg.cond np.linalg.det np.linalg.eig n
 np.linalg.eigvalsh np.linalg.inv np.linalg.lstsq np.linalg.matrix_rank np.linalg.pinv np.linalg.qr np.linalg.slogdet
 np.linalg.solve np.linalg.svd np.linalg.svdvals np.linalg.tensorinv np.linalg.tensorsolve np.fromfile
 """)  # fmt: skip
-REFUSED_MODULES = {"np.lib.recfunctions", "np.lib.scimath", "np.fft"}
+REFUSED_MODULES = {
+    "np.char", "np.fft", "np.lib.recfunctions", "np.lib.scimath", "np.polynomial.polynomial", "np.strings",
+}  # fmt: skip
 
 UFUNCS = {u.__name__: u for u in get_overridable_numpy_ufuncs()}
 

@@ -974,3 +974,11 @@ def test_equal_elements_are_stored_once() -> None:
 
     graph = hg.graph_of(f)(x3)
     assert max(graph.builder.constants[n].size for n in graph.order if n in graph.builder.constants) == 1
+
+
+def test_many_arrays_are_joined_in_reasonable_time() -> None:
+    x = np.linspace(0.0, 1.0, 5000)
+    gradient = hg.grad(lambda x: np.sum(np.stack([v * v for v in x]) * np.arange(5000.0)))(x)
+    np.testing.assert_allclose(gradient, 2 * x * np.arange(5000.0))
+    graph = hg.graph_of(lambda x: np.concatenate([x, x, x]))(x3)
+    assert [graph.builder.hop(n).name for n in graph.hops] == ["concatenate"]

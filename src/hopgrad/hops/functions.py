@@ -22,6 +22,7 @@ from hopgrad.hops.surface import (
     cast,
     find_builder,
     join,
+    joined,
     lift,
     newer,
     promote,
@@ -694,7 +695,7 @@ def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = 
         xs, axis = [_reshape(x, (x.size,)) for x in xs], 0
     if xs[0].ndim == 0:
         raise ShapeError("concatenate: zero-dimensional arrays cannot be joined; use np.stack")
-    return sh.concatenate(*xs, axis=normalize_axis(axis, xs[0].ndim))
+    return joined(xs, normalize_axis(axis, xs[0].ndim))
 
 
 @surface(np.stack, array=True)

@@ -143,8 +143,19 @@ def _joined(value: Any, builder: Builder, dtype: np.dtype[Any]) -> Expr:
         return cast(value, dtype)
     if find_builder(value) is None:
         return builder.constant(np.array(value, dtype))
-    rows = [_joined(item, builder, dtype) for item in value]
-    return concatenate(*[reshape(row, shape=(1, *row.shape)) for row in rows], axis=0)
+    parts = [_joined(item, builder, dtype) for item in value]
+    return joined([reshape(part, shape=(1, *part.shape)) for part in parts], 0)
+
+
+_MANY = 64
+
+
+def joined(parts: Sequence[Expr], axis: int) -> Expr:
+    """Handles joined along an axis; many of them group by group, since pulling back through n operands takes n² steps."""
+    while len(parts) > _MANY:
+        groups = [parts[k : k + _MANY] for k in range(0, len(parts), _MANY)]
+        parts = [concatenate(*group, axis=axis) if len(group) > 1 else group[0] for group in groups]
+    return concatenate(*parts, axis=axis)
 
 
 # -- promotion -------------------------------------------------------------------------------------------------------
