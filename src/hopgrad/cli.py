@@ -175,7 +175,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = explain.add_argument
-    add("target", metavar="WHAT", nargs="?", help='a formula such as "sin((x+1)^2)", or path/to/file.py:function')
+    add(
+        "target",
+        metavar="WHAT",
+        nargs="?",
+        help='a formula such as "sin((x+1)^2)" (- reads it from standard input), or path/to/file.py:function',
+    )
     add("--at", metavar="NAME=VALUE", nargs="+", action="extend", default=[], help="the point: a value for each name")
     add(
         "--wrt",
@@ -269,6 +274,8 @@ def _explain(options: argparse.Namespace) -> None:
     if options.target is None:
         raise ProblemError('nothing to explain: write a formula or file.py:function, as in\n'
                            '  hopgrad explain "sin((x+1)^2)" --at x=0.5')  # fmt: skip
+    if options.target == "-":
+        options.target = sys.stdin.read(1_000_000)  # bounded; a formula's own bounds are far below
     target = options.target.strip()
     outputs = _outputs(options)
     wrt, integer = ([*dict.fromkeys(map(_name, words))] for words in (options.wrt, options.integer))
@@ -796,7 +803,9 @@ def _blamed(path: Path, whole: list[str]) -> Iterator[None]:
         if whole and isinstance(error, (TypeError, IndexError)):
             flags = " ".join(f"--integer {name}" for name in whole)
             message += f"\n  ({', '.join(whole)} counted as real; {flags} keeps the integer)"
-        raise (ProblemError if place is None else UserCodeError)(message) from error
+        # What hopgrad refuses, such as shapes that do not fit, is bad input wherever it was met.
+        fault = place is not None and not isinstance(error, library.HopgradError)
+        raise (UserCodeError if fault else ProblemError)(message) from error
 
 
 def _place(error: BaseException, path: Path) -> str | None:

@@ -337,7 +337,7 @@ def _scalar_output(call: Call, f: Any, verb: str) -> Output:
     """The one scalar result that a gradient needs, or an error that says what to use instead."""
     if len(call.outputs) != 1 or call.structure != tree.flatten(0.0)[1]:
         raise TypeError(
-            f"{verb} needs a function with one scalar result; {_title(f)} returned {call.structure!r}."
+            f"{verb} needs a function with one scalar result; {_title(f)} returned {call.structure.text}."
             " Use has_aux=True for (value, extra), or jacobian / vjp"
         )
     output = call.outputs[0]

@@ -100,8 +100,13 @@ class Structure:
     nodes: tuple[_Node | None, ...]  # in the order of reading, None for a leaf: flat, so that == and hash are
     num_leaves: int
 
+    @property
+    def text(self) -> str:
+        """The containers as Python writes them, with * for each leaf."""
+        return _fold(self, ["*"] * self.num_leaves, _show)
+
     def __repr__(self) -> str:
-        return f"Structure({_fold(self, ['*'] * self.num_leaves, _show)})"
+        return f"Structure({self.text})"
 
 
 def register(

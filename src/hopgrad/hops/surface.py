@@ -151,7 +151,7 @@ _MANY = 64
 
 
 def joined(parts: Sequence[Expr], axis: int) -> Expr:
-    """Handles joined along an axis; many of them group by group, since pulling back through n operands takes n² steps."""
+    """Handles joined along an axis; many of them in groups, since pulling back through n operands takes n² steps."""
     while len(parts) > _MANY:
         groups = [parts[k : k + _MANY] for k in range(0, len(parts), _MANY)]
         parts = [concatenate(*group, axis=axis) if len(group) > 1 else group[0] for group in groups]

@@ -306,7 +306,7 @@ def _explain(
     call_outputs = [o for o in call.outputs if o.node is not None]
     if len(call_outputs) != 1 or len(call.outputs) != 1:
         raise TypeError(
-            f"explain needs a function with one result; this one returned {call.structure!r}. Explain one of them:"
+            f"explain needs a function with one result; this one returned {call.structure.text}. Explain one of them:"
             " explain(lambda …: f(…)[0])"
         )
     output = call_outputs[0].node

@@ -131,8 +131,11 @@ class Expression:
             for run, count, span in steps:
                 operands = stack[len(stack) - count :]
                 del stack[len(stack) - count :]
+                plain = count > 0 and all(type(operand) in _PLAIN for operand in operands)
+                # Folding constants may overflow: the result says so, a warning would name a line of this file.
+                quiet = np.errstate(all="ignore") if plain else nullcontext()
                 try:
-                    with at(*span) if at is not None else nullcontext():
+                    with quiet, at(*span) if at is not None else nullcontext():
                         result = known[run] if isinstance(run, str) else run(*operands)
                 except ExpressionError:
                     raise
@@ -140,7 +143,6 @@ class Expression:
                     message = str(error) or type(error).__name__
                     raise ExpressionError(message, self.text, span[0]) from error
                 # A float64 scalar would turn float32 arrays into float64; a Python float does not.
-                plain = count > 0 and all(type(operand) in _PLAIN for operand in operands)
                 if plain and isinstance(result, np.generic | np.ndarray) and result.ndim == 0:
                     result = result.item()
                 stack.append(result)

@@ -1423,6 +1423,11 @@ def _called(
 
 def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameType | None) -> None:
     """``np.add.at``: places that are named twice are added to twice."""
+    given = value._aval.dtype if type(value) is Tracer else np.asarray(value).dtype
+    if not np.can_cast(given, target._aval.dtype, "same_kind"):
+        # NumPy rounds after each addition.
+        error = refused(f"np.add.at of {given} to {target._aval.dtype}", "use an array of floats")
+        target._trace.refuse(with_place(error, frame))
     check_writable(target, frame)
     items, arrays = _parsed(target, _plain_key(key), frame)
 
