@@ -509,7 +509,11 @@ REFUSALS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("+=", lambda x: plus(np.zeros(3), x), r"write a = a \+ b"),
     ("np.copyto", lambda x: np.copyto(np.zeros(3), x) or x[0], r"write a = a \+ b"),
     ("np.add.at", lambda x: np.add.at(np.zeros(3), [0], x[0]) or x[0], r"write a = a \+ b"),
-    ("np.add.at to integers", lambda x: np.add.at(np.zeros_like(x, dtype=int), [0, 0], x[0]), "np.add.at of float64 to"),
+    (
+        "np.add.at to integers",
+        lambda x: np.add.at(np.zeros_like(x, dtype=int), [0, 0], x[0]),
+        "np.add.at of float64 to",
+    ),
     ("np.fill_diagonal", lambda x: np.fill_diagonal(np.zeros((2, 2)), x[0]) or x[0], CURE),
     ("np.random", lambda x: np.random.default_rng(0).normal(x[0]), "of a traced value is needed"),
     ("math.sin", lambda x: math.sin(x[0]), "np.sin instead of math.sin"),
