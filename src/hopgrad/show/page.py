@@ -33,6 +33,7 @@ math{font-size:1.08em;font-family:"STIX Two Math","Latin Modern Math","Cambria M
 .picture svg{display:block;max-width:none}
 table{border-collapse:collapse}
 td.formula math{math-style:normal}
+table.story .wide{max-width:calc(min(72rem,100vw) - 4rem);padding:.2rem 0}
 table.story td{padding:.22rem 1.2rem .22rem 0;vertical-align:middle}
 td.value{font-variant-numeric:tabular-nums;white-space:nowrap}
 td.note,.where,p.foot{color:var(--soft);font-size:.9rem}

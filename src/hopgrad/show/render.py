@@ -324,7 +324,7 @@ def _html_row(line: Line) -> str:
     if line.formula.size > _LONG:
         # A long formula scrolls in a row of its own, so that its value stays in sight.
         return (
-            f'<tr{mark}><td class="formula" colspan="3"><div class="wide">{mathml(line.formula, True)}</div></td></tr>'
+            f'<tr{mark}><td class="formula" colspan="3"><div class="wide">{mathml(line.formula)}</div></td></tr>'
             + (f'<tr{mark}><td></td><td class="value">{value}</td><td class="note">{escape(line.note)}</td></tr>'
                if value or line.note else "")
         )  # fmt: skip
