@@ -10,7 +10,6 @@ data. NumPy computes with it at once, and nothing is recorded.
 
 from __future__ import annotations
 
-import numbers
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -20,7 +19,7 @@ import numpy as np
 
 from hopgrad.aval import Aval, Shape, aval_of
 from hopgrad.errors import DtypeError, HopgradError, NotDifferentiableError, ShapeError, TraceError
-from hopgrad.graph.builder import Builder, Expr, Params, catalogue
+from hopgrad.graph.builder import Builder, Expr, catalogue
 from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
@@ -268,30 +267,7 @@ class Tracer:
             raise TypeError("iteration over a 0-d array")
         return (self[k] for k in range(self._aval.shape[0]))
 
-    def __floor__(self) -> Any:
-        return _whole(np.floor, self, sys._getframe(1))
-
-    def __ceil__(self) -> Any:
-        return _whole(np.ceil, self, sys._getframe(1))
-
-    def __trunc__(self) -> Any:
-        return _whole(np.trunc, self, sys._getframe(1))
-
-    def __round__(self, digits: int | None = None) -> Any:
-        frame = sys._getframe(1)
-        if digits is None:
-            return _whole(np.rint, self, frame)
-        result = call(fn.round, (self, digits), {}, frame)
-        result._kind = self._kind
-        return result
-
     # -- NumPy's protocols -------------------------------------------------------------------------------------------
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-        frame = sys._getframe(1)
-        if method == "__call__" and not keywords and ufunc.signature is None and ufunc.nout == 1:
-            return _elementwise(ufunc, inputs, frame)
-        return _ufunc(self._trace, ufunc, method, inputs, keywords, frame)
 
     def __array_function__(self, function: Any, types: Any, args: Any, keywords: Any) -> Any:
         frame = sys._getframe(1)
@@ -301,7 +277,7 @@ class Tracer:
                     return NotImplemented
                 if means_more(cls):
                     error = refused(f"{cls.__name__} with {name_of(function)}", "use np.asarray on it first")
-                    raise _located(self._trace, error, frame)
+                    raise located(self._trace, error, frame)
         return call_function(self._trace, function, args, keywords, frame)
 
     # -- indexing ----------------------------------------------------------------------------------------------------
@@ -309,13 +285,13 @@ class Tracer:
     def __getitem__(self, key: Any) -> Any:
         frame = sys._getframe(1)
         data = real_data(self)
-        plain = _plain_key(key)
+        plain = plain_key(key)
         if data is not None and not has_traced(plain):
             return _real_item(self, data, plain)
         self._trace.check_open()
         builder = self._trace.builder
         node = current_node(self)
-        items, arrays = _parsed(self, plain, frame)
+        items, arrays = parsed(self, plain, frame)
         found: Expr = sh.index(Expr(builder, node), *[lift(a, builder) for a in arrays], items=items)
         # An element is copied out as a scalar, unless the key has an ellipsis.
         array = any(k is Ellipsis for k in key) if isinstance(key, tuple) else key is Ellipsis
@@ -335,7 +311,7 @@ class Tracer:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         frame = sys._getframe(1)
-        plain = _plain_key(key)
+        plain = plain_key(key)
         value = as_array(value)
         if not is_traced(self) and not has_traced((plain, value)):
             real_data(self)[plain] = bare(value)  # type: ignore[index]  # it has data
@@ -344,7 +320,7 @@ class Tracer:
         if isinstance(plain, Expr) and plain.dtype == bool:
             write(self, _masked(self, plain, value, frame), frame)
             return
-        items, arrays = _parsed(self, plain, frame)
+        items, arrays = parsed(self, plain, frame)
         own = type(value) is Tracer and value._memory is not None and value._memory is self._memory and not arrays
         if own and value._path == (*self._path, Step(catalogue["index"], (("items", items),), ())):
             return  # `a[i] += v` first changes the view a[i], and then assigns it to the place where it is already
@@ -472,23 +448,6 @@ class Tracer:
         """As NumPy's arrays have it."""
         return self
 
-    # -- in place ----------------------------------------------------------------------------------------------------
-
-    def _update(self, ufunc: np.ufunc, other: Any, frame: FrameType) -> Any:
-        """``a += b``: an array is written to, so all its names and views see it; a number is replaced."""
-        if self._kind != ARRAY:
-            return _elementwise(ufunc, (self, other), frame, True)
-        if not is_traced(self) and not has_traced(other):
-            data = real_data(self)
-            ufunc(data, bare(other), out=data)
-            return self
-        check_writable(self, frame)
-        result = _elementwise(ufunc, (self, other), frame, True)
-        if result is not NotImplemented:
-            _store(self._trace, self, result, frame)
-            return self
-        return result
-
 
 # -- arrays of real data ---------------------------------------------------------------------------------------------
 
@@ -527,10 +486,11 @@ def is_traced(value: Any) -> bool:
 
 def has_traced(value: Any) -> bool:
     """Whether there are values of the graph in nested lists, tuples and dicts."""
-    return any(isinstance(v, Expr) or is_traced(v) for v in _leaves(value))
+    return any(isinstance(v, Expr) or is_traced(v) for v in leaves_of(value))
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def leaves_of(value: Any) -> Iterator[Any]:
+    """What nested lists, tuples and dicts hold, without an order."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -542,10 +502,10 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield item
 
 
-def _dress(trace: Trace, value: Any, known: dict[int, Any], arrays: Sequence[Any]) -> Any:
+def dress(trace: Trace, value: Any, known: dict[int, Any], arrays: Sequence[Any]) -> Any:
     """What NumPy made of real data: new arrays can be filled; `known` gives back arguments by their identity."""
     if isinstance(value, (list, tuple)):
-        made = [_dress(trace, v, known, arrays) for v in value]
+        made = [dress(trace, v, known, arrays) for v in value]
         return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
     if id(value) in known:
         return known[id(value)]
@@ -574,7 +534,7 @@ def on_real(trace: Trace, function: Callable[..., Any], args: Any, keywords: Any
         return value
 
     plain, named = [bare(v) for v in args], {k: bare(v) for k, v in keywords.items()}
-    return _dress(trace, function(*plain, **named), known, list(_leaves((plain, named))))
+    return dress(trace, function(*plain, **named), known, list(leaves_of((plain, named))))
 
 
 def _real_item(tracer: Tracer, data: np.ndarray[Any, Any], key: Any) -> Any:
@@ -692,7 +652,7 @@ def strides_of(tracer: Tracer) -> Strides | None:
     return memory.judge(whole, strides, tracer._path)[1]
 
 
-def _ordered(tracer: Tracer) -> bool:
+def is_ordered(tracer: Tracer) -> bool:
     """Whether a ufunc makes an array in C order of this one, as far as that is known."""
     if tracer._aval.ndim < 2:
         return True
@@ -705,7 +665,7 @@ def _lay_out(result: Tracer, source: Tracer, order: Any) -> None:
     shape = result._aval.shape
     if len(shape) > 1 and order == "F":
         attach(result, Memory(result._id, layout=memory.c_strides(shape[::-1])[::-1]))
-    elif order not in ("C", None) and not _ordered(source):
+    elif order not in ("C", None) and not is_ordered(source):
         attach(result, Memory(result._id, layout=None))
 
 
@@ -775,18 +735,18 @@ class Flat:
 # -- keys ------------------------------------------------------------------------------------------------------------
 
 
-def _plain_key(key: Any) -> Any:
+def plain_key(key: Any) -> Any:
     """A key without tracers: real data, or handles of integers and booleans."""
     if type(key) is tuple:
-        return tuple(_plain_key(part) for part in key)
+        return tuple(plain_key(part) for part in key)
     if type(key) is Tracer:
         return unwrap(key) if is_traced(key) else real_data(key)
-    if type(key) is list and any(type(part) is Tracer for part in _leaves(key)):
+    if type(key) is list and any(type(part) is Tracer for part in leaves_of(key)):
         return array_of(unwrap(key)) if has_traced(key) else bare(key)
     return key
 
 
-def _parsed(tracer: Tracer, key: Any, frame: FrameType | None) -> tuple[sh.Items, list[Any]]:
+def parsed(tracer: Tracer, key: Any, frame: FrameType | None) -> tuple[sh.Items, list[Any]]:
     """`parse`, with errors that name the line."""
     for part in key if isinstance(key, tuple) else (key,):
         if isinstance(part, Expr) and part.dtype.kind not in "iu":
@@ -799,7 +759,7 @@ def _parsed(tracer: Tracer, key: Any, frame: FrameType | None) -> tuple[sh.Items
     except IndexError as error:
         raise IndexError(f"{error}\n  at {context.where(frame)}") from None
     except HopgradError as error:
-        raise _located(tracer._trace, error, frame) from None
+        raise located(tracer._trace, error, frame) from None
 
 
 def _masked(tracer: Tracer, mask: Expr, value: Any, frame: FrameType | None) -> Tracer:
@@ -888,10 +848,10 @@ def call(
         out = function(*[unwrap(a) for a in args], **{k: unwrap(v) for k, v in keywords.items()})
         return _wrap(trace, out, frame, array)
     except HopgradError as error:
-        raise _located(trace, error, frame) from None
+        raise located(trace, error, frame) from None
 
 
-def _located(trace: Trace, error: HopgradError, frame: FrameType | None) -> HopgradError:
+def located(trace: Trace, error: HopgradError, frame: FrameType | None) -> HopgradError:
     """The same error with the user's line. What NumPy would have computed is recorded as a refusal."""
     text = str(error)
     place = context.where(frame) if trace.explicit is None else ""  # a formula tells its own places
@@ -903,7 +863,7 @@ def _located(trace: Trace, error: HopgradError, frame: FrameType | None) -> Hopg
 
 def trace_of(value: Any) -> Trace:
     """The trace of the first tracer in nested containers."""
-    for item in _leaves(value):
+    for item in leaves_of(value):
         if type(item) is Tracer:
             return item._trace
     raise TraceError("no operand is traced")
@@ -926,16 +886,6 @@ def _python(tracer: Any) -> Any:
     return Tracer(made._trace, made._id, PYTHON)
 
 
-def _whole(ufunc: np.ufunc, tracer: Tracer, frame: FrameType | None) -> Any:
-    """``round(x)``, ``math.floor(x)``: a Python integer."""
-    if tracer._kind == ARRAY:
-        tracer._refuse("a plain number", f"use np.{ufunc.__name__}", frame)
-    rounded = _elementwise(ufunc, (tracer,), frame)
-    result = call(cast, (rounded, np.dtype(np.int64)), {}, frame)
-    result._kind = PYTHON
-    return result
-
-
 # -- array functions -------------------------------------------------------------------------------------------------
 
 
@@ -946,7 +896,7 @@ def call_function(trace: Trace, function: Any, args: Any, keywords: dict[str, An
     if function in special:
         return special[function](trace, frame, *args, **keywords)
     found = surfaces.get(function)
-    if not any(is_traced(v) for v in _leaves((args, keywords))):
+    if not any(is_traced(v) for v in leaves_of((args, keywords))):
         aliasing = found.aliasing if found is not None else ""
         if aliasing and aliasing != "doubt":
             assert found is not None
@@ -973,7 +923,7 @@ def name_of(function: Any) -> str:
 def perform(found: Surface, args: Any, keywords: dict[str, Any], frame: FrameType | None, function: Any) -> Any:
     """Run a surface on user arguments: ``out=``, what the results share with arguments, errors with their place."""
     trace = trace_of((args, keywords))
-    if not any(is_traced(v) for v in _leaves((args, keywords))):
+    if not any(is_traced(v) for v in leaves_of((args, keywords))):
         return (
             _real_view(trace, function, found, args, keywords)
             if found.aliasing
@@ -987,18 +937,18 @@ def perform(found: Surface, args: Any, keywords: dict[str, Any], frame: FrameTyp
         out = args[place]
         args = (*args[:place], None, *args[place + 1 :])
     if not has_traced((args, keywords)):
-        return _store(trace, out, on_real(trace, function, args, keywords), frame)
+        return store(trace, out, on_real(trace, function, args, keywords), frame)
     # Of arrays with real data too: a result that is a view of one is to be known by its node.
     given = [Expr(trace.builder, current_node(a)) if found.aliasing and type(a) is Tracer else unwrap(a) for a in args]
     try:
         answer = found.function(*given, **{k: unwrap(v) for k, v in keywords.items()})
         result = _wrap(trace, answer, frame, found.array)
     except HopgradError as error:
-        raise _located(trace, error, frame) from None
+        raise located(trace, error, frame) from None
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        raise _located(trace, NotDifferentiableError(f"{name_of(function)}: {error}"), frame) from None
+        raise located(trace, NotDifferentiableError(f"{name_of(function)}: {error}"), frame) from None
     made = [v for v in (result if isinstance(result, (tuple, list)) else (result,)) if type(v) is Tracer]
     subjects = args or tuple(keywords.values())
     for k, one in enumerate(made):
@@ -1013,7 +963,7 @@ def perform(found: Surface, args: Any, keywords: dict[str, Any], frame: FrameTyp
         # (Of stacks of stacks NumPy keeps the order.)
         if one._memory is None and one._aval.ndim > (3 if found.contiguous else 1):
             attach(one, Memory(one._id, layout=None))
-    return result if out is None else _store(trace, out, result, frame)
+    return result if out is None else store(trace, out, result, frame)
 
 
 def _real_view(trace: Trace, function: Any, found: Surface, args: Any, keywords: Any) -> Any:
@@ -1053,7 +1003,7 @@ def _same_part(view: np.ndarray[Any, Any], data: Any, path: Path) -> bool:
     return all(first[key] == second[key] for key in ("data", "shape", "strides"))
 
 
-def _store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
+def store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
     """Honour ``out=``."""
     out = out[0] if isinstance(out, tuple) else out
     if out is None:
@@ -1174,426 +1124,3 @@ special: dict[Any, Callable[..., Any]] = {
     },
 }
 """Functions that need to know more than the values of their arguments; they take the trace and the frame first."""
-
-
-# -- ufuncs ----------------------------------------------------------------------------------------------------------
-
-
-def _elementwise(
-    ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool = False, dtype: Any = None
-) -> Any:
-    """A ufunc on each element. An operator between Python numbers gives a Python number again."""
-    trace: Trace | None = None
-    tokens: list[Any] = []
-    nodes: list[int] = []
-    python = operator
-    ordered = True
-    for value in operands:
-        cls = type(value)
-        if cls is Tracer:
-            shared = value._memory
-            if shared is None:
-                node = value._id
-            elif shared.data is not None:
-                return _with_real(ufunc, operands, frame, operator, dtype)
-            else:
-                node = current_node(value)
-                ordered = ordered and _ordered(value)
-            if trace is not value._trace:
-                if trace is not None:
-                    raise TraceError("values of two different traces (of two threads?) cannot be combined")
-                trace = value._trace
-            nodes.append(node)
-            kind = trace.builder.avals[node].dtype
-            if value._kind == PYTHON:
-                tokens.append(_PYTHON_TYPES[kind.kind])
-            else:
-                tokens.append(kind)
-                python = False
-        elif cls is float or cls is int:
-            tokens.append(cls)
-            nodes.append(-1)
-        elif cls is bool:
-            tokens.append(ufuncs.BOOL)
-            nodes.append(-1)
-        elif cls is complex:
-            tokens.append(cls)
-            nodes.append(-1)
-        elif cls is np.ndarray and value.dtype.kind in "fiubc":
-            python = False
-            ordered = ordered and (value.ndim < 2 or value.flags.c_contiguous)
-            tokens.append(value.dtype)
-            nodes.append(-1)
-        elif isinstance(value, np.generic) and value.dtype.kind in "fiubc":
-            python = False
-            tokens.append(value.dtype)
-            nodes.append(-1)
-        else:
-            return _with_stranger(ufunc, operands, frame, operator, dtype)
-    assert trace is not None
-    if trace.closed:
-        trace.check_open()
-    if python and ufunc in ufuncs.ARITHMETIC:
-        tokens = [int if t is ufuncs.BOOL else t for t in tokens]
-    builder = trace.builder
-    avals = builder.avals
-    params: Params = ()
-    try:
-        dtypes = ufuncs.loop(ufunc, tuple(tokens), dtype)
-        hop = ufuncs.hop_of_ufunc.get(ufunc) or ufuncs.find_hop(ufunc, dtypes)
-        if ufunc is np.power and nodes[1] < 0 and (exponent := ufuncs.fixed_exponent(operands[1], dtypes)) is not None:
-            hop, nodes, params = catalogue["constant_power"], nodes[:1], (("exponent", exponent),)
-        for k, node in enumerate(nodes):
-            if node < 0:
-                value = operands[k]
-                if type(value) is np.ndarray:
-                    nodes[k] = memory.constant(builder, value.astype(dtypes[k], copy=False))
-                else:
-                    nodes[k] = builder.constant(value, dtypes[k]).id
-            elif avals[node].dtype is not dtypes[k]:
-                nodes[k] = cast(Expr(builder, node), dtypes[k]).id
-        node = (
-            builder.emit(hop, nodes, params) if hop is not None else _composed(ufunc, builder, nodes, operands, dtypes)
-        )
-    except HopgradError as error:
-        raise _located(trace, error, frame) from None
-    trace.site(node, frame)
-    shape = avals[node].shape
-    if not shape:
-        return Tracer(trace, node, PYTHON if python else SCALAR)
-    result = Tracer(trace, node, ARRAY)
-    if not ordered and len(shape) > 1:
-        attach(result, Memory(node, layout=None))
-    return result
-
-
-_PYTHON_TYPES: dict[str, Any] = {"f": float, "i": int, "b": ufuncs.BOOL}
-
-
-def _with_real(ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool, dtype: Any) -> Any:
-    """A ufunc where some arrays have real data: these count as plain ones; if all have, NumPy computes."""
-    trace = trace_of(operands)
-    plain = tuple(real_data(v) if type(v) is Tracer and not is_traced(v) else v for v in operands)
-    if not any(type(v) is Tracer for v in plain):
-        if operator and any(getattr(type(v), "__array_ufunc__", ()) is None for v in plain):
-            return NotImplemented
-        return _dress(trace, ufunc(*plain, dtype=dtype), {}, plain)
-    return _elementwise(ufunc, plain, frame, operator, dtype)
-
-
-def _with_stranger(
-    ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool, dtype: Any
-) -> Any:
-    """A ufunc with something among its operands that is neither number nor array."""
-    trace = trace_of(operands)
-    made: list[Any] = []
-    for value in operands:
-        if means_more(type(value)):
-            error = refused(f"{type(value).__name__} with {ufuncs.name_of(ufunc)}", "use np.asarray on it first")
-            raise _located(trace, error, frame)
-        if operator and isinstance(value, (list, tuple)) and _keeps_off_lists(ufunc, operands):
-            return NotImplemented
-        if type(value) in (list, tuple) and has_traced(value):
-            value = array(value)
-        elif isinstance(value, numbers.Rational) and not isinstance(value, (int, np.generic, Tracer)):
-            value = float(value)  # a Fraction, as Python's floats have it
-        elif type(value) not in (float, int, bool, complex, Tracer):
-            if getattr(type(value), "__array_ufunc__", np.ndarray.__array_ufunc__) is not np.ndarray.__array_ufunc__:
-                return NotImplemented
-            data = np.asarray(value)
-            if data.dtype.kind not in "fiubc":
-                if operator and ufunc in (np.equal, np.not_equal) and (value is None or isinstance(value, str)):
-                    answer = np.full(_trace_shape(operands), ufunc is np.not_equal)
-                    return answer if answer.shape else bool(answer)
-                return NotImplemented
-            value = data
-        made.append(value)
-    return _elementwise(ufunc, tuple(made), frame, operator, dtype)
-
-
-def _keeps_off_lists(ufunc: np.ufunc, operands: tuple[Any, ...]) -> bool:
-    """Whether the operator is Python's own, which knows nothing of lists; NumPy's scalars leave * to them as well."""
-    kinds = [v._kind for v in operands if type(v) is Tracer]
-    return PYTHON in kinds or (ufunc is np.multiply and SCALAR in kinds)
-
-
-def _trace_shape(operands: tuple[Any, ...]) -> Shape:
-    return next(v._aval.shape for v in operands if type(v) is Tracer)
-
-
-def _composed(ufunc: Any, builder: Builder, nodes: list[int], operands: Any, dtypes: Any) -> int:
-    """Ufuncs that are another hop in disguise."""
-    args = [Expr(builder, node) for node in nodes]
-    if ufunc is np.float_power:
-        exponent = None if type(operands[1]) is Tracer else ufuncs.fixed_exponent(operands[1], dtypes)
-        return (catalogue["power"](*args) if exponent is None else args[0] ** exponent).id
-    if ufunc in ufuncs.composed:
-        return ufuncs.composed[ufunc](*args).id
-    what = " of integers" if ufunc in (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert) else ""
-    raise refused(ufuncs.name_of(ufunc) + what)
-
-
-def _ufunc(
-    trace: Trace, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any], frame: FrameType
-) -> Any:
-    """``__array_ufunc__`` in full: with keywords, and the ufunc's own methods."""
-    if not any(is_traced(v) for v in _leaves((inputs, keywords))):
-        return on_real(trace, getattr(ufunc, method), inputs, keywords)
-    trace.check_open()
-    inputs = tuple(as_array(v) for v in inputs)
-    keywords = dict(keywords)
-    name = ufuncs.name_of(ufunc)
-    out = keywords.pop("out", None)
-    chosen = keywords.pop("where", True)
-    for option in ("order", "subok"):
-        keywords.pop(option, None)
-    if method == "__call__":
-        return _called(trace, ufunc, inputs, keywords, out, chosen, frame)
-    keep: dict[str, Any] = {k: keywords.pop(k) for k in ("keepdims", "initial") if k in keywords}
-    axis = keywords.pop("axis", inputs[1] if len(inputs) > 1 else 0) if method in ("reduce", "accumulate") else 0
-    dtype = keywords.pop("dtype", None)
-    if method == "reduce" and ufunc in ufuncs.reductions:
-        if chosen is not True:
-            keep["where"] = chosen
-        if keep.get("initial", 0) is None:
-            del keep["initial"]
-        if dtype is not None:
-            keep["dtype"] = dtype
-        found = Surface(ufuncs.reductions[ufunc])
-        result = perform(found, (inputs[0], axis), {**keep, **keywords}, frame, ufunc)
-        return result if out is None else _store(trace, out, result, frame)
-    if method == "accumulate" and ufunc in ufuncs.accumulations:
-        result = perform(Surface(ufuncs.accumulations[ufunc]), (inputs[0], axis, dtype), keywords, frame, ufunc)
-        return result if out is None else _store(trace, out, result, frame)
-    if method == "outer" and ufunc.nin == 2 and ufunc.signature is None:
-        a, b = inputs
-        wide = np.reshape(a, np.shape(a) + (1,) * np.ndim(b)) if np.ndim(b) else a
-        result = _elementwise(ufunc, (wide, b), frame, False, dtype)
-        return result if out is None else _store(trace, out, result, frame)
-    if method == "at" and ufunc in (np.add, np.subtract):
-        target, key, value = inputs
-        if type(target) is not Tracer:
-            refuse_plain(trace, frame)
-        _add_at(target, key, value, ufunc is np.subtract, frame)
-        return None
-    trace.refuse(with_place(refused(f"{name}.{method}"), frame))
-
-
-def _called(
-    trace: Trace, ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any], out: Any, chosen: Any, frame: Any
-) -> Any:
-    """A ufunc called with keywords, or one with several results or axes of its own."""
-    dtype = keywords.pop("dtype", None)
-    keywords.pop("casting", None)
-    if keywords.pop("signature", None) is not None or (keywords and ufunc.signature is None):
-        trace.refuse(with_place(refused(f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)"), frame))
-    dtype = None if dtype is None else np.dtype(dtype)
-    if chosen is not True:
-        if out is None or all(o is None for o in out):
-            error = refused(f"{ufuncs.name_of(ufunc)}(where=) without out=", "it leaves values undefined")
-            trace.refuse(with_place(error, frame))
-        # What is not wanted is not computed: it could warn, or be infinite.
-        harmless = 0.5 if ufunc is np.arctanh else 1
-        inputs = tuple(np.where(chosen, v, harmless) if np.ndim(v) else v for v in inputs)
-    if not has_traced(inputs):
-        results = ufunc(*map(bare, inputs), dtype=dtype, **keywords)
-    elif ufunc in ufuncs.products:
-        if dtype is not None:
-            inputs = tuple(v.astype(dtype) if hasattr(v, "astype") else v for v in inputs)
-        results = perform(ufuncs.products[ufunc], inputs, keywords, frame, ufunc)
-    elif ufunc is np.divmod:
-        results = tuple(_elementwise(u, inputs, frame, False, dtype) for u in (np.floor_divide, np.remainder))
-    elif ufunc is np.modf:
-        whole = _elementwise(np.trunc, inputs, frame, False, dtype)
-        results = (_elementwise(np.subtract, (inputs[0], whole), frame), whole)
-    elif ufunc.nout > 1 or ufunc.signature is not None:
-        trace.refuse(with_place(refused(ufuncs.name_of(ufunc)), frame))
-    else:
-        results = _elementwise(ufunc, inputs, frame, False, dtype)
-    if out is None:
-        return results
-    made = results if isinstance(results, tuple) else (results,)
-    stored = []
-    for target, result in zip(out if isinstance(out, tuple) else (out,), made, strict=True):
-        if chosen is not True and target is not None:
-            result = np.where(chosen, result, target)
-        stored.append(_store(trace, target, result, frame))
-    return tuple(stored) if isinstance(results, tuple) else stored[0]
-
-
-def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameType | None) -> None:
-    """``np.add.at``: places that are named twice are added to twice."""
-    given = value._aval.dtype if type(value) is Tracer else np.asarray(value).dtype
-    if not np.can_cast(given, target._aval.dtype, "same_kind"):
-        # NumPy rounds after each addition.
-        error = refused(f"np.add.at of {given} to {target._aval.dtype}", "use an array of floats")
-        target._trace.refuse(with_place(error, frame))
-    check_writable(target, frame)
-    items, arrays = _parsed(target, _plain_key(key), frame)
-
-    def added(x: Expr, v: Any) -> Expr:
-        places = [lift(p, x.builder) for p in arrays]
-        place = catalogue["index"].infer(x.aval, *[p.aval for p in places], items=items)
-        spread = sh.scatter(fitted(v, x, place.shape), *places, items=items, shape=x.shape)
-        return x - spread if negative else x + spread
-
-    write(target, call(added, (target, value), {}, frame), frame)
-
-
-# -- operators and methods, generated --------------------------------------------------------------------------------
-
-_OPERATORS: dict[str, np.ufunc] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "floordiv": np.floor_divide,
-    "mod": np.remainder, "pow": np.power, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
-    "lshift": np.left_shift, "rshift": np.right_shift,
-}  # fmt: skip
-_COMPARISONS: dict[str, np.ufunc] = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-}  # fmt: skip
-_UNARY: dict[str, np.ufunc] = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
-
-_METHODS = (
-    "sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin", "any", "all", "cumsum", "cumprod", "clip",
-    "round", "take", "repeat", "trace", "diagonal", "swapaxes", "dot", "choose",
-)  # fmt: skip
-"""Methods that are the function of the same name."""
-
-_REFUSED_METHODS = {
-    "sort": "", "argsort": "", "partition": "", "argpartition": "", "searchsorted": "", "resize": "use np.resize",
-    "nonzero": "its shape depends on values: use np.where(condition, a, b)", "byteswap": "", "getfield": "",
-    "setfield": "", "tobytes": "", "tofile": "", "dump": "", "dumps": "", "is_integer": "", "as_integer_ratio": "",
-    "hex": "",
-}  # fmt: skip
-
-_ONLY_ARRAYS = frozenset({"__len__", "__setitem__", "__delitem__", "mT", "ctypes", "dot", "partition", "argpartition"})
-_ASSIGNABLE = frozenset({"shape", "dtype", "strides", "real", "imag"})
-_ONLY_NUMBERS = frozenset({"is_integer", "as_integer_ratio", "hex"})
-_EVERYWHERE = frozenset({"real", "imag", "conjugate", "is_integer", "as_integer_ratio", "hex"})
-
-
-class _MissingError(AttributeError, TypeError):
-    """Both, since ``hasattr(x, "__len__")`` looks for the first and ``len(x)`` is to raise the second."""
-
-
-class _Member:
-    """An attribute that only some kinds of values have, so that ``hasattr`` takes the same branch as it would."""
-
-    def __init__(self, name: str, wrapped: Any) -> None:
-        self._name = name
-        self._wrapped = wrapped
-
-    def __get__(self, tracer: Any, owner: Any = None) -> Any:
-        if tracer is None:
-            return self._wrapped
-        kind = tracer._kind
-        name = self._name
-        if (name not in _EVERYWHERE and kind == PYTHON) or (kind != ARRAY and name in _ONLY_ARRAYS) or (
-            kind == ARRAY and name in _ONLY_NUMBERS
-        ):  # fmt: skip
-            raise _MissingError(f"{tracer.__class__.__name__!r} object has no attribute {name!r}")
-        return self._wrapped.__get__(tracer, owner)
-
-    def __set__(self, tracer: Any, value: Any) -> None:
-        if isinstance(self._wrapped, property) and self._wrapped.fset is not None:
-            self._wrapped.fset(tracer, value)
-        elif tracer._kind == ARRAY and self._name in _ASSIGNABLE:
-            tracer._refuse(f"assignment to the attribute {self._name}", "use reshape or astype, and a new name")
-        else:
-            raise AttributeError(f"attribute {self._name!r} is not writable")
-
-
-def _define() -> None:
-    def binary(ufunc: np.ufunc) -> tuple[Any, Any, Any]:
-        def forward(self: Tracer, other: Any) -> Any:
-            return _elementwise(ufunc, (self, other), sys._getframe(1), True)
-
-        def reflected(self: Tracer, other: Any) -> Any:
-            return _elementwise(ufunc, (other, self), sys._getframe(1), True)
-
-        def in_place(self: Tracer, other: Any) -> Any:
-            return self._update(ufunc, other, sys._getframe(1))
-
-        return forward, reflected, in_place
-
-    for name, ufunc in _OPERATORS.items():
-        forward, reflected, in_place = binary(ufunc)
-        setattr(Tracer, f"__{name}__", forward)
-        setattr(Tracer, f"__r{name}__", reflected)
-        setattr(Tracer, f"__i{name}__", in_place)
-    for name, ufunc in _COMPARISONS.items():
-        setattr(Tracer, f"__{name}__", binary(ufunc)[0])
-
-    def unary(ufunc: np.ufunc) -> Any:
-        return lambda self: _elementwise(ufunc, (self,), sys._getframe(1), True)
-
-    for name, ufunc in _UNARY.items():
-        setattr(Tracer, f"__{name}__", unary(ufunc))
-
-    def method(name: str) -> Any:
-        function = getattr(np, name)
-
-        def call(self: Tracer, *args: Any, **keywords: Any) -> Any:
-            return perform(surfaces[function], (self, *args), keywords, sys._getframe(1), function)
-
-        return call
-
-    for name in _METHODS:
-        setattr(Tracer, name, method(name))
-
-    def refusing(name: str, cure: str) -> Any:
-        def call(self: Tracer, *args: Any, **keywords: Any) -> Any:
-            data = real_data(self)
-            if data is not None and not has_traced((args, keywords)):
-                return on_real(self._trace, getattr(np.ndarray, name), (self, *args), keywords)
-            kind = "ndarray" if self._kind == ARRAY else self.__class__.__name__
-            self._trace.refuse(with_place(refused(f"{kind}.{name}", cure), sys._getframe(1)))
-
-        return call
-
-    for name, cure in _REFUSED_METHODS.items():
-        setattr(Tracer, name, refusing(name, cure))
-
-    def matmul(self: Tracer, other: Any) -> Any:
-        return _product(self, other, self, sys._getframe(1))
-
-    def rmatmul(self: Tracer, other: Any) -> Any:
-        return _product(other, self, self, sys._getframe(1))
-
-    def imatmul(self: Tracer, other: Any) -> Any:
-        frame = sys._getframe(1)
-        result = _product(self, other, self, frame)
-        return result if self._kind != ARRAY or result is NotImplemented else _store(self._trace, self, result, frame)
-
-    def divmod_(self: Tracer, other: Any) -> Any:
-        return _divided((self, other), sys._getframe(1))
-
-    def rdivmod(self: Tracer, other: Any) -> Any:
-        return _divided((other, self), sys._getframe(1))
-
-    more = {"matmul": matmul, "rmatmul": rmatmul, "imatmul": imatmul, "divmod": divmod_, "rdivmod": rdivmod}
-    for name, function in more.items():
-        setattr(Tracer, f"__{name}__", function)
-
-    # Not __iter__: where it is missing, Python iterates by indices, and takes their error for the end.
-    special = ("__len__", "__getitem__", "__setitem__", "__delitem__")
-    hidden = {name for name in vars(Tracer) if not name.startswith("_")}
-    for name in (*hidden, *special):
-        setattr(Tracer, name, _Member(name, vars(Tracer)[name]))
-
-
-def _divided(operands: tuple[Any, Any], frame: FrameType | None) -> Any:
-    """The ``divmod`` of two operands."""
-    whole = _elementwise(np.floor_divide, operands, frame, True)
-    return whole if whole is NotImplemented else (whole, _elementwise(np.remainder, operands, frame, True))
-
-
-def _product(a: Any, b: Any, tracer: Tracer, frame: FrameType | None) -> Any:
-    """The ``@`` operator."""
-    if any(getattr(type(v), "__array_ufunc__", ()) is None for v in (a, b)):
-        return NotImplemented
-    if means_more(type(a)) or means_more(type(b)):
-        raise _located(tracer._trace, refused("np.matrix or a masked array", "use np.asarray on it first"), frame)
-    return perform(ufuncs.products[np.matmul], (a, b), {}, frame, np.matmul)
-
-
-_define()
