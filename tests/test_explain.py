@@ -133,6 +133,8 @@ def test_saving_is_all_or_nothing(tmp_path: Path) -> None:
 def test_bad_requests_are_named() -> None:
     with pytest.raises(hg.ExpressionError, match="x needs a value: x=…"):
         hg.explain("sin(x)")
+    with pytest.raises(hg.ExpressionError, match="wrt is an option of explain: give the variable another name"):
+        hg.explain("wrt*x", x=1.0)
     with pytest.raises(hg.ExpressionError, match="no variable y"):
         hg.explain("sin(x)", x=1, y=2)
     with pytest.raises(hg.ExpressionError, match="no variable to differentiate by"):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hopgrad.aval import Aval, Shape, aval, aval_of
+from hopgrad.aval import Aval, Shape, aval_of
 from hopgrad.graph.sites import Sites
 
 if TYPE_CHECKING:
@@ -277,8 +277,3 @@ def ones(builder: Builder, like: Aval) -> Expr:
     """Ones of a shape and dtype, as `zeros`."""
     scalar = builder.constant(1, like.dtype)
     return scalar if not like.shape else catalogue["broadcast_to"](scalar, shape=like.shape)
-
-
-def scalar_aval(dtype: Any) -> Aval:
-    """The abstract value of a scalar."""
-    return aval((), dtype)

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _MAX_HOPS = 2000
 
 Powers = tuple[tuple[int, float], ...]  # (form, exponent), sorted
-Weights = tuple[tuple[int, float], ...]  # (form, coefficient), sorted
 
 
 def simplified(analysis: Analysis, node: int, limit: int) -> Term | None:

@@ -68,7 +68,6 @@ class Analysis:
     output: int
     wrt: tuple[int, ...]
     inputs: Mapping[int, Any]
-    title: str = "f"
     order: int = 1
     names: dict[int, str] = field(default_factory=dict)
     back: Pullback = field(init=False)
@@ -77,7 +76,6 @@ class Analysis:
         builder = self.graph.builder
         self.names = dict(self.graph.names)
         self.nodes = [n for n in self.graph.order if self._shown(n)]
-        self._boundary = len(builder)
         seed = ones(builder, builder.avals[self.output])
         self.back = pull(builder, {self.output: seed}, self.wrt, record=True, why=True)
 

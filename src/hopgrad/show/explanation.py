@@ -227,6 +227,8 @@ def explain(
 
 def _explain_formula(formula: Expression, wrt: Any, order: int, values: dict[str, Any]) -> Explanation:
     missing = [n for n in formula.names if n not in values]
+    if taken := [n for n in missing if n in ("order", "wrt")]:
+        raise ExpressionError(f"{taken[0]} is an option of explain: give the variable another name", formula.text)
     if missing:
         raise ExpressionError(f"{missing[0]} needs a value: {', '.join(f'{n}=…' for n in missing)}", formula.text)
     extra = [n for n in values if n not in formula.names]
