@@ -59,6 +59,49 @@ def residuals(
     return dict(zip(known, evaluate(builder, known, inputs), strict=True))
 
 
+def extend(builder: Builder, node: int, known: dict[int, Any], standing: Mapping[int, int]) -> Any:
+    """The value of `node`, and into `known` all on the way to it that was missing. `standing` maps inputs to values.
+
+    The cost is that of what is missing, so a program can be followed value by value.
+
+    Raises:
+        KeyError: it needs an input that is neither known nor stands for another value; the key is its id.
+    """
+    args_flat, start = builder.args_flat, builder.start
+    missing: set[int] = set()
+    stack = [node]
+    while stack:
+        top = stack.pop()
+        if top in known or top in missing:
+            continue
+        missing.add(top)
+        if top in standing:
+            stack.append(standing[top])
+        elif builder.hop(top).name == "input":
+            raise KeyError(top)
+        else:
+            stack.extend(args_flat[start[top] : start[top + 1]])
+    before = np.geterr()
+    silent = False
+    try:
+        for top in sorted(missing):
+            if top in standing:
+                known[top] = known[standing[top]]
+                continue
+            if top in builder.constants:
+                known[top] = builder.constants[top]
+                continue
+            if (builder.stage[top] != 0) is not silent:
+                silent = not silent
+                np.seterr(all="ignore") if silent else np.seterr(**before)
+            hop, params = builder.kinds[builder.kind[top]]
+            known[top] = hop.function(*[known[a] for a in args_flat[start[top] : start[top + 1]]], **dict(params))
+    finally:
+        if silent:
+            np.seterr(**before)
+    return known[node]
+
+
 def _run(builder: Builder, outputs: Sequence[int], inputs: Mapping[int, Any], free: bool) -> dict[int, Any]:
     order = reachable(builder, outputs, known=inputs)
     values: dict[int, Any] = {}

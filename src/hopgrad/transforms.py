@@ -24,7 +24,7 @@ from hopgrad.differentiate import Pullback, pull, push, substitute, transplant
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.evaluate import evaluate, evaluate_sweep, residuals
 from hopgrad.graph.builder import Builder, Expr, ones, zeros
-from hopgrad.graph.graph import Graph
+from hopgrad.graph.graph import Graph, Guard
 from hopgrad.trace import context
 from hopgrad.trace.context import Trace, tracing
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, converted, current_node
@@ -241,7 +241,7 @@ def trace_argument(call: Call, value: Any, title: str) -> tuple[Any, tree.Struct
         tracer._writable = False
         tracers.append(tracer)
         if type(actual) is not Tracer:
-            call.trace.values[node] = actual
+            call.trace.known[node] = actual
         else:
             call.trace.standing[node] = current_node(actual)
     call.trace.sited = len(call.builder)  # inputs have no place in the code
@@ -294,7 +294,7 @@ def give_back(
     given.update(more or {})
     if context.current() is not call.trace or not call.trace.nested:
         concrete = {n: v for n, v in given.items() if type(v) is not Tracer}
-        values = evaluate(call.builder, nodes, {**call.trace.values, **concrete})
+        values = evaluate(call.builder, nodes, {**call.trace.known, **concrete})
         taken = {id(v) for v in concrete.values()}
         return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
     builder = call.builder
@@ -611,7 +611,7 @@ def _vjp(
             found = give_back(call, [o.node for o in outputs], [o.kind for o in outputs], frame)
         else:
             needed = [*[o.node for o in outputs], *nodes]
-            known = residuals(call.builder, needed, call.trace.values, [seed.id for seed in seeds])
+            known = residuals(call.builder, needed, call.trace.known, [seed.id for seed in seeds])
             taken = {id(v) for v in known.values()}
             found = [finished(known[o.node], o.kind, taken) for o in outputs]
 
@@ -753,7 +753,7 @@ def _sweeps(call: Call, nodes: list[int], seed: int, like: Aval, frame: FrameTyp
     if call.trace.nested:
         kinds = [ARRAY] * len(nodes)
         return [give_back(call, nodes, kinds, frame, {seed: unit}) for unit in _basis(like)]
-    given = {**call.trace.values, **{leaf.node: leaf.actual for leaf in call.leaves}}
+    given = {**call.trace.known, **{leaf.node: leaf.actual for leaf in call.leaves}}
     return list(evaluate_sweep(call.builder, nodes, given, [seed], ([unit] for unit in _basis(like))))
 
 
@@ -828,9 +828,21 @@ def graph_of(f: Callable[..., Any], argnums: Argnums | None = None) -> Callable[
         chosen = float_arguments(args) if argnums is None else argnums
         with Level() as running:
             call, _ = start_call(f, running, chosen, args, keywords)
-        return Graph(call.builder, call.inputs, [o.node for o in call.outputs if o.node is not None])
+            outputs = [o.node for o in call.outputs if o.node is not None]
+            guards = outer_guards(running)
+        return Graph(call.builder, call.inputs, outputs, guards)
 
     return record
+
+
+def outer_guards(trace: Trace) -> list[Guard]:
+    """The guards of a trace in terms of its own inputs: those that nested transforms made stand for other values."""
+    actual: dict[int, int] = {}
+    for fresh, node in sorted(trace.standing.items()):
+        (actual[fresh],) = substitute(trace.builder, [node], actual)
+    guards = list(trace.guards.values())
+    nodes = substitute(trace.builder, [g.node for g in guards], actual)
+    return [guard._replace(node=node) for guard, node in zip(guards, nodes, strict=True)]
 
 
 def float_arguments(args: Sequence[Any]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -109,10 +109,24 @@ class Node:
         return f"Node(%{self.id}: {self.aval!r} = {self.hop.name}({', '.join(f'%{a}' for a in self.args)}))"
 
 
+class Guard(NamedTuple):
+    """A value that the user's Python code asked for (``if x > 0``): the graph holds for inputs that give the same.
+
+    ``node`` is the value, ``value`` what it was (a boolean, an integer, an array), ``site`` where it was asked for, and
+    ``before`` the size of the builder then: values from there on were made after the question.
+    """
+
+    node: int
+    value: Any
+    site: int
+    before: int
+
+
 class Graph:
     """An immutable SSA graph: inputs, outputs and the hops between them.
 
     It is a view of an append-only builder, so it costs nothing to make, and what is appended later does not change it.
+    ``guards`` are the answers that the user's code got when it branched on values: the graph holds where they are so.
 
     >>> import hopgrad as hg
     >>> print(hg.graph_of(lambda x: (x + 1) ** 2)(0.5))
@@ -121,12 +135,15 @@ class Graph:
       y: float64 = constant_power(z, exponent=2)
     """
 
-    __slots__ = ("__dict__", "builder", "inputs", "outputs")
+    __slots__ = ("__dict__", "builder", "guards", "inputs", "outputs")
 
-    def __init__(self, builder: Builder, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+    def __init__(
+        self, builder: Builder, inputs: Sequence[int], outputs: Sequence[int], guards: Sequence[Guard] = ()
+    ) -> None:
         self.builder = builder
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
+        self.guards = tuple(guards)
 
     @cached_property
     def order(self) -> list[int]:

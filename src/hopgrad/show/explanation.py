@@ -27,7 +27,7 @@ from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
 from hopgrad.show.story import Section, tell
 from hopgrad.trace.context import current
-from hopgrad.transforms import Level, finished, float_arguments, grad, positions, start_call
+from hopgrad.transforms import Level, finished, float_arguments, grad, outer_guards, positions, start_call
 
 __all__ = ["Explanation", "explain"]
 
@@ -305,6 +305,7 @@ def _explain(
                 )
             target = grad(target, wanted[0])
         call, _ = start_call(target, running, both, args, keywords)
+        guards = outer_guards(running)
     call_outputs = [o for o in call.outputs if o.node is not None]
     if len(call_outputs) != 1 or len(call.outputs) != 1:
         raise TypeError(
@@ -317,7 +318,7 @@ def _explain(
         raise DtypeError(f"the result has dtype {call.builder.avals[output].dtype}, which has no derivative")
     rest = iter(call.leaves)
     groups = {p: [next(rest) for _ in range(s.num_leaves)] for p, s in zip(both, call.structures, strict=True)}
-    graph = Graph(call.builder, call.inputs, [output])
+    graph = Graph(call.builder, call.inputs, [output], guards)
     analysis = Analysis(
         graph,
         output,

@@ -9,9 +9,12 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, NoReturn
 
+import numpy as np
+
 from hopgrad.errors import HopgradError, TraceError
-from hopgrad.evaluate import evaluate
+from hopgrad.evaluate import extend
 from hopgrad.graph.builder import Builder
+from hopgrad.graph.graph import Guard
 from hopgrad.graph.sites import Location, user_location
 
 _current: ContextVar[Trace | None] = ContextVar("hopgrad_trace", default=None)
@@ -20,16 +23,19 @@ _current: ContextVar[Trace | None] = ContextVar("hopgrad_trace", default=None)
 class Trace:
     """One outermost trace. Nested transforms work in the same builder, so their values can be mixed freely.
 
-    Attributes: ``values`` holds the actual values of inputs, for showing (never for computing with); ``standing`` maps
-    fresh inputs of nested transforms to the values that they stand for; ``nested`` says that the transform at work
-    was called inside the trace, so that its results stay symbolic; ``root`` is the frame below which the call paths of
-    sites begin; ``explicit`` overrides the site while a text expression is evaluated.
+    Attributes: ``known`` holds the actual values of inputs, and of all values that were asked for so far; ``guards`` what the user's Python code asked for, and so what the trace depends on; ``standing`` maps fresh
+    inputs of nested transforms to the values that they stand for; ``nested`` says that the transform at work was called
+    inside the trace, so that its results stay symbolic; ``once`` are reasons why the trace holds for this call only;
+    ``root`` is the frame below which the call paths of sites begin; ``explicit`` overrides the site while a text
+    expression is evaluated.
     """
 
     def __init__(self, root: FrameType | None) -> None:
         self.builder = Builder()
         self.root = root
-        self.values: dict[int, Any] = {}
+        self.known: dict[int, Any] = {}
+        self.guards: dict[int, Guard] = {}
+        self.once: dict[str, str] = {}
         self.standing: dict[int, int] = {}
         self.nested = False
         self.closed = False
@@ -53,12 +59,35 @@ class Trace:
         self.sited = len(builder)
 
     def concrete(self, node: int) -> Any:
-        """The value of `node` for the actual inputs: for messages and printing."""
-        builder, known = self.builder, dict(self.values)
-        for fresh, actual in self.standing.items():
-            if fresh < node:
-                known[fresh] = evaluate(builder, [actual], known)[0]
-        return evaluate(builder, [node], known)[0]
+        """The value of `node` for the actual inputs. Whoever lets it decide what is traced next must use `settle`.
+
+        Raises:
+            UnknownValueError: it depends on the input of a loop's or branch's body, which has no value yet.
+        """
+        try:
+            return extend(self.builder, node, self.known, self.standing)
+        except KeyError as error:
+            raise UnknownValueError from error
+
+    def settle(self, node: int, frame: FrameType | None) -> Any:
+        """The value of `node`, on which what is traced next may depend: recorded as a guard."""
+        try:
+            value = self.concrete(node)
+        except UnknownValueError:
+            self.refuse(TraceError(
+                "a value that Python asks for here is not known: it depends on the input of the body of a scan,"
+                " while_loop, cond or switch, which is traced once for all values. Use cond, switch, while_loop or"
+                f" np.where inside the body, or a plain Python loop instead\n  at {where(frame)}"))  # fmt: skip
+        if self.builder.hop(node).name != "constant" and node not in self.guards:
+            sites = self.builder.sites
+            site = self.explicit if self.explicit is not None else sites.at(frame, self.root)
+            kept = value.copy() if isinstance(value, np.ndarray) else value
+            self.guards[node] = Guard(node, kept, site, len(self.builder))
+        return value
+
+    def only_once(self, reason: str, frame: FrameType | None) -> None:
+        """Note that the trace must not be replayed: what it did depends on something that cannot be checked."""
+        self.once.setdefault(reason, where(frame))
 
     def refuse(self, error: HopgradError) -> NoReturn:
         """Raise, and remember: a ``try … except TypeError`` in the user's code must not hide a lost gradient."""
@@ -72,6 +101,10 @@ class Trace:
                 "a traced value was used after its function had returned (it was kept in a global, an attribute or a"
                 " closure). Return the value from the function instead"
             )
+
+
+class UnknownValueError(Exception):
+    """A value depends on an input that has no actual value."""
 
 
 def current() -> Trace | None:

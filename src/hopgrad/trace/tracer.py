@@ -177,8 +177,7 @@ class Tracer:
             raise ValueError(
                 "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()"
             )
-        self._refuse("the truth value", "use np.where(condition, a, b) in place of `if`, np.minimum/np.maximum in"
-                     " place of min/max, & and | in place of and/or")  # fmt: skip
+        return bool(settled(self, sys._getframe(1)))
 
     def __float__(self) -> float:
         if (data := real_data(self)) is not None:
@@ -194,15 +193,25 @@ class Tracer:
             return int(data)
         if self._aval.size != 1:
             raise TypeError("only length-1 arrays can be converted to Python scalars")
-        self._refuse("a plain int", "np.floor or x.astype(int) stay traced")
+        frame = sys._getframe(1)
+        if self._aval.dtype.kind in "iub":
+            return int(settled(self, frame))
+        # The integer is what later code depends on: other values that are rounded to it take the same path.
+        whole = call(lambda x: cast(x, np.dtype(np.int64)), (self,), {}, frame)
+        return int(settled(whole, frame))
 
     def __index__(self) -> int:
         if (data := real_data(self)) is not None:
             return data.__index__()
-        if self._aval.dtype.kind not in "iu":
+        kind = self._aval.dtype.kind
+        if kind == "b" and self._kind != PYTHON:
+            raise TypeError(f"'{self.__class__.__name__}' object cannot be interpreted as an integer")
+        if kind not in "iub" or (self._kind == ARRAY and self._aval.shape):
+            if self._kind != PYTHON:
+                raise TypeError("only integer scalar arrays can be converted to a scalar index")
             self._refuse("a plain integer", "leave the argument that it comes from out of argnums: what is not"
                          " differentiated stays a plain integer")  # fmt: skip
-        self._refuse("a plain integer", "traced integers can index arrays (x[k], np.take), but not lists or range")
+        return int(settled(self, sys._getframe(1)))
 
     def __complex__(self) -> complex:
         if (data := real_data(self)) is not None:
@@ -646,7 +655,7 @@ def strides_of(tracer: Tracer) -> Strides | None:
     whole = builder.avals[shared.node].shape
     layout = shared.layout
     if layout == "argument":
-        given = tracer._trace.values.get(shared.node)
+        given = tracer._trace.known.get(shared.node)
         layout = memory.strides_of_array(given) if isinstance(given, np.ndarray) else None
     strides = memory.c_strides(whole) if layout == "C" else layout
     return memory.judge(whole, strides, tracer._path)[1]
@@ -817,6 +826,12 @@ def unwrap(value: Any) -> Any:
 
 def _is_over(tracer: Tracer) -> bool:
     return tracer._trace.closed and is_traced(tracer)
+
+
+def settled(tracer: Tracer, frame: FrameType | None) -> Any:
+    """The value for the actual inputs, which later code may depend on: recorded as a guard."""
+    tracer._trace.check_open()
+    return tracer._trace.settle(current_node(tracer), frame)
 
 
 def shown(tracer: Tracer) -> Any:
