@@ -14,7 +14,9 @@ __all__ = [
     "ExpressionError",
     "GraphError",
     "HopgradError",
+    "LoopError",
     "NotDifferentiableError",
+    "RetraceWarning",
     "ShapeError",
     "TraceError",
 ]
@@ -44,6 +46,14 @@ class DtypeError(HopgradError, TypeError):
 
 class NotDifferentiableError(HopgradError, TypeError):
     """A derivative was asked for that does not exist or is not known: the message names the function."""
+
+
+class RetraceWarning(UserWarning):
+    """A function takes so many paths that keeping traces does not pay; the message names the line that decides."""
+
+
+class LoopError(HopgradError, RuntimeError):
+    """A loop did not end within the number of steps that it was allowed: allow more, or look at its condition."""
 
 
 class GraphError(HopgradError, AssertionError):

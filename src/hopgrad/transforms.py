@@ -7,26 +7,41 @@ nesting to any order safe: a derivative is always taken with respect to inputs t
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 
 from hopgrad import tree
-from hopgrad.aval import Aval, aval, aval_of
-from hopgrad.differentiate import Pullback, pull, push, substitute, transplant
-from hopgrad.errors import DtypeError, ShapeError
+from hopgrad.aval import Aval
+from hopgrad.calling import (
+    Argnums,
+    Call,
+    Leaf,
+    Level,
+    Output,
+    as_input,
+    check_function,
+    finished,
+    float_arguments,
+    give_back,
+    outer_guards,
+    run,
+    start_call,
+    title_of,
+    transform,
+    wraps,
+)
+from hopgrad.differentiate import Pullback, pull, push, transplant
+from hopgrad.errors import DtypeError, NotDifferentiableError, ShapeError
 from hopgrad.evaluate import evaluate, evaluate_sweep, residuals
-from hopgrad.graph.builder import Builder, Expr, ones, zeros
-from hopgrad.graph.graph import Graph, Guard
+from hopgrad.graph.builder import Expr, ones, zeros
+from hopgrad.graph.graph import Graph
+from hopgrad.replay import Replays
 from hopgrad.trace import context
-from hopgrad.trace.context import Trace, tracing
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, converted, current_node
 
 __all__ = [
@@ -42,316 +57,26 @@ __all__ = [
     "vjp",
 ]
 
-Argnums = int | str | Sequence[int | str]
-
-
-# -- arguments -------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Leaf:
-    """One array or number among the differentiated arguments, and the fresh input that stands for it."""
-
-    node: int
-    kind: int
-    name: str
-    actual: Any
-    """What the caller gave: a concrete value, or the tracer of an outer trace."""
-
-
-@dataclass
-class Output:
-    """One leaf of the function's result: a value of the graph, or None where it is no number (and ``other`` it is)."""
-
-    node: int | None
-    kind: int
-    other: Any = None
-
-
-@dataclass
-class Call:
-    """A function traced at its arguments: the fresh inputs, the results, and how to come back from them."""
-
-    trace: Trace
-    leaves: list[Leaf]
-    structures: list[tree.Structure]
-    """Structure of each differentiated argument, in order of ``argnums``."""
-    single: bool
-    outputs: list[Output] = field(default_factory=list)
-    structure: Any = None
-
-    @property
-    def builder(self) -> Builder:
-        """The builder that holds it all."""
-        return self.trace.builder
-
-    @property
-    def inputs(self) -> list[int]:
-        """Ids of the fresh inputs."""
-        return [leaf.node for leaf in self.leaves]
-
-    def expr(self, node: int) -> Expr:
-        """A handle."""
-        return Expr(self.builder, node)
-
-    def regroup(self, values: Sequence[Any]) -> Any:
-        """One value for each leaf, in the structure of the arguments: alone for an int argnums, else a tuple."""
-        rest = iter(values)
-        groups = [tree.unflatten(s, [next(rest) for _ in range(s.num_leaves)]) for s in self.structures]
-        return groups[0] if self.single else tuple(groups)
-
-
-def positions(
-    f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], keywords: dict[str, Any]
-) -> list[int | str]:
-    """Each chosen argument as a position in `args` or a name in `keywords`."""
-    chosen = [argnums] if isinstance(argnums, (int, str)) else list(argnums)
-    if not chosen:
-        raise ValueError("argnums is empty: name at least one argument to differentiate by")
-    names = _parameter_names(f)
-    found: list[int | str] = []
-    for which in chosen:
-        place: int | str = which
-        if isinstance(place, str) and place not in keywords and place in names:
-            place = names.index(place)
-        if isinstance(place, int) and place < 0:
-            place += len(args)
-        if isinstance(place, int) and place >= len(args) and place < len(names):
-            place = names[place]
-        if (isinstance(place, int) and not 0 <= place < len(args)) or (
-            isinstance(place, str) and place not in keywords
-        ):
-            raise ValueError(
-                f"argnums names argument {which!r} of {_title(f)}, but it was called with {len(args)} positional"
-                f" arguments{' and ' + ', '.join(keywords) if keywords else ''}"
-            )
-        found.append(place)
-    if len(set(found)) != len(found):
-        raise ValueError(f"argnums {argnums!r} names an argument twice")
-    return found
-
-
-def _check_function(f: Any, verb: str) -> None:
-    if not callable(f):
-        raise TypeError(f"{verb} needs a function, not {type(f).__name__}")
-
-
-def _title(f: Any) -> str:
-    return getattr(f, "__name__", None) or type(f).__name__
-
-
-@functools.lru_cache(maxsize=1024)
-def _cached_names(f: Any) -> tuple[str, ...]:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        return tuple(p.name for p in inspect.signature(f).parameters.values() if p.kind in kinds)
-    except (TypeError, ValueError):  # builtins and ufuncs may have no signature
-        return ()
-
-
-def _parameter_names(f: Any) -> tuple[str, ...]:
-    try:
-        return _cached_names(f)
-    except TypeError:  # an unhashable callable
-        return ()
-
-
-def as_input(value: Any, where: str) -> tuple[Aval, int, Any]:
-    """(abstract value, kind, value) of something to differentiate by; an error that names it if that cannot be."""
-    if type(value) is Tracer:
-        if value._aval.dtype.kind != "f":
-            raise DtypeError(
-                f"{where} is traced with dtype {value._aval.dtype}: only floating-point values can be differentiated"
-            )
-        return value._aval, value._kind, value
-    if type(value) is float or type(value) is int:
-        return aval((), np.float64), PYTHON, np.float64(value)
-    if isinstance(value, np.ma.MaskedArray):
-        raise DtypeError(f"{where} is a masked array: pass x.filled(0.0) or x.data, and the mask apart")
-    if isinstance(value, np.matrix):
-        raise DtypeError(f"{where} is an np.matrix: pass np.asarray(x)")
-    if isinstance(value, (np.ndarray, np.generic)):
-        kind = value.dtype.kind
-        if kind in "iu":
-            raise DtypeError(
-                f"{where} has integer dtype {value.dtype}: a derivative needs floating point, pass x.astype(float)"
-            )
-        if kind == "c":
-            raise DtypeError(f"{where} is complex: differentiate by its real and imaginary parts")
-        if kind != "f":
-            raise DtypeError(f"{where} has dtype {value.dtype}, by which nothing can be differentiated")
-        if not value.dtype.isnative:
-            value = value.astype(value.dtype.newbyteorder("="))
-        if isinstance(value, np.ndarray):
-            value = np.asarray(value)
-            return aval(value.shape, value.dtype), ARRAY, value
-        return aval_of(value), SCALAR, value
-    name = type(value).__module__.partition(".")[0]
-    cure = {"pandas": "pass x.to_numpy()", "torch": "pass x.numpy()", "jax": "pass np.asarray(x)"}.get(
-        name, "give a float, a NumPy array, or a list, tuple or dict of them; leave it out of argnums otherwise"
-    )
-    raise DtypeError(f"{where} is of type {type(value).__name__}, by which nothing can be differentiated: {cure}")
-
-
-def start_call(
-    f: Callable[..., Any],
-    running: Trace,
-    argnums: Argnums,
-    args: tuple[Any, ...],
-    keywords: dict[str, Any],
-    has_aux: bool = False,
-) -> tuple[Call, Any]:
-    """Run `f` on fresh tracers in place of the chosen arguments. Returns the call and the auxiliary output."""
-    places = positions(f, argnums, args, keywords)
-    names = _parameter_names(f)
-    new_args, new_keywords = list(args), dict(keywords)
-    call = Call(running, [], [], isinstance(argnums, (int, str)))
-    for place in places:
-        title = place if isinstance(place, str) else names[place] if place < len(names) else f"x{place}"
-        value = keywords[place] if isinstance(place, str) else args[place]
-        tracers, structure = trace_argument(call, value, title)
-        call.structures.append(structure)
-        if isinstance(place, str):
-            new_keywords[place] = tracers
-        else:
-            new_args[place] = tracers
-    result = f(*new_args, **new_keywords)
-    aux = None
-    if has_aux:
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(
-                f"with has_aux=True {_title(f)} must return a pair (value, aux), not {type(result).__name__}"
-            )
-        result, aux = result
-    finish_call(call, result)
-    return call, aux
-
-
-def trace_argument(call: Call, value: Any, title: str) -> tuple[Any, tree.Structure]:
-    """The same nested value with fresh tracers for its leaves."""
-    leaves, structure = tree.flatten(value)
-    tracers = []
-    paths = tree.paths(structure)
-    for leaf, path in zip(leaves, paths, strict=True):
-        like, kind, actual = as_input(leaf, tree.format_path(path, title))
-        name = leaf_name(title, path)
-        node = call.builder.input(like, name).id
-        call.leaves.append(Leaf(node, kind, name, actual))
-        tracer = Tracer(call.trace, node, kind)
-        tracer._writable = False
-        tracers.append(tracer)
-        if type(actual) is not Tracer:
-            call.trace.known[node] = actual
-        else:
-            call.trace.standing[node] = current_node(actual)
-    call.trace.sited = len(call.builder)  # inputs have no place in the code
-    return tree.unflatten(structure, tracers), structure
-
-
-def leaf_name(title: str, path: tree.Path) -> str:
-    """How an input is called: ``x``, ``W1`` for ``params["W1"]``, ``x[0]`` for a list's item."""
-    name = title
-    for key in path:
-        word = key.name
-        name = word if word.isidentifier() else f"{name}[{word}]"
-    return name
-
-
-def finish_call(call: Call, result: Any) -> None:
-    """Note the function's results as values of the graph."""
-    leaves, call.structure = tree.flatten(result)
-    call.outputs = [as_output(call, leaf) for leaf in leaves]
-
-
-def as_output(call: Call, value: Any) -> Output:
-    """A result leaf as a value of the graph."""
-    if type(value) is Tracer:
-        if value._trace is not call.trace:
-            value._trace.check_open()
-        return Output(current_node(value), value._kind)
-    if type(value) in (int, float, bool):
-        return Output(call.builder.constant(value).id, PYTHON)
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiubc":
-        return Output(call.builder.constant(value).id, ARRAY if isinstance(value, np.ndarray) else SCALAR)
-    return Output(None, ARRAY, value)
-
-
-# -- coming back -----------------------------------------------------------------------------------------------------
-
-
-def give_back(
-    call: Call,
-    nodes: Sequence[int],
-    kinds: Sequence[int],
-    frame: FrameType | None,
-    more: Mapping[int, Any] | None = None,
-) -> list[Any]:
-    """Values of `nodes` for the actual arguments: numbers and arrays, or tracers inside an outer trace.
-
-    `more` gives values of further inputs (cotangents, tangents), by id.
-    """
-    given: dict[int, Any] = {leaf.node: leaf.actual for leaf in call.leaves}
-    given.update(more or {})
-    if context.current() is not call.trace or not call.trace.nested:
-        concrete = {n: v for n, v in given.items() if type(v) is not Tracer}
-        values = evaluate(call.builder, nodes, {**call.trace.known, **concrete})
-        taken = {id(v) for v in concrete.values()}
-        return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
-    builder = call.builder
-    replaced = {n: current_node(v) if type(v) is Tracer else builder.constant(v).id for n, v in given.items()}
-    moved = substitute(builder, nodes, replaced)
-    out = []
-    for node, kind in zip(moved, kinds, strict=True):
-        if _depends(builder, node):
-            call.trace.site(node, frame)
-            out.append(Tracer(call.trace, node, kind))
-        else:
-            # Nothing of the outer function's inputs enters: a plain number can be used anywhere.
-            out.append(finished(evaluate(builder, [node], {})[0], kind))
-    return out
-
-
-def _depends(builder: Builder, node: int) -> bool:
-    return any(builder.hop(n).name == "input" for n in Graph(builder, (), (node,)).order)
-
-
-def finished(value: Any, kind: int, taken: set[int] | None = None) -> Any:
-    """A result as the user gets it: the kind of number that NumPy would give, in memory of its own.
-
-    `taken` are the ids of arrays that others hold; the result's is added.
-    """
-    taken = set() if taken is None else taken
-    if kind == PYTHON:
-        return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
-    if kind == SCALAR:
-        return value[()] if isinstance(value, np.ndarray) else value
-    array = np.asarray(value)
-    shared = array.base is not None or not array.flags.writeable or not array.flags.owndata
-    if shared or id(array) in taken:
-        return array.copy()
-    taken.add(id(array))
-    return array
-
 
 def _scalar_output(call: Call, f: Any, verb: str) -> Output:
     """The one scalar result that a gradient needs, or an error that says what to use instead."""
     if len(call.outputs) != 1 or call.structure != tree.flatten(0.0)[1]:
         raise TypeError(
-            f"{verb} needs a function with one scalar result; {_title(f)} returned {call.structure.text}."
+            f"{verb} needs a function with one scalar result; {title_of(f)} returned {call.structure.text}."
             " Use has_aux=True for (value, extra), or jacobian / vjp"
         )
     output = call.outputs[0]
     if output.node is None:
-        raise TypeError(f"{verb} needs a scalar result; {_title(f)} returned {type(output.other).__name__}")
+        raise TypeError(f"{verb} needs a scalar result; {title_of(f)} returned {type(output.other).__name__}")
     like = call.builder.avals[output.node]
     if like.shape != ():
         raise ShapeError(
-            f"{verb} needs a scalar result; {_title(f)} returned shape {like.shape}. Use jacobian(f) for all its"
+            f"{verb} needs a scalar result; {title_of(f)} returned shape {like.shape}. Use jacobian(f) for all its"
             " derivatives, vjp(f, x) for a weighted sum of them, elementwise_grad(f) if each result depends on its own"
             " element only"
         )
     if like.dtype.kind != "f":
-        raise DtypeError(f"{verb} needs a floating-point result; {_title(f)} returned {like.dtype}")
+        raise DtypeError(f"{verb} needs a floating-point result; {title_of(f)} returned {like.dtype}")
     return output
 
 
@@ -382,15 +107,13 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False) 
     >>> grad(grad(lambda x: x**3))(2.0)
     12.0
     """
-    _check_function(f, "grad")
-    inner = value_and_grad(f, argnums, has_aux=has_aux)
+    check_function(f, "grad")
 
-    @_wraps(f, "gradient of {}")
-    def gradient(*args: Any, **keywords: Any) -> Any:
-        value, derivative = inner(*args, **keywords)
-        return (derivative, value[1]) if has_aux else derivative
+    def gradient(call: Call, frame: FrameType | None) -> Any:
+        _, derivative, aux = _value_and_grad(call, f, frame)
+        return (derivative, aux) if has_aux else derivative
 
-    return gradient
+    return transform(f, argnums, "gradient of {}", gradient, has_aux)
 
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -402,31 +125,35 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool
     (9.0, 6.0)
     """
 
-    @_wraps(f, "value and gradient of {}")
-    def both(*args: Any, **keywords: Any) -> Any:
-        frame = sys._getframe(1)
-        with Level() as running:
-            call, aux = start_call(f, running, argnums, args, keywords, has_aux)
-            output = _scalar_output(call, f, "grad")
-            assert output.node is not None
-            seed = ones(call.builder, call.builder.avals[output.node])
-            back = pull(call.builder, {output.node: seed}, call.inputs)
-            nodes = [output.node, *_adjoints(call, back)]
-            kinds = [output.kind, *[leaf.kind for leaf in call.leaves]]
-            extra, structure = tree.flatten(aux)
-            extras = [as_output(call, leaf) for leaf in extra]
-            real = [o for o in extras if o.node is not None]
-            found = give_back(
-                call, [*nodes, *[o.node for o in real if o.node is not None]], [*kinds, *[o.kind for o in real]], frame
-            )
-        value, gradient = found[0], call.regroup(found[1 : len(nodes)])
-        if not has_aux:
-            return value, gradient
-        rest = iter(found[len(nodes) :])
-        aux = tree.unflatten(structure, [next(rest) if o.node is not None else o.other for o in extras])
-        return (value, aux), gradient
+    def both(call: Call, frame: FrameType | None) -> Any:
+        value, derivative, aux = _value_and_grad(call, f, frame)
+        return ((value, aux), derivative) if has_aux else (value, derivative)
 
-    return both
+    return transform(f, argnums, "value and gradient of {}", both, has_aux)
+
+
+def _value_and_grad(call: Call, f: Any, frame: FrameType | None) -> tuple[Any, Any, Any]:
+    """Value, gradient and auxiliary output of a traced call."""
+
+    def derive() -> tuple[list[int], list[int]]:
+        output = _scalar_output(call, f, "grad")
+        assert output.node is not None
+        seed = ones(call.builder, call.builder.avals[output.node])
+        back = pull(call.builder, {output.node: seed}, call.inputs)
+        real = [o for o in call.aux[0] if o.node is not None]
+        nodes = [output.node, *_adjoints(call, back), *[o.node for o in real if o.node is not None]]
+        return nodes, [output.kind, *[leaf.kind for leaf in call.leaves], *[o.kind for o in real]]
+
+    nodes, kinds = call.derive("gradient", derive)
+    found = give_back(call, nodes, kinds, frame)
+    rest = iter(found[1 + len(call.leaves) :])
+    extras, structure = call.aux
+    aux = [next(rest) if o.node is not None else o.other for o in extras]
+    return (
+        found[0],
+        call.regroup(found[1 : 1 + len(call.leaves)]),
+        tree.unflatten(structure, aux) if structure else None,
+    )
 
 
 def _adjoints(call: Call, back: Pullback) -> list[int]:
@@ -439,36 +166,6 @@ def _adjoints(call: Call, back: Pullback) -> list[int]:
     ]
 
 
-class Level:
-    """Enters the running trace, in which values stay symbolic (see `give_back`), or a new one."""
-
-    def __enter__(self) -> Trace:
-        self._outer = context.current() is not None
-        self._context = tracing(sys._getframe(1))
-        running: Trace = self._context.__enter__()
-        self._before = running.nested
-        running.nested = self._outer
-        self._running = running
-        return running
-
-    def __exit__(self, *error: Any) -> Any:
-        self._running.nested = self._before
-        return self._context.__exit__(*error)
-
-
-def _wraps(f: Any, title: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    _check_function(f, title.partition(" of")[0])
-
-    def decorate(wrapper: Callable[..., Any]) -> Callable[..., Any]:
-        with contextlib.suppress(AttributeError, TypeError):  # of callables without the usual attributes
-            wrapper = functools.wraps(f)(wrapper)
-        text = (getattr(f, "__doc__", None) or "").strip()
-        wrapper.__doc__ = f"The {title.format(_title(f))}." + (f"\n\n{text}" if text else "")
-        return wrapper
-
-    return decorate
-
-
 def elementwise_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The derivative of each result element by its own input element, for functions that work element by element.
 
@@ -479,21 +176,19 @@ def elementwise_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..
     array([ 1., -1.])
     """
 
-    @_wraps(f, "elementwise derivative of {}")
-    def derivative(*args: Any, **keywords: Any) -> Any:
-        frame = sys._getframe(1)
-        with Level() as running:
-            call, _ = start_call(f, running, argnums, args, keywords)
+    def derivative(call: Call, frame: FrameType | None) -> Any:
+        def derive() -> list[int]:
             seeds: dict[int, Expr] = {}
             for output in _float_outputs(call, f):
                 _check_elementwise(call, output, f)
                 one = ones(call.builder, call.builder.avals[output.node])
                 seeds[output.node] = seeds[output.node] + one if output.node in seeds else one
-            back = pull(call.builder, seeds, call.inputs)
-            found = give_back(call, _adjoints(call, back), [leaf.kind for leaf in call.leaves], frame)
-        return call.regroup(found)
+            return _adjoints(call, pull(call.builder, seeds, call.inputs))
 
-    return derivative
+        nodes = call.derive("elementwise", derive)
+        return call.regroup(give_back(call, nodes, [leaf.kind for leaf in call.leaves], frame))
+
+    return transform(f, argnums, "elementwise derivative of {}", derivative)
 
 
 def _check_elementwise(call: Call, output: Output, f: Any) -> None:
@@ -503,7 +198,7 @@ def _check_elementwise(call: Call, output: Output, f: Any) -> None:
     for leaf in call.leaves:
         if avals[leaf.node].shape != avals[output.node].shape:
             raise ShapeError(
-                f"elementwise_grad: {_title(f)} made a result of shape {avals[output.node].shape} from {leaf.name} of"
+                f"elementwise_grad: {title_of(f)} made a result of shape {avals[output.node].shape} from {leaf.name} of"
                 f" shape {avals[leaf.node].shape}, so it does not work element by element: use jacobian"
             )
 
@@ -512,10 +207,10 @@ def _float_outputs(call: Call, f: Any) -> list[Any]:
     """The results, which must all be floating-point arrays or numbers."""
     for output in call.outputs:
         if output.node is None:
-            raise TypeError(f"{_title(f)} returned a {type(output.other).__name__}, which has no derivative")
+            raise TypeError(f"{title_of(f)} returned a {type(output.other).__name__}, which has no derivative")
         if call.builder.avals[output.node].dtype.kind != "f":
             raise DtypeError(
-                f"{_title(f)} returned dtype {call.builder.avals[output.node].dtype}, which has no derivative"
+                f"{title_of(f)} returned dtype {call.builder.avals[output.node].dtype}, which has no derivative"
             )
     return call.outputs
 
@@ -561,7 +256,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     if len(primals) != len(tangents):
         raise ShapeError(f"jvp: {len(primals)} primals but {len(tangents)} tangents")
     with Level() as running:
-        call, _ = start_call(f, running, tuple(range(len(primals))), primals, {})
+        call = start_call(f, running, tuple(range(len(primals))), primals, {})
         structure = tree.flatten(primals)[1]
         given = _match(call, call.leaves, tangents, structure, "the tangent")
         seeds = {leaf.node: call.builder.input(call.builder.avals[leaf.node], f"d{leaf.name}") for leaf in call.leaves}
@@ -595,10 +290,8 @@ def _vjp(
     f: Callable[..., Any], primals: tuple[Any, ...], frame: FrameType | None, units: bool = False
 ) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """As `vjp`; with `units`, zeros of the cotangent are no support (see `pull`)."""
-    # The pullback may be called after the caller has changed his arrays.
-    primals = tree.map(lambda leaf: leaf.copy() if type(leaf) is np.ndarray else leaf, primals)
     with Level() as running:
-        call, _ = start_call(f, running, tuple(range(len(primals))), primals, {})
+        call = start_call(f, running, tuple(range(len(primals))), primals, {})
         outputs = _float_outputs(call, f)
         seeds = [call.builder.input(call.builder.avals[o.node], "ct") for o in outputs]
         total: dict[int, Expr] = {}
@@ -611,7 +304,7 @@ def _vjp(
             found = give_back(call, [o.node for o in outputs], [o.kind for o in outputs], frame)
         else:
             needed = [*[o.node for o in outputs], *nodes]
-            known = residuals(call.builder, needed, call.trace.known, [seed.id for seed in seeds])
+            known = residuals(call.builder, needed, call.known, [seed.id for seed in seeds])
             taken = {id(v) for v in known.values()}
             found = [finished(known[o.node], o.kind, taken) for o in outputs]
 
@@ -677,20 +370,23 @@ def jacobian(
     if mode not in (None, "forward", "reverse"):
         raise ValueError(f"mode is 'forward', 'reverse' or None, not {mode!r}")
 
-    @_wraps(f, "Jacobian of {}")
-    def derivatives(*args: Any, **keywords: Any) -> Any:
-        frame = sys._getframe(1)
-        with Level() as running:
-            call, _ = start_call(f, running, argnums, args, keywords)
-            outputs = _float_outputs(call, f)
-            avals = call.builder.avals
-            inside = sum(avals[n].size for n in call.inputs)
-            outside = sum(avals[o.node].size for o in outputs)
-            forward = mode == "forward" or (mode is None and inside <= outside)
-            blocks = (_columns if forward else _rows)(call, outputs, frame)
-            if forward and mode is None and not running.nested and not _all_finite(blocks):
-                # Unit tangents have zeros that meet infinite derivatives; reverse mode knows which zeros to trust.
+    def derivatives(call: Call, frame: FrameType | None) -> Any:
+        outputs = _float_outputs(call, f)
+        avals = call.builder.avals
+        inside = sum(avals[n].size for n in call.inputs)
+        outside = sum(avals[o.node].size for o in outputs)
+        forward = mode == "forward" or (mode is None and inside <= outside)
+        if forward and mode is None:
+            try:
+                blocks = _columns(call, outputs, frame)
+            except NotDifferentiableError:  # no rule for forward mode
                 blocks = _rows(call, outputs, frame)
+            else:
+                if not call.trace.nested and not _all_finite(blocks):
+                    # Unit tangents have zeros that meet infinite derivatives; reverse mode knows which to trust.
+                    blocks = _rows(call, outputs, frame)
+        else:
+            blocks = (_columns if forward else _rows)(call, outputs, frame)
         by_output = []
         for row, output in enumerate(outputs):
             parts = []
@@ -704,7 +400,7 @@ def jacobian(
             by_output.append(call.regroup(parts))
         return tree.unflatten(call.structure, by_output)
 
-    return derivatives
+    return transform(f, argnums, "Jacobian of {}", derivatives)
 
 
 def _basis(like: Aval) -> Iterator[Any]:
@@ -718,12 +414,17 @@ def _columns(call: Call, outputs: list[Any], frame: FrameType | None) -> list[li
     """Forward mode: blocks[output][leaf], each leaf's unit vectors pushed one by one."""
     builder = call.builder
     blocks: list[list[Any]] = [[] for _ in outputs]
-    for leaf in call.leaves:
-        like = builder.avals[leaf.node]
+
+    def derive(leaf: Leaf, like: Aval) -> tuple[list[int], int]:
         seed = builder.input(like, f"d{leaf.name}")
         moved = push(builder, {leaf.node: seed}, [o.node for o in outputs])
         nodes = [moved[o.node].id if o.node in moved else zeros(builder, builder.avals[o.node]).id for o in outputs]
-        found = _sweeps(call, nodes, seed.id, like, frame)
+        return nodes, seed.id
+
+    for leaf in call.leaves:
+        like = builder.avals[leaf.node]
+        nodes, seed = call.derive(("column", leaf.node), functools.partial(derive, leaf, like))
+        found = _sweeps(call, nodes, seed, like, frame)
         for row, output in enumerate(outputs):
             blocks[row].append(_assemble([v[row] for v in found], builder.avals[output.node], like, -1))
     return blocks
@@ -737,11 +438,16 @@ def _rows(call: Call, outputs: list[Any], frame: FrameType | None) -> list[list[
     """Reverse mode: blocks[output][leaf], each output's unit vectors pulled one by one."""
     builder = call.builder
     blocks: list[list[Any]] = []
-    for output in outputs:
-        like = builder.avals[output.node]
+
+    def derive(output: Any, like: Aval) -> tuple[list[int], int]:
         seed = builder.input(like, "ct")
         back = pull(builder, {output.node: seed}, call.inputs, units=True)
-        found = _sweeps(call, _adjoints(call, back), seed.id, like, frame)
+        return _adjoints(call, back), seed.id
+
+    for output in outputs:
+        like = builder.avals[output.node]
+        nodes, seed = call.derive(("row", output.node), functools.partial(derive, output, like))
+        found = _sweeps(call, nodes, seed, like, frame)
         blocks.append(
             [_assemble([v[k] for v in found], builder.avals[leaf.node], like, 0) for k, leaf in enumerate(call.leaves)]
         )
@@ -753,8 +459,7 @@ def _sweeps(call: Call, nodes: list[int], seed: int, like: Aval, frame: FrameTyp
     if call.trace.nested:
         kinds = [ARRAY] * len(nodes)
         return [give_back(call, nodes, kinds, frame, {seed: unit}) for unit in _basis(like)]
-    given = {**call.trace.known, **{leaf.node: leaf.actual for leaf in call.leaves}}
-    return list(evaluate_sweep(call.builder, nodes, given, [seed], ([unit] for unit in _basis(like))))
+    return list(evaluate_sweep(call.builder, nodes, call.known, [seed], ([unit] for unit in _basis(like))))
 
 
 def _assemble(parts: list[Any], like: Aval, unit: Aval, axis: int) -> Any:
@@ -775,7 +480,7 @@ def hessian(f: Callable[..., Any], argnums: int | str = 0) -> Callable[..., Any]
     array([[0., 6.],
            [6., 2.]])
     """
-    return _wraps(f, "Hessian of {}")(jacobian(grad(f, argnums), argnums))
+    return wraps(f, "Hessian of {}")(jacobian(grad(f, argnums), argnums))
 
 
 def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
@@ -788,22 +493,55 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     >>> hvp(lambda x: np.sum(x**3))(np.array([1.0, 2.0]), np.array([1.0, 0.0]))
     array([6., 0.])
     """
-    gradient = grad(f, argnums)
+    check_function(f, "hvp")
+    replays = Replays(f"Hessian-vector product of {title_of(f)}")
 
-    @_wraps(f, "Hessian-vector product of {}")
-    def product(x: Any, v: Any, *rest: Any, **keywords: Any) -> Any:
-        def of_chosen(value: Any) -> Any:
-            args = list(rest)
-            args.insert(argnums if argnums >= 0 else len(args) + 1 + argnums, value)
-            return gradient(*args, **keywords)
+    def finish(call: Call, v: Any, frame: FrameType | None) -> Any:
+        def derive(forward: bool) -> tuple[list[int], list[int]]:
+            builder = call.builder
+            output = _scalar_output(call, f, "hvp")
+            assert output.node is not None
+            seed = ones(builder, builder.avals[output.node])
+            first = _adjoints(call, pull(builder, {output.node: seed}, call.inputs))
+            seeds = [
+                builder.input(builder.avals[n], f"d{leaf.name}") for n, leaf in zip(first, call.leaves, strict=False)
+            ]
+            if forward:
+                moved = push(builder, dict(zip(call.inputs, seeds, strict=False)), first)
+                nodes = [moved[n].id if n in moved else zeros(builder, builder.avals[n]).id for n in first]
+            else:
+                total: dict[int, Expr] = {}
+                for node, tangent in zip(first, seeds, strict=False):
+                    total[node] = total[node] + tangent if node in total else tangent
+                nodes = _adjoints(call, pull(builder, total, call.inputs, units=True))
+            return nodes, [seed.id for seed in seeds]
 
-        found = jvp(of_chosen, (x,), (v,))[1]
-        if context.current() is None and not all(np.isfinite(leaf).all() for leaf in tree.flatten(found)[0]):
+        def product(forward: bool) -> list[Any]:
+            nodes, seeds = call.derive(("hvp", forward), lambda: derive(forward))
+            more = dict(zip(seeds, _match(call, call.leaves, v, call.structures[0], "the vector"), strict=True))
+            return give_back(call, nodes, [leaf.kind for leaf in call.leaves], frame, more)
+
+        try:
+            found = product(True)
+        except NotDifferentiableError:  # no rule for forward mode
+            return call.regroup(product(False))
+        if not call.trace.nested and not all(np.isfinite(leaf).all() for leaf in found):
             # Zeros of v may have met infinite derivatives. A Hessian is symmetric, and reverse mode knows which zeros
             # to trust.
-            (found,) = _vjp(of_chosen, (x,), sys._getframe(1), units=True)[1](v)
-        return found
+            found = product(False)
+        return call.regroup(found)
 
+    @wraps(f, "Hessian-vector product of {}")
+    def product(x: Any, v: Any, *rest: Any, **keywords: Any) -> Any:
+        frame = sys._getframe(1)
+        args = list(rest)
+        args.insert(argnums if argnums >= 0 else len(args) + 1 + argnums, x)
+        if context.current() is not None:
+            with Level() as running:
+                return finish(start_call(f, running, argnums, tuple(args), keywords), v, frame)
+        return run(f, replays, argnums, tuple(args), keywords, lambda call: finish(call, v, frame))
+
+    product.report = replays.report  # type: ignore[attr-defined]  # functions may have attributes
     return product
 
 
@@ -823,45 +561,16 @@ def graph_of(f: Callable[..., Any], argnums: Argnums | None = None) -> Callable[
       y: float64 = add(z, 1.0)
     """
 
-    @_wraps(f, "graph of {}")
+    @wraps(f, "graph of {}")
     def record(*args: Any, **keywords: Any) -> Graph:
         chosen = float_arguments(args) if argnums is None else argnums
         with Level() as running:
-            call, _ = start_call(f, running, chosen, args, keywords)
+            call = start_call(f, running, chosen, args, keywords)
             outputs = [o.node for o in call.outputs if o.node is not None]
             guards = outer_guards(running)
         return Graph(call.builder, call.inputs, outputs, guards)
 
     return record
-
-
-def outer_guards(trace: Trace) -> list[Guard]:
-    """The guards of a trace in terms of its own inputs: those that nested transforms made stand for other values."""
-    actual: dict[int, int] = {}
-    for fresh, node in sorted(trace.standing.items()):
-        (actual[fresh],) = substitute(trace.builder, [node], actual)
-    guards = list(trace.guards.values())
-    nodes = substitute(trace.builder, [g.node for g in guards], actual)
-    return [guard._replace(node=node) for guard, node in zip(guards, nodes, strict=True)]
-
-
-def float_arguments(args: Sequence[Any]) -> tuple[int, ...]:
-    """Positions of arguments all of whose leaves are floating-point; if there are none, those of Python ints too."""
-
-    def is_float(leaf: Any) -> bool:
-        dtype = leaf._aval.dtype if type(leaf) is Tracer else getattr(leaf, "dtype", None)
-        return type(leaf) is float or (dtype is not None and np.dtype(dtype).kind == "f")
-
-    def fits(value: Any, ints: bool) -> bool:
-        leaves = tree.flatten(value)[0]
-        return bool(leaves) and all(is_float(v) or (ints and type(v) is int) for v in leaves)
-
-    found = tuple(k for k, v in enumerate(args) if fits(v, False)) or tuple(
-        k for k, v in enumerate(args) if fits(v, True)
-    )
-    if not found:
-        raise DtypeError("no argument is a floating-point number or array: there is nothing to differentiate by")
-    return found
 
 
 def check_grads(

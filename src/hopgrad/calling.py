@@ -1,0 +1,727 @@
+"""How a function is called: on fresh tracers in place of its arguments, or by a trace that was kept.
+
+A transform (`hopgrad.transforms`) says what to make of a traced call. Here is what all of them share: reading the
+arguments, running the user's function, giving back values (outermost call) or tracers (inside another trace, by putting
+the actual arguments in place of the fresh inputs), and keeping traces from call to call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import sys
+import threading
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import FrameType, FunctionType
+from typing import Any
+
+import numpy as np
+
+from hopgrad import tree
+from hopgrad.aval import Aval, aval, aval_of
+from hopgrad.differentiate import substitute
+from hopgrad.errors import DtypeError, TraceError
+from hopgrad.evaluate import Plan, evaluate
+from hopgrad.graph.builder import Builder, Expr
+from hopgrad.graph.graph import Graph, Guard
+from hopgrad.outside import Outside, array_token, outside_of
+from hopgrad.replay import Replays
+from hopgrad.standins import is_pure
+from hopgrad.trace import context, homes
+from hopgrad.trace.context import Trace, tracing
+from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, current_node
+
+Argnums = int | str | Sequence[int | str]
+
+
+# -- arguments -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Leaf:
+    """One array or number among the arguments, and the fresh input that stands for it."""
+
+    node: int
+    kind: int
+    name: str
+    actual: Any
+    """What the caller gave: a concrete value, or the tracer of an outer trace."""
+
+
+@dataclass
+class Output:
+    """One leaf of the function's result: a value of the graph, or None where it is no number (and ``other`` it is)."""
+
+    node: int | None
+    kind: int
+    other: Any = None
+
+
+@dataclass
+class Call:
+    """A function traced at its arguments: the fresh inputs, the results, and how to come back from them.
+
+    ``known`` holds values for the actual arguments by id: of the inputs, and of what the function's guards asked for.
+    ``derived`` is what transforms made of the trace, to be used again when it is replayed.
+    """
+
+    trace: Trace
+    leaves: list[Leaf]
+    structures: list[tree.Structure]
+    """Structure of each differentiated argument, in order of ``argnums``."""
+    single: bool
+    outputs: list[Output] = field(default_factory=list)
+    structure: Any = None
+    aux: tuple[list[Output], Any] = ((), None)  # type: ignore[assignment]  # empty
+    known: dict[int, Any] = field(default_factory=dict)
+    derived: dict[Any, Any] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    held: list[Any] = field(default_factory=list)
+    """Arrays that belong to the caller, so that a result must be a copy of them."""
+    replayed: bool = False
+    writes: list[tuple[int, int]] = field(default_factory=list)
+    """For arrays of the caller that the function writes to: what they hold in the end, and the input."""
+
+    @property
+    def builder(self) -> Builder:
+        """The builder that holds it all."""
+        return self.trace.builder
+
+    @property
+    def inputs(self) -> list[int]:
+        """Ids of the fresh inputs."""
+        return [leaf.node for leaf in self.leaves]
+
+    def expr(self, node: int) -> Expr:
+        """A handle."""
+        return Expr(self.builder, node)
+
+    def regroup(self, values: Sequence[Any]) -> Any:
+        """One value for each leaf, in the structure of the arguments: alone for an int argnums, else a tuple."""
+        rest = iter(values)
+        groups = [tree.unflatten(s, [next(rest) for _ in range(s.num_leaves)]) for s in self.structures]
+        return groups[0] if self.single else tuple(groups)
+
+    def derive(self, name: Any, make: Callable[[], Any]) -> Any:
+        """What `make` appends to the graph, made once however often the trace is replayed."""
+        with self.lock:
+            if name not in self.derived:
+                self.derived[name] = make()
+            return self.derived[name]
+
+    def again(self, actual: Sequence[Any], known: dict[int, Any]) -> Call:
+        """The same trace for other arguments of the same kind."""
+        leaves = [Leaf(leaf.node, leaf.kind, leaf.name, v) for leaf, v in zip(self.leaves, actual, strict=False)]
+        return replace(self, leaves=leaves, known=known, held=list(known.values()), replayed=True)
+
+
+def positions(
+    f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> list[int | str]:
+    """Each chosen argument as a position in `args` or a name in `keywords`."""
+    chosen = [argnums] if isinstance(argnums, (int, str)) else list(argnums)
+    if not chosen:
+        raise ValueError("argnums is empty: name at least one argument to differentiate by")
+    names = parameter_names(f)
+    found: list[int | str] = []
+    for which in chosen:
+        place: int | str = which
+        if isinstance(place, str) and place not in keywords and place in names:
+            place = names.index(place)
+        if isinstance(place, int) and place < 0:
+            place += len(args)
+        if isinstance(place, int) and place >= len(args) and place < len(names):
+            place = names[place]
+        if (isinstance(place, int) and not 0 <= place < len(args)) or (
+            isinstance(place, str) and place not in keywords
+        ):
+            raise ValueError(
+                f"argnums names argument {which!r} of {title_of(f)}, but it was called with {len(args)} positional"
+                f" arguments{' and ' + ', '.join(keywords) if keywords else ''}"
+            )
+        found.append(place)
+    if len(set(found)) != len(found):
+        raise ValueError(f"argnums {argnums!r} names an argument twice")
+    return found
+
+
+def check_function(f: Any, verb: str) -> None:
+    """Raise `TypeError` unless `f` can be called."""
+    if not callable(f):
+        raise TypeError(f"{verb} needs a function, not {type(f).__name__}")
+
+
+def title_of(f: Any) -> str:
+    """What messages call a function."""
+    return getattr(f, "__name__", None) or type(f).__name__
+
+
+@functools.lru_cache(maxsize=1024)
+def _cached_names(f: Any) -> tuple[str, ...]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        return tuple(p.name for p in inspect.signature(f).parameters.values() if p.kind in kinds)
+    except (TypeError, ValueError):  # builtins and ufuncs may have no signature
+        return ()
+
+
+def parameter_names(f: Any) -> tuple[str, ...]:
+    """Names of the parameters that can be given by position, as far as they are known."""
+    try:
+        return _cached_names(f)
+    except TypeError:  # an unhashable callable
+        return ()
+
+
+def as_input(value: Any, where: str) -> tuple[Aval, int, Any]:
+    """(abstract value, kind, value) of something to differentiate by; an error that names it if that cannot be."""
+    if type(value) is Tracer:
+        if value._aval.dtype.kind != "f":
+            raise DtypeError(
+                f"{where} is traced with dtype {value._aval.dtype}: only floating-point values can be differentiated"
+            )
+        return value._aval, value._kind, value
+    if type(value) is float or type(value) is int:
+        return aval((), np.float64), PYTHON, np.float64(value)
+    if isinstance(value, np.ma.MaskedArray):
+        raise DtypeError(f"{where} is a masked array: pass x.filled(0.0) or x.data, and the mask apart")
+    if isinstance(value, np.matrix):
+        raise DtypeError(f"{where} is an np.matrix: pass np.asarray(x)")
+    if isinstance(value, (np.ndarray, np.generic)):
+        kind = value.dtype.kind
+        if kind in "iu":
+            raise DtypeError(
+                f"{where} has integer dtype {value.dtype}: a derivative needs floating point, pass x.astype(float)"
+            )
+        if kind == "c":
+            raise DtypeError(f"{where} is complex: differentiate by its real and imaginary parts")
+        if kind != "f":
+            raise DtypeError(f"{where} has dtype {value.dtype}, by which nothing can be differentiated")
+        if not value.dtype.isnative:
+            value = value.astype(value.dtype.newbyteorder("="))
+        if isinstance(value, np.ndarray):
+            value = np.asarray(value)
+            return aval(value.shape, value.dtype), ARRAY, value
+        return aval_of(value), SCALAR, value
+    name = type(value).__module__.partition(".")[0]
+    cure = {"pandas": "pass x.to_numpy()", "torch": "pass x.numpy()", "jax": "pass np.asarray(x)"}.get(
+        name, "give a float, a NumPy array, or a list, tuple or dict of them; leave it out of argnums otherwise"
+    )
+    raise DtypeError(f"{where} is of type {type(value).__name__}, by which nothing can be differentiated: {cure}")
+
+
+@dataclass
+class Arguments:
+    """The arguments of a call, read: those to differentiate by, and the others, leaf by leaf.
+
+    ``key`` says of what kind they are: a trace may be replayed for other arguments of the same key. It is None where
+    an argument is an object whose state cannot be checked.
+    """
+
+    places: list[int | str]
+    chosen: list[tuple[str, tree.Structure, list[tuple[Aval, int, Any]]]]
+    """For each argument to differentiate by: its name, structure, and leaves (shape and dtype, kind, value)."""
+    rest: dict[int | str, tuple[tree.Structure, list[Any]]]
+    """The other arguments: structure and leaves."""
+    key: tuple[Any, ...] | None
+
+    def actual(self) -> list[Any]:
+        """The values of all inputs that a trace has, in order."""
+        found = [value for _, _, leaves in self.chosen for _, _, value in leaves]
+        return found + [_as_data(leaf)[2] for _, leaves in self.rest.values() for leaf in leaves if _is_data(leaf)]
+
+
+def read_arguments(
+    f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> Arguments:
+    """Flatten the arguments of a call, and check those to differentiate by."""
+    places = positions(f, argnums, args, keywords)
+    names = parameter_names(f)
+    out = Arguments(places, [], {}, None)
+    key: list[Any] | None = []
+    for place in places:
+        title = place if isinstance(place, str) else names[place] if place < len(names) else f"x{place}"
+        leaves, structure = tree.flatten(keywords[place] if isinstance(place, str) else args[place])
+        paths = tree.paths(structure)
+        read = [as_input(v, tree.format_path(path, title)) for v, path in zip(leaves, paths, strict=True)]
+        out.chosen.append((title, structure, read))
+        if key is not None:
+            key.append((place, structure, *[(kind, array_token(v) if kind == ARRAY and type(v) is np.ndarray else like)
+                                            for like, kind, v in read]))  # fmt: skip
+    everything: list[tuple[int | str, Any]] = [*enumerate(args), *keywords.items()]
+    for place, value in everything:
+        if place in places:
+            continue
+        leaves, structure = tree.flatten(value)
+        out.rest[place] = (structure, leaves)
+        for leaf in leaves:
+            token = _token(leaf)
+            if token is None:
+                key = None
+            elif key is not None:
+                key.append(token)
+        if key is not None:
+            key.append((place, structure))
+    out.key = None if key is None else tuple(key)
+    return out
+
+
+def _is_data(leaf: Any) -> bool:
+    """Whether an argument that is not differentiated can be an input all the same: a number or an array of them."""
+    cls = type(leaf)
+    return cls is float or (
+        (cls is np.ndarray or isinstance(leaf, np.generic)) and leaf.dtype.kind in "fiub" and leaf.dtype.isnative
+    )
+
+
+def _as_data(leaf: Any) -> tuple[Aval, int, Any]:
+    if type(leaf) is float:
+        return aval((), np.float64), PYTHON, np.float64(leaf)
+    return aval_of(leaf), ARRAY if type(leaf) is np.ndarray else SCALAR, leaf
+
+
+def _token(leaf: Any) -> Any:
+    """What of an argument that is not differentiated a trace depends on; None if that cannot be told."""
+    cls = type(leaf)
+    if cls is np.ndarray and _is_data(leaf):
+        return array_token(leaf)
+    if _is_data(leaf):
+        return cls
+    if cls in (int, bool, str, bytes, type(None), np.dtype) or isinstance(leaf, type):
+        return (cls, leaf)
+    if cls is complex:
+        return (cls, leaf.real.hex(), leaf.imag.hex())
+    if callable(leaf) and (is_pure(leaf) or cls is FunctionType):
+        return (cls, id(leaf), leaf)
+    return None
+
+
+def start_call(
+    f: Callable[..., Any],
+    running: Trace,
+    argnums: Argnums,
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    has_aux: bool = False,
+    read: Arguments | None = None,
+) -> Call:
+    """Run `f` on fresh tracers in place of the chosen arguments.
+
+    With `read` the other arguments that are numbers and arrays become inputs too, so that the trace can be replayed
+    with other ones.
+    """
+    data = read is not None
+    read = read or read_arguments(f, argnums, args, keywords)
+    outside = outside_of(running, inputs=data)
+    frame = sys._getframe(1)
+    new_args, new_keywords = list(args), dict(keywords)
+    call = Call(running, [], [], isinstance(argnums, (int, str)), known=running.known)
+
+    def give(place: int | str, value: Any) -> None:
+        if isinstance(place, str):
+            new_keywords[place] = value
+        else:
+            new_args[place] = value
+
+    copies: list[_Copy] = []
+    for place, (title, structure, leaves) in zip(read.places, read.chosen, strict=True):
+        own = keywords[place] if isinstance(place, str) else args[place]
+        originals = tree.flatten(own)[0]
+        tracers = trace_leaves(call, leaves, originals, structure, title)
+        call.structures.append(structure)
+        copies.append(_Copy(own, tree.unflatten(structure, tracers), structure, tracers, originals))
+        give(place, copies[-1].made)
+    names = parameter_names(f)
+    for place, (structure, originals) in read.rest.items():
+        title = place if isinstance(place, str) else names[place] if place < len(names) else f"x{place}"
+        own = keywords[place] if isinstance(place, str) else args[place]
+        found = [_outer_argument(call, outside, v, title, data, frame) for v in originals]
+        if leaves_change(own) or any(new is not v for new, v in zip(found, originals, strict=True)):
+            copies.append(_Copy(own, tree.unflatten(structure, found), structure, found, originals))
+            give(place, copies[-1].made)
+    running.sited = len(call.builder)  # inputs have no place in the code
+    result = outside.root(f, frame)(*new_args, **new_keywords)
+    for copy in copies:
+        copy.return_changes(call, frame)
+    aux = None
+    if has_aux:
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"with has_aux=True {title_of(f)} must return a pair (value, aux), not {type(result).__name__}"
+            )
+        result, aux = result
+        extra, structure = tree.flatten(aux)
+        call.aux = [as_output(call, leaf) for leaf in extra], structure
+    finish_call(call, result)
+    return call
+
+
+def leaves_change(value: Any) -> bool:
+    """Whether an argument is a container that a function may change."""
+    return isinstance(value, (list, dict)) or (dataclasses.is_dataclass(value) and not isinstance(value, type))
+
+
+@dataclass
+class _Copy:
+    """A nested argument and the copy that the function gets: what the function changes in it, the caller is to see."""
+
+    own: Any
+    made: Any
+    structure: tree.Structure
+    leaves: list[Any]
+    originals: list[Any]
+
+    def return_changes(self, call: Call, frame: FrameType | None) -> None:
+        """Do to the caller's lists, dicts and objects what the function did to its own."""
+        if not leaves_change(self.own) and type(self.own) is not tuple:
+            return
+        now, structure = tree.flatten(self.made)
+        if structure == self.structure and all(a is b for a, b in zip(now, self.leaves, strict=True)):
+            return
+        call.trace.only_once("changes a list, dict or object that is an argument", frame)
+        unchanged = {id(new): old for new, old in zip(self.leaves, self.originals, strict=True)}
+        self._update(self.own, self.made, lambda v: unchanged[id(v)] if id(v) in unchanged else _value(call, v, frame))
+
+    def _update(self, own: Any, made: Any, value: Callable[[Any], Any]) -> Any:
+        """`own` as `made` is: the same object, if it is one of the caller's that can change."""
+        if type(own) is not type(made):
+            own = None
+        if type(made) is list:
+            old: list[Any] = own if own is not None else []
+            old[:] = [self._update(old[k] if k < len(old) else None, v, value) for k, v in enumerate(made)]
+            return old
+        if isinstance(made, dict):
+            was = dict(own) if own is not None else {}
+            now = {k: self._update(was.get(k), v, value) for k, v in made.items()}
+            if own is None:
+                return now
+            own.clear()
+            own.update(now)
+            return own
+        if type(made) is tuple:
+            return tuple(self._update(own[k] if own is not None and k < len(own) else None, v, value)
+                         for k, v in enumerate(made))  # fmt: skip
+        if own is not None and dataclasses.is_dataclass(made):
+            for entry in dataclasses.fields(made):
+                was, new = getattr(own, entry.name), getattr(made, entry.name)
+                object.__setattr__(own, entry.name, self._update(was, new, value))
+            return own
+        return value(made)
+
+
+def _value(call: Call, value: Any, frame: FrameType | None) -> Any:
+    """A value of the traced function as its caller has it: an actual one, or a tracer of the outer function."""
+    if type(value) is not Tracer:
+        return value
+    if call.trace.nested:
+        return give_back(call, [current_node(value)], [value._kind], frame)[0]
+    return finished(call.trace.concrete(current_node(value)), value._kind)
+
+
+def _outer_argument(call: Call, outside: Outside, value: Any, title: str, data: bool, frame: FrameType | None) -> Any:
+    """An argument that is not differentiated, as the function gets it."""
+    if type(value) is Tracer:
+        return value
+    trace = call.trace
+    if data and _is_data(value):
+        like, kind, actual = _as_data(value)
+        node = trace.builder.input(like, title).id
+        # A copy: user code that is not traced may write to the array.
+        trace.known[node] = actual.copy("K") if kind == ARRAY else actual
+        tracer = Tracer(trace, node, kind)
+        if kind == ARRAY:
+            homes.argument(tracer, value)
+        outside.data.append(node)
+        return tracer
+    if type(value) is np.ndarray and value.dtype.kind in "fiub":
+        return homes.captured(trace, value)
+    if type(value) in (FunctionType, types.MethodType, functools.partial):
+        return outside.hand(value, lambda: value, title, frame)
+    return value
+
+
+def trace_argument(call: Call, value: Any, title: str) -> tuple[Any, tree.Structure]:
+    """The same nested value with fresh tracers for its leaves."""
+    originals, structure = tree.flatten(value)
+    paths = tree.paths(structure)
+    leaves = [as_input(v, tree.format_path(path, title)) for v, path in zip(originals, paths, strict=True)]
+    return tree.unflatten(structure, trace_leaves(call, leaves, originals, structure, title)), structure
+
+
+def trace_leaves(
+    call: Call, leaves: list[tuple[Aval, int, Any]], originals: list[Any], structure: tree.Structure, title: str
+) -> list[Tracer]:
+    """Fresh tracers for the leaves of an argument to differentiate by."""
+    trace = call.trace
+    tracers = []
+    for (like, kind, actual), original, path in zip(leaves, originals, tree.paths(structure), strict=True):
+        name = leaf_name(title, path)
+        node = trace.builder.input(like, name).id
+        if trace.wrt is None:
+            trace.wrt = set()
+        trace.wrt.add(node)
+        call.leaves.append(Leaf(node, kind, name, actual))
+        tracer = Tracer(trace, node, kind)
+        homes.argument(tracer, original)
+        tracers.append(tracer)
+        if type(actual) is Tracer:
+            trace.standing[node] = current_node(actual)
+        elif trace.nested:
+            trace.standing[node] = trace.builder.constant(actual).id
+        else:
+            trace.known[node] = actual.copy("K") if kind == ARRAY else actual
+    trace.sited = len(trace.builder)  # inputs have no place in the code
+    return tracers
+
+
+def leaf_name(title: str, path: tree.Path) -> str:
+    """How an input is called: ``x``, ``W1`` for ``params["W1"]``, ``x[0]`` for a list's item."""
+    name = title
+    for key in path:
+        word = key.name
+        name = word if word.isidentifier() else f"{name}[{word}]"
+    return name
+
+
+def finish_call(call: Call, result: Any) -> None:
+    """Note the function's results as values of the graph."""
+    leaves, call.structure = tree.flatten(result)
+    call.outputs = [as_output(call, leaf) for leaf in leaves]
+
+
+def as_output(call: Call, value: Any) -> Output:
+    """A result leaf as a value of the graph."""
+    if type(value) is Tracer:
+        if value._trace is not call.trace:
+            value._trace.check_open()
+        return Output(current_node(value), value._kind)
+    if type(value) in (int, float, bool):
+        return Output(call.builder.constant(value).id, PYTHON)
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiubc":
+        return Output(call.builder.constant(value).id, ARRAY if isinstance(value, np.ndarray) else SCALAR)
+    return Output(None, ARRAY, value)
+
+
+# -- coming back -----------------------------------------------------------------------------------------------------
+
+
+def give_back(
+    call: Call,
+    nodes: Sequence[int],
+    kinds: Sequence[int],
+    frame: FrameType | None,
+    more: Mapping[int, Any] | None = None,
+) -> list[Any]:
+    """Values of `nodes` for the actual arguments: numbers and arrays, or tracers inside an outer trace.
+
+    `more` gives values of further inputs (cotangents, tangents), by id.
+    """
+    if context.current() is not call.trace or not call.trace.nested:
+        given = {**call.known, **more} if more else call.known
+        plan: Plan = (
+            call.derive(("plan", *nodes), lambda: Plan(call.builder, nodes, frozenset(given)))
+            if call.replayed
+            else Plan(call.builder, nodes, given)
+        )
+        values = plan.run(given)
+        taken = {id(v) for v in (*call.held, *(more or {}).values())}
+        return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
+    given = {leaf.node: leaf.actual for leaf in call.leaves}
+    given.update(more or {})
+    builder = call.builder
+    # What an argument was when the call began: it may have been written to since.
+    standing = call.trace.standing
+    replaced = {
+        n: standing[n] if n in standing else current_node(v) if type(v) is Tracer else builder.constant(v).id
+        for n, v in given.items()
+    }
+    moved = substitute(builder, nodes, replaced)
+    out = []
+    for node, kind in zip(moved, kinds, strict=True):
+        if _depends(builder, node):
+            call.trace.site(node, frame)
+            out.append(Tracer(call.trace, node, kind))
+        else:
+            # Nothing of the outer function's inputs enters: a plain number can be used anywhere.
+            out.append(finished(evaluate(builder, [node], {})[0], kind))
+    return out
+
+
+def _depends(builder: Builder, node: int) -> bool:
+    return any(builder.hop(n).name == "input" for n in Graph(builder, (), (node,)).order)
+
+
+def finished(value: Any, kind: int, taken: set[int] | None = None) -> Any:
+    """A result as the user gets it: the kind of number that NumPy would give, in memory of its own.
+
+    `taken` are the ids of arrays that others hold; the result's is added.
+    """
+    taken = set() if taken is None else taken
+    if kind == PYTHON:
+        return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+    if kind == SCALAR:
+        return value[()] if isinstance(value, np.ndarray) else value
+    array = np.asarray(value)
+    shared = array.base is not None or not array.flags.writeable or not array.flags.owndata
+    if shared or id(array) in taken:
+        return array.copy()
+    taken.add(id(array))
+    return array
+
+
+# -- calling ---------------------------------------------------------------------------------------------------------
+
+
+class Level:
+    """Enters the running trace, in which values stay symbolic (see `give_back`), or a new one.
+
+    At the end arrays of the caller that the function wrote to get what was written.
+    """
+
+    def __enter__(self) -> Trace:
+        self._outer = context.current() is not None
+        self._context = tracing(sys._getframe(1))
+        running: Trace = self._context.__enter__()
+        self._before = running.nested
+        running.nested = self._outer
+        self._running = running
+        self._mark = homes.enter(running)
+        return running
+
+    def __exit__(self, *error: Any) -> Any:
+        try:
+            if not self._outer and error[0] is None and self._running.outside is not None:
+                self._running.outside.finish()
+            homes.leave(self._running, self._mark)
+        finally:
+            self._running.nested = self._before
+            left = self._context.__exit__(*error)
+        return left
+
+
+Finish = Callable[[Call, FrameType | None], Any]
+"""What a transform makes of a traced call: it derives from the graph (once a trace) and gives the values back."""
+
+
+def transform(
+    f: Callable[..., Any], argnums: Argnums, title: str, finish: Finish, has_aux: bool = False
+) -> Callable[..., Any]:
+    """The function that traces `f` at its arguments, or finds a trace that holds for them, and finishes the call."""
+    replays = Replays(title.format(title_of(f)))
+
+    @wraps(f, title)
+    def transformed(*args: Any, **keywords: Any) -> Any:
+        frame = sys._getframe(1)
+        if context.current() is not None:
+            with Level() as running:
+                return finish(start_call(f, running, argnums, args, keywords, has_aux), frame)
+        return run(f, replays, argnums, args, keywords, lambda call: finish(call, frame), has_aux)
+
+    transformed.report = replays.report  # type: ignore[attr-defined]  # functions may have attributes
+    return transformed
+
+
+def run(
+    f: Callable[..., Any],
+    replays: Replays,
+    argnums: Argnums,
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    finish: Callable[[Call], Any],
+    has_aux: bool = False,
+) -> Any:
+    """An outermost call: by a kept trace, or traced anew."""
+    read = read_arguments(f, argnums, args, keywords)
+    kept = None
+    actual: list[Any] = []
+    if read.key is not None:
+        kept = replays.kept(read.key)
+        if kept.once or kept.asks is not None:
+            kept = None
+        else:
+            actual = read.actual()
+
+            def again(call: Call, known: dict[int, Any]) -> Any:
+                return _written(call.again(actual, known), finish)
+
+            found = replays.replay(kept, actual, again)
+            if found is not None:
+                return found[0]
+    with Level() as running:
+        call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
+        result = finish(call)
+        arrays = {id(v): n for n, v in zip((*call.inputs, *outside_of(running).data), actual, strict=False)}
+        for memory in running.dirty:
+            place = arrays.get(id(memory.home), outside_of(running).input_of(memory.home))
+            if place is None:
+                running.only_once("writes to an array of the caller that had to be converted", frame=None)
+            else:
+                call.writes.append((memory.node, place))
+    if kept is not None:
+        replays.keep(kept, running, call, [*call.inputs, *outside_of(running).data])
+    elif running.once:
+        replays.note(read.key, running.once)
+    return result
+
+
+def wraps(f: Any, title: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As `functools.wraps`, with a docstring that says what was made of `f`."""
+    check_function(f, title.partition(" of")[0])
+
+    def decorate(wrapper: Callable[..., Any]) -> Callable[..., Any]:
+        with contextlib.suppress(AttributeError, TypeError):  # of callables without the usual attributes
+            wrapper = functools.wraps(f)(wrapper)
+        text = (getattr(f, "__doc__", None) or "").strip()
+        wrapper.__doc__ = f"The {title.format(title_of(f))}." + (f"\n\n{text}" if text else "")
+        return wrapper
+
+    return decorate
+
+
+def _written(call: Call, finish: Callable[[Call], Any]) -> Any:
+    """Finish a replayed call, and then write to the caller's arrays what the function writes to them."""
+    if not call.writes:
+        return finish(call)
+    builder = call.builder
+    arrays = [v for n, v in call.known.items() if builder.hop(n).name == "input" and isinstance(v, np.ndarray)]
+    targets = [call.known[place] for _, place in call.writes]
+    for target in targets:
+        if sum(np.may_share_memory(target, v) for v in arrays) > 1:
+            raise TraceError("an array that is written to overlaps another one")  # traced anew, it says which
+    result = finish(call)
+    for target, value in zip(targets, evaluate(builder, [n for n, _ in call.writes], call.known), strict=True):
+        target[...] = value
+    return result
+
+
+def outer_guards(trace: Trace) -> list[Guard]:
+    """The guards of a trace in terms of its own inputs: those that nested transforms made stand for other values."""
+    actual: dict[int, int] = {}
+    for fresh, node in sorted(trace.standing.items()):
+        (actual[fresh],) = substitute(trace.builder, [node], actual)
+    guards = list(trace.guards.values())
+    nodes = substitute(trace.builder, [g.node for g in guards], actual)
+    return [guard._replace(node=node) for guard, node in zip(guards, nodes, strict=True)]
+
+
+def float_arguments(args: Sequence[Any]) -> tuple[int, ...]:
+    """Positions of arguments all of whose leaves are floating-point; if there are none, those of Python ints too."""
+
+    def is_float(leaf: Any) -> bool:
+        dtype = leaf._aval.dtype if type(leaf) is Tracer else getattr(leaf, "dtype", None)
+        return type(leaf) is float or (dtype is not None and np.dtype(dtype).kind == "f")
+
+    def fits(value: Any, ints: bool) -> bool:
+        leaves = tree.flatten(value)[0]
+        return bool(leaves) and all(is_float(v) or (ints and type(v) is int) for v in leaves)
+
+    found = tuple(k for k, v in enumerate(args) if fits(v, False)) or tuple(
+        k for k, v in enumerate(args) if fits(v, True)
+    )
+    if not found:
+        raise DtypeError("no argument is a floating-point number or array: there is nothing to differentiate by")
+    return found

@@ -1,0 +1,186 @@
+"""Traces kept from call to call: one for each path that the user's code took, chosen by its guards.
+
+Running the user's Python code is the slow part of a gradient, and it need not be run again for arguments of the same
+kind if (1) all that it read from outside is as it was (`hopgrad.outside`), and (2) all questions that it asked about
+values (``if x > 0``) have the same answers. Both are checked at every call, in the order of the trace, before anything
+that comes after them. What fails a check is traced anew; a trace is never trusted for its last answer.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hopgrad.errors import RetraceWarning
+from hopgrad.evaluate import extend
+from hopgrad.graph.graph import Guard
+from hopgrad.outside import Read
+from hopgrad.trace import context
+from hopgrad.trace.context import Trace
+
+PATHS = 8
+"""How many traces are kept for one kind of arguments, and how many misses in a row end the attempt."""
+
+KINDS = 32
+"""For how many kinds of arguments traces are kept."""
+
+
+class Recorded:
+    """A trace with what has to hold for it to be replayed; `call` is the transform's own."""
+
+    def __init__(self, trace: Trace, call: Any, inputs: Sequence[int]) -> None:
+        self.call = call
+        self.inputs = tuple(inputs)
+        self.builder = trace.builder
+        self.standing = trace.standing
+        self.guards: list[Guard] = list(trace.guards.values())
+        self.reads: list[Read] = list(trace.outside.reads) if trace.outside is not None else []
+        self.replayed = 0
+        self.failed: Guard | None = None
+
+    def values(self, actual: Sequence[Any]) -> dict[int, Any] | None:
+        """Values of inputs and of what guards need, if everything holds for the actual arguments; else None."""
+        arrays: dict[int, Any] = {}
+        for read in self.reads:
+            if not read.holds(arrays):
+                return None
+        known: dict[int, Any] = dict(zip(self.inputs, actual, strict=True))
+        known.update(arrays)
+        for guard in self.guards:
+            if not agrees(extend(self.builder, guard.node, known, self.standing), guard.value):
+                self.failed = guard
+                return None
+        return known
+
+    def place(self, guard: Guard) -> str:
+        """The line of a guard."""
+        found = self.builder.sites.location(guard.site)
+        return context.describe(found) if found else "an unknown place"
+
+
+def agrees(value: Any, expected: Any) -> bool:
+    """Whether a guard holds."""
+    if isinstance(expected, np.ndarray):
+        return bool(np.array_equal(value, expected, equal_nan=expected.dtype.kind == "f"))
+    return bool(value == expected)
+
+
+class _Kept:
+    """What is kept for one kind of arguments: traces, the one used last at the end."""
+
+    __slots__ = ("asks", "misses", "once", "traces")
+
+    def __init__(self) -> None:
+        self.traces: list[Recorded] = []
+        self.misses = 0
+        self.asks: str | None = None
+        """Why no traces are kept any more: too many paths."""
+        self.once: dict[str, str] = {}
+        """Why a trace of this function counts for one call only, and where."""
+
+
+class Replays:
+    """The traces kept for one transformed function. Threads may use it at the same time."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+        self._last: _Kept | None = None
+
+    def kept(self, key: Hashable) -> _Kept:
+        """The traces for one kind of arguments; the kind that was not used for longest is forgotten."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                found = self._kept[key] = _Kept()
+                if len(self._kept) > KINDS:
+                    self._kept.popitem(last=False)
+            else:
+                self._kept.move_to_end(key)
+            self._last = found
+            return found
+
+    def note(self, key: Hashable, once: dict[str, str]) -> None:
+        """Note why calls are traced anew; a key of None stands for arguments of which no trace can be kept."""
+        with self._lock:
+            found = self._kept.setdefault(key, _Kept())
+            found.once.update(once)
+            if len(self._kept) > KINDS:
+                self._kept.popitem(last=False)
+
+    def replay(self, kept: _Kept, actual: Sequence[Any], finish: Callable[[Any, dict[int, Any]], Any]) -> Any:
+        """``(result,)`` of the kept trace whose reads and guards hold, or None.
+
+        What the trace raises is not passed on: the user's code, run again, may handle it.
+        """
+        for recorded in reversed(kept.traces[:]):
+            try:
+                known = recorded.values(actual)
+                if known is None:
+                    continue
+                result = finish(recorded.call, known)
+            except Exception:
+                return None
+            recorded.replayed += 1
+            with self._lock:
+                kept.misses = 0
+                if kept.traces and kept.traces[-1] is not recorded and recorded in kept.traces:
+                    kept.traces.remove(recorded)
+                    kept.traces.append(recorded)
+            return (result,)
+        return None
+
+    def keep(self, kept: _Kept, trace: Trace, call: Any, inputs: Sequence[int]) -> None:
+        """Keep a new trace if it can be replayed."""
+        with self._lock:
+            if trace.once:
+                kept.once.update(trace.once)
+                kept.traces.clear()
+                return
+            if kept.traces:
+                kept.misses += 1
+            recorded = Recorded(trace, call, inputs)
+            failed = next((t for t in reversed(kept.traces) if t.failed is not None), None)
+            if kept.misses > PATHS and failed is not None and failed.failed is not None:
+                kept.asks = failed.place(failed.failed)
+                kept.traces.clear()
+            else:
+                kept.traces.append(recorded)
+                del kept.traces[:-PATHS]
+                return
+        warnings.warn(
+            f"{self.title} took another path at each of {PATHS + 1} calls in a row, so it is traced anew from now on"
+            f" at each call, which is slower. What decides last is {kept.asks}. Where that is min, max or sorted of"
+            " Python, np.minimum, np.maximum and np.sort need no branch; np.where chooses by value",
+            RetraceWarning,
+            stacklevel=4,
+        )
+
+    def report(self) -> str:
+        """What is kept and what is not, in words: for each kind of arguments the paths, or why there are none."""
+        lines = [self.title]
+        with self._lock:
+            items = list(self._kept.values())
+        if not items:
+            lines.append("  not called yet")
+        for kept in items:
+            if kept.once:
+                lines.append("  traced anew at each call:")
+                lines.extend(f"    {reason}{f' (at {place})' if place else ''}" for reason, place in kept.once.items())
+            elif kept.asks is not None:
+                lines.append(f"  traced anew at each call: too many paths, at {kept.asks}")
+            else:
+                count = len(kept.traces)
+                lines.append(f"  {count} trace{'s' if count != 1 else ''} kept, chosen by guards:")
+                for recorded in reversed(kept.traces):
+                    places = list(dict.fromkeys(recorded.place(guard) for guard in recorded.guards))
+                    told = "; ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
+                    asked = f"{len(recorded.guards)} guards at {told}" if places else "no guards"
+                    lines.append(f"    {asked}: replayed {recorded.replayed} times")
+        return "\n".join(lines)
