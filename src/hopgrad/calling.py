@@ -460,6 +460,12 @@ def trace_leaves(
     tracers = []
     for (like, kind, actual), original, path in zip(leaves, originals, tree.paths(structure), strict=True):
         name = leaf_name(title, path)
+        # Made first, since values are computed in the order of their ids.
+        given = -1
+        if type(actual) is Tracer:
+            given = current_node(actual)
+        elif trace.nested:
+            given = trace.builder.constant(actual).id
         node = trace.builder.input(like, name).id
         if trace.wrt is None:
             trace.wrt = set()
@@ -468,10 +474,8 @@ def trace_leaves(
         tracer = Tracer(trace, node, kind)
         homes.argument(tracer, original)
         tracers.append(tracer)
-        if type(actual) is Tracer:
-            trace.standing[node] = current_node(actual)
-        elif trace.nested:
-            trace.standing[node] = trace.builder.constant(actual).id
+        if given >= 0:
+            trace.standing[node] = given
         else:
             trace.known[node] = actual.copy("K") if kind == ARRAY else actual
     trace.sited = len(trace.builder)  # inputs have no place in the code
@@ -594,8 +598,8 @@ class Level:
 
     def __exit__(self, *error: Any) -> Any:
         try:
-            if not self._outer and error[0] is None and self._running.outside is not None:
-                self._running.outside.finish()
+            if not self._outer and self._running.outside is not None:
+                self._running.outside.finish(failed=error[0] is not None)
             homes.leave(self._running, self._mark)
         finally:
             self._running.nested = self._before

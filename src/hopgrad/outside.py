@@ -87,7 +87,7 @@ class Input(Read):
     __slots__ = ("node", "token")
 
     def __init__(self, get: Get, value: Any, node: int) -> None:
-        super().__init__(get, value)
+        super().__init__(get, None)  # the trace must not keep the array alive
         self.node = node
         self.token = array_token(value)
 
@@ -163,21 +163,43 @@ def _codes(code: CodeType) -> tuple[CodeType, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _effects(code: CodeType) -> tuple[bool, frozenset[str], bool]:
-    """(assigns to globals, free variables that it assigns to, needs its globals as an ordinary dict)."""
+def _effects(code: CodeType) -> tuple[frozenset[str], frozenset[str], bool]:
+    """(globals and free variables that it assigns to, whether it needs its globals as an ordinary dict)."""
     import dis  # not needed until a function is traced
 
-    stores, free, plain = False, set(), False
+    stores, free, plain = set(), set(), False
     for inner in _codes(code):
         plain = plain or not {"eval", "exec", "globals", "vars"}.isdisjoint(inner.co_names)
         for step in dis.get_instructions(inner):
             if step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                stores = True
+                stores.add(step.argval)
             elif step.opname in ("STORE_DEREF", "DELETE_DEREF") and step.argval in inner.co_freevars:
                 free.add(step.argval)
             elif step.opname == "LOAD_BUILD_CLASS":
                 plain = True
-    return stores, frozenset(free & set(code.co_freevars)), plain
+    return frozenset(stores), frozenset(free & set(code.co_freevars)), plain
+
+
+def _methods_mention(module: dict[str, Any], names: frozenset[str]) -> bool:
+    """Whether a class of the module reads one of these globals, itself or through the module's functions."""
+    functions = {k: v for k, v in module.items() if type(v) is FunctionType and v.__globals__ is module}
+    mentioned = set(names)
+    while True:
+        more = {k for k, v in functions.items() if k not in mentioned and _mentions(v, mentioned)}
+        if not more:
+            break
+        mentioned |= more
+    for value in list(module.values()):
+        if isinstance(value, type) and value.__module__ == module.get("__name__"):
+            for member in vars(value).values():
+                member = getattr(member, "__func__", getattr(member, "fget", member))
+                if type(member) is FunctionType and _mentions(member, mentioned):
+                    return True
+    return False
+
+
+def _mentions(f: FunctionType, names: set[str]) -> bool:
+    return any(not names.isdisjoint(code.co_names) for code in _codes(f.__code__))
 
 
 @functools.cache
@@ -196,12 +218,19 @@ def _is_library(module: str) -> bool:
     return top in ("hopgrad", "numpy", "scipy") or file.startswith(_libraries())
 
 
+def _is_ours(f: FunctionType) -> bool:
+    """Whether a function was made by hopgrad, such as the gradient of a user's: what that one reads is recorded."""
+    return str(f.__globals__.get("__name__", "")).partition(".")[0] == "hopgrad"
+
+
 class _Globals(dict[str, Any]):
     """A module's globals as copies see them. Python asks `__getitem__` because this is no exact dict."""
 
-    __slots__ = ("_given", "_outside", "_real")
+    __slots__ = ("_given", "_outside", "_real", "stored")
 
     def __init__(self, outside: Outside, real: dict[str, Any]) -> None:
+        self.stored: set[str] = set()
+        """Names to which copies assign. Python does not ask us there: it puts them into this dict itself."""
         super().__init__({name: real[name] for name in _RAW if name in real})
         dict.__setitem__(self, "__builtins__", outside.builtins)
         self._outside = outside
@@ -210,13 +239,17 @@ class _Globals(dict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         real = self._real
+        if self._outside.trace.closed:  # a function made inside was kept
+            return real[name]
+        if self.stored:
+            self.settle()
         value = real.get(name, MISSING)
         known = self._given.get(name)
         if known is not None and known[0] is value:
             if value is MISSING:
                 raise KeyError(name)
             return known[1]
-        if known is not None:
+        if known is not None or name in self.stored:
             self._outside.trace.only_once(f"the global {name} changes during the call", sys._getframe(1))
         get: Get = functools.partial(real.get, name, MISSING)
         if value is MISSING:  # a builtin, as long as no global hides it
@@ -226,6 +259,13 @@ class _Globals(dict[str, Any]):
         handed = self._outside.hand(value, get, name, sys._getframe(1))
         self._given[name] = (value, handed)
         return handed
+
+    def settle(self) -> None:
+        """Pass on to the module what was assigned to its globals."""
+        for name in self.stored:
+            value = self.pop(name, MISSING)
+            if value is not MISSING:
+                self._real[name] = value
 
     def plain(self) -> None:
         """Have everything as an ordinary dict too, for class bodies and ``eval``, which do not ask."""
@@ -278,7 +318,9 @@ class Outside:
         self._handed: dict[int, tuple[Any, Any]] = {}
         """By identity of the original, which it keeps alive: the original and what is handed out for it."""
         self._nodes: dict[int, int] = {}
-        self._cells: list[tuple[types.CellType, Any, str]] = []
+        self._cells: dict[int, tuple[types.CellType, Any, types.CellType, Any, str]] = {}
+        """By identity: a captured cell, its content, the cell that stands for it, the content of that, and the name."""
+        self._filled: set[int] = set()
         self._contents: list[tuple[Content, str, FrameType | None]] = []
         self._containers: list[Any] = []
         self._assigned: list[types.CellType] = []
@@ -299,10 +341,9 @@ class Outside:
             self.reads.append(_Length(get, value))
             return value if all(a is b for a, b in zip(parts, value, strict=True)) else tuple(parts)
         if cls is FunctionType:
-            if is_pure(value):
-                self.reads.append(Read(get, value))
-                return stand_in(value)
             self.reads.append(Read(get, value))
+            if _is_ours(value) or is_pure(value):
+                return stand_in(value)
             if self._is_users(value):
                 return self.function(value, frame)
             self.trace.only_once(f"calls {name}, which may depend on more than its arguments", frame)
@@ -342,10 +383,9 @@ class Outside:
         if type(f) is FunctionType:
             if type(f.__globals__) is _Globals:
                 return f
-            module = str(f.__globals__.get("__name__", ""))
-            if module.partition(".")[0] == "hopgrad" and is_pure(f):
+            if _is_ours(f):
                 return f
-            self._packages.add(module.partition(".")[0])
+            self._packages.add(str(f.__globals__.get("__name__", "")).partition(".")[0])
             return self.function(f, frame)
         if type(f) is types.MethodType or type(f) is functools.partial or isinstance(f, type):
             return self.hand(f, lambda: f, getattr(f, "__qualname__", "the function"), frame)
@@ -370,23 +410,28 @@ class Outside:
         stores, free, plain = _effects(code)
         self.reads.append(Read(functools.partial(getattr, f, "__code__"), code))
         if stores:
-            # A copy would assign to globals of its own.
-            self.trace.only_once(f"{f.__name__} assigns to global variables", frame)
-            self._handed[id(f)] = (f, f)
-            self._containers.append(f.__globals__)
-            return f
+            self.trace.only_once(f"{f.__name__} assigns to the global {', '.join(sorted(stores))}", frame)
+            if plain or _methods_mention(f.__globals__, stores):
+                # These would not see what a copy assigns before the call is over.
+                self._handed[id(f)] = (f, f)
+                self._containers.append(f.__globals__)
+                self._assigned.extend(f.__closure__ or ())
+                return f
         seen = self._globals.get(id(f.__globals__))
         if seen is None:
             seen = self._globals[id(f.__globals__)] = _Globals(self, f.__globals__)
+        if stores:
+            seen.stored |= stores
+            self._containers.append(f.__globals__)
         if plain:
             seen.plain()
             if not {"eval", "exec", "globals", "vars"}.isdisjoint(code.co_names):
                 self.trace.only_once(f"{f.__name__} calls eval, exec, globals or vars", frame)
         own = [
             self._cell(cell, name, name in free, frame)
-            for cell, name in zip(f.__closure__ or (), code.co_freevars, strict=False)
+            for cell, name in zip(f.__closure__ or (), code.co_freevars, strict=True)
         ]
-        made = FunctionType(code, seen, f.__name__, None, tuple(new for new, _, _ in own))
+        made = FunctionType(code, seen, f.__name__, None, tuple(own))
         self._handed[id(f)] = (f, made)  # before the closure is filled, which may hold the function itself
         made.__dict__ = f.__dict__
         self._containers.append(f.__dict__)
@@ -400,32 +445,29 @@ class Outside:
                 key: self.hand(v, _Part(functools.partial(getattr, f, "__kwdefaults__"), key), key, frame)
                 for key, v in f.__kwdefaults__.items()
             }
-        for new, cell, name in own:
-            if new is not cell:
-                new.cell_contents = self.hand(cell.cell_contents, _Contents(cell), name, frame)
+        for new, cell, name in zip(own, f.__closure__ or (), code.co_freevars, strict=True):
+            if new is not cell and id(cell) not in self._filled:
+                self._filled.add(id(cell))
+                new.cell_contents = self.hand(cell.cell_contents, functools.partial(_contents, cell), name, frame)
+                self._cells[id(cell)] = (cell, cell.cell_contents, new, new.cell_contents, name)
         return made
 
-    def _cell(
-        self, cell: types.CellType, name: str, assigned: bool, frame: FrameType | None
-    ) -> tuple[types.CellType, types.CellType, str]:
-        """The cell that stands for a captured one, that one, and the variable's name.
-
-        It is the same where functions may assign to it and nothing has to be replaced in it.
-        """
+    def _cell(self, cell: types.CellType, name: str, assigned: bool, frame: FrameType | None) -> types.CellType:
+        """The cell that stands for a captured one in all copies; `finish` passes on what they assign to it."""
+        if assigned:
+            self.trace.only_once(f"assigns to the outer variable {name}", frame)
+        known = self._cells.get(id(cell))
+        if known is not None:
+            return known[2]
         try:
             value = cell.cell_contents
         except ValueError:
             self.trace.only_once(f"{name} is not assigned yet", frame)
-            return cell, cell, name
-        if assigned:
-            self.trace.only_once(f"assigns to the outer variable {name}", frame)
             self._assigned.append(cell)
-            return cell, cell, name
-        self._cells.append((cell, value, name))
-        if type(value) in _SCALARS:
-            self.reads.append(Equal(_Contents(cell), value))
-            return cell, cell, name
-        return types.CellType(), cell, name
+            return cell
+        new = types.CellType()
+        self._cells[id(cell)] = (cell, value, new, MISSING, name)
+        return new
 
     def _partial(self, value: functools.partial[Any], name: str, frame: FrameType | None) -> Any:
         inner = self.hand(value.func, lambda: value.func, f"{name}.func", frame)
@@ -473,26 +515,41 @@ class Outside:
         """The input that stands for a captured array."""
         return self._nodes.get(id(array))
 
-    def finish(self) -> None:
-        """Check at the end of the trace that nothing was changed under its hands.
+    def finish(self, failed: bool = False) -> None:
+        """At the end of a trace: pass on what copies assigned to outer variables, as actual values.
+
+        Args:
+            failed: An exception ends the trace, and is to be told instead of what is found here.
 
         Raises:
-            TraceError: a captured variable of which the function had a copy was assigned to.
+            TraceError: a captured variable was assigned to by code that the copies do not share it with.
         """
-        for cell, value, name in self._cells:
-            if cell.cell_contents is not value:
-                if type(value) in _SCALARS:
-                    self.trace.only_once(f"the captured variable {name} changes during the call", None)
-                    continue
-                raise TraceError(
-                    f"the captured variable {name} was assigned to while the function was traced, by a function that"
-                    " shares it: return the new value instead"
-                )
+        stale = ""
+        for cell, value, new, handed, name in self._cells.values():
+            if _contents(cell) is not value:
+                stale = name
+                continue
+            now = _contents(new)
+            if now is not handed:
+                self.trace.only_once(f"assigns to the outer variable {name}", None)
+                if now is MISSING:
+                    del cell.cell_contents
+                else:
+                    cell.cell_contents = now
+                    self._assigned.append(cell)
+        for globals_ in self._globals.values():
+            globals_.settle()
         for container in self._containers:
             self._put_values(container)
         for cell in self._assigned:
-            if type(cell.cell_contents) is Tracer and cell.cell_contents._trace is self.trace:
-                cell.cell_contents = actual(cell.cell_contents)
+            content = _contents(cell)
+            if content is not MISSING:
+                cell.cell_contents = self._outer(content)
+        if stale and not failed:
+            raise TraceError(
+                f"the captured variable {stale} was assigned to while the function was traced, by code that is not"
+                " traced itself: return the new value instead"
+            )
         for read, name, frame in self._contents:
             if content_of(read.value) != read.content:
                 self.trace.only_once(f"{name} changes during the call", frame)
@@ -510,34 +567,38 @@ class Outside:
             else:
                 pairs = list(item.items())
             for key, value in pairs:
-                if type(value) is Tracer:
-                    if value._trace is self.trace:
-                        self.trace.only_once("keeps values outside of the function", None)
-                        item[key] = actual(value)
-                elif type(value) in (list, dict) and id(value) not in seen:
-                    seen.add(id(value))
-                    stack.append(value)
+                if type(value) in (list, dict):
+                    if id(value) not in seen:
+                        seen.add(id(value))
+                        stack.append(value)
+                elif (outer := self._outer(value)) is not value:
+                    self.trace.only_once("keeps values outside of the function", None)
+                    item[key] = outer
+
+    def _outer(self, value: Any) -> Any:
+        """What a value of the traced function is to the world outside."""
+        if type(value) is Tracer and value._trace is self.trace:
+            shared = value._memory
+            if shared is not None and type(shared.home) is np.ndarray and not value._path:
+                return shared.home
+            found = shown(value)
+            return found.copy() if isinstance(found, np.ndarray) else found
+        if type(value) in (list, dict):
+            self._put_values(value)
+        elif type(value) is tuple:
+            parts = [self._outer(v) for v in value]
+            return value if all(a is b for a, b in zip(parts, value, strict=True)) else tuple(parts)
+        elif type(value) is FunctionType and type(value.__globals__) is _Globals:
+            return next((own for own, made in self._handed.values() if made is value), value)
+        return value
 
 
-def actual(value: Tracer) -> Any:
-    """The value that a tracer stands for, in memory of its own."""
-    found = shown(value)
-    return found.copy() if isinstance(found, np.ndarray) else found
-
-
-class _Contents:
-    """Reads a cell."""
-
-    __slots__ = ("_cell",)
-
-    def __init__(self, cell: types.CellType) -> None:
-        self._cell = cell
-
-    def __call__(self) -> Any:
-        try:
-            return self._cell.cell_contents
-        except ValueError:
-            return MISSING
+def _contents(cell: types.CellType) -> Any:
+    """What a cell holds, if anything."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return MISSING
 
 
 class _Part:

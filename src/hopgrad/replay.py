@@ -29,6 +29,9 @@ PATHS = 8
 KINDS = 32
 """For how many kinds of arguments traces are kept."""
 
+VALUES = 5_000_000
+"""How many values (hops) all traces of one function may have together: about a gigabyte."""
+
 
 class Recorded:
     """A trace with what has to hold for it to be replayed; `call` is the transform's own."""
@@ -146,6 +149,10 @@ class Replays:
             if kept.traces:
                 kept.misses += 1
             recorded = Recorded(trace, call, inputs)
+            # What belongs to the first call alone.
+            trace.outside = None
+            trace.known = {}
+            call.known = {}
             failed = next((t for t in reversed(kept.traces) if t.failed is not None), None)
             if kept.misses > PATHS and failed is not None and failed.failed is not None:
                 kept.asks = failed.place(failed.failed)
@@ -153,6 +160,7 @@ class Replays:
             else:
                 kept.traces.append(recorded)
                 del kept.traces[:-PATHS]
+                self._bound()
                 return
         warnings.warn(
             f"{self.title} took another path at each of {PATHS + 1} calls in a row, so it is traced anew from now on"
@@ -161,6 +169,16 @@ class Replays:
             RetraceWarning,
             stacklevel=4,
         )
+
+    def _bound(self) -> None:
+        """Forget the oldest traces if all together are too large."""
+        total = 0
+        for kept in reversed(self._kept.values()):
+            for k in range(len(kept.traces) - 1, -1, -1):
+                total += len(kept.traces[k].builder)
+                if total > VALUES:
+                    del kept.traces[: k + 1]
+                    break
 
     def report(self) -> str:
         """What is kept and what is not, in words: for each kind of arguments the paths, or why there are none."""
