@@ -28,7 +28,7 @@ from hopgrad.errors import DtypeError, TraceError
 from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
-from hopgrad.outside import Outside, array_token, outside_of
+from hopgrad.outside import Outside, array_token, is_copyable, outside_of, users_class
 from hopgrad.replay import Replays
 from hopgrad.standins import is_pure
 from hopgrad.trace import context, homes
@@ -286,7 +286,7 @@ def _as_data(leaf: Any) -> tuple[Aval, int, Any]:
 
 def _token(leaf: Any) -> Any:
     """What of an argument that is not differentiated a trace depends on; None if that cannot be told."""
-    cls = type(leaf)
+    cls: Any = type(leaf)
     if cls is np.ndarray and _is_data(leaf):
         return array_token(leaf)
     if _is_data(leaf):
@@ -295,9 +295,24 @@ def _token(leaf: Any) -> Any:
         return (cls, leaf)
     if cls is complex:
         return (cls, leaf.real.hex(), leaf.imag.hex())
-    if callable(leaf) and (is_pure(leaf) or cls is FunctionType):
-        return (cls, id(leaf), leaf)
+    if cls is FunctionType or is_copyable(cls) or (callable(leaf) and is_pure(leaf)):
+        return _Same(leaf)
     return None
+
+
+class _Same:
+    """Equal to itself for the same object alone, whatever equality that has."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
 
 
 def start_call(
@@ -343,6 +358,8 @@ def start_call(
         if leaves_change(own) or any(new is not v for new, v in zip(found, originals, strict=True)):
             copies.append(_Copy(own, tree.unflatten(structure, found), structure, found, originals))
             give(place, copies[-1].made)
+    for copy in copies:
+        outside.adopt(copy.made, frame)
     running.sited = len(call.builder)  # inputs have no place in the code
     result = outside.root(f, frame)(*new_args, **new_keywords)
     for copy in copies:
@@ -388,7 +405,7 @@ class _Copy:
 
     def _update(self, own: Any, made: Any, value: Callable[[Any], Any]) -> Any:
         """`own` as `made` is: the same object, if it is one of the caller's that can change."""
-        if type(own) is not type(made):
+        if type(own) is not users_class(type(made)):
             own = None
         if type(made) is list:
             old: list[Any] = own if own is not None else []
@@ -439,7 +456,9 @@ def _outer_argument(call: Call, outside: Outside, value: Any, title: str, data: 
         return tracer
     if type(value) is np.ndarray and value.dtype.kind in "fiub":
         return homes.captured(trace, value)
-    if type(value) in (FunctionType, types.MethodType, functools.partial):
+    if type(value) in (FunctionType, types.MethodType, functools.partial) or is_copyable(
+        value if isinstance(value, type) else type(value)
+    ):
         return outside.hand(value, lambda: value, title, frame)
     return value
 

@@ -1,0 +1,229 @@
+"""Classes and objects of the user as traced functions see them.
+
+A method of a class reads the globals of its own module, so a class is handed out as a *copy*, a subclass whose methods
+are copies. Objects made inside belong to the copy. An object from outside is handed out as a *view*, an object of the
+copy that shares the attributes of the real one, and sees each attribute that is read.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import sys
+import types
+import typing
+from collections.abc import Callable
+from types import FrameType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+from hopgrad import tree
+from hopgrad.outside.code import is_library
+from hopgrad.outside.reads import MISSING, Equal, Get, Read
+
+if TYPE_CHECKING:
+    from hopgrad.outside.world import Outside
+
+_PLAIN_BASES = (object, abc.ABC, typing.Generic, typing.Protocol)
+_KEPT = frozenset({
+    "__abstractmethods__", "__annotations__", "__class_getitem__", "__dataclass_fields__", "__dataclass_params__",
+    "__dict__", "__doc__", "__firstlineno__", "__hash__", "__match_args__", "__module__", "__orig_bases__",
+    "__parameters__", "__qualname__", "__slots__", "__static_attributes__", "__weakref__", "_abc_impl",
+})  # fmt: skip
+"""Members of a class that its copy inherits."""
+
+
+@functools.lru_cache(maxsize=4096)
+def is_copyable(cls: Any) -> bool:
+    """Whether a class is the user's, an ordinary one: its instances have their state in ``__dict__`` alone."""
+    for base in cls.__mro__:
+        if base in _PLAIN_BASES:
+            continue
+        members = vars(base)
+        if (
+            type(base) not in (type, abc.ABCMeta)
+            or is_library(base.__module__)
+            or "__init_subclass__" in members
+            or "__getattribute__" in members
+            or members.get("__slots__")
+        ):
+            return False
+    return cls not in _PLAIN_BASES and bool(cls.__dictoffset__)
+
+
+def users_class(cls: type) -> type:
+    """The user's class of a copy or view; any other class itself."""
+    found: type = vars(cls).get("_hopgrad_of", cls)
+    return found
+
+
+def is_copy(cls: type) -> bool:
+    """Whether a class is a copy."""
+    return "_hopgrad_of" in vars(cls)
+
+
+class _Copied(type):
+    """The class of copies: an instance of the original counts as theirs."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        own = users_class(cls)
+        return isinstance(instance, own) if own is not cls else type.__instancecheck__(cls, instance)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        own = users_class(cls)
+        return issubclass(users_class(other), own) if own is not cls else type.__subclasscheck__(cls, other)
+
+    def __eq__(cls, other: object) -> bool:
+        return isinstance(other, type) and users_class(other) is users_class(cls)
+
+    def __hash__(cls) -> int:
+        own = users_class(cls)
+        return hash(own) if own is not cls else type.__hash__(cls)
+
+
+class _CopiedABC(_Copied, abc.ABCMeta):
+    """The same for abstract classes."""
+
+
+class Objects:
+    """The copies of classes and the views of objects during one trace."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._copies: dict[type, type] = {}
+        self._views: dict[type, type] = {}
+        self._seen: dict[int, tuple[Any, Any]] = {}
+        """By identity of the real object, which it keeps alive: this and its view."""
+        self._reals: dict[int, Any] = {}
+        """By identity of the view: the real object."""
+        self._read: dict[tuple[int, str], tuple[Any, Any]] = {}
+        """By identity of an object's attributes, and name: the value that was read and what was handed out for it."""
+
+    def copy(self, cls: type, frame: FrameType | None) -> type:
+        """The copy of a user's class; what it is made of counts as read."""
+        known = self._copies.get(cls)
+        if known is not None:
+            return known
+        outside = self._outside
+        bases = [self.copy(base, frame) for base in cls.__bases__ if base not in _PLAIN_BASES]
+        members: dict[str, Any] = {"_hopgrad_of": cls, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        if "__slots__" in vars(cls):
+            members["__slots__"] = ()
+        made = (_CopiedABC if issubclass(type(cls), abc.ABCMeta) else _Copied)(cls.__name__, (cls, *bases), members)
+        self._copies[cls] = made
+        tree.alias(made, cls)
+        outside.reads.append(Equal(lambda: tuple(vars(cls)), tuple(vars(cls))))
+        for name, member in list(vars(cls).items()):
+            if name not in _KEPT:
+                get: Get = functools.partial(_member, cls, name)
+                handed = self._member(member, get, f"{cls.__name__}.{name}", frame)
+                if handed is not member:
+                    type.__setattr__(made, name, handed)
+        return made
+
+    def _member(self, member: Any, get: Get, name: str, frame: FrameType | None) -> Any:
+        outside = self._outside
+        if isinstance(member, (staticmethod, classmethod)):
+            inner = outside.hand(member.__func__, lambda: getattr(get(), "__func__", MISSING), name, frame)
+            return type(member)(inner)
+        if type(member) is property:
+            found = {
+                key: outside.hand(part, functools.partial(_part, get, key), name, frame)
+                for key in ("fget", "fset", "fdel")
+                if (part := getattr(member, key)) is not None
+            }
+            return property(**found, doc=member.__doc__)
+        if hasattr(type(member), "__get__") and type(member) is not FunctionType:
+            outside.reads.append(Read(get, member))
+            return member  # another descriptor, such as functools.cached_property
+        return outside.hand(member, get, name, frame)
+
+    def view(self, real: Any, frame: FrameType | None) -> Any:
+        """The view of an object from outside."""
+        known = self._seen.get(id(real))
+        if known is not None:
+            return known[1]
+        cls = type(real)
+        self._outside.reads.append(Read(functools.partial(type, real), cls))
+        seen = self._views.get(cls)
+        if seen is None:
+            seen = self._views[cls] = self._view_class(self.copy(cls, frame), cls)
+        view: Any = object.__new__(seen)
+        object.__setattr__(view, "__dict__", real.__dict__)
+        self._seen[id(real)] = (real, view)
+        self._reals[id(view)] = real
+        return view
+
+    def _view_class(self, copied: type, cls: type) -> type:
+        objects = self
+
+        def get_attribute(view: Any, name: str) -> Any:
+            frame = sys._getframe(1)
+            if objects._outside.trace.closed:
+                return object.__getattribute__(view, name)
+            if name[:2] == "__":
+                if name == "__dict__":
+                    objects._outside.trace.only_once(f"reads all attributes of a {cls.__name__}", frame)
+                return object.__getattribute__(view, name)
+            found = getattr(cls, name, None)
+            if found is not None and hasattr(type(found), "__set__"):  # a property
+                return object.__getattribute__(view, name)
+            handed = objects.attribute(object.__getattribute__(view, "__dict__"), name, cls, frame)
+            return object.__getattribute__(view, name) if handed is MISSING else handed
+
+        def set_attribute(view: Any, name: str, value: Any) -> None:
+            objects._outside.trace.only_once(f"assigns to {cls.__name__}.{name}", sys._getframe(1))
+            objects._outside.made_inside(value)
+            plain: Any = copied
+            plain.__setattr__(view, name, value)
+
+        def delete_attribute(view: Any, name: str) -> None:
+            objects._outside.trace.only_once(f"deletes {cls.__name__}.{name}", sys._getframe(1))
+            plain: Any = copied
+            plain.__delattr__(view, name)
+
+        members: dict[str, Any] = {
+            "_hopgrad_of": cls, "__module__": cls.__module__, "__qualname__": cls.__qualname__,
+            "__getattribute__": get_attribute, "__setattr__": set_attribute, "__delattr__": delete_attribute,
+        }  # fmt: skip
+        if cls.__eq__ is object.__eq__:  # type: ignore[comparison-overlap]  # it is inherited
+            members["__eq__"] = lambda view, other: objects.real(view) is objects.real(other)
+            members["__hash__"] = lambda view: hash(objects.real(view))
+        seen = type(copied)(cls.__name__, (copied,), members)
+        tree.alias(seen, cls)
+        return seen
+
+    def attribute(self, attributes: dict[str, Any], name: str, cls: type, frame: FrameType | None) -> Any:
+        """An attribute of a real object as its view shows it, or `MISSING` where the object itself has none."""
+        value = attributes.get(name, MISSING)
+        known = self._read.get((id(attributes), name))
+        if known is not None and known[0] is value:
+            return known[1]
+        get: Get = functools.partial(attributes.get, name, MISSING)
+        if value is MISSING:
+            self._outside.reads.append(Read(get, MISSING))
+            handed = MISSING
+        else:
+            handed = self._outside.hand(value, get, f"{cls.__name__}.{name}", frame)
+        self._read[id(attributes), name] = (value, handed)
+        return handed
+
+    def real(self, value: Any) -> Any:
+        """The real object of a view; anything else itself."""
+        return self._reals.get(id(value), value)
+
+    def views(self) -> list[Any]:
+        """The real objects of which there are views."""
+        return [real for real, _ in self._seen.values()]
+
+
+def _member(cls: type, name: str) -> Any:
+    return vars(cls).get(name, MISSING)
+
+
+def _part(get: Callable[[], Any], key: str) -> Any:
+    return getattr(get(), key, MISSING)
+
+
+def has_attributes(value: Any) -> bool:
+    """Whether an object has attributes of its own that may hold traced values."""
+    return isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, (types.ModuleType, type))
