@@ -282,7 +282,7 @@ def test_arrays_in_a_dict_are_read_at_each_call() -> None:
     TABLE["w"][0] = 9.0
     np.testing.assert_array_equal(g(X), [18.0, 4.0, 6.0])
     TABLE["w"][0] = 1.0
-    assert "TABLE" in g.report()
+    assert replayed(g) == 1
 
 
 def test_attributes_are_read_at_each_call() -> None:
@@ -293,7 +293,6 @@ def test_attributes_are_read_at_each_call() -> None:
         for k in (2.0, 3.0, 2.0):
             owner.k = k
             assert g(1.5) == hg.grad(f)(1.5)
-        assert "anew" in g.report()
 
 
 def test_an_attribute_of_a_module(monkeypatch: pytest.MonkeyPatch) -> None:

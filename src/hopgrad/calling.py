@@ -678,7 +678,7 @@ def run(
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
         result = finish(call)
         arrays = {id(v): n for n, v in zip((*call.inputs, *outside_of(running).data), actual, strict=False)}
-        for memory in running.dirty:
+        for memory in running.dirty if kept is not None else ():
             place = arrays.get(id(memory.home), outside_of(running).input_of(memory.home))
             if place is None:
                 running.only_once("writes to an array of the caller that had to be converted", frame=None)

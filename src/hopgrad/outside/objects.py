@@ -161,6 +161,8 @@ class Objects:
             if objects._outside.trace.closed:
                 return object.__getattribute__(view, name)
             if name[:2] == "__":
+                if name == "__class__":
+                    return copied
                 if name == "__dict__":
                     objects._outside.trace.only_once(f"reads all attributes of a {cls.__name__}", frame)
                 return object.__getattribute__(view, name)
@@ -182,7 +184,7 @@ class Objects:
             plain.__delattr__(view, name)
 
         members: dict[str, Any] = {
-            "_hopgrad_of": cls, "__module__": cls.__module__, "__qualname__": cls.__qualname__,
+            "_hopgrad_of": cls, "_hopgrad_class": copied, "__module__": cls.__module__, "__qualname__": cls.__qualname__,
             "__getattribute__": get_attribute, "__setattr__": set_attribute, "__delattr__": delete_attribute,
         }  # fmt: skip
         if cls.__eq__ is object.__eq__:  # type: ignore[comparison-overlap]  # it is inherited

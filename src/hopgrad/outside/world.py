@@ -34,6 +34,7 @@ from hopgrad.trace.context import Trace
 from hopgrad.trace.tracer import ARRAY, Tracer, shown
 
 _RAW = ("__name__", "__file__", "__package__", "__spec__", "__loader__", "__doc__")
+_CACHED = type(functools.lru_cache(maxsize=0)(len))
 _READS_ALL = frozenset({"eval", "exec", "globals", "vars"})
 
 # -- namespaces ------------------------------------------------------------------------------------------------------
@@ -187,13 +188,17 @@ class Outside:
                 return stand_in(value)
             if self._is_users(value):
                 return self.function(value, frame)
-            self.trace.only_once(f"calls {name}, which may depend on more than its arguments", frame)
-            return value
+            if not is_pure(sys.modules.get(str(value.__globals__.get("__name__")))):
+                self.trace.only_once(f"calls {name}, which may depend on more than its arguments", frame)
+            # What a library made of a user's function, such as a context manager, calls that one.
+            return self.function(value, frame) if value.__closure__ else value
         if cls in (tuple, list, dict, set, frozenset) or (isinstance(value, tuple) and hasattr(value, "_make")):
             return self._container(value, get, name, frame)
         if cls is functools.partial:
             self.reads.append(Read(get, value))
             return self._memo(value, lambda: self._partial(value, name, frame))
+        if cls is _CACHED:  # a traced value has no hash; what is computed again is the same
+            return self.hand(value.__wrapped__, lambda: getattr(get(), "__wrapped__", MISSING), name, frame)
         if cls is types.ModuleType and not is_library(value.__name__):
             self.reads.append(Read(get, value))
             return self._memo(value, lambda: Module(self, value))
@@ -341,8 +346,14 @@ class Outside:
         code = f.__code__
         stores, free, plain = effects(code)
         self.reads.append(Read(functools.partial(getattr, f, "__code__"), code))
-        if f.__dict__.keys() - {"__wrapped__"}:
+        attributes = _attributes(f)
+        content = content_of(attributes)
+        if content is None:
             self.trace.only_once(f"{f.__name__} has attributes", frame)
+        else:
+            read = Content(functools.partial(_attributes, f), attributes, content)
+            self.reads.append(read)
+            self._contents.append((read, f"an attribute of {f.__name__}", frame))
         self.watch(f)
         if stores:
             self.trace.only_once(f"{f.__name__} assigns to the global {', '.join(sorted(stores))}", frame)
@@ -352,15 +363,10 @@ class Outside:
                 self.watch(f.__globals__)
                 self._assigned.extend(f.__closure__ or ())
                 return f
-        seen = self._globals.get(id(f.__globals__))
-        if seen is None:
-            seen = self._globals[id(f.__globals__)] = Globals(self, f.__globals__)
-        if stores:
-            seen.stored |= stores
-            self.watch(f.__globals__)
-        if plain:
-            seen.plain()
-            if not _READS_ALL.isdisjoint(code.co_names):
+        seen: dict[str, Any] = f.__globals__
+        if self._is_users(f):
+            seen = self._globals_of(f, stores, plain)
+            if plain and not _READS_ALL.isdisjoint(code.co_names):
                 self.trace.only_once(f"{f.__name__} calls eval, exec, globals or vars", frame)
         cells = list(zip(f.__closure__ or (), code.co_freevars, strict=True))
         own = [self._cell(cell, name, name in free, frame) for cell, name in cells]
@@ -382,6 +388,19 @@ class Outside:
                 entry.handed = self.hand(entry.value, functools.partial(_contents, cell), name, frame)
                 entry.new.cell_contents = entry.handed
         return made
+
+    def _globals_of(self, f: FunctionType, stores: frozenset[str], plain: bool) -> Globals:
+        """The globals of a function's copy."""
+        real = f.__globals__
+        seen = self._globals.get(id(real))
+        if seen is None:
+            seen = self._globals[id(real)] = Globals(self, real)
+        if stores:
+            seen.stored |= stores
+            self.watch(real)
+        if plain:
+            seen.plain()
+        return seen
 
     def _cell(self, cell: types.CellType, name: str, assigned: bool, frame: FrameType | None) -> types.CellType:
         """The cell that stands for a captured one in all copies; `finish` passes on what they assign to it."""
@@ -439,7 +458,7 @@ class Outside:
         for value in [*self._watched, *self.objects.views()]:
             self._put_values(value)
         for read, name, frame in self._contents:
-            if content_of(read.value) != read.content:
+            if not read.holds({}):
                 self.trace.only_once(f"{name} changes during the call", frame)
         if stale and not failed:
             raise TraceError(
@@ -523,6 +542,11 @@ def _contents(cell: types.CellType) -> Any:
         return cell.cell_contents
     except ValueError:
         return MISSING
+
+
+def _attributes(f: FunctionType) -> dict[str, Any]:
+    """The attributes that a user gave to a function."""
+    return {name: value for name, value in f.__dict__.items() if name != "__wrapped__"}
 
 
 def outside_of(trace: Trace, inputs: bool = False) -> Outside:
