@@ -457,19 +457,116 @@ def test_isinstance_and_equality_take_the_branch_of_plain_python() -> None:
     agree(f)
 
 
-def test_objects_with_slots_are_read_at_each_call() -> None:
-    class Slotted:
-        __slots__ = ("k",)
+class Vector:
+    __slots__ = ("x", "y")
 
-        def __init__(self) -> None:
-            self.k = 2.0
+    def __init__(self, x: Any, y: Any) -> None:
+        self.x = x
+        self.y = y
 
-    slotted = Slotted()
-    g = hg.grad(lambda x: x * slotted.k)
-    assert g(1.0) == 2.0
-    slotted.k = 3.0
-    assert g(1.0) == 3.0
-    assert "slotted" in g.report()
+    def __add__(self, other: "Vector") -> "Vector":
+        return Vector(self.x + other.x, self.y + other.y)
+
+    def dot(self, other: "Vector") -> Any:
+        both = np.zeros(2)
+        both[0] = self.x * other.x
+        both[1] = self.y * other.y
+        return np.sum(both)
+
+
+class Weighted(Vector):
+    __slots__ = ("w",)
+
+    def dot(self, other: Vector) -> Any:
+        return super().dot(other) * self.w
+
+
+def test_objects_with_slots() -> None:
+    up = Weighted(1.0, 2.0)
+    up.w = 3.0
+
+    def f(x: Any) -> Any:
+        v = Vector(x, x * x) + up
+        return up.dot(v), v
+
+    g = hg.value_and_grad(f, has_aux=True)
+    for w in (3.0, 3.0, 5.0):
+        up.w = w
+        (value, v), derivative = g(0.5)
+        assert value == pytest.approx(w * (1.5 + 2 * 2.25))
+        assert derivative == pytest.approx(w * (1 + 4 * 0.5))
+        assert type(v) is Vector
+        assert v.y == 2.25
+
+    def moved(x: Any) -> Any:
+        up.x = x * 2
+        return up.dot(up)
+
+    h = hg.grad(moved)
+    assert [h(1.0), h(2.0)] == [40.0, 80.0]
+    assert up.x == 4.0
+
+
+REGISTRY: list[type] = []
+
+
+class Plugin:
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        REGISTRY.append(cls)
+
+
+class Scaled(Plugin):
+    def run(self, x: Any) -> Any:
+        a = np.zeros(3)
+        a[:] = x * RATE
+        return a
+
+
+def test_hooks_for_subclasses_are_not_called_for_copies() -> None:
+    plugin = Scaled()
+    agree(lambda x: np.sum(plugin.run(x) + Scaled().run(x)))
+    assert [Scaled] == REGISTRY
+
+
+def test_keys_and_members_that_are_functions_classes_and_objects() -> None:
+    layer = Square(3)
+    rates = {filled: 2.0, Square: 3.0, layer: 4.0, "name": 5.0}
+    chosen = {filled, layer}
+
+    def f(x: Any) -> Any:
+        assert fibonacci not in rates
+        assert filled in chosen
+        assert layer in chosen
+        return np.sum(x * (rates[filled] + rates[Square] + rates[layer] + rates.get("name", 0.0)))
+
+    agree(f)
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def __get__(self, owner: Any, cls: Any = None) -> Any:
+        self.reads += 1
+        return self.reads
+
+
+def test_descriptors_and_cached_properties() -> None:
+    class Owner:
+        count = Counting()
+
+        @functools.cached_property
+        def table(self) -> Any:
+            a = np.zeros(3)
+            a[:] = BASIS * RATE
+            return a
+
+    owner = Owner()
+    g = hg.grad(lambda x: np.sum(x * owner.count))
+    assert [g(X)[0], g(X)[0]] == [1.0, 2.0]
+    agree(lambda x: np.sum(x * owner.table))
+    assert type(vars(owner)["table"]) is np.ndarray
 
 
 # -- containers and modules ------------------------------------------------------------------------------------------
@@ -523,8 +620,8 @@ def test_aliases_among_what_is_captured() -> None:
 
 def test_modules_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("a_users_module")
-    exec("import numpy as np\nK = 2.0\nW = np.ones(3)\ndef f(x):\n    a = np.zeros(3)\n    a[:] = x * K * W\n    return a",
-         vars(module))  # fmt: skip
+    text = "import numpy as np\nK = 2.0\nW = np.ones(3)\ndef f(x):\n    a = np.zeros(3)\n    a[:] = x * K * W\n    return a"
+    exec(text, vars(module))
     monkeypatch.setitem(sys.modules, "a_users_module", module)
 
     def by_name(x: Any) -> Any:

@@ -28,12 +28,12 @@ from hopgrad.errors import DtypeError, TraceError
 from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
-from hopgrad.outside import Outside, array_token, is_copyable, outside_of, users_class
+from hopgrad.outside import SCALARS, Outside, array_token, is_copyable, outside_of, users_class
 from hopgrad.replay import Replays
 from hopgrad.standins import is_pure
 from hopgrad.trace import context, homes
 from hopgrad.trace.context import Trace, tracing
-from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, current_node
+from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, current_node, real
 
 Argnums = int | str | Sequence[int | str]
 
@@ -526,6 +526,12 @@ def as_output(call: Call, value: Any) -> Output:
         return Output(call.builder.constant(value).id, PYTHON)
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiubc":
         return Output(call.builder.constant(value).id, ARRAY if isinstance(value, np.ndarray) else SCALAR)
+    outside = call.trace.outside
+    if type(value) not in SCALARS and outside is not None:
+        # At a replay it would be the same object again, which may hold values of this call.
+        call.trace.only_once(f"returns a {type(value).__name__}", None)
+        if not call.trace.nested:
+            value = outside.outer(value)
     return Output(None, ARRAY, value)
 
 
@@ -570,7 +576,8 @@ def give_back(
             out.append(Tracer(call.trace, node, kind))
         else:
             # Nothing of the outer function's inputs enters: a plain number can be used anywhere.
-            out.append(finished(evaluate(builder, [node], {})[0], kind))
+            value = finished(evaluate(builder, [node], {})[0], kind)
+            out.append(real(call.trace, value) if type(value) is np.ndarray else value)
     return out
 
 

@@ -14,7 +14,7 @@ gradient there is refused.
 """
 
 from hopgrad.outside.objects import is_copyable, users_class
-from hopgrad.outside.reads import Read, array_token
+from hopgrad.outside.reads import SCALARS, Read, array_token
 from hopgrad.outside.world import Outside, outside_of
 
-__all__ = ["Outside", "Read", "array_token", "is_copyable", "outside_of", "users_class"]
+__all__ = ["SCALARS", "Outside", "Read", "array_token", "is_copyable", "outside_of", "users_class"]

@@ -13,7 +13,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable
-from types import FrameType, FunctionType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hopgrad import tree
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from hopgrad.outside.world import Outside
 
 _PLAIN_BASES = (object, abc.ABC, typing.Generic, typing.Protocol)
+_PROTOCOLS = frozenset({
+    "__array__", "__array_function__", "__array_interface__", "__array_struct__", "__array_ufunc__", "__buffer__",
+    "__dlpack__", "__getattribute__",
+})  # fmt: skip
+"""What a class may define by which it is no ordinary one: other code looks into its instances."""
 _KEPT = frozenset({
     "__abstractmethods__", "__annotations__", "__class_getitem__", "__dataclass_fields__", "__dataclass_params__",
     "__dict__", "__doc__", "__firstlineno__", "__hash__", "__match_args__", "__module__", "__orig_bases__",
@@ -39,15 +44,9 @@ def is_copyable(cls: Any) -> bool:
         if base in _PLAIN_BASES:
             continue
         members = vars(base)
-        if (
-            type(base) not in (type, abc.ABCMeta)
-            or is_library(base.__module__)
-            or "__init_subclass__" in members
-            or "__getattribute__" in members
-            or members.get("__slots__")
-        ):
+        if type(base) not in (type, abc.ABCMeta) or is_library(base.__module__) or not _PROTOCOLS.isdisjoint(members):
             return False
-    return cls not in _PLAIN_BASES and bool(cls.__dictoffset__)
+    return cls not in _PLAIN_BASES
 
 
 def users_class(cls: type) -> type:
@@ -84,6 +83,11 @@ class _CopiedABC(_Copied, abc.ABCMeta):
     """The same for abstract classes."""
 
 
+def _quiet() -> type:
+    """A base that keeps the hooks of others from being called for copies, which are no subclasses of the user's."""
+    return type("Quiet", (), {"__slots__": (), "__init_subclass__": classmethod(lambda cls, **keywords: None)})
+
+
 class Objects:
     """The copies of classes and the views of objects during one trace."""
 
@@ -106,9 +110,13 @@ class Objects:
         outside = self._outside
         bases = [self.copy(base, frame) for base in cls.__bases__ if base not in _PLAIN_BASES]
         members: dict[str, Any] = {"_hopgrad_of": cls, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
-        if "__slots__" in vars(cls):
+        if not cls.__dictoffset__:
             members["__slots__"] = ()
-        made = (_CopiedABC if issubclass(type(cls), abc.ABCMeta) else _Copied)(cls.__name__, (cls, *bases), members)
+        hooked = any("__init_subclass__" in vars(base) for base in cls.__mro__[:-1] if base not in _PLAIN_BASES)
+        quiet = (_quiet(),) if hooked else ()
+        made = (_CopiedABC if issubclass(type(cls), abc.ABCMeta) else _Copied)(
+            cls.__name__, (*quiet, cls, *bases), members
+        )
         self._copies[cls] = made
         tree.alias(made, cls)
         outside.reads.append(Equal(lambda: tuple(vars(cls)), tuple(vars(cls))))
@@ -132,9 +140,10 @@ class Objects:
                 if (part := getattr(member, key)) is not None
             }
             return property(**found, doc=member.__doc__)
-        if hasattr(type(member), "__get__") and type(member) is not FunctionType:
-            outside.reads.append(Read(get, member))
-            return member  # another descriptor, such as functools.cached_property
+        if type(member) is functools.cached_property:
+            made = functools.cached_property(outside.hand(member.func, lambda: get().func, name, frame))
+            made.attrname = member.attrname
+            return made
         return outside.hand(member, get, name, frame)
 
     def view(self, real: Any, frame: FrameType | None) -> Any:
@@ -148,7 +157,8 @@ class Objects:
         if seen is None:
             seen = self._views[cls] = self._view_class(self.copy(cls, frame), cls)
         view: Any = object.__new__(seen)
-        object.__setattr__(view, "__dict__", real.__dict__)
+        if cls.__dictoffset__:
+            object.__setattr__(view, "__dict__", real.__dict__)
         self._seen[id(real)] = (real, view)
         self._reals[id(view)] = real
         return view
@@ -166,25 +176,40 @@ class Objects:
                 if name == "__dict__":
                     objects._outside.trace.only_once(f"reads all attributes of a {cls.__name__}", frame)
                 return object.__getattribute__(view, name)
-            found = getattr(cls, name, None)
-            if found is not None and hasattr(type(found), "__set__"):  # a property
+            found = _static(cls, name)
+            if type(found) is types.MemberDescriptorType:  # one of __slots__
+                real = objects.real(view)
+                handed = objects.attribute(real, name, functools.partial(_slot, found, real), cls, frame)
+            elif hasattr(type(found), "__set__") or not cls.__dictoffset__:  # such as a property
                 return object.__getattribute__(view, name)
-            handed = objects.attribute(object.__getattribute__(view, "__dict__"), name, cls, frame)
+            else:
+                attributes = object.__getattribute__(view, "__dict__")
+                get: Get = functools.partial(attributes.get, name, MISSING)
+                handed = objects.attribute(attributes, name, get, cls, frame)
             return object.__getattribute__(view, name) if handed is MISSING else handed
 
         def set_attribute(view: Any, name: str, value: Any) -> None:
             objects._outside.trace.only_once(f"assigns to {cls.__name__}.{name}", sys._getframe(1))
             objects._outside.made_inside(value)
-            plain: Any = copied
-            plain.__setattr__(view, name, value)
+            found = _static(cls, name)
+            if type(found) is types.MemberDescriptorType:
+                found.__set__(objects.real(view), value)
+            else:
+                plain: Any = copied
+                plain.__setattr__(view, name, value)
 
         def delete_attribute(view: Any, name: str) -> None:
             objects._outside.trace.only_once(f"deletes {cls.__name__}.{name}", sys._getframe(1))
-            plain: Any = copied
-            plain.__delattr__(view, name)
+            found = _static(cls, name)
+            if type(found) is types.MemberDescriptorType:
+                found.__delete__(objects.real(view))
+            else:
+                plain: Any = copied
+                plain.__delattr__(view, name)
 
         members: dict[str, Any] = {
-            "_hopgrad_of": cls, "_hopgrad_class": copied, "__module__": cls.__module__, "__qualname__": cls.__qualname__,
+            "_hopgrad_of": cls, "_hopgrad_class": copied,
+            "__module__": cls.__module__, "__qualname__": cls.__qualname__,
             "__getattribute__": get_attribute, "__setattr__": set_attribute, "__delattr__": delete_attribute,
         }  # fmt: skip
         if cls.__eq__ is object.__eq__:  # type: ignore[comparison-overlap]  # it is inherited
@@ -194,19 +219,18 @@ class Objects:
         tree.alias(seen, cls)
         return seen
 
-    def attribute(self, attributes: dict[str, Any], name: str, cls: type, frame: FrameType | None) -> Any:
+    def attribute(self, owner: Any, name: str, get: Get, cls: type, frame: FrameType | None) -> Any:
         """An attribute of a real object as its view shows it, or `MISSING` where the object itself has none."""
-        value = attributes.get(name, MISSING)
-        known = self._read.get((id(attributes), name))
+        value = get()
+        known = self._read.get((id(owner), name))
         if known is not None and known[0] is value:
             return known[1]
-        get: Get = functools.partial(attributes.get, name, MISSING)
         if value is MISSING:
             self._outside.reads.append(Read(get, MISSING))
             handed = MISSING
         else:
             handed = self._outside.hand(value, get, f"{cls.__name__}.{name}", frame)
-        self._read[id(attributes), name] = (value, handed)
+        self._read[id(owner), name] = (value, handed)
         return handed
 
     def real(self, value: Any) -> Any:
@@ -216,6 +240,28 @@ class Objects:
     def views(self) -> list[Any]:
         """The real objects of which there are views."""
         return [real for real, _ in self._seen.values()]
+
+
+def _static(cls: type, name: str) -> Any:
+    """What a class has under a name, without asking it."""
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+
+
+def _slot(descriptor: Any, real: Any) -> Any:
+    try:
+        return descriptor.__get__(real)
+    except AttributeError:
+        return MISSING
+
+
+def put_slots(value: Any, outer: Callable[[Any], Any]) -> None:
+    """Traced values in the slots of an object become what they stand for."""
+    for base in type(value).__mro__:
+        for member in vars(base).values():
+            if type(member) is types.MemberDescriptorType and not is_library(base.__module__):
+                held = _slot(member, value)
+                if held is not MISSING and (found := outer(held)) is not held:
+                    member.__set__(value, found)
 
 
 def _member(cls: type, name: str) -> Any:

@@ -80,7 +80,7 @@ class Input(Read):
 
 
 class Parts(Read):
-    """A tuple, list or dict, whose parts are recorded one by one: of the same type, length and keys."""
+    """A container whose parts are recorded one by one: of the same type, length, keys and members."""
 
     __slots__ = ("shape",)
 
@@ -90,12 +90,14 @@ class Parts(Read):
 
     def holds(self, arrays: dict[int, Any]) -> bool:
         now = self.get()
-        return isinstance(now, (tuple, list, dict)) and shape_of(now) == self.shape
+        return isinstance(now, (tuple, list, dict, set, frozenset)) and shape_of(now) == self.shape
 
 
 def shape_of(value: Any) -> tuple[Any, ...]:
-    """Type and length of a container, and the keys of a dict."""
-    return (type(value), tuple(value)) if isinstance(value, dict) else (type(value), len(value))
+    """Type and length of a container, the keys of a dict, the members of a set."""
+    if isinstance(value, dict):
+        return type(value), tuple(value)
+    return type(value), frozenset(value) if isinstance(value, (set, frozenset)) else len(value)
 
 
 class Part:

@@ -14,7 +14,7 @@ import numpy as np
 from hopgrad.aval import aval_of
 from hopgrad.errors import TraceError
 from hopgrad.outside.code import effects, is_library, is_ours, methods_mention
-from hopgrad.outside.objects import Objects, has_attributes, is_copy, is_copyable, users_class
+from hopgrad.outside.objects import Objects, has_attributes, is_copy, is_copyable, put_slots, users_class
 from hopgrad.outside.reads import (
     LIMIT,
     MISSING,
@@ -156,6 +156,8 @@ class Outside:
         """By identity of the original, which it keeps alive: the original and what is handed out for it."""
         self._nodes: dict[int, int] = {}
         """The input that stands for a captured array, by identity."""
+        self._arrays: list[tuple[np.ndarray[Any, Any], int]] = []
+        """Captured arrays and the inputs that stand for them."""
         self._cells: dict[int, _Cell] = {}
         self._assigned: list[types.CellType] = []
         """Original cells that copies assign to directly."""
@@ -197,6 +199,9 @@ class Outside:
         if cls is functools.partial:
             self.reads.append(Read(get, value))
             return self._memo(value, lambda: self._partial(value, name, frame))
+        if cls is types.SimpleNamespace:
+            self.reads.append(Read(get, value))
+            return self._memo(value, lambda: self._namespace(value, name, frame))
         if cls is _CACHED:  # a traced value has no hash; what is computed again is the same
             return self.hand(value.__wrapped__, lambda: getattr(get(), "__wrapped__", MISSING), name, frame)
         if cls is types.ModuleType and not is_library(value.__name__):
@@ -274,6 +279,7 @@ class Outside:
             self.trace.known[node] = value.copy("K")
             made = Tracer(self.trace, node, ARRAY)
             homes.argument(made, value)
+            self._arrays.append((value, node))
             return made
 
         made = self._memo(value, traced)
@@ -291,27 +297,34 @@ class Outside:
         if content is not None:
             read = Content(get, value, content)
             self.reads.append(read)
-            if type(value) in (list, dict, set):
+            if type(value) is not frozenset:  # a tuple may hold a list
                 self._contents.append((read, name, frame))
                 self.watch(value)
             return value
         if known is not None:
             self.reads.append(Parts(get, value))
             return known[1]
-        if isinstance(value, (set, frozenset)) or len(value) > LIMIT:
+        if len(value) > LIMIT:
             self.watch(value)
             self.trace.only_once(f"reads {name}, whose state cannot be checked", frame)
             return value
         self.reads.append(Parts(get, value))
         if isinstance(value, dict):
-            items = {k: self.hand(v, Part(get, k), f"{name}[{k!r}]", frame) for k, v in value.items()}
-            made: Any = items
-            old, new = list(value.values()), list(items.values())
+            made: Any = {}
+            for k, v in value.items():
+                made[self._key(k, get, frame)] = self.hand(v, Part(get, k), f"{name}[{k!r}]", frame)
+            old, new = list(value.values()), list(made.values())
+        elif isinstance(value, (set, frozenset)):
+            old = list(value)
+            new = [self._key(v, get, frame) for v in old]
+            made = type(value)(new)
         else:
             old = list(value)
             new = [self.hand(v, Part(get, k), f"{name}[{k}]", frame) for k, v in enumerate(old)]
             made = list(new) if type(value) is list else tuple(new)
-        if isinstance(value, tuple):
+        if isinstance(value, frozenset):
+            pass
+        elif isinstance(value, tuple):
             same = all(a is b for a, b in zip(old, new, strict=True))
             made = value if same else made if type(value) is tuple else type(value)(*made)
         else:
@@ -319,6 +332,19 @@ class Outside:
         self._handed[id(value)] = (value, made)
         if made is not value:
             self._inside[id(made)] = made
+        return made
+
+    def _key(self, key: Any, get: Get, frame: FrameType | None) -> Any:
+        """A key of a dict: functions, classes and objects are looked up by what is handed out for them."""
+        return key if type(key) in SCALARS else self.hand(key, lambda: key, "a key", frame)
+
+    def _namespace(self, value: types.SimpleNamespace, name: str, frame: FrameType | None) -> types.SimpleNamespace:
+        made = types.SimpleNamespace()
+        self._handed[id(value)] = (value, made)
+        attributes = vars(value)
+        seen = self._container(attributes, functools.partial(vars, value), f"vars({name})", frame)
+        vars(made).update(seen)
+        self._containers.append((attributes, list(attributes.values()), vars(made), list(seen.values())))
         return made
 
     def _partial(self, value: functools.partial[Any], name: str, frame: FrameType | None) -> Any:
@@ -457,9 +483,14 @@ class Outside:
                 cell.cell_contents = self.outer(content)
         for value in [*self._watched, *self.objects.views()]:
             self._put_values(value)
+            put_slots(value, self.outer)
         for read, name, frame in self._contents:
             if not read.holds({}):
                 self.trace.only_once(f"{name} changes during the call", frame)
+        for array, node in self._arrays:
+            before = self.trace.known[node]
+            if before.tobytes() != array.tobytes() if array.dtype.kind == "f" else not np.array_equal(before, array):
+                stale = "a captured array"
         if stale and not failed:
             raise TraceError(
                 f"{stale} was changed while the function was traced, by code that is not traced itself: return the new"
@@ -468,8 +499,10 @@ class Outside:
 
     def _return_items(self, own: Any, old: list[Any], made: Any, new: list[Any]) -> str:
         """Do to a captured list or dict what was done to its copy."""
+        if isinstance(own, set) and len(made) == len(new) and all(v in made for v in new):
+            return ""
         now = list(made.values()) if isinstance(made, dict) else list(made)
-        keys = isinstance(made, dict) and list(made) != list(own)
+        keys = isinstance(made, dict) and len(made) != len(own)  # a key that is exchanged has another value
         if not keys and len(now) == len(new) and all(a is b for a, b in zip(now, new, strict=True)):
             return ""
         was = list(own.values()) if isinstance(own, dict) else list(own)
@@ -479,9 +512,12 @@ class Outside:
         originals = {id(b): a for a, b in zip(old, new, strict=True)}
         items = [originals[id(v)] if id(v) in originals else self.outer(v) for v in now]
         if isinstance(own, dict):
-            names = list(made)
+            names = [self.outer(k) for k in made]
             own.clear()
             own.update(zip(names, items, strict=True))
+        elif isinstance(own, set):
+            own.clear()
+            own.update(items)
         else:
             own[:] = items
         return ""
@@ -491,10 +527,13 @@ class Outside:
         stack, seen = [container], {id(container)}
         while stack:
             item = stack.pop()
+            if type(item) is tuple:
+                stack.extend(v for v in item if type(v) in (list, dict, tuple))
+                continue
             if type(item) not in (list, dict) and not isinstance(item, dict):
                 if not has_attributes(item):
                     continue
-                item = object.__getattribute__(item, "__dict__")
+                item = item.__dict__
             for key, value in list(enumerate(item) if type(item) is list else item.items()):
                 if type(value) in (list, dict):
                     if id(value) not in seen:
@@ -532,6 +571,7 @@ class Outside:
             if real is value:  # made inside
                 object.__setattr__(value, "__class__", users_class(cls))
                 self._put_values(value)
+                put_slots(value, self.outer)
             return real
         return value
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from hopgrad import tree
+from hopgrad.calling import Level, finished, float_arguments, outer_guards, positions, start_call
 from hopgrad.errors import DtypeError, ExpressionError
 from hopgrad.graph.graph import Graph
 from hopgrad.graph.sites import Location
@@ -22,12 +23,13 @@ from hopgrad.show import render
 from hopgrad.show.analysis import Analysis
 from hopgrad.show.export import dot, mermaid, tikz
 from hopgrad.show.expression import Expression, parse
+from hopgrad.show.guards import Condition, listed
 from hopgrad.show.page import page
 from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
 from hopgrad.show.story import Section, tell
 from hopgrad.trace.context import current
-from hopgrad.transforms import Level, finished, float_arguments, grad, outer_guards, positions, start_call
+from hopgrad.transforms import grad
 
 __all__ = ["Explanation", "explain"]
 
@@ -57,6 +59,15 @@ class Explanation:
     def sections(self) -> list[Section]:
         """The story as data."""
         return tell(self._analysis)
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """The branches that the code took, as conditions under which the gradient holds: empty if it took none.
+
+        >>> [c.text for c in explain(lambda x: x * x if x > 0 else -x)(2.0).conditions]
+        ['x > 0']
+        """
+        return self._analysis.conditions
 
     @property
     def title(self) -> str:
@@ -172,7 +183,10 @@ class Explanation:
     def _repr_latex_(self) -> str:
         sections = [s for s in self.sections if s.key in ("chain", "whole")]
         rows = [line for s in sections for line in s.lines if line.formula is not None]
-        body = r" \\ ".join("& " + latex(line.formula) for line in rows if line.formula is not None)
+        found = ["& " + latex(line.formula) for line in rows if line.formula is not None]
+        for k, condition in enumerate(listed(self.conditions)):
+            found.append(rf"& \text{{{'and' if k else 'for'} }} {latex(condition)}")
+        body = r" \\ ".join(found)
         return rf"$\begin{{align*}}{body}\end{{align*}}$"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -304,7 +318,7 @@ def _explain(
                     f"order={order} explains the derivative of a derivative by one argument: choose it with wrt="
                 )
             target = grad(target, wanted[0])
-        call, _ = start_call(target, running, both, args, keywords)
+        call = start_call(target, running, both, args, keywords)
         guards = outer_guards(running)
     call_outputs = [o for o in call.outputs if o.node is not None]
     if len(call_outputs) != 1 or len(call.outputs) != 1:
@@ -323,7 +337,7 @@ def _explain(
         graph,
         output,
         tuple(leaf.node for place in wanted for leaf in groups[place]),
-        {leaf.node: leaf.actual for leaf in call.leaves},
+        {leaf.node: call.known[leaf.node] for leaf in call.leaves},  # copies: the function may write to its arguments
         order=order,
     )
     if order > 1:
