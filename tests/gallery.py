@@ -38,6 +38,20 @@ def newton(a: Any) -> Any:
     return x
 
 
+def branches(x: Any, y: Any) -> Any:
+    z = x * y
+    if x > 0 and not z > 3:
+        return np.sin(z)
+    return x
+
+
+def until(a: Any) -> Any:
+    x = a / 2
+    while abs(x * x - a) > 1e-9:
+        x = 0.5 * (x + a / x)
+    return x
+
+
 def _network() -> Explanation:
     r = np.random.default_rng(0)
     targets = np.eye(2)[[0, 1, 1, 0, 1]]
@@ -66,6 +80,9 @@ GALLERY: dict[str, Callable[[], Explanation]] = {
     "flat": lambda: hg.explain(lambda x, y: 2 * np.floor(x) + 0 * y)(1.5, 2.0),
     "array result": lambda: hg.explain(lambda x: np.cumsum(np.sin(x)))(np.array([0.1, 0.2])),
     "identity": lambda: hg.explain(lambda x: x)(2.0),
+    "branches": lambda: hg.explain(branches)(2.0, 1.0),
+    "boundary": lambda: hg.explain(lambda x: x * x if x > 0 else -x)(0.0),
+    "until": lambda: hg.explain(until)(2.0),
     "hostile names": lambda: hg.explain(lambda **k: k["<b>&\"'"] * k["x_{y}$%\\"], wrt=["<b>&\"'"])(
         **{"<b>&\"'": 2.0, "x_{y}$%\\": 3.0}
     ),

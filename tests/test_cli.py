@@ -82,6 +82,13 @@ def pair(x):
     return x, x
 
 
+def branching(x, y=2.0):
+    z = x * y
+    if z > 3:
+        return z * z
+    return -z
+
+
 class Model:
     @staticmethod
     def square(x):
@@ -345,6 +352,18 @@ def test_loading_leaves_no_trace(run: Run, model: Path) -> None:
     assert run("explain", "random.py", "--at", "x=2").status == 0
     assert sys.path == path
     assert not {name for name in set(sys.modules) - modules if "random" in name or "model" in name}
+
+
+def test_the_branches_that_a_function_took_are_shown(run: Run, model: Path) -> None:
+    found = run("explain", "model.py:branching", "--at", "x=2", "y=2")
+    assert found.status == 0
+    assert "Where it holds\n  This gradient holds while\n  z > 3  line " in found.out
+    assert '"if z > 3:"' in found.out
+    edge = run("explain", "model.py:branching", "--at", "x=1.5", "y=2", "--format", "md")
+    assert "$z \\leq 3$" in edge.out
+    assert "at the boundary: the derivative may jump here" in edge.out
+    document = json.loads(run("explain", "model.py:branching", "--at", "x=2", "y=2", "--format", "json").out)
+    assert [guard["text"] for guard in document["graph"]["guards"]] == ["z > 3"]
 
 
 def test_a_file_with_one_function(run: Run) -> None:

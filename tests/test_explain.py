@@ -1,17 +1,22 @@
 """The story: its order, its wording, its numbers, and what it does with large, broken and odd functions."""
 
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from gallery import GALLERY, chain, doubled
+from gallery import GALLERY, branches, chain, doubled, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hopgrad as hg
 from hopgrad.notation import text
 from hopgrad.show.explanation import Explanation
+from hopgrad.show.guards import _mask_text
+from hopgrad.show.schema import from_json
+from hopgrad.trace.tracer import settled
 
 
 def lines(story: Explanation, key: str) -> list[str]:
@@ -155,6 +160,224 @@ def test_gradients_have_the_arguments_structure() -> None:
     np.testing.assert_array_equal(story.gradient["b"], [8.0, 8.0, 8.0])
     assert isinstance(story.gradient["a"], float)
     assert isinstance(story.value, float)
+
+
+# -- branches --------------------------------------------------------------------------------------------------------
+
+
+def conditions(f: Any, *args: Any, **options: Any) -> list[str]:
+    return [c.text for c in hg.explain(f, **options)(*args).conditions]
+
+
+def test_the_branches_that_were_taken_are_told() -> None:
+    story = hg.explain(branches)(2.0, 1.0)
+    assert [s.key for s in story.sections][-3:] == ["guards", "adjoints", "cost"]
+    assert lines(story, "guards") == ["x > 0", "z ≤ 3"]
+    (section,) = [s for s in story.sections if s.key == "guards"]
+    assert section.intro == "This gradient holds while"
+    assert re.fullmatch(r'line \d+: "if x > 0 and not z > 3:"', section.lines[0].note)
+    words = story.text()
+    assert re.search(r'This gradient holds while\n  x > 0  line \d+: "if x > 0', words)
+    assert r"\text{for } x > 0 \\ & \text{and } z \leq 3" in story._repr_latex_()
+    assert "# Where it holds" in story.markdown()
+
+
+def test_functions_without_branches_have_no_conditions() -> None:
+    story = hg.explain(chain)(0.5)
+    assert story.conditions == []
+    assert "holds" not in story.text() + story.svg() + story.dot() + story.mermaid() + story.tikz()
+
+
+def test_what_does_not_hold_is_told_the_other_way_round() -> None:
+    def compared(x: Any, y: Any) -> Any:
+        asked = [x > y, x < y, x >= y]
+        asked = [bool(q) for q in asked]
+        asked = [q for q in (x <= y, x == y, x != y) if q]
+        return x * y
+
+    assert conditions(compared, 1.0, 2.0) == ["x ≤ y", "x < y", "x < y", "x ≤ y", "x ≠ y", "x ≠ y"]
+    assert conditions(compared, 2.0, 1.0) == ["x > y", "x ≥ y", "x ≥ y", "x > y", "x ≠ y", "x ≠ y"]
+    assert conditions(compared, 2.0, 2.0)[-2:] == ["x = y", "x = y"]
+
+
+def test_comparisons_with_nan_are_not_turned_round() -> None:
+    def f(x: Any) -> Any:
+        z = np.log(x)
+        return x if z > 0 else 2 * x
+
+    with np.errstate(all="ignore"):
+        assert conditions(f, -1.0) == ["not log(x) > 0"]
+
+
+def test_compound_conditions() -> None:
+    def f(x: Any) -> Any:
+        norm = np.sqrt(np.sum(x**2))
+        if np.all(x > 0) and np.logical_or(norm > 9, x[0] > 5):
+            return norm
+        if np.logical_and(norm > 0.1, norm < 5):
+            return np.sum(x)
+        return np.sum(x * x)
+
+    first = ["all(x > 0)", "√(Σ(x²)) ≤ 9 ∧ x[0] ≤ 5"]
+    assert conditions(f, np.array([1.0, 2.0])) == [*first, "√(Σ(x²)) > 0.1 ∧ √(Σ(x²)) < 5"]
+    assert conditions(f, np.array([-9.0, 2.0])) == ["not all(x > 0)", "not ((√(Σ(x²)) > 0.1) ∧ (√(Σ(x²)) < 5))"]
+
+
+def test_whole_numbers_that_were_asked_for() -> None:
+    def f(x: Any, k: Any) -> Any:
+        n, m = int(x), int(np.floor(k))
+        return x * n + k * m
+
+    assert conditions(f, 3.5, 2.5) == ["int(x) = 3", "⌊k⌋ = 2"]
+    assert conditions(f, 3.5, 2.5, wrt="k") == ["⌊k⌋ = 2"], "others do not matter to the gradient"
+    assert conditions(lambda x: x[int(np.argmax(x))], np.array([1.0, 5.0, 2.0])) == ["argmax(x) = 1"]
+
+
+def test_truth_of_numbers() -> None:
+    assert conditions(lambda x: x * x if x else -x, 2.0) == ["x ≠ 0"]
+    assert conditions(lambda x: x * x if x else -x, 0.0) == ["x = 0"]
+
+
+def test_a_loop_is_told_in_one_line() -> None:
+    story = hg.explain(until)(2.0)
+    (line,) = lines(story, "guards")
+    assert re.fullmatch(r"while abs\(x \* x - a\) > 1e-9: true 4 times, then false \(line \d+\)", line)
+    assert "This gradient holds while abs(x * x - a)" in story.dot()
+
+
+def test_many_conditions_are_counted() -> None:
+    def warped(x: Any, y: Any) -> Any:
+        far = [[0.0 if i == j == 0 else 1e9 for j in range(len(y) + 1)] for i in range(len(x) + 1)]
+        for i in range(1, len(x) + 1):
+            for j in range(1, len(y) + 1):
+                far[i][j] = abs(x[i - 1] - y[j - 1]) + min(far[i - 1][j], far[i][j - 1], far[i - 1][j - 1])
+        return far[-1][-1]
+
+    (told,) = conditions(warped, np.array([1.0, 2.5, 3.0, 4.5]), np.array([1.5, 3.5, 3.0]))
+    assert re.fullmatch(r"min\(far.*\): true \d+ times, false \d+ times \(line \d+\)", told)
+
+    source = "def f(x):\n" + "".join(f"    if x > {k}:\n        x = x * 1.0\n" for k in range(30)) + "    return x\n"
+    space: dict[str, Any] = {}
+    exec(compile(source, "nowhere.py", "exec"), space)
+    story = hg.explain(space["f"])(10.0)
+    assert len(story.conditions) == 30
+    found = lines(story, "guards")
+    assert len(found) == 10
+    assert found[-1] == "… and 21 more conditions hold"
+    assert any(line.endswith(" ≤ 10") for line in found), "what lies at a boundary is not left out"
+    assert "and 27 more conditions hold" in story.dot()
+
+
+def test_arrays_that_were_asked_for() -> None:
+    def f(x: Any) -> Any:
+        settled(x > 0, sys._getframe())
+        settled(np.argmax(np.outer(x, x), axis=0), sys._getframe())
+        return np.sum(x)
+
+    story = hg.explain(f)(np.array([1.0, -2.0, 3.0]))
+    mask, positions = lines(story, "guards")
+    assert re.fullmatch(r"the mask x > 0 is \[T, F, T\] \(line \d+\)", mask)
+    assert positions.startswith("argmax(")
+    assert positions.endswith(", axis 0) = [2, 1, 2]")
+    assert "guard: x > 0.0 is [ True False True]" in str(story.graph)
+    (guard, _) = from_json(story.json()).guards
+    np.testing.assert_array_equal(guard.value, [True, False, True])
+
+
+def test_masks_are_shown_in_short() -> None:
+    assert _mask_text(np.array([True, False, True])) == "[T, F, T]"
+    assert _mask_text(np.eye(4) > 0) == "true at 4 of 4×4"
+    assert _mask_text(np.ones(100) > 0) == "true at 100 of 100"
+
+
+@pytest.mark.parametrize(
+    ("f", "at", "near"),
+    [
+        (lambda x: x if x > 0 else -x, 0.0, True),
+        (lambda x: x if x > 0 else -x, 1e-17, False),
+        (lambda x: x if x > 1 else -x, 1 + 2e-16, True),
+        (lambda x: x if x - 0.1 - 0.2 > 0 else -x, 0.1 + 0.2, True),
+        (lambda x: x if x == 2 else -x, 2.0, True),
+        (lambda x: x if np.floor(x) == 2 else -x, 2.5, False),
+        (lambda x: x if np.floor(x) == 2 else -x, 2.0, True),
+        (lambda x: x * int(x), 3.0, True),
+        (lambda x: x * int(x), 0.0, False),
+        (lambda x: x * int(np.rint(x)), 0.5, True),
+        (lambda x: x * int(np.rint(x)), 1.0, False),
+        (lambda x: x[int(np.argmax(x))], np.array([5.0, 5.0, 1.0]), True),
+        (lambda x: x[int(np.argmax(x))], np.array([5.0, 1.0, 1.0]), False),
+        (lambda x: x.sum() if np.all(x > 0) else x[0], np.array([1.0, 0.0]), True),
+        (lambda x: x if x > np.inf else -x, np.inf, False),
+    ],
+)
+def test_values_at_a_boundary_are_pointed_out(f: Any, at: Any, near: bool) -> None:
+    with np.errstate(all="ignore"):
+        story = hg.explain(f)(at)
+        assert story.conditions[0].boundary == near
+        for words in (story.text(columns=300), story.latex(), story.svg(), story.dot(), story.mermaid(), story.tikz()):
+            assert ("boundary" in words) == near
+
+
+def test_conditions_over_names_that_only_they_use() -> None:
+    def f(x: Any) -> Any:
+        gap = np.sum(np.sin(x) * np.cos(x) / (1 + x * x) + np.exp(-x) * np.tanh(x) - np.log1p(x * x) + x**3)
+        if gap > -100:
+            return np.sum(x)
+        return x[0]
+
+    assert conditions(f, np.array([1.0, 2.0])) == ["gap > −100"], "too long to write out"
+
+
+def test_conditions_of_second_derivatives() -> None:
+    assert conditions(lambda x: x**3 if x > 0 else x, 2.0, order=2) == ["x > 0"]
+
+
+def test_the_text_of_a_graph_has_its_guards() -> None:
+    words = str(hg.graph_of(branches)(2.0, 1.0))
+    assert words.endswith("  guard: x > 0.0 is True\n  guard: z > 3.0 is False")
+    (last,) = str(hg.graph_of(lambda x: x[int(np.argmax(x * 2))])(np.array([1.0, 2.0]))).splitlines()[-1:]
+    assert last.startswith("  guard: argmax(multiply(x, 2.0), ")
+    assert last.endswith(" is 1")
+    assert "more guards" in hg.graph_of(until)(2.0).text(limit=3)
+
+
+# -- arrays that were written to -------------------------------------------------------------------------------------
+
+
+def steps(f: Any, *args: Any) -> list[str]:
+    return [line.partition(" = put")[0] for line in lines(hg.explain(f)(*args), "steps") if "put" in line]
+
+
+def test_arrays_written_in_place_keep_their_names() -> None:
+    def f(x: Any) -> Any:
+        a = np.exp(x)
+        a[1:] += x[0]
+        a[0] = b = x[1]
+        return np.sum(a * b)
+
+    assert steps(f, np.arange(3.0)) == ["a₁", "a₂"]
+
+
+def test_views_that_are_written_to_and_their_arrays() -> None:
+    def f(x: Any) -> Any:
+        a = np.exp(x)
+        view = a[1:]
+        view[0] = x[0]
+        copied = view.copy()
+        copied[1] *= x[1]
+        return np.sum(a) * np.sum(copied)
+
+    assert steps(f, np.arange(3.0)) == ["view₁", "a₁", "copied"]
+
+
+def test_no_name_is_made_up_for_what_is_no_variable() -> None:
+    def f(x: Any) -> Any:
+        held = [np.sin(x)]
+        held[0][1] = x[0]
+        return np.sum(held[0])
+
+    (name,) = steps(f, np.arange(3.0))
+    assert name in "zhuvw"
 
 
 _ATOMS = st.sampled_from(["x", "y", "2", "0.5"])

@@ -1,5 +1,6 @@
 """Pictures for Graphviz, TikZ and Mermaid: complete, telling kinds apart, and safe whatever the names are."""
 
+import linecache
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gallery import GALLERY
 
 import hopgrad as hg
 from hopgrad.show import export
@@ -142,6 +144,34 @@ def test_infinite_and_missing_numbers() -> None:
     assert r"= \infty" in explanation.tikz()
 
 
+@pytest.fixture
+def branches() -> Any:
+    return GALLERY["branches"]()
+
+
+def test_the_branches_it_holds_for_are_told(branches: Any) -> None:
+    assert '  label="This gradient holds while x > 0 and z ≤ 3"\n' in branches.dot()
+    assert '  holds["This gradient holds while x #62; 0 and z ≤ 3"]\n' in branches.mermaid()
+    assert r"{This gradient holds while $x > 0$ \\[2pt] and $z \leq 3$};" in branches.tikz()
+    words = GALLERY["boundary"]().dot()
+    assert "while x ≤ 0 (at the boundary: the derivative may jump here)" in words
+
+
+def test_no_code_breaks_a_caption() -> None:
+    space: dict[str, Any] = {}
+    code = """def f(x):\n    while x < (5 + 0 * len('"];}<b>%\\\\|`')):\n        x = x * 1.5\n    return x\n"""
+    linecache.cache["<hostile>"] = (len(code), None, code.splitlines(True), "<hostile>")
+    exec(compile(code, "<hostile>", "exec"), space)
+    explanation = hg.explain(space["f"])(1.0)
+    assert "true 4 times, then false" in explanation.dot()
+    label = next(line for line in explanation.dot().splitlines() if line.startswith("  label"))
+    assert re.fullmatch(r'  label="(?:[^"\\]|\\.)*"', label)
+    caption = next(line for line in explanation.mermaid().splitlines() if line.startswith("  holds"))
+    assert re.fullmatch(r"""  holds\["(?:[^"#&<>;`*_~$|{}\[\]\\\n-]|#\d+;)*"\]""", caption)
+    assert explanation.tikz().count(r"\end{") == 1
+    assert "<b>" not in explanation.html()
+
+
 # -- hostile names ---------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +202,7 @@ def test_no_name_ends_the_tikzpicture(hostile: Any) -> None:
 
 
 @needs_dot
-@pytest.mark.parametrize("which", ["scalar", "arrays", "hostile"])
+@pytest.mark.parametrize("which", ["scalar", "arrays", "hostile", "branches"])
 def test_graphviz_reads_it(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     explanation = request.getfixturevalue(which)
     done = subprocess.run(
@@ -189,7 +219,7 @@ def test_graphviz_reads_it(which: str, request: pytest.FixtureRequest, tmp_path:
 
 
 @needs_latex
-@pytest.mark.parametrize("which", ["scalar", "arrays", "hostile", "large"])
+@pytest.mark.parametrize("which", ["scalar", "arrays", "hostile", "branches", "large"])
 def test_latex_compiles_the_tikzpicture(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if which == "large":
         explanation = hg.explain(lambda x: sum(np.sin(x * k) for k in range(200)))(0.5)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gallery import GALLERY
 
 import hopgrad as hg
 from hopgrad.notation import Symbol, equation, latex, latex_width, number, total
@@ -65,11 +66,13 @@ STORIES: dict[str, Make] = {
     "net": function(net, *NET),
     "doubled": function(doubled, 0.25),
     "infinite": formula("sqrt(x)**2 + log(x)", x=0.0),
+    "branches": GALLERY["branches"],
 }
 
 
 def machine_independent(words: str) -> str:
-    """Without the digits in which machines differ."""
+    """Without the digits in which machines differ, and without numbers of lines."""
+    words = re.sub(r"\bline [0-9]+", "line N", words)
     words = re.sub(r"(relative difference )\S+( \\cdot 10\^\{-?\d+\}\$)?", r"\1tiny", words)
     return re.sub(r"[0-9]+\.[0-9]{5,}", lambda m: f"{float(m[0]):.5g}", words)
 
@@ -131,6 +134,16 @@ def newton(x: Any) -> Any:
     return y
 
 
+def branching(x: Any, scale: Any) -> Any:
+    total = x[0] * int(scale)
+    if np.sum(np.sin(x) * np.cos(x) / (1 + x * x)) + np.sum(np.exp(-x) * np.tanh(x)) > -100.5 * scale - np.max(x):
+        total = total * 2
+    for v in x:
+        if abs(v * v * v - np.sin(v) * np.cos(v) + np.exp(-v)) > 1e-3 * abs(v) and v < scale:
+            total = total + v
+    return total if np.all(x > 0) and total > 0 else scale
+
+
 def with_names(p: dict[str, Any]) -> Any:
     result = 1.0
     for value in p.values():
@@ -161,6 +174,9 @@ COMPILED: dict[str, Make] = {
     "softmax": function(softmax_loss, ramp(4, 3), np.eye(3)[[0, 1, 2, 0]]),
     "long product": function(long_product, 0.3),
     "newton": function(newton, 1.3),
+    "boundary": GALLERY["boundary"],
+    "until": GALLERY["until"],
+    "branching": function(branching, ramp(4) + 2.0, 3.5),
     "names": lambda: hg.explain(with_names)({name: 0.1 * k for k, name in enumerate(NAMES)}),
 }  # fmt: skip
 

@@ -83,6 +83,24 @@ def test_the_birth_of_an_infinity_is_marked() -> None:
     assert ["".join(t.itertext()) for g in sick for t in g.iter(f"{SVG}text")] == ["u = log(x)", "born: −∞"]
 
 
+@pytest.mark.parametrize("name", ["branches", "boundary", "until"])
+@pytest.mark.parametrize("direction", ["right", "down"])
+def test_the_branches_it_holds_for_stand_below(name: str, direction: Any) -> None:
+    root = ET.fromstring(GALLERY[name]().svg(direction=direction))
+    (caption,) = [g for g in root.iter(f"{SVG}g") if g.attrib.get("class") == "conditions"]
+    rows = ["".join(t.itertext()) for t in caption.iter(f"{SVG}text")]
+    assert rows[0].startswith("This gradient holds while ")
+    assert {"branches": "x > 0 and z ≤ 3", "boundary": "x ≤ 0", "until": "true 4 times"}[name] in "".join(rows)
+    assert ("at the boundary: the derivative may jump here" in rows) == (name == "boundary")
+    assert "This gradient holds while" in (root.findtext(f"{SVG}desc") or "")
+    bottom = max(_box(_rect(g))[3] for g in _nodes(root))
+    x, y, w, h = map(float, root.attrib["viewBox"].split())
+    for words in caption.iter(f"{SVG}text"):
+        assert bottom < float(words.attrib["y"]) - float(words.attrib["font-size"])
+        assert float(words.attrib["y"]) < y + h - 5
+        assert x < float(words.attrib["x"]) < x + w
+
+
 def test_two_pictures_on_one_page_do_not_share_ids() -> None:
     first, second = (ET.fromstring(GALLERY["chain"]().svg(adjoints=a)) for a in (False, True))
     ids = [{e.attrib["id"] for e in root.iter() if "id" in e.attrib} for root in (first, second)]
@@ -143,6 +161,12 @@ _FITS = """() => {
       if (box.x < rect.x - .5 || box.x + box.width > rect.x + rect.width + .5 ||
           box.y < rect.y - 2 || box.y + box.height > rect.y + rect.height + 3) bad.push(text.textContent);
     }
+  }
+  const paper = document.querySelector('rect.paper').getBBox();
+  for (const text of document.querySelectorAll('g.conditions text')) {
+    const box = text.getBBox();
+    if (box.x < paper.x || box.x + box.width > paper.x + paper.width ||
+        box.y + box.height > paper.y + paper.height) bad.push(text.textContent);
   }
   return bad;
 }"""

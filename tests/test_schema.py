@@ -75,6 +75,13 @@ def in_float32(x: Any) -> Any:
     return np.sum(np.sqrt(x)) * np.float32(0.1)
 
 
+def branches(x: Any, k: Any) -> Any:
+    z = x * 2.0
+    while np.sum(z) < 10:
+        z = z + k
+    return np.sum(z[: int(k)]) if k > 0 else k
+
+
 def explained(f: Callable[..., Any], *args: Any, **options: Any) -> Callable[[], Any]:
     return lambda: hg.explain(f, **options)(*args)
 
@@ -98,6 +105,7 @@ EXPLANATIONS = {
     "constants": explained(with_constants, np.arange(5.0)),
     "cut": explained(cut, 1.5, 2.0),
     "float32": explained(in_float32, np.array([1, 2, 3], np.float32)),
+    "branches": explained(branches, np.array([1.0, -2.0, 3.0]), 2.5),
     "empty": explained(lambda x: np.sum(x), np.zeros((0, 3))),
     "itself": explained(lambda x: x, 2.0),
     "dict": explained(lambda p: p["a"] * np.sum(p["b c"]), {"a": 2.0, "b c": np.ones(2), "unused": 1.0}),
@@ -170,6 +178,33 @@ def same(wanted: Any, found: Any) -> bool:
     return np.array_equal(found, wanted, equal_nan=True) and (
         wanted.dtype.kind != "f" or bool(np.all((np.signbit(found) == np.signbit(wanted)) | np.isnan(wanted)))
     )
+
+
+def test_guards_are_kept(explanation: Any) -> None:
+    document = from_json(explanation.json())
+    old, new = explanation.graph.guards, document.graph.guards
+    assert len(new) == len(old)
+    assert [g.value for g in new] == [g.value for g in old]
+    sites = [explanation.graph.builder.sites, document.graph.builder.sites]
+    assert [sites[1].location(g.site) for g in new] == [sites[0].location(g.site) for g in old]
+    assert [(g.node, g.value) for g in document.guards] == [(g.node, g.value) for g in new]
+    assert [g.location for g in document.guards] == [sites[0].location(g.site) for g in old]
+    with np.errstate(all="ignore"):
+        asked = evaluate(document.graph.builder, [g.node for g in new], document.inputs)
+    assert asked == [g.value for g in new]
+    assert document.graph.text().count("guard:") == len(new)
+
+
+def test_guards_say_what_they_mean() -> None:
+    document = from_json(EXPLANATIONS["branches"]().json())
+    assert [g.text for g in document.guards] == ["Σ(z) < 10", "Σ(z₁) ≥ 10", "k > 0", "int(k) = 2"]
+    assert document.guards[0].latex == r"\sum(z) < 10"
+    assert document.guards[0].location is not None
+    assert document.guards[0].location.span == "np.sum(z) < 10"
+    assert not document.guards[0].boundary
+    assert from_json(hg.explain(lambda x: x if x > 0 else -x)(0.0).json()).guards[0].boundary
+    (section,) = [s for s in document.sections if s.key == "guards"]
+    assert section.lines[0].text == "Σ(z) < 10"
 
 
 def test_uses_and_the_story_are_kept(explanation: Any) -> None:
@@ -476,6 +511,30 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("cost.paths", "1e3", "cost.paths: '1e3' is not a count"),
     ("cost", KeyError, "the file: has no entry 'cost'"),
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Any:
+    return strict(EXPLANATIONS["branches"]().json())
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("graph.guards", {}, "graph.guards: must be a list, not an object"),
+        ("graph.guards[0]", 1, "graph.guards[0]: must be an object, not an integer"),
+        ("graph.guards[0].node", 999, "graph.guards[0].node: 999 is not the id of anything before"),
+        ("graph.guards[0].node", KeyError, "graph.guards[0]: has no entry 'node'"),
+        ("graph.guards[0].node", 0, "graph.guards[0].value: must be a value of float64[3], in full"),
+        ("graph.guards[0].value", None, "graph.guards[0].value: must be an object, not null"),
+        ("graph.guards[0].before", -1, "graph.guards[0].before: -1 is not the id"),
+        ("graph.guards[0].site", 999, "graph.guards[0].site: 999 is not the id"),
+        ("graph.guards[0].text", 1, "graph.guards[0].text: must be a string"),
+        ("graph.guards[0].boundary", 1, "graph.guards[0].boundary: must be a boolean"),
+    ],
+)  # fmt: skip
+def test_faults_of_guards_are_named(guarded: Any, path: str, value: Any, message: str) -> None:
+    test_faults_are_named(guarded, path, value, message)
 
 
 @pytest.mark.parametrize(("path", "value", "message"), FAULTS, ids=[f"{p}={str(v)[:20]}" for p, v, _ in FAULTS])

@@ -206,6 +206,9 @@ class Expr:
         """The array, if this is a constant."""
         return self.builder.constants.get(self.id)
 
+    def __bool__(self) -> bool:
+        raise TypeError("a value of the graph has no truth value: what depends on it must be a hop")
+
     def __repr__(self) -> str:
         return f"Expr({self.builder.hop(self.id).name} %{self.id}: {self.aval!r})"
 

@@ -177,11 +177,12 @@ class Graph:
 
     @property
     def subgraphs(self) -> Iterator[Graph]:
-        """Graphs that hops of this one own as parameters."""
+        """Graphs that hops of this one own as parameters, alone or in tuples."""
         for node in self.order:
             for _, value in self.builder.params(node):
-                if isinstance(value, Graph):
-                    yield value
+                for part in value if isinstance(value, tuple) else (value,):
+                    if isinstance(part, Graph):
+                        yield part
 
     def check(self) -> None:
         """Raise `GraphError` unless this is a well-formed graph: the same shape rules that built it must agree.
@@ -209,6 +210,11 @@ class Graph:
                 raise GraphError(f"%{node} = {hop.name} has {builder.avals[node]!r}, but its rule gives {inferred!r}")
         for inner in self.subgraphs:
             inner.check()
+
+    @cached_property
+    def cache(self) -> dict[Any, Any]:
+        """What others derived from this graph and want to keep with it: plans, its gradient as a graph."""
+        return {}
 
     @cached_property
     def names(self) -> dict[int, str]:

@@ -25,10 +25,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from hopgrad.aval import Aval, Shape, aval, broadcast_shapes
-from hopgrad.errors import DtypeError, GraphError
+from hopgrad.aval import Aval, Several, Shape, aval, aval_of, broadcast_shapes, several
+from hopgrad.errors import DtypeError, GraphError, TraceError
 from hopgrad.graph.builder import Builder, Expr, Params, catalogue, zeros
-from hopgrad.graph.operators import Linear, Operator, Scale, Support, Weighted, spread
+from hopgrad.graph.operators import Cotangent, Linear, Operator, Scale, Support, Weighted, spread
 
 # -- notation, as data -----------------------------------------------------------------------------------------------
 
@@ -235,6 +235,10 @@ class Hop:
         assert rule is not None
         return _of_operand(index, rule(*args, **dict(params)))
 
+    def told(self, params: Params, count: int) -> Sequence[int]:
+        """Which of `count` operands stories tell about; the others are there for derivatives only."""
+        return range(count)
+
     def falling(self, params: Params) -> Sequence[int]:
         """The operands with which, as they grow beyond all bounds, the result falls towards 0."""
         if self.elasticity is None:
@@ -433,8 +437,128 @@ class Source(Hop):
         return value
 
 
-def _no_value(**params: Any) -> Any:
-    raise GraphError("an input has no value of its own")
+class Compound(Hop):
+    """A hop with several results, such as a loop. Its value is a tuple, from which `ITEM` hops take single results.
+
+    It may own graphs as parameters: closed ones, in builders of their own, whose inputs are given by the operands. The
+    first `shown` results are what the hop is for; those after them are there for derivatives (a loop's values on the
+    way) and are computed only if somebody takes them.
+    """
+
+    def __init__(self, name: str, notation: Notation, doc: str, **fields: Any) -> None:
+        super().__init__(name, None, _no_local, notation, **fields)
+        self.__doc__ = doc
+
+    def results(self, *avals: Aval, **params: Any) -> Sequence[Aval]:
+        """Shape and dtype of each result."""
+        raise NotImplementedError
+
+    def infer(self, *avals: Aval, **params: Any) -> Several:
+        return several(self.results(*avals, **params))
+
+    def shown(self, params: Params) -> int:
+        """How many of the results, from the first on, are not only for derivatives."""
+        raise NotImplementedError
+
+    def bind(self, params: Params, wanted: Sequence[int]) -> Callable[..., Sequence[Any]]:
+        """A function from the operands' values to the results. Those not in `wanted` (ascending) may be anything."""
+        raise NotImplementedError
+
+    def reach(self, params: Params, active: Sequence[bool]) -> Sequence[bool]:
+        """Which results change with the operands marked in `active`; more than needed does no harm."""
+        raise NotImplementedError
+
+    def pull_all(
+        self,
+        args: Sequence[Expr],
+        out: Expr,
+        params: Params,
+        cotangents: Sequence[Cotangent | None],
+        active: Sequence[bool],
+    ) -> Sequence[Cotangent | None]:
+        """Reverse mode: a cotangent (or None: structurally zero) of each result → one of each operand in `active`."""
+        raise NotImplementedError
+
+    def push_all(
+        self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]
+    ) -> Sequence[Expr | None]:
+        """Forward mode: a tangent (or None: zero) of each operand → one of each result."""
+        raise NotImplementedError
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Emit this hop; the shown results. With no handle among the operands it computes, as other hops do."""
+        given = tuple(sorted(params.items()))
+        if not any(isinstance(a, Expr) for a in args):
+            return self.function(*args, **params)[: self.shown(given)]
+        builder = next(a.builder for a in args if isinstance(a, Expr))
+        ids = [a.id if isinstance(a, Expr) else builder.constant(a).id for a in args]
+        return self.split(Expr(builder, builder.emit(self, ids, given)), given)
+
+    takes: frozenset[str] = frozenset()
+    """The names of its parameters."""
+
+    def part(self, args: Sequence[Expr], out: Expr, params: Params, result: int, number: int) -> Operator | None:
+        """The local gradient of one result with respect to one operand; None where it is identically zero."""
+        only = [k == number for k in range(len(args))]
+        return Part(self, args, out, params, result, number) if self.reach(params, only)[result] else None
+
+    def split(self, out: Expr, params: Params) -> tuple[Expr, ...]:
+        """The shown results of this hop's value."""
+        return tuple(ITEM(out, index=k) for k in range(self.shown(params)))
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """All results from NumPy arrays."""
+
+        def compute(*args: Any, **params: Any) -> tuple[Any, ...]:
+            count = len(self.results(*[aval_of(a) for a in args], **params))
+            return tuple(self.bind(tuple(sorted(params.items())), range(count))(*args))
+
+        return compute
+
+
+class Part(Operator):
+    """What one operand of a `Compound` hop contributes to one of its results: see `Compound.part`."""
+
+    def __init__(
+        self, hop: Compound, args: Sequence[Expr], out: Expr, params: Params, result: int, number: int
+    ) -> None:
+        assert isinstance(out.aval, Several)
+        super().__init__(args[number].aval, out.aval.avals[result])
+        self._hop, self._args, self._out, self._params = hop, args, out, params
+        self._place, self._number, self._count = result, number, len(out.aval.avals)
+
+    def push(self, tangent: Expr) -> Expr:
+        tangents = [tangent if k == self._number else None for k in range(len(self._args))]
+        found = self._hop.push_all(self._args, self._out, self._params, tangents)[self._place]
+        return zeros(tangent.builder, self.result) if found is None else found
+
+    def pull(self, cotangent: Expr, support: Support = None) -> Expr:
+        cotangents = [(cotangent, support) if k == self._place else None for k in range(self._count)]
+        active = [k == self._number for k in range(len(self._args))]
+        found = self._hop.pull_all(self._args, self._out, self._params, cotangents, active)[self._number]
+        return zeros(cotangent.builder, self.source) if found is None else found[0]
+
+
+class Item(Hop):
+    """One result of a `Compound` hop. The sweeps know it: it has no local gradient of its own."""
+
+    def infer(self, *avals: Aval, **params: Any) -> Aval:
+        (source,) = avals
+        if not isinstance(source, Several):
+            raise GraphError(f"item of {source!r}, which is not several values")
+        return source.avals[params["index"]]
+
+
+def _item(values: Sequence[Any], *, index: int) -> Any:
+    return values[index]
+
+
+def _no_value(*, name: str = "", **params: Any) -> Any:
+    raise TraceError(
+        f"an input has no value here: {name}. If it is one of the body of a loop or branch, the body keeps a traced value"
+        " elsewhere: return it from the body instead"
+    )
 
 
 def _no_local() -> None:
@@ -443,6 +567,7 @@ def _no_local() -> None:
 
 INPUT = Source("input", _no_value, _no_local, Notation("input"), pure=False, traits=frozenset({"flat"}))
 CONSTANT = Source("constant", _no_value, _no_local, Notation("constant"), traits=frozenset({"flat"}))
+ITEM = Item("item", _item, _no_local, Notation("item"))
 
 
 # -- decorators ------------------------------------------------------------------------------------------------------

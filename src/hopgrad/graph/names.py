@@ -1,15 +1,19 @@
 """A unique name for every value: the user's own where there is one, else short letters in the order of computation.
 
 A name that is taken gets a subscript (y, y₁, y₂). Values without a name are z, h, u, v, w while there are few, then
-v₁, v₂, …; a single result without a name is y. Constants have no name, except arrays, which are c, c₁, ….
+v₁, v₂, …; a single result without a name is y. Constants have no name, except arrays, which are c, c₁, …. An array
+that was written to is a new value under the same name: after ``a[0] = v``, a is a₁.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import TYPE_CHECKING
+
+from hopgrad.aval import Several
+from hopgrad.graph.hop import ITEM, Compound
 
 if TYPE_CHECKING:
     from hopgrad.graph.graph import Graph
@@ -69,8 +73,10 @@ def name_values(graph: Graph) -> dict[int, str]:
     builder, sites = graph.builder, graph.builder.sites
     namer = _Namer()
     names: dict[int, str] = {}
+    own: dict[int, str] = {}  # the user's own names, without subscripts
     for node in graph.inputs:
-        names[node] = namer.take(str(dict(builder.params(node))["name"]))
+        own[node] = str(dict(builder.params(node))["name"])
+        names[node] = namer.take(own[node])
     open_ = []
     for node in graph.order:
         if node in names:
@@ -79,8 +85,12 @@ def name_values(graph: Graph) -> dict[int, str]:
             if builder.avals[node].shape:
                 names[node] = namer.take("c")
             continue
-        wanted = sites.name(builder.site[node])
+        if isinstance(builder.avals[node], Several):
+            names[node] = namer.take(builder.hop(node).name)
+            continue
+        wanted = sites.name(builder.site[node]) or _written(graph, node, own) or _unpacked(graph, node)
         if wanted:
+            own[node] = wanted
             names[node] = namer.take(wanted)
         else:
             open_.append(node)
@@ -98,3 +108,43 @@ def name_values(graph: Graph) -> dict[int, str]:
             namer.taken.add(("v", str(number)))
             names[node] = "v" + subscript(number)
     return names
+
+
+def _unpacked(graph: Graph, node: int) -> str | None:
+    """The variable for one of several results that are assigned together, as in ``carry, ys = scan(…)``."""
+    builder = graph.builder
+    hop, params = builder.kinds[builder.kind[node]]
+    if hop is not ITEM:
+        return None
+    whole, whole_params = builder.kinds[builder.kind[builder.args(node)[0]]]
+    targets = builder.sites.unpacked(builder.site[node])
+    index: int = params[0][1]
+    known = isinstance(whole, Compound) and whole.shown(whole_params) == len(targets)
+    return targets[index] if known and index < len(targets) and targets[index] != "_" else None
+
+
+_REARRANGING = ("reshape", "transpose")
+
+
+def _written(graph: Graph, node: int, own: Mapping[int, str]) -> str | None:
+    """The variable whose elements were written to, for the array's new value."""
+    builder = graph.builder
+    hop = builder.hop(node).name
+    if hop not in ("put", "where"):  # a write to an index, or to a mask
+        return None
+    variable, alone = builder.sites.written(abs(builder.site[node]))
+    if hop == "where":
+        return variable if alone and builder.site[node] > 0 else None
+    # Writing to a view makes a new value for the view, and from it one for the array that it belongs to.
+    before = own.get(builder.args(node)[0], "")
+    return (None if _holds_view(graph, node) else variable) or (before if before.isidentifier() else None)
+
+
+def _holds_view(graph: Graph, node: int) -> bool:
+    """Whether what is put into an array is the new value of a view of it."""
+    builder = graph.builder
+    site = abs(builder.site[node])
+    part = builder.args(node)[1]
+    while builder.hop(part).name in _REARRANGING and abs(builder.site[part]) == site:
+        part = builder.args(part)[0]
+    return builder.hop(part).name == "put" and abs(builder.site[part]) == site

@@ -21,6 +21,9 @@ from hopgrad.graph.builder import Expr, catalogue
 Support = np.ndarray[Any, Any] | Expr | None
 """Which elements of a cotangent are structurally nonzero: a fixed mask, one computed at run time, or None for all."""
 
+Cotangent = tuple[Expr, Support]
+"""A cotangent and its support."""
+
 Either = Any  # a handle or an array: what goes in comes out
 
 

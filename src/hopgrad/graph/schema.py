@@ -14,6 +14,7 @@ import binascii
 import inspect
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.aval import Aval, aval
+from hopgrad.aval import Aval, Several, aval, several
 from hopgrad.errors import HopgradError
 from hopgrad.graph.builder import Builder, Params, catalogue
-from hopgrad.graph.graph import Graph
-from hopgrad.graph.hop import Elementwise, General, Hop, Multilinear, Reduction, Structural
+from hopgrad.graph.graph import Graph, Guard, reachable
+from hopgrad.graph.hop import Compound, Elementwise, General, Hop, Item, Multilinear, Reduction, Structural
 from hopgrad.graph.sites import Location, Sites
 
 Data = dict[str, Any]
@@ -303,6 +304,8 @@ def _param_to_data(value: Any, place: str) -> Any:
 
 def parameter_names(hop: Hop) -> frozenset[str]:
     """The static parameters that a hop takes: the keywords of the function that computes its value."""
+    if isinstance(hop, Compound):
+        return hop.takes
     if not inspect.isfunction(hop.value) or not hop.value.__module__.startswith("hopgrad."):
         return frozenset()  # NumPy's own functions have keywords too, such as out=, but none that a hop may use
     parameters = inspect.signature(hop.value).parameters.values()
@@ -313,6 +316,10 @@ def operand_counts(hop: Hop) -> tuple[int, float]:
     """The least and largest number of operands that a hop takes."""
     if isinstance(hop, Elementwise):
         return len(hop.domain), len(hop.domain)
+    if isinstance(hop, Compound):
+        return 0, math.inf
+    if isinstance(hop, Item):
+        return 1, 1
     parameters = inspect.signature(hop.body).parameters.values()
     count = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
     if isinstance(hop, (Structural, Multilinear)):
@@ -332,7 +339,7 @@ def graph_to_data(graph: Graph, *, sites: bool = True, names: Mapping[int, str] 
     Without `sites` (where in the user's code each value comes from) equal computations give equal data.
     """
     builder = graph.builder
-    nodes = sorted({*graph.order, *graph.inputs})
+    nodes = listed_nodes(graph)
     number = {node: k for k, node in enumerate(nodes)}
     names = graph.names if names is None else names
     table = _SiteTable(builder.sites) if sites else None
@@ -354,7 +361,7 @@ def graph_to_data(graph: Graph, *, sites: bool = True, names: Mapping[int, str] 
             if params:
                 place = f"%{node} = {hop.name}"
                 record["params"] = {key: _param_to_data(value, f"{place}, {key}") for key, value in params}
-        record |= {"shape": list(like.shape), "dtype": dtype_to_data(like.dtype)}
+        record |= _aval_to_data(like)
         if node in names:
             record["name"] = names[node]
         if table is not None:
@@ -367,9 +374,42 @@ def graph_to_data(graph: Graph, *, sites: bool = True, names: Mapping[int, str] 
         records.append(record)
     data: Data = {"nodes": records, "inputs": [number[n] for n in graph.inputs]}
     data["outputs"] = [number[n] for n in graph.outputs]
+    if graph.guards:
+        data["guards"] = [
+            {
+                "node": number[guard.node],
+                "value": array_to_data(guard.value, full=True),
+                "before": bisect_left(nodes, guard.before),
+                **(table.entries(guard.site, ()) if table is not None else {}),
+            }
+            for guard in graph.guards
+        ]
     if table is not None:
         data["sites"] = table.records
     return data
+
+
+def _aval_to_data(like: Aval) -> Data:
+    if isinstance(like, Several):
+        return {"results": [_aval_to_data(one) for one in like.avals]}
+    return {"shape": list(like.shape), "dtype": dtype_to_data(like.dtype)}
+
+
+def _aval_from_data(record: Data, place: str) -> Aval:
+    if "results" in record:
+        parts = entries(record, "results", dict, place)
+        return several(_one_aval(part, f"{place}.results[{k}]") for k, part in enumerate(parts))
+    return _one_aval(record, place)
+
+
+def _one_aval(record: Data, place: str) -> Aval:
+    return aval(shape_from_data(record, place), dtype_from_data(record.get("dtype"), f"{place}.dtype"))
+
+
+def listed_nodes(graph: Graph) -> list[int]:
+    """The values that a graph's data lists, in their order: what outputs and guards need, and all inputs."""
+    needed = reachable(graph.builder, [*graph.outputs, *[guard.node for guard in graph.guards]])
+    return sorted({*needed, *graph.inputs})
 
 
 class _SiteTable:
@@ -454,7 +494,11 @@ class _Reader:
         for key in ("inputs", "outputs"):
             listed = entries(data, key, int, place)
             ends[key] = [ids[position(n, len(ids), f"{place}.{key}[{k}]")] for k, n in enumerate(listed)]
-        graph = Graph(builder, ends["inputs"], ends["outputs"])
+        guards = [
+            self.guard(record, f"{place}.guards[{k}]")
+            for k, record in enumerate(entries(data, "guards", dict, place) if "guards" in data else [])
+        ]
+        graph = Graph(builder, ends["inputs"], ends["outputs"], guards)
         for k, node in enumerate(graph.inputs):
             if builder.hop(node).name != "input":
                 raise wrong(f"{place}.inputs[{k}]", f"is made by {builder.hop(node).name}")
@@ -466,6 +510,17 @@ class _Reader:
             graph.__dict__["names"] = {**graph.names, **names}  # where the cached property keeps them
         return graph, ids
 
+    def guard(self, record: Data, place: str) -> Guard:
+        """An answer that the user's code got when it branched."""
+        ids = self.ids
+        node = ids[position(entry(record, "node", int, place), len(ids), f"{place}.node")]
+        value = array_from_data(record.get("value"), f"{place}.value")
+        if isinstance(value, Summary) or np.shape(value) != self.builder.avals[node].shape:
+            raise wrong(f"{place}.value", f"must be a value of {self.builder.avals[node]!r}, in full")
+        site = position(entry(record, "site", int, place), len(self.sites), f"{place}.site") if "site" in record else -1
+        before = position(entry(record, "before", int, place), len(ids) + 1, f"{place}.before")
+        return Guard(node, value, self.sites[site] if site >= 0 else 0, max(ids[:before], default=-1) + 1)
+
     def node(self, record: Data, place: str) -> int:
         """The value, made anew."""
         builder, ids = self.builder, self.ids
@@ -473,7 +528,9 @@ class _Reader:
         if name not in catalogue:
             raise wrong(f"{place}.hop", f"there is no hop {name[:60]!r}")
         hop = catalogue[name]
-        like = aval(shape_from_data(record, place), dtype_from_data(record.get("dtype"), f"{place}.dtype"))
+        like = _aval_from_data(record, place)
+        if name in ("input", "constant") and isinstance(like, Several):
+            raise wrong(place, f"{name} is a single value, but has several results")
         if name == "input":
             return builder.input(like, _name(record.get("input"), f"{place}.input")).id
         if name == "constant":

@@ -15,6 +15,7 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import NamedTuple
 
+_PYTHON = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -113,11 +114,33 @@ class Sites:
             code = self._code[link]
             if code is None:
                 return None
+            if code.co_filename.startswith(_PACKAGE):
+                continue  # a function of NumPy in traced form: what it returns is the value
             target, returned = _assignment(code, self._instruction[link])
             # ``def g(t): return t * t`` with ``h = g(z)``: the product's name is h.
             if not returned:
                 return None if _is_library(code.co_filename) else target
         return None
+
+    def unpacked(self, site: int) -> tuple[str, ...]:
+        """The variables to which the results of this site are assigned at once, as in ``carry, ys = scan(…)``."""
+        for link in self._links(site if site > 0 else 0):
+            code = self._code[link]
+            if code is None or link in self._explicit:
+                return ()
+            if not _is_library(code.co_filename):
+                return _targets(code, self._instruction[link])
+        return ()
+
+    def written(self, site: int) -> tuple[str | None, bool]:
+        """(array variable into whose elements this site writes, as in ``a[i] = v``, whether it does nothing else).
+
+        ``a[i] += v`` computes a sum as well. No name where the array is no plain variable.
+        """
+        code = self._code[site] if site > 0 and site not in self._explicit else None
+        if code is None or _is_library(code.co_filename):
+            return None, False
+        return _element(code, self._instruction[site])
 
     def _place(self, site: int) -> Location:
         if site in self._explicit:
@@ -131,7 +154,9 @@ class Sites:
 @lru_cache(maxsize=1024)
 def _is_library(file: str) -> bool:
     parts = file.replace("\\", "/").split("/")
-    return file.startswith(_PACKAGE) or ("site-packages" in parts and ("numpy" in parts or "scipy" in parts))
+    if "site-packages" in parts:
+        return "numpy" in parts or "scipy" in parts
+    return file.startswith((_PACKAGE, _PYTHON))
 
 
 def _function(code: CodeType) -> str:
@@ -150,6 +175,8 @@ def _position(code: CodeType, instruction: int) -> tuple[int, int, int, int]:
 def _assignment(code: CodeType, instruction: int) -> tuple[str | None, bool]:
     """(variable that takes the result of this instruction, whether the result is returned instead)."""
     steps = list(dis.get_instructions(code))
+    if _step_at(steps, instruction).opname in _ELEMENT_STORES:
+        return None, False  # ``a[0] = b = v`` goes on to b, which is v
     # In a frame that waits for a call, the instruction is one of the call's inline caches, which are not listed.
     for step in steps[bisect_right([step.offset for step in steps], instruction) :]:
         if step.opname in ("CACHE", "COPY", "NOP", "PRECALL", "EXTENDED_ARG", "TO_BOOL"):
@@ -161,6 +188,62 @@ def _assignment(code: CodeType, instruction: int) -> tuple[str | None, bool]:
             return (target[0] if isinstance(target, tuple) else str(target)), False
         return None, step.opname in ("RETURN_VALUE", "RETURN_CONST")
     return None, False
+
+
+@lru_cache(maxsize=65536)
+def _targets(code: CodeType, instruction: int) -> tuple[str, ...]:
+    """The variables, from left to right, that a tuple is unpacked to right after this instruction; nested ones too."""
+    names: list[str] = []
+    open_ = 0  # targets that are still to come
+    for step in dis.get_instructions(code):
+        if step.offset <= instruction or step.opname in _BETWEEN:
+            continue
+        if step.opname == "UNPACK_SEQUENCE" and (open_ or not names):
+            open_ += step.argval - (1 if open_ else 0)
+        elif open_ and step.opname.startswith("STORE_") and step.opname not in _ELEMENT_STORES:
+            found = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+            found = found[:1] if "LOAD" in step.opname else found
+            names += [str(name) for name in found]
+            open_ -= len(found)
+        else:
+            return ()
+        if not open_:
+            return tuple(names)
+    return ()
+
+
+_BETWEEN = ("CACHE", "COPY", "NOP", "PRECALL", "EXTENDED_ARG")
+_ELEMENT_STORES = ("STORE_SUBSCR", "STORE_SLICE")
+_LOADS = ("LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_CHECK", "LOAD_NAME", "LOAD_GLOBAL", "LOAD_DEREF")
+
+
+def _step_at(steps: list[dis.Instruction], instruction: int) -> dis.Instruction:
+    return steps[max(bisect_right([step.offset for step in steps], instruction) - 1, 0)]
+
+
+@lru_cache(maxsize=65536)
+def _element(code: CodeType, instruction: int) -> tuple[str | None, bool]:
+    """(plain variable of the ``a[…] =`` or ``a[…] +=`` that this instruction belongs to, whether it is the store)."""
+    steps = list(dis.get_instructions(code))
+    store = _step_at(steps, instruction)
+    alone = store.opname in _ELEMENT_STORES
+    if store.opname == "BINARY_OP":
+        after = [step for step in steps if step.offset > store.offset]
+        store = next((step for step in after if step.opname not in ("CACHE", "SWAP", "NOP")), store)
+    where = store.positions
+    if store.opname not in _ELEMENT_STORES or where is None or where.lineno is None or where.col_offset is None:
+        return None, alone
+    # The target begins with the array. If that is a variable, nothing else that begins there ends before the target.
+    name = None
+    for step in steps:
+        place = step.positions
+        if place is None or place[0] != where[0] or place[2] != where[2]:
+            continue
+        if step.opname in _LOADS:
+            name = str(step.argval)
+        elif (place[1] or 0, place[3] or 0) < (where[1] or 0, where[3] or 0):
+            return None, alone
+    return name, alone
 
 
 def user_location(frame: FrameType | None) -> Location | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hopgrad.aval import Aval
+from hopgrad.aval import Aval, Several
 from hopgrad.graph.hop import Hop
 from hopgrad.notation.latex import tex_text
 from hopgrad.notation.terms import (
@@ -183,11 +183,29 @@ def _einsum(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tup
     return Apply("einsum", _upright("einsum"), (Word(params["subscripts"]), *args))
 
 
+def _loop(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return Apply(hop.notation.symbol, _upright(hop.notation.symbol), args)
+
+
+def _titled(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    """A function of the user's, by its own name."""
+    owner = params["rule"] if "rule" in params else params["box"]
+    chosen = hop.told(tuple(sorted(params.items())), len(args))
+    return Apply(owner.title, _upright(owner.title), tuple(args[k] for k in chosen))
+
+
+def _item(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    if avals and isinstance(avals[0], Several) and len(avals[0].avals) == 1:
+        return args[0]
+    whole = args[0] if isinstance(args[0], Apply) else fit(args[0], POWER)
+    return Indexed(whole, f"[{params['index']}]")
+
+
 _FORMS: dict[str, Callable[..., Term]] = {
     "function": _function, "infix": _infix, "prefix": _prefix, "power": _power, "fraction": _fraction,
     "exp": _exponential("e"), "exp2": _exponential("2"), "root": _root, "fence": _fence, "cases": _cases,
     "convert": _same, "call": _call, "transpose": _transpose, "index": _index, "big": _big,
-    "product": _matrix_product, "einsum": _einsum,
+    "product": _matrix_product, "einsum": _einsum, "loop": _loop, "item": _item, "titled": _titled,
 }  # fmt: skip
 
 

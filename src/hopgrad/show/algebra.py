@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from hopgrad.errors import NotDifferentiableError
 from hopgrad.graph.builder import Expr, catalogue, ones
 from hopgrad.graph.graph import reachable
 from hopgrad.graph.hop import Elementwise
@@ -45,7 +46,10 @@ def simplified(analysis: Analysis, node: int, limit: int) -> Term | None:
     """
     builder = analysis.graph.builder
     edges = [edge for edge in analysis.active_edges if edge.source >= node]
-    locals_ = [_local(analysis, edge) for edge in edges]
+    try:
+        locals_ = [_local(analysis, edge) for edge in edges]
+    except NotDifferentiableError:  # a rule that the user gave for one mode only
+        return None
     order = reachable(builder, [expr.id for expr in locals_])
     if len(order) > _MAX_HOPS or any(builder.avals[n].shape for n in order):
         return None

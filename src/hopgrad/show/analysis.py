@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from hopgrad.aval import Several
 from hopgrad.differentiate import Pullback, Zero, pull
 from hopgrad.evaluate import evaluate, evaluate_all
 from hopgrad.graph.builder import Expr, ones
 from hopgrad.graph.graph import Graph
+from hopgrad.graph.hop import ITEM, Compound
 from hopgrad.graph.operators import Operator
 from hopgrad.notation import Apply, Cases, Number, Symbol, Term, number, write
+from hopgrad.show.guards import Condition, conditions, known_guards
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,14 @@ class Analysis:
 
     def __post_init__(self) -> None:
         builder = self.graph.builder
-        self.names = dict(self.graph.names)
-        self.nodes = [n for n in self.graph.order if self._shown(n)]
+        # The tuple of a hop with several results is no value to speak of: its items are.
+        told = self._told_order()
+        self.names = {
+            n: name
+            for n, name in self.graph.names.items()
+            if not isinstance(builder.avals[n], Several) and (n in told or n in self.graph.inputs)
+        }
+        self.nodes = [n for n in self.graph.order if n in told and self._shown(n)]
         seed = ones(builder, builder.avals[self.output])
         self.back = pull(builder, {self.output: seed}, self.wrt, record=True, why=True)
 
@@ -84,6 +93,8 @@ class Analysis:
     def _shown(self, node: int) -> bool:
         """Constants are written at their use, conversions are hidden."""
         builder = self.graph.builder
+        if isinstance(builder.avals[node], Several):
+            return False
         if node in builder.constants:
             return bool(builder.avals[node].shape)
         return "hidden" not in builder.hop(node).traits or not self.graph.builder.args(node)
@@ -95,18 +106,60 @@ class Analysis:
             (node,) = builder.args(node)
         return node
 
+    def operands(self, node: int) -> tuple[int, ...]:
+        """What a shown value is computed from: one of several results of a hop comes from the operands of that hop."""
+        builder = self.graph.builder
+        args = builder.args(node)
+        return builder.args(args[0]) if builder.hop(node) is ITEM else args
+
+    def told(self, node: int) -> Sequence[int]:
+        """Which of a value's `operands` the story tells about: a function with a rule hides how it computes."""
+        builder = self.graph.builder
+        whole = builder.args(node)[0] if builder.hop(node) is ITEM else node
+        hop, params = builder.kinds[builder.kind[whole]]
+        return hop.told(params, len(builder.args(whole)))
+
+    def _told_order(self) -> set[int]:
+        """The values that the result is told to be computed from."""
+        found = {self.output}
+        for node in reversed(self.graph.order):
+            if node in found:
+                operands = self.operands(node)
+                found.update(operands[k] for k in self.told(node))
+        return found
+
     @cached_property
     def edges(self) -> list[Edge]:
         """All uses of shown values, in the order of computation."""
         builder = self.graph.builder
         found = []
         for node in self.nodes:
-            for k, arg in enumerate(builder.args(node)):
-                source = self.visible(arg)
+            operands = self.operands(node)
+            for k in self.told(node):
+                source = self.visible(operands[k])
                 if source in builder.constants and not builder.avals[source].shape:
                     continue
-                found.append(Edge(source, node, k, self.back.operators.get((node, k))))
+                found.append(Edge(source, node, k, self._operator(node, k)))
         return found
+
+    def _operator(self, node: int, number: int) -> Operator | None:
+        """The local gradient, if anything flows back."""
+        builder = self.graph.builder
+        if builder.hop(node) is not ITEM:
+            return self.back.operators.get((node, number))
+        (whole,) = builder.args(node)
+        hop, params = builder.kinds[builder.kind[whole]]
+        if node not in self.back.adjoints or (whole, number) not in self.back.shares:
+            return None
+        assert isinstance(hop, Compound)
+        args = [builder.expr(a) for a in builder.args(whole)]
+        part = hop.part(args, builder.expr(whole), params, dict(builder.params(node))["index"], number)
+        if part is not None:
+            # The sweep has only the sum over all results.
+            with builder.passing("gradient"):
+                share = part.pull(self.back.adjoints[node], self.back.supports.get(node))
+            self.back.shares[node, number] = share
+        return part
 
     @cached_property
     def active_edges(self) -> list[Edge]:
@@ -145,6 +198,11 @@ class Analysis:
         """Why the gradient by an input is structurally zero, if it is."""
         return self.back.zeros.get(node)
 
+    @cached_property
+    def conditions(self) -> list[Condition]:
+        """What the gradient depends on besides the formulas: the branches that the user's code took."""
+        return conditions(self)
+
     # -- values ------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -152,9 +210,11 @@ class Analysis:
         """Every value, adjoint and local factor at the actual arguments, by id."""
         builder = self.graph.builder
         wanted = {self.output, *self.graph.order}
+        wanted.update(guard.node for guard in known_guards(self.graph))
+        edges = self.active_edges  # their shares are made with them
         wanted.update(e.id for e in self.back.adjoints.values())
         wanted.update(e.id for e in self.back.shares.values())
-        for edge in self.active_edges:
+        for edge in edges:
             if edge.operator is not None and isinstance(edge.operator.factor, Expr):
                 wanted.add(edge.operator.factor.id)
                 born = getattr(edge.operator, "born", None)
@@ -199,7 +259,11 @@ class Analysis:
         """A value written as its hop over its operands' names, or over the given terms."""
         builder = self.graph.builder
         args = builder.args(node)
-        terms = [self.symbol(a) for a in args] if arguments is None else arguments
+        if arguments is None:
+            arguments = [
+                self.hop_term(a) if isinstance(builder.avals[a], Several) else self.symbol(a) for a in args
+            ]
+        terms = arguments
         return write(builder.hop(node), terms, dict(builder.params(node)), [builder.avals[a] for a in args])
 
     def expanded(self, node: int, limit: int = 200) -> Term:
@@ -225,11 +289,13 @@ class Analysis:
             if not args:
                 known[node, limit] = self.symbol(node)
                 continue
-            missing = [a for a in args if (a, limit) not in known]
+            hop, params = builder.kinds[builder.kind[node]]
+            told = hop.told(params, len(args))
+            missing = [args[k] for k in told if (args[k], limit) not in known]
             if missing:
                 stack.extend(missing)
                 continue
-            parts = [known[a, limit] for a in args]
+            parts = [known[a, limit] if k in told else Symbol("…") for k, a in enumerate(args)]
             fits = all(part is not None for part in parts) and sum(part.size for part in parts if part) <= limit
             term = self.hop_term(node, [part for part in parts if part]) if fits else None
             known[node, limit] = term if term is not None and term.size <= limit else None
@@ -377,7 +443,7 @@ class Analysis:
         found = []
         builder = self.graph.builder
         for node in self.nodes:
-            args = builder.args(node)
+            args = self.operands(node)
             if args and not _finite(self.value(node)) and all(_finite(self.values[a]) for a in args):
                 found.append(Trouble(node, None, _worst(self.value(node))))
         for edge in self.active_edges:

@@ -13,6 +13,8 @@ hop                box           box                    box
 result             two outlines  two outlines           two side lines
 inactive edge      dashed        dashed                 dotted
 =================  ============  =====================  ===================
+
+Below the picture stands for which branches of the code it holds, if the code took any.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from hopgrad.notation import (
 )
 from hopgrad.show import story
 from hopgrad.show.analysis import Analysis, Edge
+from hopgrad.show.guards import BOUNDARY, HOLDS, listed, sentence
 from hopgrad.show.layout import Edge as Line
 from hopgrad.show.layout import Layout, layout
 from hopgrad.show.render import portable, tex_value
@@ -164,6 +167,8 @@ def dot(analysis: Analysis) -> str:
         if arrow.label is not None:
             style = f"label={_dot_string(text(arrow.label), _equals(arrow.value))}"
         out.append(f"  n{arrow.source} -> n{arrow.target} [{style}]")
+    if analysis.conditions:
+        out += [f"  label={_dot_string(sentence(analysis.conditions))}", "  fontname=serif"]
     return "\n".join([*out, "}", ""])
 
 
@@ -198,6 +203,9 @@ def mermaid(analysis: Analysis) -> str:
             out.append(f"  n{arrow.source} -->|{label}| n{arrow.target}")
     if given:
         out += ["  classDef given stroke-dasharray: 5 4", f"  class {','.join(given)} given"]
+    if analysis.conditions:
+        out.append(f"  holds[{_mermaid_string(sentence(analysis.conditions))}]")
+        out += ["  classDef caption fill:none,stroke:none", "  class holds caption"]
     return "\n".join([*out, ""])
 
 
@@ -216,6 +224,7 @@ _STYLES = {
     "result": "double, double distance=1.5pt",
     "label": "fill=white, inner sep=2pt",
     "gap": "draw=none",
+    "caption": "anchor=north",
 }
 
 
@@ -292,7 +301,8 @@ def tikz(analysis: Analysis) -> str:
     blocks, edges = _scene(analysis)
     plan = _planned(blocks, edges)
     scale = min(1.0, _LARGEST / max(plan.width, plan.height, 1.0))
-    styles = [f"  hop {kind}/.style={{{style}}}" for kind, style in _STYLES.items()]
+    caption = _caption(analysis)
+    styles = [f"  hop {kind}/.style={{{style}}}" for kind, style in _STYLES.items() if kind != "caption" or caption]
     out = [
         r"\begin{tikzpicture}[x=1pt, y=-1pt, >=stealth, every node/.style={align=center, inner sep=0pt},",
         ",\n".join(styles) + "]",
@@ -310,7 +320,20 @@ def tikz(analysis: Analysis) -> str:
     for block, center in zip(blocks, plan.centers, strict=True):
         size = f"minimum width={block.width:.1f}pt, minimum height={block.height:.1f}pt"
         out.append(rf"\node[{block.style}, {size}] at {at(center)} {{{block.tex}}};")
+    if caption:
+        out.append(rf"\node[hop caption] at {at((plan.width / 2, plan.height + _ROW / scale))} {{{caption}}};")
     return "\n".join([*out, r"\end{tikzpicture}", ""])
+
+
+def _caption(analysis: Analysis) -> str:
+    """Under which conditions the picture holds, a row for each."""
+    rows = [rf"${latex(term)}$" for term in listed(analysis.conditions)]
+    if not rows:
+        return ""
+    rows = [f"{HOLDS} {rows[0]}", *[f"and {row}" for row in rows[1:]]]
+    if any(condition.boundary for condition in analysis.conditions):
+        rows.append(f"({BOUNDARY})")
+    return portable(r" \\[2pt] ".join(rows))
 
 
 def _planned(blocks: Sequence[_Block], edges: Sequence[tuple[int, int, _Block | None]]) -> Layout:

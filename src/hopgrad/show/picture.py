@@ -18,6 +18,7 @@ import numpy as np
 from hopgrad.notation import Indexed, Infix, Run, Symbol, Term, Word, equation, runs, text, value_text
 from hopgrad.show import story
 from hopgrad.show.analysis import Analysis, Edge
+from hopgrad.show.guards import BOUNDARY, HOLDS, listed, sentence
 from hopgrad.show.layout import Edge as Line
 from hopgrad.show.layout import Layout, Point, layout
 
@@ -218,6 +219,32 @@ def _scene(analysis: Analysis, adjoints: bool) -> tuple[list[Box], list[Arrow]]:
     return boxes, arrows
 
 
+# -- the caption -----------------------------------------------------------------------------------------------------
+
+_CAPTION_WIDTH = 420.0
+"""A caption may be this wide even if the picture is not."""
+_CAPTION_GAP = 18.0
+_BOLD = 1.15  # bold letters are wider
+
+
+def _caption(analysis: Analysis, room: float) -> list[Row]:
+    """For which branches of the code the picture holds, in rows of at most `room` where its conditions allow."""
+    if not analysis.conditions:
+        return []
+    terms = listed(analysis.conditions)
+    rows: list[list[Run]] = [[Run(f"{HOLDS} ")]]
+    for k, term in enumerate(terms):
+        sign = "" if k == len(terms) - 1 else " and " if k == len(terms) - 2 else ", "
+        part = [*runs(term), Run(sign)]
+        if k and measure([*rows[-1], *part], SMALL) > room:
+            rows.append([])
+        rows[-1] += part
+    found = [Row(tuple(row), SMALL, "caption") for row in rows]
+    if any(condition.boundary for condition in analysis.conditions):
+        found.append(_row(BOUNDARY, SMALL, "bad"))
+    return found
+
+
 # -- drawing ---------------------------------------------------------------------------------------------------------
 
 _LIGHT = {
@@ -248,6 +275,7 @@ text{font-family:"STIX Two Text","Cambria","Georgia","DejaVu Serif",serif;fill:v
 .edge.idle{stroke-dasharray:2 4}
 .back{fill:none;stroke:var(--adjoint);stroke-width:1.3;stroke-dasharray:6 3}
 .plate{fill:var(--paper)}
+.caption{fill:var(--soft)}
 .head{fill:var(--line)}
 .head.back{fill:var(--adjoint);stroke:none}
 """
@@ -293,13 +321,20 @@ def svg(
     gap = 34.0 if direction == "right" else 26.0
     plan = layout([box.size for box in boxes], lines, direction=direction, layer_gap=gap, node_gap=26.0, pinned=pinned)
     body = _draw(boxes, arrows, plan, direction, adjoints)
+    caption = _caption(analysis, max(plan.width, _CAPTION_WIDTH))
+    wide = max([plan.width, *[row.width * (_BOLD if row.role == "bad" else 1.0) for row in caption]])
+    high = plan.height + (_CAPTION_GAP if caption else 0.0) + sum(row.height for row in caption)
+    if caption:
+        middle = (plan.height + _CAPTION_GAP + high) / 2
+        body.append(f'<g class="conditions">{_rows(caption, plan.width / 2, middle)}</g>')
     digest = hashlib.blake2b(("".join(body) + theme).encode(), digest_size=4).hexdigest()
     scope = f"hop{digest}"
     margin = 14.0
-    width, height = plan.width + 2 * margin, plan.height + 2 * margin
+    left = (plan.width - wide) / 2 - margin
+    width, height = wide + 2 * margin, high + 2 * margin
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{scope}" role="img" aria-labelledby="{scope}t {scope}d"'
-        f' width="{width:.0f}" height="{height:.0f}" viewBox="{-margin:.0f} {-margin:.0f} {width:.1f} {height:.1f}">',
+        f' width="{width:.0f}" height="{height:.0f}" viewBox="{left:.0f} {-margin:.0f} {width:.1f} {height:.1f}">',
         f'<title id="{scope}t">{escape(title)}</title>',
         f'<desc id="{scope}d">{escape(_description(analysis, boxes, arrows))}</desc>',
         f"<style>{_style(scope, theme)}</style>",
@@ -307,7 +342,7 @@ def svg(
         ' orient="auto-start-reverse"><path class="head" d="M0 0.8L10 5L0 9.2z"/></marker>'
         f'<marker id="{scope}b" viewBox="0 0 10 10" refX="9.2" refY="5" markerWidth="7.5" markerHeight="7.5"'
         ' orient="auto-start-reverse"><path class="head back" d="M0 0.8L10 5L0 9.2z"/></marker></defs>',
-        f'<rect class="paper" x="{-margin:.0f}" y="{-margin:.0f}" width="{width:.1f}" height="{height:.1f}"/>',
+        f'<rect class="paper" x="{left:.0f}" y="{-margin:.0f}" width="{width:.1f}" height="{height:.1f}"/>',
     ]
     return "\n".join(head) + "\n" + "\n".join(body).replace("SCOPE", scope) + "\n</svg>\n"
 
@@ -316,9 +351,10 @@ def _description(analysis: Analysis, boxes: Sequence[Box], arrows: Sequence[Arro
     count = len(analysis.nodes)
     shown = "; ".join(box.tip.partition("\n")[0] for box in boxes[:12])
     more = f"; and {count - 12} more" if count > 12 else ""
+    holds = f" {sentence(analysis.conditions)}." if analysis.conditions else ""
     return (
         f"Computation graph of {count} values and {len(arrows)} uses. {shown}{more}."
-        " Arrows run from operands to results and carry the local derivatives."
+        f" Arrows run from operands to results and carry the local derivatives.{holds}"
     )
 
 

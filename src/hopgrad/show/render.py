@@ -201,7 +201,12 @@ def _tex_rows(lines: Sequence[Line]) -> list[tuple[str, str]]:
     out = []
     for line, rows in zip(lines, found, strict=True):
         if rows is None:
-            out.append(("", rf"& \text{{{tex_text(line.prose or '…')}}}"))
+            words = line.prose or "…"
+            if len(words) <= _LONG_NOTE:
+                out.append(("", rf"& \text{{{tex_text(words)}}}"))
+            else:  # without a width of its own, as below
+                folded = _folded(words, int(room / _LETTER) - 4, indent="  ")
+                out += [("", rf"& \rlap{{\text{{{tex_text(row)}}}}}") for row in folded]
             continue
         own = [f"& {right}" for right in rows.right]
         if rows.note and len(rows.note) <= _LONG_NOTE and rows.last + 20 + _LETTER * len(rows.note) <= room:

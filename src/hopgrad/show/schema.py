@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from hopgrad.aval import Several
 from hopgrad.graph.graph import Graph
 from hopgrad.graph.schema import (
     MAX_LISTED,
@@ -29,15 +30,28 @@ from hopgrad.graph.schema import (
     expect,
     graph_from_data,
     graph_to_data,
+    listed_nodes,
     position,
     wrong,
 )
+from hopgrad.graph.sites import Location
 from hopgrad.hops.shape import Operand, Slice
-from hopgrad.notation import latex, text
+from hopgrad.notation import Word, latex, text
 from hopgrad.show import story
 from hopgrad.show.analysis import Analysis, Edge
+from hopgrad.show.guards import Writer, known_guards
 
-__all__ = ["SCHEMA", "VERSION", "Document", "DocumentLine", "DocumentSection", "Use", "from_json", "to_json"]
+__all__ = [
+    "SCHEMA",
+    "VERSION",
+    "Document",
+    "DocumentGuard",
+    "DocumentLine",
+    "DocumentSection",
+    "Use",
+    "from_json",
+    "to_json",
+]
 
 SCHEMA, VERSION = "hopgrad.explanation", 1
 
@@ -79,6 +93,22 @@ class DocumentLine:
 
 
 @dataclass(frozen=True)
+class DocumentGuard:
+    """An answer that the code got when it branched on values: everything in the document holds where it is the same.
+
+    ``node`` is the value that was asked for and ``value`` what it was; ``text`` and ``latex`` say it as a formula or in
+    words; ``location`` is where in the code; ``boundary`` says that the value lies at a jump of the answer.
+    """
+
+    node: int
+    value: Any
+    text: str = ""
+    latex: str = ""
+    location: Location | None = None
+    boundary: bool = False
+
+
+@dataclass(frozen=True)
 class DocumentSection:
     """A titled part of a story."""
 
@@ -102,6 +132,7 @@ class Document:
         adjoints: The derivative of the result by each value that the gradient passes through, likewise.
         zeros: Why the derivative by an input is structurally zero.
         uses: All uses of values by others, with local derivatives.
+        guards: The branches that the code took.
         sections: The story.
         paths: Number of paths from the result to the inputs.
         naive_cost: Multiplications for the sum over all paths.
@@ -117,6 +148,7 @@ class Document:
     adjoints: Mapping[int, Any]
     zeros: Mapping[int, str]
     uses: tuple[Use, ...]
+    guards: tuple[DocumentGuard, ...]
     sections: tuple[DocumentSection, ...]
     paths: int
     naive_cost: int
@@ -151,18 +183,21 @@ def to_json(analysis: Analysis, title: str) -> str:
 
 def _document(analysis: Analysis, title: str) -> Data:
     graph = analysis.graph
+    graph = Graph(graph.builder, graph.inputs, graph.outputs, known_guards(graph))
     data = graph_to_data(graph, names=analysis.names)
-    nodes = sorted({*graph.order, *graph.inputs})
+    nodes = listed_nodes(graph)
     number = {node: k for k, node in enumerate(nodes)}
     arrays = _Arrays()
     for node, record in zip(nodes, data["nodes"], strict=True):
-        if "constant" not in record:
+        if "constant" not in record and "results" not in record:
             record["value"] = arrays.data(analysis.inputs[node] if node in graph.inputs else analysis.value(node))
         if analysis.back.adjoints.get(node) is not None:
             record["adjoint"] = arrays.data(analysis.adjoint(node))
         zero = analysis.zero(node) if node in analysis.wrt else None
         if zero is not None:
             record["zero"] = str(zero)
+    for record, words in zip(data.get("guards", ()), _guards(analysis), strict=True):
+        record |= words
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -191,6 +226,15 @@ class _Arrays:
         found = array_to_data(value, limit=MAX_LISTED if self.left > 0 else _TINY)
         self.left -= len(found.get("data", ())) if isinstance(found, dict) else 0
         return found
+
+
+def _guards(analysis: Analysis) -> Iterable[Data]:
+    """What is said about each guard besides its value and place."""
+    writer = Writer(analysis)
+    for guard in known_guards(analysis.graph):
+        found = writer.one(guard)
+        tex = latex(Word(found.prose) if found.formula is None else found.formula)
+        yield {"text": found.text, "latex": tex} | ({"boundary": True} if found.boundary else {})
 
 
 def _uses(analysis: Analysis, number: Mapping[int, int], arrays: _Arrays) -> Iterable[Data]:
@@ -242,6 +286,7 @@ def from_json(words: str) -> Document:
     graph, ids = graph_from_data(data.get("graph"), PARAM_TYPES)
     values, adjoints, zeros = _values(data["graph"]["nodes"], graph, ids)
     uses = [_use(record, ids, f"uses[{k}]") for k, record in enumerate(entries(data, "uses", dict, ""))]
+    guards = entries(data["graph"], "guards", dict, "graph") if "guards" in data["graph"] else []
     sections = entries(data, "sections", dict, "")
     cost = entry(data, "cost", dict, "")
     return Document(
@@ -254,6 +299,7 @@ def from_json(words: str) -> Document:
         adjoints=MappingProxyType(adjoints),
         zeros=MappingProxyType(zeros),
         uses=tuple(uses),
+        guards=tuple(_guard(record, graph, k) for k, record in enumerate(guards)),
         sections=tuple(_section_from(record, ids, f"sections[{k}]") for k, record in enumerate(sections)),
         paths=_count(cost, "paths"),
         naive_cost=_count(cost, "naive"),
@@ -314,7 +360,7 @@ def _values(records: list[Data], graph: Graph, ids: list[int]) -> tuple[dict[int
         constant = graph.builder.constants.get(node)
         if constant is not None:
             values[node] = constant if constant.ndim else constant[()]
-        else:
+        elif not isinstance(graph.builder.avals[node], Several):
             values[node] = _like(graph, node, record.get("value"), f"{place}.value")
         if "adjoint" in record:
             adjoints[node] = _like(graph, node, record["adjoint"], f"{place}.adjoint")
@@ -344,6 +390,14 @@ def _use(record: Data, ids: list[int], place: str) -> Use:
         words[1],
         array_from_data(record["value"], f"{place}.value") if "value" in record else None,
     )
+
+
+def _guard(record: Data, graph: Graph, k: int) -> DocumentGuard:
+    guard, place = graph.guards[k], f"graph.guards[{k}]"
+    words = [expect(record.get(key, ""), str, f"{place}.{key}") for key in ("text", "latex")]
+    location = graph.builder.sites.location(guard.site)
+    boundary = entry(record, "boundary", bool, place) if "boundary" in record else False
+    return DocumentGuard(guard.node, guard.value, words[0], words[1], location, boundary)
 
 
 def _section_from(record: Data, ids: list[int], place: str) -> DocumentSection:

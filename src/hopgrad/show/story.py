@@ -1,7 +1,8 @@
 """The story of a gradient as data: sections of lines, each a formula or a sentence, with what belongs beside it.
 
 The order is the same for every function: the steps; the chain rule in Leibniz form; the same with every factor spelled
-out; the parts; the whole, simplified, as a number, checked; the sum over paths as dynamic programming; the cost.
+out; the parts; the whole, simplified, as a number, checked; the branches that it holds for, if the code took any; the
+sum over paths as dynamic programming; the cost.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hopgrad.graph.hop import ITEM
 from hopgrad.graph.operators import Weighted
 from hopgrad.notation import (
     Derivative,
@@ -33,6 +35,7 @@ from hopgrad.notation import (
 )
 from hopgrad.show.algebra import simplified
 from hopgrad.show.analysis import Analysis, Edge
+from hopgrad.show.guards import HOLDS, kept
 
 MAX_PATHS = 16
 MAX_SYMBOLS = 200
@@ -70,6 +73,8 @@ def tell(analysis: Analysis) -> list[Section]:
     if live:
         sections += [_chain(analysis, live), _spelled(analysis, live), _parts(analysis)]
     sections.append(_whole(analysis, live))
+    if analysis.conditions:
+        sections.append(_guards(analysis))
     if live:
         sections += [_adjoints(analysis), _cost(analysis)]
     return [section for section in sections if section.lines or section.intro]
@@ -144,7 +149,7 @@ def _troubles(analysis: Analysis) -> Section:
         place = analysis.graph.node(trouble.node).location
         where = f" ({place})" if place and place.line else ""
         kind = "NaN" if np.isnan(trouble.value) else "infinity"
-        args = analysis.graph.builder.args(trouble.node)
+        args = analysis.operands(trouble.node)
         at = ", ".join(
             f"{text(analysis.symbol(a))} = {value_text(analysis.value(a))}"
             for a in args
@@ -266,7 +271,10 @@ def _spelled_out(analysis: Analysis, edge: Edge) -> Term:
 
 def rule(analysis: Analysis, edge: Edge) -> str:
     """The name under which the local derivative of an edge is taught."""
-    hop = analysis.graph.builder.hop(edge.target)
+    builder = analysis.graph.builder
+    hop = builder.hop(edge.target)
+    if hop is ITEM:
+        hop = builder.hop(builder.args(edge.target)[0])
     return hop.notation.rule or hop.name.replace("_", " ")
 
 
@@ -404,6 +412,21 @@ def _check_note(analysis: Analysis, node: int) -> str:
     along = f" along {check.direction}: {value_text(check.exact, 10)} here and" if check.direction else ""
     found = f"finite differences{along} {value_text(check.numeric, 10)}"
     return found if np.isnan(check.error) else f"{found}, relative difference {check.error:.0e}"
+
+
+def _guards(analysis: Analysis) -> Section:
+    """The branches that the user's code took, as conditions under which the gradient holds."""
+    section = Section("guards", "Where it holds", intro=HOLDS)
+    shown, more = kept(analysis.conditions)
+    for condition in shown:
+        if condition.formula is None:
+            words = "; ".join(filter(None, (condition.prose, condition.note)))
+            section.lines.append(Line(prose=words))
+        else:
+            section.lines.append(Line(condition.formula, note=condition.note))
+    if more:
+        section.lines.append(Line(prose=f"… and {more:,} more conditions hold"))
+    return section
 
 
 # -- f. and g. dynamic programming and cost --------------------------------------------------------------------------
