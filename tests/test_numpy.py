@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -35,21 +37,13 @@ def test_offers_all_of_numpy() -> None:
     assert np.__all__ == numpy.__all__
     for name in numpy.__all__:
         assert hasattr(np, name)
-    for name in (
-        "linalg",
-        "random",
-        "fft",
-        "testing",
-        "ma",
-        "polynomial",
-        "float_",
-        "newaxis",
-        "pi",
-        "ndarray",
-        "dtype",
-    ):
+    for name in ("ma", "polynomial", "float_", "newaxis", "pi", "ndarray", "dtype", "lib"):
         if hasattr(numpy, name):
             assert getattr(np, name) is getattr(numpy, name)
+    for name in ("linalg", "random", "fft", "testing"):
+        assert set(getattr(numpy, name).__all__) <= set(dir(getattr(np, name)))
+        for member in getattr(numpy, name).__all__:
+            assert hasattr(getattr(np, name), member)
     with pytest.raises(AttributeError):
         np.no_such_name
     namespace: dict[str, Any] = {}
@@ -92,7 +86,11 @@ def test_its_functions_stand_for_numpy_s() -> None:
     assert {numpy.sum: 1}[np.sum] == 1
     assert np.sum.__name__ == "sum"
     assert np.add.nin == 2
-    assert pickle.loads(pickle.dumps(np.sum)) == numpy.sum
+    assert pickle.loads(pickle.dumps(np.sum)) is np.sum
+    assert pickle.loads(pickle.dumps(np.linalg.norm)) is np.linalg.norm
+    assert pickle.loads(pickle.dumps(np.float64)) is numpy.float64
+    assert isinstance(np.add, numpy.ufunc)
+    assert np.add.reduce([1, 2]) == 3
     assert "ufunc" in repr(np.sin)
 
 
@@ -163,6 +161,137 @@ def test_a_list_that_is_no_array_raises_as_in_numpy() -> None:
         hg.grad(lambda x: np.sum(np.array([[x, 1.0], [x]])))(1.5)
 
 
+# -- all of NumPy's namespace -----------------------------------------------------------------------------------------
+
+ROW, SQUARE, PLACES, MASK = [0.4, 1.2, 2.3], [[1.0, 0.5], [0.25, 2.0]], [1, 0, 2], [True, False, True]
+ARGUMENTS: list[tuple[Any, ...]] = [
+    (ROW,), (SQUARE,), (ROW, ROW), (SQUARE, SQUARE), (ROW, 2), (SQUARE, 1), (3,), (4, 2), ((2, 3),), (PLACES,),
+    (PLACES, PLACES), (ROW, PLACES), (0.5, ROW), (ROW, 0.5), ((2, 2), 0.5), ([ROW, ROW],), ([SQUARE, SQUARE],),
+    (MASK, ROW, ROW), (1.0, 2.0, 3), ("i,i", ROW, ROW), (ROW, 1, 2.0), (SQUARE, ROW[:2]), (PLACES, ROW), (2, SQUARE),
+]  # fmt: skip
+"""A function is called with all of these that it takes."""
+
+NOT_FILLED = {
+    "broadcast_arrays", "broadcast_to", "diagonal", "imag", "linalg.diagonal",
+}  # fmt: skip
+"""Their results are read-only in NumPy, or share memory with one another."""
+
+NOT_ON_VALUES = {"result_type", "mintypecode", "typename", "issubdtype", "base_repr", "binary_repr", "block",
+                 "einsum_path"} | {
+    name for name in numpy.__all__
+    if name.startswith(("set", "get", "save", "show", "load", "from", "format_", "print"))
+}  # fmt: skip
+"""They do not make arrays of numbers."""
+
+
+def members() -> list[str]:
+    found = [*numpy.__all__, *(f"linalg.{n}" for n in numpy.linalg.__all__), *(f"fft.{n}" for n in numpy.fft.__all__)]
+    return sorted({
+        name for name in found
+        if callable(member(numpy, name)) and not isinstance(member(numpy, name), type) and name not in NOT_ON_VALUES
+        | {"test", "info", "asmatrix", "bmat", "empty", "empty_like", "genfromtxt"}
+    })  # fmt: skip
+
+
+def member(namespace: Any, name: str) -> Any:
+    for part in name.split("."):
+        namespace = getattr(namespace, part)
+    return namespace
+
+
+def calls_of(name: str) -> list[tuple[tuple[Any, ...], Any]]:
+    """Arguments that NumPy's function takes, and what it gives."""
+    found = []
+    for args in ARGUMENTS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                found.append((args, member(numpy, name)(*args)))
+            except Exception:  # whatever: these arguments are not for this function
+                continue
+    return found
+
+
+def first_array(result: Any) -> Any:
+    return next(
+        (v for v in (result if isinstance(result, tuple | list) else (result,)) if type(v) is numpy.ndarray), None
+    )
+
+
+def write_into(function: Any, args: tuple[Any, ...], t: Any) -> tuple[bool, Any]:
+    """Whether the first array that `function` makes can be filled, and what it held before."""
+    made = function(*args)
+    array = next(v for v in (made if isinstance(made, tuple | list) else (made,)) if isinstance(v, numpy.ndarray))
+    before = array.copy()
+    try:
+        array[(0,) * array.ndim] = t if array.dtype.kind == "f" else t > 0
+    except ValueError:
+        return False, before
+    except TraceError:
+        return False, before
+    return bool(numpy.all(array[(0,) * array.ndim] == (t if array.dtype.kind == "f" else t > 0))), before
+
+
+@pytest.mark.parametrize("name", members())
+def test_new_arrays_can_be_filled(name: str) -> None:
+    function = member(np, name)
+    for args, wanted in calls_of(name):
+        like = first_array(wanted)
+        if like is None or like.dtype.kind not in "fiub" or not like.size:
+            continue
+        if name not in NOT_FILLED and not like.flags.writeable:
+            continue
+        if name in NOT_FILLED:
+            with pytest.raises((ValueError, TraceError, DeprecationWarning)):
+                hg.grad(lambda t, a=args: operator.setitem(first_array(function(*a)), ..., t) or t)(0.5)
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (_, (filled, before)), _ = hg.value_and_grad(
+                lambda t, a=args: (t * 1.0, write_into(function, a, t)), has_aux=True
+            )(0.5)
+        assert filled, args
+        assert before.dtype == like.dtype, args
+        numpy.testing.assert_array_equal(before, like)
+
+
+def some_traced(value: Any, t: Any) -> Any:
+    """A list with every other float a traced one of the same value as at t = 0.5."""
+    if isinstance(value, list):
+        return [some_traced(v, t) if isinstance(v, list) or k % 2 == 0 else v for k, v in enumerate(value)]
+    return t * (value / 0.5) if isinstance(value, float) else value
+
+
+def assert_like(found: Any, wanted: Any) -> None:
+    if isinstance(wanted, tuple | list):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            assert_like(one, other)
+    else:
+        assert numpy.shape(found) == numpy.shape(wanted)
+        assert numpy.asarray(found).dtype == numpy.asarray(wanted).dtype
+        numpy.testing.assert_allclose(found, wanted, 1e-12, 1e-14)
+
+
+@pytest.mark.parametrize("name", members())
+def test_lists_of_traced_values_are_taken_or_refused(name: str) -> None:
+    function = member(np, name)
+    for args, wanted in calls_of(name):
+        if not any(isinstance(v, float) or (isinstance(v, list) and v is not PLACES and v is not MASK) for v in args):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                (_, found), _ = hg.value_and_grad(
+                    lambda t, a=args: (t * 1.0, function(*[some_traced(v, t) for v in a])), has_aux=True
+                )(0.5)
+            except HopgradError:
+                continue  # refused, and so never a wrong number
+            except (TypeError, ValueError, IndexError):
+                continue  # as for an argument that makes no sense, such as a list for keepdims
+        assert_like(found, wanted)
+
+
 # -- arrays to fill --------------------------------------------------------------------------------------------------
 
 FILLED: dict[str, Callable[[], Any]] = {
@@ -228,7 +357,7 @@ def test_arrays_of_plain_numbers_are_computed_at_once() -> None:
 def test_an_array_that_plain_code_refers_to_takes_no_traced_values() -> None:
     def f(x: Any) -> Any:
         a = np.zeros(3)
-        plain = numpy.asarray(a)
+        plain = a.__array__()
         plain[1] = 5.0
         assert a[1] == 5.0
         a[0] = x[0]
@@ -239,7 +368,7 @@ def test_an_array_that_plain_code_refers_to_takes_no_traced_values() -> None:
 
     def g(x: Any) -> Any:
         a = np.zeros(3)
-        norm = numpy.linalg.norm(numpy.asarray(a))  # the reference is gone after the call
+        norm = numpy.linalg.norm(a.__array__())  # the reference is gone after the call
         a[0] = x[0]
         return np.sum(a) + norm
 

@@ -1,5 +1,31 @@
 """The catalogue: one definition an operation, and NumPy's functions made of them. Importing this defines them all."""
 
-from hopgrad.hops import arrange, elementwise, functions, products, queries, reduce, shape, special, statistics
+from hopgrad.hops import (
+    arrange,
+    control,
+    custom,
+    elementwise,
+    exact,
+    functions,
+    products,
+    queries,
+    reduce,
+    shape,
+    special,
+    statistics,
+)
 
-__all__ = ["arrange", "elementwise", "functions", "products", "queries", "reduce", "shape", "special", "statistics"]
+__all__ = [
+    "arrange",
+    "control",
+    "custom",
+    "elementwise",
+    "exact",
+    "functions",
+    "products",
+    "queries",
+    "reduce",
+    "shape",
+    "special",
+    "statistics",
+]

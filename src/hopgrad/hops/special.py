@@ -51,6 +51,12 @@ def gammaln(x: Expr) -> Any:
     return digamma(x)
 
 
+@elementwise(_SPECIAL + "gamma", Function("Γ", r"\Gamma", "gamma"), domain=(POSITIVE,))
+def gamma(x: Expr, *, out: Expr) -> Any:
+    """The derivative of its logarithm, times itself."""
+    return out * digamma(x)
+
+
 @elementwise(_SPECIAL + "digamma", Function("ψ", r"\psi", "digamma"), domain=(POSITIVE,))
 def digamma(x: Expr) -> Any:
     """The trigamma function, by definition."""

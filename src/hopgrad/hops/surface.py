@@ -126,7 +126,7 @@ def array_of(value: Any, dtype: Any = None) -> Expr:
         raise GraphError("no operand belongs to a graph")
     like = np.array(_skeleton(value), dtype=dtype)  # raises NumPy's own errors about ragged lists
     if like.dtype.kind not in "fiubc":
-        raise DtypeError(f"an array of dtype {like.dtype} cannot hold traced values")
+        raise refused(f"an array of dtype {like.dtype}", "keep them in a list")
     return _joined(value, builder, like.dtype)
 
 

@@ -6,14 +6,25 @@ Nothing of SciPy is imported before it is used.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from hopgrad.scipy import special as special
+from hopgrad.trace import context
 
 __all__ = ["special"]
+
+_STATE = frozenset({
+    "cluster", "datasets", "differentiate", "io", "misc", "odr", "optimize", "sparse", "spatial", "stats", "test",
+})  # fmt: skip
+"""Modules in which numbers are drawn, files read, or functions called that are not looked into."""
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("scipy"), name)
+    found = getattr(importlib.import_module("scipy"), name)
+    trace = context.current()
+    if trace is not None and name in _STATE:
+        trace.only_once(f"uses scipy.{name}, which may have state", sys._getframe(1))
+    return found
