@@ -195,19 +195,34 @@ np.put(a:=np.zeros_like(A),[1,2],x[:2]) or a np.putmask(a:=x.copy(),m,y) or a np
 np.place(a:=x.copy(),m,s) or a np.fill_diagonal(a:=S.copy(),s) or a np.fill_diagonal(a:=S.copy(),x) or a
 np.fill_diagonal(a:=B.copy(),x[:2]) or a np.fill_diagonal(a:=np.zeros_like(S),x) or a
 np.put_along_axis(a:=A.copy(),K[:,:1],s,1) or a np.put_along_axis(a:=A.copy(),K[:,:2],C[:,:2],1) or a
+np.put(a:=A.copy(),[0,1,1],[s,t]) or a np.put(a:=x.copy(),[5,-1],y,mode='clip') or a
+np.put(a:=x.copy(),[4,-4],y,mode='wrap') or a np.put(a:=x.copy(),np.argmax(x),s) or a np.put(a:=x.copy(),[],s) or a
+np.putmask(a:=A.copy(),A>0,[s,t]) or a np.putmask(a:=x.copy(),x,y[:2]) or a np.place(a:=A.copy(),A>0,[s,t]) or a
+np.place(a:=x.copy(),x>9,y) or a np.put_along_axis(a:=A.copy(),np.argmax(A,axis=1,keepdims=True),s,1) or a
+np.put_along_axis(a:=A.copy(),k,x,None) or a np.nonzero(x>0) np.nonzero(A) np.flatnonzero(A>0) np.argwhere(A>0)
+np.argwhere(x) np.where(x>0) np.where(A>0,A,0.0)[np.nonzero(A>0)] np.extract(x>0,x) np.extract(m,x) np.extract(A>0,C)
+np.compress(x>0,x) np.compress(x>0,A,axis=1) np.trim_zeros(np.where(x>1,x,0.0)) np.trim_zeros(np.maximum(x,0),'b')
+np.trim_zeros(x,'f') np.argsort(x) np.argsort(A,axis=0) np.take(x,np.argsort(x)) np.argpartition(L,2) np.lexsort((y,x))
+np.searchsorted(w,x) np.searchsorted(np.cumsum(p),[1.0,2.0]) np.digitize(x,w) np.isin(x,y) np.bincount(np.argmax(A,1))
+np.bincount(k,x) np.bincount(k,weights=x,minlength=5) np.bincount(np.argmax(A,0),x) np.linalg.matrix_rank(S)
+np.ix_(np.argmax(A,1),[0,1]) np.ravel_multi_index((np.argmax(x),1),(3,3)) np.unravel_index(np.argmax(A),A.shape)
+np.packbits(x>0) np.unpackbits(np.packbits(x>0)) np.repeat(x,np.argmax(x)) np.roll(x,np.argmax(x))
+np.delete(x,np.argmax(x)) np.delete(A,np.argmax(A[0]),axis=1) np.insert(x,np.argmax(x),s) np.take(A,np.argmax(x),1)
+np.reshape(A,(np.argmax(x)+1,-1)) np.tile(x,np.argmax(x)) np.split(L,[np.argmax(x)]) np.eye(np.argmax(x))@A
+np.sum(A,axis=np.argmax(x)-1) np.zeros(np.argmax(x))+s np.arange(np.argmax(x))*s np.expand_dims(x,np.argmax(x)-1)
+np.swapaxes(T,0,np.argmax(x)) np.diag(x,np.argmax(x)) np.pad(x,np.argmax(x))
 """  # fmt: skip
 ARRAY_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip())
 
 REFUSED_FUNCTIONS = words("""
-np.argpartition np.argsort np.argwhere np.bincount np.busday_count np.busday_offset np.datetime_as_string
-np.digitize np.extract np.flatnonzero np.histogram np.histogram2d np.histogram_bin_edges np.histogramdd np.i0
-np.interp np.intersect1d np.is_busday np.isin np.ix_ np.lexsort np.may_share_memory np.median np.min_scalar_type
-np.nanmedian np.nanpercentile np.nanquantile np.nonzero np.packbits np.partition np.percentile np.piecewise np.poly
-np.polyadd np.polydiv np.polyfit np.polymul np.polysub np.quantile np.ravel_multi_index np.roots np.save np.savetxt
-np.savez np.savez_compressed np.searchsorted np.setdiff1d np.setxor1d np.shares_memory np.sort np.sort_complex
-np.trim_zeros np.union1d np.unique np.unique_all np.unique_counts np.unique_inverse np.unique_values np.unpackbits
-np.unravel_index np.linalg.cholesky np.linalg.cond np.linalg.det np.linalg.eig np.linalg.eigh np.linalg.eigvals
-np.linalg.eigvalsh np.linalg.inv np.linalg.lstsq np.linalg.matrix_rank np.linalg.pinv np.linalg.qr np.linalg.slogdet
+np.busday_count np.busday_offset np.datetime_as_string
+np.histogram np.histogram2d np.histogram_bin_edges np.histogramdd np.i0
+np.interp np.intersect1d np.is_busday np.may_share_memory np.median np.min_scalar_type
+np.nanmedian np.nanpercentile np.nanquantile np.partition np.percentile np.piecewise np.poly
+np.polyadd np.polydiv np.polyfit np.polymul np.polysub np.quantile np.roots np.save np.savetxt
+np.savez np.savez_compressed np.setdiff1d np.setxor1d np.shares_memory np.sort np.sort_complex
+np.union1d np.unique np.unique_all np.unique_counts np.unique_inverse np.unique_values np.linalg.cholesky np.linalg.cond np.linalg.det np.linalg.eig np.linalg.eigh np.linalg.eigvals
+np.linalg.eigvalsh np.linalg.inv np.linalg.lstsq np.linalg.pinv np.linalg.qr np.linalg.slogdet
 np.linalg.solve np.linalg.svd np.linalg.svdvals np.linalg.tensorinv np.linalg.tensorsolve np.fromfile
 """)  # fmt: skip
 REFUSED_MODULES = {

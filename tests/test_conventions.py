@@ -1,19 +1,35 @@
-"""Right answers in odd corners: points without a derivative, untaken branches, overflow.
+"""Right answers in odd corners: points without a derivative, untaken branches, overflow, protocols, changed state.
 
 Every table lists (function, point, gradient); each line is checked in both modes.
 """
 
 from __future__ import annotations
 
+import copy
+import decimal
+import os
+import re
+import sys
+import tempfile
+import types
+import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import changes
 import numpy as np
+import protocols
 import pytest
+import surroundings
+import writers
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
 
 import hopgrad as hg
+from hopgrad.errors import DtypeError, HopgradError
+from hopgrad.graph.builder import catalogue
 
 inf, nan, pi = np.inf, np.nan, np.pi
 
@@ -377,3 +393,955 @@ def test_exponentials_under_a_fraction_bar(text: str, point: Any, want: Any) -> 
 def test_a_fixed_exponent_needs_no_logarithm(exponent: Any) -> None:
     assert hg.grad(lambda x: np.power(x, exponent))(-3.0) == -6
     assert hg.grad(lambda x: x**exponent)(0.0) == 0
+
+
+# -- what was not taken, in Python's own terms -------------------------------------------------------------------------
+
+
+def branch_not_taken(x: Any) -> Any:
+    return np.sqrt(x) if x > 0 else 0.0
+
+
+def element_not_used(x: Any) -> Any:
+    roots = [np.sqrt(v) for v in x]
+    return roots[1] + 0.0
+
+
+def largest_of_all(x: Any) -> Any:
+    return max(np.sqrt(v) for v in x)
+
+
+def last_of_sorted(x: Any) -> Any:
+    return sorted(np.sqrt(v) for v in x)[-1]
+
+
+def filled_where_positive(x: Any) -> Any:
+    y = np.zeros_like(x)
+    for k, v in enumerate(x):
+        if v > 0:
+            y[k] = np.sqrt(v)
+    return np.sum(y)
+
+
+def overwritten(x: Any) -> Any:
+    y = np.sqrt(x)
+    y[0] = 3.0
+    return np.sum(y)
+
+
+def overwritten_through_a_view(x: Any) -> Any:
+    y = np.sqrt(x)
+    head = y[:1]
+    head *= 0.0
+    head[...] = x[1]
+    return np.sum(y)
+
+
+def skipped_by_out(x: Any) -> Any:
+    return np.sum(np.sqrt(x, out=np.zeros_like(x), where=x > 0))
+
+
+def skipped_by_a_loop(x: Any) -> Any:
+    total = 0.0
+    for v in x:
+        if v == 0:
+            continue
+        total += np.log(v) / v
+    return total
+
+
+def copied_where(x: Any) -> Any:
+    y = np.zeros_like(x)
+    np.copyto(y, np.sqrt(x), where=x > 0)
+    return np.sum(y)
+
+
+@pytest.mark.parametrize(
+    ("f", "point", "want"),
+    [
+        (branch_not_taken, 0.0, 0.0),
+        (element_not_used, [0.0, 4.0], [0.0, 0.25]),
+        (largest_of_all, [0.0, 4.0], [0.0, 0.25]),
+        (last_of_sorted, [0.0, 4.0], [0.0, 0.25]),
+        (filled_where_positive, [0.0, 4.0], [0.0, 0.25]),
+        (overwritten, [0.0, 4.0], [0.0, 0.25]),
+        (overwritten_through_a_view, [0.0, 4.0], [0.0, 1.25]),
+        (skipped_by_out, [0.0, 4.0], [0.0, 0.25]),
+        (skipped_by_a_loop, [0.0, 1.0], [0.0, 1.0]),
+        (copied_where, [0.0, 4.0], [0.0, 0.25]),
+    ],
+    ids=lambda v: getattr(v, "__name__", ""),
+)
+def test_what_python_did_not_take_contributes_nothing(f: Callable[[Any], Any], point: Any, want: Any) -> None:
+    point = np.array(point) if isinstance(point, list) else point
+    assert_array_equal(hg.grad(f)(point), want)
+
+
+def test_each_hop_with_a_convention_states_it() -> None:
+    for name in (
+        "absolute",
+        "maximum",
+        "min",
+        "std",
+        "norm",
+        "sqrt",
+        "log",
+        "log1p",
+        "arcsin",
+        "hypot",
+        "clip",
+        "xlogy",
+    ):
+        assert catalogue[name].kink, name
+
+
+# -- NumPy's protocols -------------------------------------------------------------------------------------------------
+
+
+def attempt(work: Callable[[], Any]) -> tuple[Any, str]:
+    """(result, "") or (None, what the refusal says)."""
+    try:
+        return work(), ""
+    except HopgradError as error:
+        return None, str(error)
+
+
+POINT = np.array([0.4, -1.2, 2.3])
+
+
+def numeric(f: Callable[[Any], Any], point: Any = POINT) -> Any:
+    """The gradient by differences of fourth order, with NumPy alone."""
+    found = np.zeros_like(point)
+    step = 1e-3
+    for k in range(point.size):
+        unit = np.zeros_like(point)
+        unit[k] = step
+        near = f(point + unit) - f(point - unit)
+        far = f(point + 2 * unit) - f(point - 2 * unit)
+        found[k] = (8 * near - far) / (12 * step)
+    return found
+
+
+@pytest.fixture
+def protocol_state() -> Iterator[None]:
+    before = dict(vars(protocols))
+    protocols.BUFFER[:] = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's, about what it then does not do
+        yield
+    for name, value in before.items():
+        assert vars(protocols)[name] is value, f"{name} is another object afterwards"
+    assert type(protocols.BUFFER) is np.ndarray
+    assert_array_equal(protocols.TABLE, np.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.usefixtures("protocol_state")
+@pytest.mark.parametrize("name", protocols.RIGHT)
+def test_what_numpy_does_not_dispatch_is_right_in_plain_numpy(name: str) -> None:
+    f = protocols.RIGHT[name]
+    wanted = numeric(f)
+    plain = f(POINT.copy())
+    buffer = protocols.BUFFER.copy()
+    protocols.BUFFER[:] = 0.0
+    transform = hg.value_and_grad(f)
+    for _ in range(3):
+        value, gradient = transform(POINT.copy())
+        assert_array_equal(value, plain)
+        assert type(value) is type(plain)
+        assert_allclose(gradient, wanted, rtol=1e-8, atol=1e-9)
+        assert_array_equal(protocols.BUFFER, buffer)
+
+
+@pytest.mark.usefixtures("protocol_state")
+@pytest.mark.parametrize("name", protocols.SAFE)
+def test_what_cannot_be_right_is_refused_with_its_line(name: str) -> None:
+    f = protocols.SAFE[name]
+    wanted, plain = numeric(f), f(POINT.copy())
+    transform = hg.value_and_grad(f)
+    for _ in range(3):
+        found, refusal = attempt(lambda: transform(POINT.copy()))
+        if refusal:
+            assert re.search(r"\n  at \S*protocols.py:\d+ in \S+: ", refusal), refusal
+            return
+        value, gradient = found
+        assert_allclose(value, plain, rtol=1e-12)
+        assert_allclose(gradient, wanted, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.usefixtures("protocol_state")
+@pytest.mark.parametrize("name", protocols.FOREIGN)
+def test_what_looks_at_the_type_itself_raises_or_is_right(name: str) -> None:
+    f = protocols.FOREIGN[name]
+    wanted = numeric(f)
+    try:
+        gradient = hg.grad(f)(POINT.copy())
+    except (TypeError, AttributeError):
+        return
+    assert_allclose(gradient, wanted, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.usefixtures("protocol_state")
+@pytest.mark.parametrize("name", [*protocols.RIGHT, *protocols.SAFE])
+def test_a_swallowed_refusal_does_not_become_a_wrong_number(name: str) -> None:
+    f = {**protocols.RIGHT, **protocols.SAFE}[name]
+
+    def swallowing(x: Any) -> Any:
+        try:
+            return f(x)
+        except Exception:
+            return np.sum(x)
+
+    wanted = numeric(f)
+    protocols.BUFFER[:] = 0.0
+    try:
+        gradient = hg.grad(swallowing)(POINT.copy())
+    except HopgradError:
+        return
+    assert_allclose(gradient, wanted, rtol=1e-7, atol=1e-8)
+
+
+def test_a_captured_array_counts_as_it_was_when_used() -> None:
+    held = types.SimpleNamespace(w=np.array([1.0, 2.0, 3.0]))
+    parts = [held.w[1:], {"w": held.w}]
+
+    def writes(x: Any, w: Any = held.w) -> Any:
+        y = np.sum(x * held.w) + np.sum(x[1:] * parts[0]) + np.sum(w * x)
+        held.w[:] = 100.0
+        z = np.sum(x * parts[1]["w"])
+        np.multiply(w, 2.0, out=w)
+        parts[0][:] = -1.0
+        return y + z + np.sum(w) * x[0]
+
+    wanted = [2 + 100 + 198.0, 106.0, 109.0]
+    for _ in range(3):
+        held.w[:] = [1.0, 2.0, 3.0]
+        assert_allclose(hg.grad(writes)(POINT), wanted)
+        assert_array_equal(held.w, [200, -1, -1])
+
+
+def test_a_float32_array_rounds_what_is_written_to_it() -> None:
+    def f(x: Any) -> Any:
+        y = np.zeros(3, dtype=np.float32)
+        y[:] = x
+        y[0] += x[1]
+        return np.sum(y * y)
+
+    value, gradient = hg.value_and_grad(f)(POINT)
+    assert_array_equal(value, f(POINT), strict=True)
+    assert gradient.dtype == np.float64
+    assert_allclose(gradient, [-1.6, -4.0, 4.6], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, float])
+def test_float32_and_weak_numbers(kind: Any) -> None:
+    """A Python float stays weak, a NumPy number does not; the gradient has its argument's dtype."""
+    x32, p = np.array([1.5, -0.5], np.float32), kind(0.75)
+    for f in (
+        lambda x, p: x * p,
+        lambda x, p: x * np.sin(p),
+        lambda x, p: x * (p + 1) ** 2,
+        lambda x, p: np.array([x[0] * p, x[1]]),
+        lambda x, p: np.full(2, p) * x,
+        lambda x, p: x * float(p),
+        lambda x, p: np.maximum(x, p),
+        lambda x, p: p * x[0],
+        lambda x, p: np.zeros(2, np.float32) + p * x,
+        lambda x, p: np.float32(p) * x,
+        lambda x, p: (0.5 if p > 0 else p) * x,
+        lambda x, p: np.sum(x) / 3 + np.mean(p),
+    ):
+        value = f(x32, p)
+        found, (by_x, by_p) = hg.value_and_grad(lambda x, p, f=f: np.sum(f(x, p)), (0, 1))(x32, p)
+        assert_array_equal(found, np.sum(value), strict=True)
+        assert by_x.dtype == np.float32
+        assert type(by_p) is kind
+        shown = hg.jvp(f, (x32, p), (np.ones_like(x32), kind(1.0)))
+        assert_array_equal(shown[0], value, strict=True)
+        assert np.asarray(shown[1]).dtype == np.asarray(value).dtype
+
+
+def test_a_transform_that_its_own_function_uses() -> None:
+    def f(x: Any, n: int) -> Any:
+        return x**3 if n == 0 else x * gradient(x, n - 1)
+
+    gradient = hg.grad(f)
+    for _ in range(2):
+        for n in (0, 1, 2, 3, 1, 0):
+            assert_allclose(gradient(HERE, n), 3.0 ** (n + 1) * HERE**2, rtol=1e-13)
+
+
+def test_one_transform_inside_and_outside_of_other_functions() -> None:
+    w = np.array([1.0, 2.0, 3.0])
+
+    def f(x: Any) -> Any:
+        return np.sum(w * x**3) if x[0] > 0 else np.sum(x**2)
+
+    kept = hg.grad(f)
+    outer = hg.grad(lambda x: np.sum(kept(x) ** 2))
+    for k in range(3):
+        w[0] = k + 1.0
+        for x in (POINT, -POINT, POINT):
+            if x[0] > 0:
+                assert_allclose(kept(x), 3 * w * x**2, rtol=1e-13)
+                assert_allclose(outer(x), 36 * w**2 * x**3, rtol=1e-13)
+            else:
+                assert_allclose(kept(x), 2 * x, rtol=1e-13)
+                assert_allclose(outer(x), 8 * x, rtol=1e-13)
+
+
+@pytest.mark.filterwarnings("ignore::hopgrad.errors.RetraceWarning")
+def test_threads_that_share_a_transform() -> None:
+    class Local:
+        scale = 2.0
+
+        def power(self, x: Any, n: int) -> Any:
+            y = np.ones(len(x))
+            for _ in range(n):
+                y *= x
+            return y
+
+    local = Local()
+
+    def f(x: Any, n: int) -> Any:
+        total = local.scale * np.sum(local.power(x, n))
+        return total if total > 0 else -3.0 * total
+
+    transform = hg.value_and_grad(f)
+    random = np.random.default_rng(0)
+    inputs = [(random.normal(size=int(random.integers(1, 4))), int(random.integers(1, 4))) for _ in range(120)]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda args: transform(*args), inputs))
+    for (x, n), (value, gradient) in zip(inputs, found, strict=True):
+        total = 2.0 * np.sum(x**n)
+        sign = 1.0 if total > 0 else -3.0
+        assert_allclose(value, sign * total, rtol=1e-12)
+        assert_allclose(gradient, sign * 2.0 * n * x ** (n - 1), rtol=1e-12)
+    assert type(local) is Local
+
+
+# -- what a function writes --------------------------------------------------------------------------------------------
+
+ONES = np.ones(3)
+TRANSFORMS: dict[str, Callable[[Any, Any], Any]] = {
+    "grad": lambda f, x: hg.grad(f)(x),
+    "value_and_grad": lambda f, x: hg.value_and_grad(f)(x)[1],
+    "jacobian": lambda f, x: hg.jacobian(f)(x),
+    "jacobian in forward mode": lambda f, x: hg.jacobian(f, mode="forward")(x),
+    "hessian": lambda f, x: hg.hessian(f)(x),
+    "hvp": lambda f, x: hg.hvp(f)(x, ONES),
+    "jvp": lambda f, x: hg.jvp(f, (x,), (ONES,))[1],
+    "vjp": lambda f, x: hg.vjp(f, x)[1](1.0)[0],
+    "grad of grad": lambda f, x: hg.grad(lambda y: np.sum(hg.grad(f)(y) ** 2))(x),
+    "grad of a caller": lambda f, x: hg.grad(lambda y: 2.0 * f(y))(x),
+    "graph_of": lambda f, x: hg.graph_of(f)(x) and None,
+    "explain": lambda f, x: hg.explain(f)(x).gradient,
+}
+
+
+def undisturbed(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same function for differences: each call begins with the world as it was."""
+
+    def again(x: Any) -> Any:
+        writers.reset()
+        return f(x.copy())
+
+    return again
+
+
+def equal(first: Any, second: Any) -> bool:
+    """Whether nested values are equal up to rounding, in type too."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(equal, first, second))
+    if isinstance(first, dict):
+        return list(first) == list(second) and equal(list(first.values()), list(second.values()))
+    if isinstance(first, np.ndarray | np.generic | float):
+        return np.shape(first) == np.shape(second) and np.allclose(first, second, 1e-12)
+    return bool(first == second)
+
+
+@pytest.fixture
+def fresh_world() -> Iterator[None]:
+    before = dict(vars(writers))
+    writers.reset()
+    yield
+    writers.reset()
+    changed = [k for k, v in vars(writers).items() if v is not before.get(k)]
+    assert set(changed) <= {"COUNT"}
+
+
+@pytest.mark.usefixtures("fresh_world")
+@pytest.mark.parametrize("name", writers.WRITERS)
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_what_a_function_writes_is_there_afterwards(transform: str, name: str) -> None:
+    """As after a call of the function itself, whatever was asked for; and the next call begins from there."""
+    f, way = writers.WRITERS[name], TRANSFORMS[transform]
+    error = name == "an array before an error"
+    x, y = POINT.copy(), POINT.copy()
+    for _ in range(3):
+        before = writers.world()
+        if error:
+            with pytest.raises(ValueError, match="after the writing"):
+                f(x)
+        else:
+            f(x)
+        wanted = writers.world()
+        writers.reset()
+        restore(before)
+        if error:
+            with pytest.raises(ValueError, match="after the writing"):
+                way(f, y)
+        else:
+            way(f, y)
+        assert equal(writers.world(), wanted), f"{writers.world()}, but NumPy leaves {wanted}"
+        assert_allclose(y, x, rtol=1e-12)
+        x[:], y[:] = POINT, POINT
+
+
+def restore(world: list[Any]) -> None:
+    writers.SCRATCH[:] = world[0]
+    writers.LOG[:] = world[1]
+    writers.TABLE.update(world[2])
+    writers.COUNT = world[3]
+    machine = writers.MACHINE
+    machine.state, machine.last, machine.history = world[4], world[5], world[6]
+
+
+@pytest.mark.usefixtures("fresh_world")
+@pytest.mark.parametrize("name", [name for name in writers.WRITERS if name != "an array before an error"])
+def test_the_gradient_of_a_function_that_writes(name: str) -> None:
+    f = writers.WRITERS[name]
+    wanted = numeric(undisturbed(f))
+    kept = hg.value_and_grad(f)
+    for transform in (hg.value_and_grad(f), kept, kept, kept):
+        writers.reset()
+        plain = f(POINT.copy())
+        writers.reset()
+        value, gradient = transform(POINT.copy())
+        assert_allclose(value, plain, rtol=1e-13)
+        assert_allclose(gradient, wanted, rtol=1e-7, atol=1e-8)
+    writers.reset()
+    curvature = hg.hessian(f)(POINT.copy())
+    for k, unit in enumerate(1e-4 * np.eye(3)):
+        writers.reset()
+        above = hg.grad(f)(POINT + unit)
+        writers.reset()
+        below = hg.grad(f)(POINT - unit)
+        assert_allclose(curvature[k], (above - below) / 2e-4, rtol=1e-5, atol=1e-6)
+
+
+# -- complex -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "want"),
+    [
+        (lambda z: np.abs(z) ** 2, lambda z: 2 * np.conj(z)),
+        (lambda z: np.real(z * z), lambda z: 2 * z),
+        (lambda z: np.imag(z * z), lambda z: -2j * z),
+        (lambda z: np.real(np.exp(z)), np.exp),
+    ],
+)
+def test_a_complex_argument_has_the_stated_gradient_or_is_refused(f: Any, want: Any) -> None:
+    """∂f/∂x − i ∂f/∂y."""
+    z = 0.7 - 0.4j
+    for point in (z, np.complex128(z), np.array(z)):
+        found, refusal = attempt(lambda point=point: hg.grad(f)(point))  # type: ignore[misc]  # the default
+        if refusal:
+            assert "complex" in refusal
+        else:
+            assert_allclose(found, want(z), rtol=1e-12)
+
+
+# -- caching traces ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def change_state() -> Iterator[None]:
+    """Whatever a case does to the world is undone."""
+    before, slots = dict(vars(changes)), dict(vars(changes.Model))
+    errors, randoms, limit = np.geterr(), np.random.get_state(), sys.getrecursionlimit()
+    with warnings.catch_warnings(), decimal.localcontext():
+        yield
+    sys.setrecursionlimit(limit)
+    for path in Path(tempfile.gettempdir()).glob(f"changes-{os.getpid()}.*"):
+        path.unlink()
+    vars(changes).clear()
+    vars(changes).update(before)
+    changes.Model.shared = slots["shared"]
+    np.seterr(**errors)
+    np.random.set_state(randoms)
+    os.environ.pop("CHANGING_FACTOR", None)
+    sys.modules.pop("changing_module", None)
+
+
+HERE = 1.5
+
+
+def history(f: Callable[[Any], Any], change: Callable[[], Any], calls: int) -> list[Any]:
+    """Results of calls with changes between; a change right after the first call, and after calls that were alike."""
+    found = [f(HERE)]
+    for _ in range(3):
+        change()
+        found += [f(HERE) for _ in range(calls)]
+    return found
+
+
+def as_value_and_grad(f: Any) -> Any:
+    transform = hg.value_and_grad(f)
+
+    def both(x: Any) -> Any:
+        value, gradient = transform(x)
+        assert_allclose(gradient, 2 * value / x, rtol=1e-6 if np.asarray(value).dtype == np.float32 else 1e-12)
+        return value
+
+    return both
+
+
+def as_gradient(f: Any) -> Any:
+    transform = hg.grad(f)
+    return lambda x: transform(x) * x / 2
+
+
+def as_second_derivative(f: Any) -> Any:
+    transform = hg.grad(hg.grad(f))
+    return lambda x: transform(x) * x**2 / 2
+
+
+def as_hessian(f: Any) -> Any:
+    transform = hg.hessian(f)
+    return lambda x: transform(x) * x**2 / 2
+
+
+def as_jacobian(f: Any) -> Any:
+    transform = hg.jacobian(f)
+    return lambda x: transform(x) * x / 2
+
+
+def as_a_helper(f: Any) -> Any:
+    transform = hg.grad(lambda x: 3.0 * f(x))
+    return lambda x: transform(x) * x / 6
+
+
+def as_forward_mode(f: Any) -> Any:
+    return lambda x: hg.jvp(f, (x,), (1.0,))[1] * x / 2
+
+
+def as_pullback(f: Any) -> Any:
+    return lambda x: hg.vjp(f, x)[1](1.0)[0] * x / 2
+
+
+def as_array_argument(f: Any) -> Any:
+    transform = hg.grad(lambda x: f(x[0]))
+    return lambda x: transform(np.array([x, 0.0]))[0] * x / 2
+
+
+WAYS = [
+    as_value_and_grad, as_gradient, as_second_derivative, as_hessian, as_jacobian, as_a_helper, as_forward_mode,
+    as_pullback, as_array_argument,
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("change_state")
+@pytest.mark.parametrize("name", changes.CASES)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_change_outside_is_never_missed(way: Callable[[Any], Any], name: str) -> None:
+    calls = 3
+    wanted = history(*changes.CASES[name](), calls)
+    vars(changes).pop("abs", None)
+    np.seterr(all="ignore")
+    f, change = changes.CASES[name]()
+    found = history(way(f), change, calls)
+    assert_allclose(found, wanted, rtol=1e-6 if "type" in name else 1e-12)
+    assert len({float(v) for v in wanted}) > 1 or name in STEADY
+
+
+# The buffer is overwritten before it is read, whatever was in it.
+STEADY = {"scratch buffer reused"}
+
+
+@pytest.mark.usefixtures("change_state")
+@pytest.mark.parametrize("name", changes.ARGUMENTS)
+def test_other_arguments_are_never_taken_for_the_same(name: str) -> None:
+    f, make = changes.ARGUMENTS[name]
+    wanted = [f(HERE, *args) for args in make()]
+    transform = hg.value_and_grad(f)
+    given = make()
+    for k, (args, want) in enumerate(zip(given, wanted, strict=True)):
+        found, refusal = attempt(lambda args=args: transform(HERE, *args))  # type: ignore[misc]  # the default
+        if refusal:  # writing to one of two arrays that have elements in common
+            assert name == "arrays that overlap"
+            assert np.shares_memory(*args)
+            continue
+        value, gradient = found
+        assert_allclose(value, want, rtol=1e-12, err_msg=f"at {k}")
+        assert_allclose(gradient, 2 * want / HERE, rtol=1e-12, err_msg=f"at {k}")
+    for turn in (1, 2):
+        for args, want in zip(make(), wanted, strict=True):
+            if name == "arrays that overlap" and np.shares_memory(*args):
+                continue
+            value, gradient = transform(HERE, *args)
+            assert_allclose(value, want, rtol=1e-12, err_msg=f"turn {turn}")
+            assert_allclose(gradient, 2 * want / HERE, rtol=1e-12, err_msg=f"turn {turn}")
+
+
+@pytest.mark.filterwarnings("ignore::hopgrad.errors.RetraceWarning")
+@pytest.mark.parametrize("f", [surroundings.loss, surroundings.loss_of_layer])
+@pytest.mark.parametrize("seed", range(8))
+def test_changes_in_any_order(seed: int, f: Callable[..., Any]) -> None:
+    """Values to the last bit; gradients as those of a transform that has seen nothing else."""
+    wanted = surroundings.story(f, seed, 40)
+    kept = hg.value_and_grad(f)
+
+    def call(*args: Any, **keywords: Any) -> Any:
+        before = copy.deepcopy(vars(surroundings.layer))
+        _, fresh = hg.value_and_grad(lambda *a, **k: f(*a, **k))(*args, **keywords)
+        vars(surroundings.layer).update(before)
+        value, gradient = kept(*args, **keywords)
+        assert_allclose(gradient, fresh, rtol=1e-12, atol=1e-13)
+        return value
+
+    found = surroundings.story(call, seed, 40)
+    surroundings.reset()
+    for one, other in zip(found, wanted, strict=True):
+        assert type(one[0]) is type(other[0])
+        assert_array_equal(one[0], other[0])
+        assert_array_equal(one[1], other[1])
+        assert one[2] == other[2]
+        assert_array_equal(one[3], other[3])
+
+
+def test_an_argument_changed_in_place_between_calls() -> None:
+    w, model, cfg, parts = np.ones(3), changes.Model(2.0), {"lr": 1.0}, [np.ones(2), [1.0]]
+
+    def f(x: Any, w: Any, model: Any, cfg: Any, parts: Any) -> Any:
+        return np.sum(w * x) * model.k * cfg["lr"] * np.sum(parts[0]) * parts[1][0] * x
+
+    transform = hg.value_and_grad(f)
+    args = (w, model, cfg, parts)
+
+    def agrees() -> None:
+        want = f(HERE, *args)
+        assert_allclose(transform(HERE, *args), (want, 2 * want / HERE), rtol=1e-12)
+
+    agrees()
+    for change in (
+        lambda: w.__setitem__(0, 5.0),
+        lambda: setattr(model, "k", 3.0),
+        lambda: cfg.__setitem__("lr", 7.0),
+        lambda: parts[0].__setitem__(1, 2.0),
+        lambda: parts[1].__setitem__(0, 11.0),
+        lambda: parts[1].append(1.0),
+    ):
+        change()
+        agrees()
+        agrees()
+
+
+def test_shapes_dtypes_and_kinds_of_the_argument() -> None:
+    def f(x: Any) -> Any:
+        flat = np.ravel(np.asarray(x))
+        return np.sum(flat * flat) * (len(flat) + np.ndim(x)) * (2 if isinstance(x, float) else 3)
+
+    transform = hg.value_and_grad(f)
+    points: list[Any] = [
+        2.0, 3.0, np.float64(2.0), np.float32(2.0), np.array(2.0), np.array([2.0]), np.array([1.0, 2.0]),
+        np.ones((2, 2), order="F"), np.arange(4.0)[::2], np.arange(4.0, dtype=np.float32), np.ones((0, 3)), 2, -0.0,
+        0.0, np.ones((2, 2)),
+        np.array([np.nan, 1.0]), np.array([np.inf]), np.arange(6.0).reshape(2, 3).T, np.array([2.0], ">f8"),
+    ]  # fmt: skip
+    for point in [*points, *points[::-1], *points]:
+        x = float(point) if type(point) is int else point
+        value, gradient = transform(point)
+        want, slope = hg.value_and_grad(f)(point)
+        assert_array_equal(value, want, strict=True)
+        assert_array_equal(value, f(x))
+        assert type(gradient) is type(slope)
+        assert_array_equal(gradient, slope, strict=True)
+
+
+@pytest.mark.filterwarnings("ignore::hopgrad.errors.RetraceWarning")
+def test_branches_of_all_kinds() -> None:
+    def f(x: Any) -> Any:
+        y = x if x[0] > 0 else -x
+        n = 0
+        while np.sum(np.abs(y)) > 1:
+            y = y / 2
+            n += 1
+        k = int(np.argmax(np.abs(x)))
+        table = {0: np.sin, 1: np.cos, 2: np.tanh}
+        total = table[k](y[k]) * (n + 1)
+        for _ in range(k):
+            total = total * min(y[0], 0.5)
+        if np.any(x > 5) and not np.all(x > 5):
+            total += np.sum(x[1:] ** 2)
+        try:
+            return total if x[1] else total / 0
+        except ZeroDivisionError:
+            return x[2] * 3
+
+    transform = hg.value_and_grad(f)
+    random = np.random.default_rng(5)
+    points = [random.normal(size=3) * scale for scale in (0.1, 1.0, 4.0) for _ in range(12)]
+    for point in [*points, *points]:
+        value, gradient = transform(point)
+        assert_array_equal(value, f(point), strict=True)
+        assert_allclose(gradient, hg.grad(lambda x: f(x))(point), rtol=1e-14)
+        near = numeric(f, point)
+        if np.allclose(near, numeric(lambda x: f(x), point * (1 + 1e-9)), rtol=1e-6):
+            assert_allclose(gradient, near, rtol=1e-5, atol=1e-6)
+
+
+def test_the_same_array_given_twice() -> None:
+    def f(x: Any, y: Any) -> Any:
+        x, y = x * 1.0, y * 2.0
+        x += y
+        return np.sum(x * y)
+
+    def g(x: Any, y: Any) -> Any:
+        y[0] = 3.0
+        return np.sum(x * x) + np.sum(y)
+
+    a, b = np.array([1.0, 2.0]), np.array([1.0, 2.0])
+    transform = hg.grad(f, (0, 1))
+    for args in ((a, b), (a, a), (a, b)):
+        assert_allclose(transform(*args), ([2, 4], [10, 20]))
+    for argnums in (0, 1, (0, 1)):
+        transform = hg.value_and_grad(g, argnums)
+        for same in (False, True, False, True):
+            one = np.array([1.0, 2.0])
+            other = one if same else np.array([1.0, 2.0])
+            one_too = np.array([1.0, 2.0])
+            other_too = one_too if same else np.array([1.0, 2.0])
+            want = g(one_too, other_too)
+            try:
+                value, _ = transform(one, other)
+            except HopgradError:
+                assert same  # overlapping arguments that are written to may be refused
+                continue
+            assert_array_equal(value, want)
+            assert_array_equal(one, one_too)
+            assert_array_equal(other, other_too)
+
+
+def test_two_functions_of_the_same_code_are_two_functions() -> None:
+    def make(k: float, w: Any) -> Any:
+        return lambda x, p=k: k * p * np.sum(w) * x**2
+
+    made = [make(1.0, np.ones(2)), make(2.0, np.ones(3)), make(3.0, np.zeros(2) + 2)]
+    transforms = [hg.grad(f) for f in made]
+    for _ in range(2):
+        for f, transform in zip(made, transforms, strict=True):
+            assert_allclose(transform(HERE), 2 * f(HERE) / HERE)
+            assert_allclose(hg.grad(f)(HERE), 2 * f(HERE) / HERE)
+
+
+def test_a_changed_function_object_under_one_transform() -> None:
+    def f(x: Any) -> Any:
+        return 2.0 * x**2
+
+    transform = hg.grad(f)
+    assert transform(1.0) == 4.0
+    f.__code__ = (lambda x: 3.0 * x**2).__code__
+    assert transform(1.0) == 6.0
+    assert transform(1.0) == 6.0
+
+
+def test_an_exception_is_raised_at_each_call_that_has_it() -> None:
+    def f(x: Any) -> Any:
+        if x < 0:
+            raise ValueError(f"negative: {x}")
+        assert x < 10, "too large"
+        return x * x
+
+    transform = hg.grad(f)
+    for _ in range(2):
+        assert transform(2.0) == 4.0
+        with pytest.raises(ValueError, match=r"negative: -1\.5"):
+            transform(-1.5)
+        with pytest.raises(ValueError, match=r"negative: -2\.5"):
+            transform(-2.5)
+        with pytest.raises(AssertionError, match="too large"):
+            transform(11.0)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * len(f"{x:.1f}"),
+        lambda x: x * (2 if "-" in repr(x) else 3),
+        lambda x: x * len(str(np.float64(1.0) * x)),
+        lambda x: x * len("%s" % x),  # noqa: UP031 - that is the case
+        lambda x: x * {"1": 2.0, "-": 3.0, "2": 4.0}[str(x)[0]],
+        lambda x: x * len("{:g}".format(x)),  # noqa: UP032 - that is the case
+        lambda x: x * len(np.array2string(np.array([x, 1.0]), precision=3)),
+    ],
+)
+def test_text_made_of_a_value_is_that_of_the_call(f: Callable[[Any], Any]) -> None:
+    transform = hg.value_and_grad(f)
+    for x in (1.0, 10.0, -1.0, 1.0, 1.23456, 25.0):
+        value, gradient = transform(x)
+        assert value == f(x)
+        assert_allclose(gradient, f(x) / x, rtol=1e-14)
+
+
+def test_arguments_that_are_one_object() -> None:
+    def f(x: Any, y: Any, z: Any) -> Any:
+        return np.sum(x * y) * (2.0 if y is z else 3.0) + (1.0 if x is y else 0.0)
+
+    one, two = np.ones(2), np.ones(2)
+    for argnums in (0, 1, (0, 1), (0, 1, 2)):
+        transform = hg.value_and_grad(f, argnums)
+        for args in ((one, two, np.ones(2)), (one, two, two), (one, one, two), (one, one, one), (one, two, one)):
+            assert transform(*args)[0] == f(*args)
+
+
+def test_printing_happens_at_each_call(capsys: pytest.CaptureFixture[str]) -> None:
+    def f(x: Any) -> Any:
+        print(f"x = {x:.1f}")
+        return x * x
+
+    transform = hg.grad(f)
+    for x in (1.0, 2.0, 2.0):
+        transform(x)
+    assert capsys.readouterr().out == "x = 1.0\nx = 2.0\nx = 2.0\n"
+
+
+def test_results_kept_from_one_call_are_not_changed_by_the_next() -> None:
+    transform = hg.value_and_grad(lambda x: np.sum(x * x))
+    first = transform(np.ones(3))
+    kept = first[1].copy()
+    transform(np.full(3, 5.0))
+    first[1][:] += 0.0
+    assert_array_equal(first[1], kept)
+    again = transform(np.ones(3))
+    again[1][:] = 99.0
+    assert_array_equal(transform(np.ones(3))[1], [2, 2, 2])
+
+
+def test_auxiliary_output_is_that_of_the_call() -> None:
+    seen: list[Any] = []
+
+    def f(x: Any) -> Any:
+        seen.append(len(seen))
+        return x * x, {"n": len(seen), "double": 2 * x, "kind": "low" if x < 2 else "high", "w": np.ones(2) * x}
+
+    transform = hg.value_and_grad(f, has_aux=True)
+    for n, x in enumerate((1.0, 3.0, 1.0, 1.0), 1):
+        (value, aux), gradient = transform(x)
+        assert (value, gradient, aux["n"], aux["double"]) == (x * x, 2 * x, n, 2 * x)
+        assert aux["kind"] == ("low" if x < 2 else "high")
+        assert_array_equal(aux["w"], [x, x])
+
+
+# -- warnings and entry ------------------------------------------------------------------------------------------------
+
+
+def test_floating_point_warnings_follow_errstate() -> None:
+    # Logarithm and division of arrays: Python's own numbers know no such warnings.
+    for f in (lambda x: np.sum(np.log(x)), lambda x: np.sum(1 / x)):
+        transform = hg.value_and_grad(f)
+        for _ in range(3):
+            with np.errstate(divide="ignore"):
+                value, _ = transform(np.zeros(2))
+                assert np.isinf(value)
+            with np.errstate(divide="warn"), pytest.warns(RuntimeWarning, match="divide by zero"):
+                transform(np.zeros(2))
+            with np.errstate(divide="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
+                transform(np.zeros(2))
+            problems: list[str] = []
+            with np.errstate(divide="call", call=lambda kind, flag, to=problems: to.append(kind)):
+                transform(np.zeros(2))
+            assert problems
+
+
+def test_errstate_inside_the_function_is_followed() -> None:
+    def f(x: Any) -> Any:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            y = np.where(x > 0, np.log(x), 0.0)
+        return np.sum(y)
+
+    transform = hg.value_and_grad(f)
+    with np.errstate(all="warn"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            value, gradient = transform(np.array([0.0, 2.0, -1.0]))
+            assert value == np.log(2.0)
+            assert_array_equal(gradient, [0.0, 0.5, 0.0])
+
+
+def test_errors_that_errstate_raises_can_be_caught() -> None:
+    def f(x: Any) -> Any:
+        with np.errstate(all="raise"):
+            try:
+                return np.sum(np.log(x))
+            except FloatingPointError:
+                return np.sum(3.0 * x)
+
+    transform = hg.value_and_grad(f)
+    for point, want in (([1.0, 2.0], [1.0, 0.5]), ([0.0, 2.0], [3.0, 3.0]), ([4.0, 2.0], [0.25, 0.5])):
+        value, gradient = transform(np.array(point))
+        assert value == f(np.array(point))
+        assert_array_equal(gradient, want)
+
+
+class Frame:
+    """Stands for a table of pandas, which need not be there."""
+
+    __module__ = "pandas.core.frame"
+    ndim = 1
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.ones(3)
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", PendingDeprecationWarning)
+    STRANGE = {
+        "masked": np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]),
+        "matrix": np.matrix([[1.0, 2.0, 3.0]]),
+        "pandas": Frame(),
+    }
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_strange_arrays_are_converted_or_refused_by_name(kind: str) -> None:
+    """At the entry, as another argument, and captured."""
+    strange = STRANGE[kind]
+    words = {"masked": "[Mm]ask", "matrix": "matrix", "pandas": r"Frame|pandas|to_numpy"}[kind]
+    with pytest.raises(HopgradError, match=words):
+        hg.grad(lambda x: np.sum(x))(strange)
+    for f, args in (
+        (lambda x, other: np.sum(x * other), (POINT, strange)),
+        (lambda x: np.sum(strange * x), (POINT,)),
+        (lambda x: np.sum(np.add(x, strange)), (POINT,)),
+        (lambda x: np.sum(np.array(x) * np.asarray(strange)), (POINT,)),
+    ):
+        gradient, refusal = attempt(lambda f=f, args=args: hg.grad(f)(*args))  # type: ignore[misc]  # the defaults
+        if refusal:
+            assert re.search(words, refusal), refusal
+        else:
+            assert_allclose(gradient, np.ravel(np.asarray(strange)), rtol=1e-14)
+
+
+def test_byte_swapped_arrays_are_converted() -> None:
+    swapped = POINT.astype(POINT.dtype.newbyteorder())
+    table = swapped * 2
+    want = 3 * POINT**2 * 2 * POINT
+    for f, args in (
+        (lambda x: np.sum(x**3 * 2) / 1.0, (swapped,)),
+        (lambda x, other: np.sum(x**3 * other), (POINT, swapped)),
+    ):
+        value, gradient = hg.value_and_grad(f)(*args)
+        assert_allclose(value, f(*args))
+        assert gradient.dtype == np.float64
+    assert_allclose(hg.grad(lambda x: np.sum(x**3 * table))(POINT), want)
+    assert_allclose(hg.grad(lambda x: np.sum(x**3 * table))(swapped), want)
+
+
+def test_objects_that_are_no_numbers_are_named() -> None:
+    for value, words in ((object(), "object"), ("text", "str"), (1j, "complex"), (np.array([1, 2]), "integer")):
+        with pytest.raises(DtypeError, match=words):
+            hg.grad(lambda x: x)(value)

@@ -12,7 +12,7 @@ import hopgrad as hg
 import hopgrad.hops  # fills the catalogue
 from hopgrad.aval import aval
 from hopgrad.differentiate import pull
-from hopgrad.errors import DtypeError, GraphError, ShapeError
+from hopgrad.errors import DtypeError, GraphError, ShapeError, TraceError
 from hopgrad.evaluate import evaluate
 from hopgrad.graph.builder import Builder, catalogue, ones
 from hopgrad.graph.graph import Graph, reachable
@@ -188,7 +188,7 @@ def test_the_checker_finds_a_lost_constant(builder: Builder) -> None:
 
 def test_an_input_without_a_value_is_named(builder: Builder) -> None:
     x = builder.input(SCALAR, "x")
-    with pytest.raises(GraphError, match="an input has no value"):
+    with pytest.raises(TraceError, match="an input has no value here: x"):
         evaluate(builder, [(x + 1).id], {})
 
 

@@ -134,6 +134,8 @@ def _position(function: Callable[..., Any]) -> Callable[..., Any]:
 REFERENCES: dict[str, Callable[..., Any]] = {
     "constant_power": lambda x, *, exponent: np.power(x, exponent),
     "round": lambda x, *, decimals: np.round(x, decimals),
+    "round_digits": lambda x, *, digits: np.vectorize(lambda v: round(float(v), digits))(x).astype(x.dtype),
+    "fsum": lambda x, *, axes, keepdims: np.sum(x, axes, keepdims=keepdims),
     "where": np.where,
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "convert": lambda x, *, dtype: x.astype(dtype),

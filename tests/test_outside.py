@@ -569,6 +569,22 @@ def test_descriptors_and_cached_properties() -> None:
     assert type(vars(owner)["table"]) is np.ndarray
 
 
+def test_assignments_to_attributes_of_a_class() -> None:
+    class Settings:
+        rate = 1.0
+        last: Any = None
+
+    def f(x: Any) -> Any:
+        Settings.rate += 1.0
+        Settings.last = x * 2
+        return x * Settings.rate
+
+    g = hg.grad(f)
+    assert [g(1.0), g(2.0)] == [2.0, 3.0]
+    assert Settings.rate == 3.0
+    assert Settings.last == 4.0
+
+
 # -- containers and modules ------------------------------------------------------------------------------------------
 
 
@@ -620,7 +636,15 @@ def test_aliases_among_what_is_captured() -> None:
 
 def test_modules_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("a_users_module")
-    text = "import numpy as np\nK = 2.0\nW = np.ones(3)\ndef f(x):\n    a = np.zeros(3)\n    a[:] = x * K * W\n    return a"
+    text = """
+import numpy as np
+K = 2.0
+W = np.ones(3)
+def f(x):
+    a = np.zeros(3)
+    a[:] = x * K * W
+    return a
+"""
     exec(text, vars(module))
     monkeypatch.setitem(sys.modules, "a_users_module", module)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import pickle
 import re
 import statistics
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -152,7 +154,7 @@ def is_refused(function: Any) -> bool:
 def test_refuses_a_function_by_name(function: Any) -> None:
     def f(x: Any) -> Any:
         # As NumPy calls it, whatever the function's other arguments are.
-        return type(x).__array_function__(x, function, (Tracer,), (x,), {})  # the user's line
+        return Tracer.__array_function__(x, function, (Tracer,), (x,), {})  # the user's line
 
     with pytest.raises(NotDifferentiableError) as caught:
         hg.grad(f)(x3)
@@ -166,19 +168,18 @@ def test_refuses_a_function_by_name(function: Any) -> None:
 def test_refuses_a_ufunc_by_name(name: str) -> None:
     ufunc = calls.UFUNCS[name]
     with pytest.raises(HopgradError, match=name) as caught:
-        hg.grad(lambda x: type(x).__array_ufunc__(x, ufunc, "__call__", *[x] * ufunc.nin))(x3)
+        hg.grad(lambda x: Tracer.__array_ufunc__(x, ufunc, "__call__", *[x] * ufunc.nin))(x3)
     assert "test_tracing.py" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("method", "ufunc"),
-    [("reduceat", np.add), ("accumulate", np.maximum), ("reduce", np.subtract), ("at", np.multiply)],
+    [("reduceat", np.add), ("accumulate", np.maximum), ("reduce", np.subtract)],
 )
 def test_refuses_a_ufunc_method_by_name(method: str, ufunc: np.ufunc) -> None:
     name = f"np.{ufunc.__name__}.{method}"
     with pytest.raises(NotDifferentiableError, match=re.escape(name)):
-        hg.grad(lambda x: getattr(ufunc, method)(x.copy(), *([[0, 1]] if method in ("reduceat", "at") else []),
-                                                 *([2.0] if method == "at" else [])))(x3)  # fmt: skip
+        hg.grad(lambda x: getattr(ufunc, method)(x.copy(), *([[0, 1]] if method == "reduceat" else [])))(x3)
 
 
 UFUNC_METHODS = """
@@ -189,7 +190,11 @@ np.logaddexp.reduce(x) np.logaddexp.reduce(A,axis=1) np.add.reduce(x,dtype=np.fl
 np.add.accumulate(A,1) np.multiply.accumulate(A,axis=1) np.add.outer(x,y) np.multiply.outer(A,x)
 np.subtract.outer(s,x) np.power.outer(p,w) np.multiply.outer(w,x) np.greater.outer(x,y)
 np.add.at(a:=x.copy(),[0,0,2],1.0) or a np.add.at(a:=x.copy(),k,y) or a
-np.subtract.at(a:=A.copy(),(0,[1,1]),x[:2]) or a np.add.at(a:=x.copy(),slice(1,None),s) or a
+np.subtract.at(a:=A.copy(),(0,[1,1]),x[:2]) or a np.multiply.at(a:=x.copy(),[0,0,2],y) or a
+np.divide.at(a:=A.copy(),(0,[1,1]),p[:2]) or a np.maximum.at(a:=x.copy(),[0,1,0],y) or a
+np.minimum.at(a:=A.copy(),[1,1],x) or a np.negative.at(a:=x.copy(),[0,0,2]) or a
+np.power.at(a:=p.copy(),[1,1],2.0) or a np.multiply.at(a:=x.copy(),np.argsort(y),w) or a
+np.add.at(a:=x.copy(),np.argmax(A,0),y) or a np.add.at(a:=x.copy(),np.argmax(x),s) or a np.add.at(a:=x.copy(),slice(1,None),s) or a
 np.add(x,y,out=(a:=x.copy())) np.multiply(x,2.0,x.copy()) np.add(x,y,where=m,out=x.copy())
 np.log(x,where=x>0,out=np.zeros_like(x)) np.divide(x,v,out=np.zeros_like(x),where=m)
 np.sqrt(x,out=np.ones_like(x),where=x>0) np.arctanh(x,where=np.abs(x)<1,out=np.zeros_like(x))
@@ -380,10 +385,11 @@ def test_method(call: str) -> None:
     check(call)
 
 
-REFUSED_METHODS = [
-    "argpartition", "argsort", "byteswap", "dump", "dumps", "getfield", "nonzero", "partition", "resize",
-    "searchsorted", "setfield", "sort", "tobytes", "tofile",
-]  # fmt: skip
+REFUSED_METHODS = {
+    **{name: f"ndarray.{name}" for name in (
+        "byteswap", "dump", "dumps", "getfield", "resize", "setfield", "tobytes", "tofile")},
+    **{name: f"np.{name}" for name in ("partition", "sort")},
+}  # fmt: skip
 OF_MEMORY = ["base", "ctypes", "data", "flags", "strides"]
 # They would hand out the memory, so that NumPy asks __array__ instead, which is refused.
 ABSENT = {"__array_interface__", "__array_struct__", "__array_finalize__", "__array_wrap__", "__array_priority__",
@@ -392,8 +398,9 @@ ABSENT = {"__array_interface__", "__array_struct__", "__array_finalize__", "__ar
 
 @pytest.mark.parametrize("name", REFUSED_METHODS)
 def test_refuses_a_method_by_name(name: str) -> None:
+    title = re.escape(REFUSED_METHODS[name])
     with pytest.raises(
-        NotDifferentiableError, match=rf"^ndarray\.{name} is not supported on traced values.*\n  at .*test_trac"
+        NotDifferentiableError, match=rf"^{title} is not supported on traced values.*\n  at .*test_trac"
     ):
         hg.grad(lambda x: getattr(x.copy(), name)(0))(x3)
 
@@ -482,83 +489,57 @@ def test_printing_shows_the_value_and_records_nothing() -> None:
 
 def test_a_value_that_outlives_its_function_says_so() -> None:
     kept: list[Any] = []
-    hg.grad(lambda x: [kept.append(x), x * x][1])(3.0)
-    assert repr(kept[0]) == "<traced float64, of a function that has returned>"
-    assert f"{kept[0]:.3f}" == repr(kept[0])
+
+    class Keeper:
+        __slots__ = ("value",)
+
+    def f(x: Any) -> Any:
+        keeper = Keeper()
+        keeper.value = x
+        kept.append(lambda: keeper.value)
+        return x * x
+
+    hg.grad(f)(3.0)
+    value = kept[0]()
+    assert repr(value) == "<traced float64, of a function that has returned>"
+    assert f"{value:.3f}" == repr(value)
     with pytest.raises(TraceError, match="used after its function had returned"):
-        kept[0] + 1
+        value + 1
     with pytest.raises(TraceError, match="used after its function had returned"):
-        np.sin(kept[0])
+        np.sin(value)
 
 
 # -- refusals --------------------------------------------------------------------------------------------------------
 
-CURE = "import hopgrad.numpy as np"
+
+def plain(n: int) -> Any:
+    """A plain array, as a library may make one that knows nothing of tracing."""
+    return pickle.loads(pickle.dumps(np.zeros(n)))
+
+
 REFUSALS: list[tuple[str, Callable[[Any], Any], str]] = [
-    ("np.array", lambda x: np.sum(np.array([x[0], 2.0])), CURE),
-    ("np.array of arrays", lambda x: np.sum(np.array([x, x])), CURE),
-    ("np.asarray", lambda x: np.sum(np.asarray(x)), CURE),
-    ("np.full", lambda x: np.sum(np.full(3, x[0])), CURE),
-    ("np.r_", lambda x: np.sum(np.r_[x, 1.0]), CURE),
-    ("np.vectorize", lambda x: np.sum(np.vectorize(lambda t: t * 2)(x)), CURE),
-    ("write an element", lambda x: fill(np.zeros(3), 0, x[0]), CURE),
-    ("write a slice", lambda x: fill(np.zeros(3), slice(None), x), CURE),
-    ("write a mask", lambda x: fill(np.zeros(3), np.array([True, False, True]), x[:2]), CURE),
-    ("write a list", lambda x: fill(np.zeros(2), slice(None), [x[0], x[1]]), CURE),
-    ("out=", lambda x: np.multiply(x, x, out=np.zeros(3)), r"write a = a \+ b"),
-    ("+=", lambda x: plus(np.zeros(3), x), r"write a = a \+ b"),
-    ("np.copyto", lambda x: np.copyto(np.zeros(3), x) or x[0], r"write a = a \+ b"),
-    ("np.add.at", lambda x: np.add.at(np.zeros(3), [0], x[0]) or x[0], r"write a = a \+ b"),
-    (
-        "np.add.at to integers",
-        lambda x: np.add.at(np.zeros_like(x, dtype=int), [0, 0], x[0]),
-        "np.add.at of float64 to",
-    ),
-    ("np.fill_diagonal", lambda x: np.fill_diagonal(np.zeros((2, 2)), x[0]) or x[0], CURE),
+    ("write an element", lambda x: fill(plain(3), 0, x[0]), "of a traced value is needed"),
+    ("write a slice", lambda x: fill(plain(3), slice(None), x), "of a traced value is needed"),
+    ("write a mask", lambda x: fill(plain(3), np.array([True, False, True]), x[:2]), "of a traced value is needed"),
+    ("out=", lambda x: np.multiply(x, x, out=plain(3)), r"write a = a \+ b"),
+    ("+=", lambda x: plus(plain(3), x), r"write a = a \+ b"),
+    ("np.copyto", lambda x: np.copyto(plain(3), x) or x[0], r"write a = a \+ b"),
+    ("np.add.at", lambda x: np.add.at(plain(3), [0], x[0]) or x[0], r"write a = a \+ b"),
+    ("np.fill_diagonal", lambda x: np.fill_diagonal(plain(4).reshape(2, 2), x[0]) or x[0], "traced value is needed"),
     ("np.random", lambda x: np.random.default_rng(0).normal(x[0]), "of a traced value is needed"),
-    ("math.sin", lambda x: math.sin(x[0]), "np.sin instead of math.sin"),
-    ("float", lambda x: float(x[0]), "use NumPy's functions on the value itself"),
-    ("int", lambda x: int(x[0]), "np.floor"),
+    ("library", lambda x: struct.pack("d", x[0]), "a plain float of a traced value is needed"),
     ("complex", lambda x: complex(x[0]), "use NumPy's functions"),
-    ("%", lambda x: "%.3f" % x[0], "a plain float"),  # noqa: UP031
-    ("if", lambda x: x[0] if x[0] > 0 else -x[0], "use np.where"),
-    ("max", lambda x: max(x[0], x[1]), "np.minimum/np.maximum"),
-    ("and", lambda x: x[0] > 0 and x[1] > 0, "& and | in place of and/or"),
-    ("in", lambda x: x[0] in [1.0, 2.0], "use np.where"),
-    ("in array", lambda x: 1.0 in x, "use np.where"),
-    ("np.allclose", lambda x: x[0] if np.allclose(x, 0.0) else x[1], "use np.where"),
-    ("range", lambda x: list(range(np.argmax(x))), "a plain integer"),
-    ("list index", lambda x: [1, 2, 3][np.argmax(x)], "can index arrays"),
     ("hash", lambda x: {x[0]: 1}, "cannot be a key of a dict"),
     ("set", lambda x: {x[0], x[1]}, "member of a set"),
-    ("mask", lambda x: np.sum(x[x > 0]), "use np.where"),
-    ("mask method", lambda x: np.sum(x.compress(x > 0)), "its shape depends on values"),
-    ("np.where with one argument", lambda x: np.where(x > 0), "three-argument form"),
-    ("nonzero", lambda x: x.nonzero(), "its shape depends on values"),
-    ("mask assignment", lambda x: fill(x.copy(), x > 0, x[:2]), "use np.where"),
-    ("argument", lambda x: fill(x, 0, 1.0), "assignment into an argument of the function .* copy it first"),
-    ("view of argument", lambda x: fill(x[1:], 0, x[0]), "assignment into an argument"),
-    ("argument +=", lambda x: plus(x, 1.0), "assignment into an argument"),
-    ("broadcast", lambda x: fill(np.broadcast_to(x.copy(), (2, 3)), 0, 1.0), "read-only in NumPy"),
-    ("diagonal", lambda x: fill(np.diagonal(np.outer(x, x)), 0, 1.0), "read-only in NumPy"),
     ("complex value", lambda x: np.sum(x * 1j), "complex values here, which are not supported"),
     ("astype complex", lambda x: np.sum(x.astype(complex)), "complex"),
-    ("sort", lambda x: np.sum(np.sort(x)), "np.sort is not supported"),
-    ("linalg", lambda x: np.sum(np.linalg.inv(np.outer(x, x))), "np.linalg.inv is not supported"),
     ("fft", lambda x: np.sum(np.fft.fft(x)), "np.fft.fft is not supported|numpy.fft:?.?fft: a plain NumPy array"),
-    ("ndarray.sort", lambda x: x.copy().sort(), "ndarray.sort is not supported"),
     ("view", lambda x: x.view(np.int64), "use astype"),
-    ("shape", lambda x: setattr(x.copy(), "shape", (3, 1)), "use reshape"),
-    ("real", lambda x: setattr(x.copy(), "real", 1.0), "assignment to the attribute real"),
+    ("shape of an argument", lambda x: setattr(x, "shape", (3, 1)), "another shape for the argument x itself"),
     ("pickle", lambda x: copy.copy(x).__reduce_ex__(2), "return it from the function"),
-    ("logsumexp", lambda x: scipy.special.logsumexp(x), "use hopgrad.scipy.special.logsumexp"),
-    ("softmax", lambda x: scipy.special.softmax(x)[0], "use hopgrad.scipy.special.softmax"),
-    ("log_softmax", lambda x: scipy.special.log_softmax(x)[0], "use hopgrad.scipy.special.log_softmax"),
     ("stats", lambda x: scipy.stats.norm.logpdf(x[0]), "scipy.stats"),
-    ("einsum of a list", lambda x: np.einsum("i,i->", [x[0], 1.0], [1.0, 2.0]), CURE),
     ("frompyfunc", lambda x: np.frompyfunc(lambda t: t * 2, 1, 1)(x), "is not supported"),
     ("fixed index", lambda x: np.take(x, x), "integer"),
-    ("np.delete", lambda x: np.delete(x, np.argmax(x)), "np.delete at traced places"),
 ]  # fmt: skip
 
 
@@ -815,15 +796,14 @@ def test_masks_and_fancy_assignment() -> None:
     def f(x: Any) -> Any:
         a = x * 1.0
         a[a > 0.5] = 0.1 * x[0, 0]
-        a[a[:, 0] > 0] *= 2.0 if False else 1.0
+        a[a[:, 0] > 0] *= 2.0
         a[np.array([True, False, True])] = x[0]
         a[[0, 2], [1, 3]] = x[1, :2]
         a[:, [0, 1]] -= x[:, 2:]
         a[1, :, None] = x[0, :, None] ** 2
         return np.sum(a * W)
 
-    with pytest.raises(TraceError, match="number of chosen elements"):
-        hg.grad(f)(X)
+    both(f, X)
 
     def g(x: Any) -> Any:
         a = x * 1.0

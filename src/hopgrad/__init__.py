@@ -31,15 +31,17 @@ _HOMES = {
         ),
         "hopgrad.transforms",
     ),
+    **dict.fromkeys(("cond", "fori_loop", "scan", "switch", "while_loop"), "hopgrad.control"),
+    **dict.fromkeys(("custom_jvp", "custom_vjp", "external", "stop_gradient"), "hopgrad.custom"),
     **dict.fromkeys(("Explanation", "explain"), "hopgrad.show.explanation"),
     **dict.fromkeys(("Graph", "Node"), "hopgrad.graph.graph"),
     **dict.fromkeys(
-        ("DtypeError", "ExpressionError", "GraphError", "HopgradError", "NotDifferentiableError", "ShapeError",
-         "TraceError"),
+        ("DtypeError", "ExpressionError", "GraphError", "HopgradError", "LoopError", "NotDifferentiableError", "RetraceWarning",
+         "ShapeError", "TraceError"),
         "hopgrad.errors",
     ),
 }  # fmt: skip
-_MODULES = ("data", "numpy", "optim", "scipy", "tree")
+_MODULES = ("custom", "data", "numpy", "optim", "scipy", "tree")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 
@@ -60,6 +62,15 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from hopgrad.control import cond as cond
+    from hopgrad.control import fori_loop as fori_loop
+    from hopgrad.control import scan as scan
+    from hopgrad.control import switch as switch
+    from hopgrad.control import while_loop as while_loop
+    from hopgrad.custom import custom_jvp as custom_jvp
+    from hopgrad.custom import custom_vjp as custom_vjp
+    from hopgrad.custom import external as external
+    from hopgrad.custom import stop_gradient as stop_gradient
     from hopgrad.errors import (
         DtypeError as DtypeError,
     )
@@ -73,7 +84,13 @@ if TYPE_CHECKING:
         HopgradError as HopgradError,
     )
     from hopgrad.errors import (
+        LoopError as LoopError,
+    )
+    from hopgrad.errors import (
         NotDifferentiableError as NotDifferentiableError,
+    )
+    from hopgrad.errors import (
+        RetraceWarning as RetraceWarning,
     )
     from hopgrad.errors import (
         ShapeError as ShapeError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -21,11 +22,13 @@ class Aval:
     float32[2, 3]
     """
 
-    __slots__ = ("dtype", "ndim", "shape", "size")
+    __slots__ = ("dtype", "is_float", "ndim", "shape", "size")
 
     def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.shape = shape
         self.dtype = dtype
+        self.is_float = dtype.kind in "fc"
+        """Whether values of this kind can carry a derivative (floating or complex)."""
         self.ndim = len(shape)
         self.size = 1
         for n in shape:
@@ -37,10 +40,28 @@ class Aval:
     def __reduce__(self) -> tuple[Any, ...]:
         return aval, (self.shape, self.dtype)
 
-    @property
-    def is_float(self) -> bool:
-        """Whether values of this kind can carry a derivative (floating or complex)."""
-        return self.dtype.kind in "fc"
+
+class Several(Aval):
+    """What a hop with several results gives: a tuple of values, each with an abstract value of its own.
+
+    Make one with `several`. Shape and dtype are those of one Python object; nothing computes with them.
+
+    >>> several([aval((), float), aval((3,), int)])
+    (float64, int64[3])
+    """
+
+    __slots__ = ("avals",)
+
+    def __init__(self, avals: tuple[Aval, ...]) -> None:
+        super().__init__((), np.dtype(object))
+        self.avals = avals
+        self.is_float = any(one.is_float for one in avals)
+
+    def __repr__(self) -> str:
+        return f"({', '.join(map(repr, self.avals))}{',' if len(self.avals) == 1 else ''})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return several, (self.avals,)
 
 
 # The one place where abstract values are made; never emptied, because identity is their equality.
@@ -57,6 +78,22 @@ def aval(shape: Shape, dtype: Any) -> Aval:
     found = _interned.get(key)
     if found is None:
         found = _interned.setdefault(key, Aval(*key))
+    return found
+
+
+_tuples: dict[tuple[Aval, ...], Several] = {}
+
+
+def several(avals: Iterable[Aval]) -> Several:
+    """The abstract value of a tuple of values.
+
+    >>> several([aval((), int)]) is several([aval((), int)])
+    True
+    """
+    key = tuple(avals)
+    found = _tuples.get(key)
+    if found is None:
+        found = _tuples.setdefault(key, Several(key))
     return found
 
 

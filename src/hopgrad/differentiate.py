@@ -14,12 +14,14 @@ Nothing is decided by value, and what is made are hops again, so this holds to e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
+from hopgrad.aval import Several
 from hopgrad.graph.builder import Builder, Expr, Params, catalogue
 from hopgrad.graph.graph import Node, reachable
-from hopgrad.graph.hop import Hop
-from hopgrad.graph.operators import Operator, Scale, Support, join
+from hopgrad.graph.hop import ITEM, Compound, Hop
+from hopgrad.graph.operators import Cotangent, Operator, Scale, Support, join
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Pullback:
     operators: dict[tuple[int, int], Operator] = field(default_factory=dict)
     """For (using value, operand number): the local gradient. Only if asked for."""
     zeros: dict[int, Zero] = field(default_factory=dict)
+    supports: dict[int, Support] = field(default_factory=dict)
+    """Which elements of an adjoint are structurally nonzero, where that is known."""
 
 
 def activity(builder: Builder, wrt: Sequence[int], top: int) -> bytearray:
@@ -53,14 +57,30 @@ def activity(builder: Builder, wrt: Sequence[int], top: int) -> bytearray:
             active[node] = 1
     args, start, kind, avals = builder.args_flat, builder.start, builder.kind, builder.avals
     differentiable = [hop.differentiable for hop, _ in builder.kinds]
+    several = [isinstance(hop, Compound) or hop is ITEM for hop, _ in builder.kinds]
+    reached: dict[int, Sequence[bool]] = {}
     for node in range(min(wrt, default=top), top + 1):
-        if active[node] or not differentiable[kind[node]] or avals[node].dtype.kind not in "fc":
+        if active[node] or not differentiable[kind[node]] or not avals[node].is_float:
             continue
         for k in range(start[node], start[node + 1]):
             if active[args[k]]:
-                active[node] = 1
+                if several[kind[node]]:
+                    _reach(builder, node, active, reached)
+                else:
+                    active[node] = 1
                 break
     return active
+
+
+def _reach(builder: Builder, node: int, active: bytearray, reached: dict[int, Sequence[bool]]) -> None:
+    """Mark a hop with several results, and note which of them are reached, or one of its items."""
+    hop, params = builder.kinds[builder.kind[node]]
+    ids = builder.args(node)
+    if isinstance(hop, Compound):
+        reached[node] = hop.reach(params, [bool(active[a]) for a in ids])
+        active[node] = any(reached[node])
+    else:
+        active[node] = reached[ids[0]][params[0][1]]
 
 
 def pull(
@@ -71,6 +91,7 @@ def pull(
     record: bool = False,
     why: bool = False,
     units: bool = False,
+    supports: Mapping[int, Support] | None = None,
 ) -> Pullback:
     """Reverse mode: from cotangents of some values (`seeds`) to the adjoints of everything between them and `wrt`.
 
@@ -81,6 +102,7 @@ def pull(
         record: Keep each edge's operator and share.
         why: Give a `Zero` with its reason for each of `wrt` that has no adjoint.
         units: The seeds will be unit vectors: their zeros mean "not asked for", so they are no support.
+        supports: Which elements of a seed are structurally nonzero, where not all are.
     """
     out = Pullback()
     if wrt and seeds:
@@ -91,7 +113,7 @@ def pull(
         for node, cotangent in seeds.items():
             if active[node]:
                 asked = catalogue["not_equal"](cotangent, 0) if units and cotangent.shape else None
-                pending[node] = (cotangent, asked)
+                pending[node] = (cotangent, supports.get(node) if supports else asked)
         with builder.passing("gradient"):
             _sweep(builder, active, pending, bottom, top, out, record, set(wrt))
     if why:
@@ -99,9 +121,6 @@ def pull(
             if node not in out.adjoints:
                 out.zeros[node] = reason_for_zero(builder, node, list(seeds))
     return out
-
-
-Cotangent = tuple[Expr, Support]
 
 
 def _sweep(
@@ -116,7 +135,11 @@ def _sweep(
 ) -> None:
     wanted = _overflowing(builder, active, range(bottom, top + 1))
     relative: dict[int, Cotangent] = {}
+    several: dict[int, dict[int, Cotangent]] = {}
     for node in range(top, bottom - 1, -1):
+        if node in several:
+            _pull_all(builder, node, several.pop(node), active, pending, out, record)
+            continue
         plain, scaled = pending.pop(node, None), relative.pop(node, None)
         if plain is None and scaled is None:
             continue
@@ -124,12 +147,20 @@ def _sweep(
         if record or node in wrt:
             builder.made_for(node)
             out.adjoints[node] = _total(plain, scaled, result)
+            if plain is None or scaled is None:
+                out.supports[node] = (plain or scaled)[1]  # type: ignore[index]  # one of them is there
+            else:
+                out.supports[node] = join(plain[1], scaled[1])
         ids = builder.args(node)
         flags = [bool(active[a]) for a in ids]
         if not any(flags):
             continue
         builder.made_for(node)
         hop, params = builder.kinds[builder.kind[node]]
+        if hop is ITEM:
+            assert plain is not None
+            several.setdefault(ids[0], {})[params[0][1]] = plain
+            continue
         args = [builder.expr(a) for a in ids]
         for number, (arg, flag) in enumerate(zip(ids, flags, strict=True)):
             if not flag:
@@ -154,6 +185,32 @@ def _sweep(
                 out.shares[node, number] = _total(share, grown, args[number])
             _add(pending, arg, share)
             _add(relative, arg, grown)
+
+
+def _pull_all(
+    builder: Builder,
+    node: int,
+    given: Mapping[int, Cotangent],
+    active: bytearray,
+    pending: dict[int, Cotangent],
+    out: Pullback,
+    record: bool,
+) -> None:
+    """The sweep at a hop with several results, once the cotangents of all its items are known."""
+    builder.made_for(node)
+    hop, params = builder.kinds[builder.kind[node]]
+    result, ids = builder.expr(node), builder.args(node)
+    assert isinstance(hop, Compound)
+    assert isinstance(result.aval, Several)
+    cotangents = [given.get(k) for k in range(len(result.aval.avals))]
+    flags = [bool(active[a]) for a in ids]
+    shares = hop.pull_all([builder.expr(a) for a in ids], result, params, cotangents, flags)
+    for number, (arg, flag, share) in enumerate(zip(ids, flags, shares, strict=True)):
+        if not flag or share is None:
+            continue
+        if record:
+            out.shares[node, number] = share[0]
+        _add(pending, arg, share)
 
 
 def _collect(steps: list[tuple[Operator, Cotangent]]) -> Cotangent | None:
@@ -191,6 +248,7 @@ def push(builder: Builder, seeds: Mapping[int, Expr], outputs: Sequence[int]) ->
     active = activity(builder, list(seeds), top)
     tangents: dict[int, Expr] = dict(seeds)
     relative: dict[int, Expr] = {}
+    several: dict[int, Sequence[Expr | None]] = {}
     with builder.passing("tangent"):
         order = reachable(builder, outputs, min(seeds))
         wanted = _overflowing(builder, active, order)
@@ -200,10 +258,18 @@ def push(builder: Builder, seeds: Mapping[int, Expr], outputs: Sequence[int]) ->
             ids = builder.args(node)
             builder.made_for(node)
             hop, params = builder.kinds[builder.kind[node]]
+            if hop is ITEM:
+                tangent = several[ids[0]][params[0][1]] if ids[0] in several else None
+                if tangent is not None:
+                    tangents[node] = tangent
+                continue
             given = [tangents.get(a) for a in ids]
             if all(t is None for t in given):
                 continue
             args, result = [builder.expr(a) for a in ids], builder.expr(node)
+            if isinstance(hop, Compound):
+                several[node] = hop.push_all(args, result, params, given)
+                continue
             tangent = None
             for number in hop.falling(params) if not wanted.isdisjoint(ids) else ():
                 if ids[number] in relative:
@@ -274,16 +340,22 @@ def reason_for_zero(builder: Builder, node: int, outputs: Sequence[int]) -> Zero
         return Zero("the result does not use it")
     touched = {node}
     cuts = []
+    reached: dict[int, Sequence[bool]] = {}
     for value in order[1:]:
-        if not any(a in touched for a in builder.args(value)):
+        ids = builder.args(value)
+        if not any(a in touched for a in ids):
             continue
-        hop = builder.hop(value)
+        hop, params = builder.kinds[builder.kind[value]]
+        if isinstance(hop, Compound):
+            reached[value] = hop.reach(params, [a in touched for a in ids])
+        elif hop is ITEM and builder.avals[value].is_float and not reached[ids[0]][params[0][1]]:
+            continue  # a result that does not depend on it
         if hop.differentiable and builder.avals[value].is_float:
             touched.add(value)
         else:
             cuts.append(value)
     if not cuts:
-        return Zero("its coefficient is zero")
+        return Zero("its coefficient is zero" if touched.intersection(outputs) else "the result does not use it")
     told = []
     for value in cuts[:3]:
         place = Node(builder, value).location
@@ -318,13 +390,33 @@ def substitute(builder: Builder, outputs: Sequence[int], replaced: Mapping[int, 
     return [moved.get(n, n) for n in outputs]
 
 
-def transplant(source: Builder, outputs: Sequence[int], target: Builder, known: Mapping[int, int]) -> list[int]:
-    """Emit again in another builder what `outputs` need, given the values there that stand for `known` ones."""
+def transplant(
+    source: Builder,
+    outputs: Sequence[int],
+    target: Builder,
+    known: Mapping[int, int],
+    *,
+    start: int = 0,
+    places: bool = False,
+) -> list[int]:
+    """Emit again in another builder what `outputs` need, given the values there that stand for `known` ones.
+
+    All values below `start` that are needed must be known, unless they are constants. With `places` the values keep
+    their pass and their place in the user's code; the two builders share their `sites`.
+    """
     moved = dict(known)
-    for node in reachable(source, outputs, known=moved):
-        if node in source.constants and node not in moved:
+
+    def place(node: int) -> int:
+        if node not in moved and node in source.constants:
             moved[node] = target.constant(source.constants[node]).id
-        elif node not in moved:
+        return moved[node]
+
+    for node in reachable(source, outputs, start, known=moved):
+        if node not in moved and node not in source.constants:
             hop, params = source.kinds[source.kind[node]]
-            moved[node] = target.emit(hop, [moved[a] for a in source.args(node)], params)
-    return [moved[n] for n in outputs]
+            before = len(target)
+            with target.passing(source.stages[source.stage[node]]) if places else nullcontext():
+                new = moved[node] = target.emit(hop, [place(a) for a in source.args(node)], params)
+            if places and new >= before:
+                target.site[new] = source.site[node]
+    return [place(n) for n in outputs]

@@ -2,29 +2,159 @@
 
 from __future__ import annotations
 
+import operator
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from hopgrad.aval import aval
 from hopgrad.graph.builder import Builder
 from hopgrad.graph.graph import reachable
+from hopgrad.graph.hop import ITEM, Compound
+
+# NumPy's scalars compute with Python's operators several times as fast as with ufuncs; the results are the same.
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
+    "negative": operator.neg, "less": operator.lt, "less_equal": operator.le, "greater": operator.gt,
+    "greater_equal": operator.ge, "equal": operator.eq, "not_equal": operator.ne,
+}  # fmt: skip
+_SCALARS = (aval((), np.float64), aval((), np.float32))
+
+Step = tuple[int, Callable[..., Any], dict[str, Any], Sequence[int], Sequence[int], bool]
+"""(value, function, its parameters, operands, values that nobody needs afterwards, whether warnings are silent)."""
+
+
+class Plan:
+    """How to compute some values from others, worked out once, to run as often as wanted.
+
+    ``inputs`` are those of the given values that are really needed, ``constants`` the constants. Floating-point
+    warnings follow ``np.errstate`` for the user's own hops, as in plain NumPy; hops made by passes are silent, since
+    the user did not write the 1/√x that belongs to a √x. Of a hop with several results only those that somebody
+    takes are computed.
+
+    Args:
+        builder: Holds the values.
+        outputs: What to compute.
+        inputs: Values that will be given (inputs, or any others: what these are made of is not computed).
+        keep: Whether every value on the way stays in the dict that `fill` fills; else dead values are freed.
+    """
+
+    def __init__(
+        self, builder: Builder, outputs: Sequence[int], inputs: Container[int] = (), *, keep: bool = False
+    ) -> None:
+        self.builder = builder
+        self.outputs = tuple(outputs)
+        self.inputs: list[int] = []
+        self.constants: dict[int, Any] = {}
+        self._order = array("i")
+        self._wanted: dict[int, list[int]] = {}
+        self._last: array[int] | None = None
+        self._steps: list[Step] | None = None
+        self._runs = 0
+        order = reachable(builder, outputs, known=inputs)
+        kinds, kind, args, start, stage = builder.kinds, builder.kind, builder.args_flat, builder.start, builder.stage
+        constants = builder.constants
+        last = None if keep else array("i", bytes(4 * (order[-1] + 1 if order else 0)))
+        stages = set()
+        for node in order:
+            if node in inputs:
+                self.inputs.append(node)
+                continue
+            if node in constants:
+                self.constants[node] = constants[node][()]  # a scalar, not an array, where it is one
+                continue
+            self._order.append(node)
+            stages.add(stage[node] != 0)
+            first, end = start[node], start[node + 1]
+            if last is not None:
+                for k in range(first, end):
+                    last[args[k]] = node
+            hop, params = kinds[kind[node]]
+            if hop is ITEM:
+                wanted = self._wanted.setdefault(args[first], [])
+                if params[0][1] not in wanted:
+                    wanted.append(params[0][1])
+        if last is not None:
+            for node in (*self.outputs, *self.constants):
+                last[node] = 0
+            self._last = last
+        self.silent = stages == {True}
+        """Whether all hops are silent: then whoever runs the plan often can silence NumPy once, and say so."""
+
+    def run(self, inputs: Mapping[int, Any]) -> list[Any]:
+        """The values of the outputs."""
+        values = self.start(inputs)
+        self.fill(values)
+        return [values[node] for node in self.outputs]
+
+    def start(self, inputs: Mapping[int, Any]) -> dict[int, Any]:
+        """The dict to `fill`. Python's floats become NumPy's, which know infinity."""
+        given = {node: inputs[node] for node in self.inputs}
+        for node, value in given.items():
+            if type(value) is float:
+                given[node] = np.float64(value)
+        return {**self.constants, **given}
+
+    def fill(self, values: dict[int, Any], quiet: bool = False) -> None:
+        """Compute the outputs into a dict that holds `inputs` and `constants`. `quiet`: NumPy is silent already."""
+        self._runs += 1
+        if self._runs == 2:  # one run of a large graph needs no list of its steps
+            self._steps = list(self._generate())
+        silent = quiet
+        before: dict[str, Any] | None = None
+        try:
+            for node, function, keywords, args, dead, silence in self._steps or self._generate():
+                if silence is not silent and not quiet:
+                    if before is None:
+                        before = np.geterr()  # type: ignore[assignment]  # a typed dict
+                    silent = silence
+                    np.seterr(all="ignore") if silent else np.seterr(**before)  # type: ignore[arg-type]
+                values[node] = function(*[values[a] for a in args], **keywords)
+                for a in dead:
+                    values.pop(a, None)
+        finally:
+            if before is not None:
+                np.seterr(**before)
+
+    def _generate(self) -> Iterator[Step]:
+        builder = self.builder
+        kinds, kind, args_flat, start, stage = (
+            builder.kinds, builder.kind, builder.args_flat, builder.start, builder.stage,
+        )  # fmt: skip
+        last = self._last
+        avals = builder.avals
+        calls: dict[int, tuple[Callable[..., Any], dict[str, Any], Callable[..., Any] | None]] = {}
+        nothing: tuple[int, ...] = ()
+        for node in self._order:
+            which = kind[node]
+            call = calls.get(which)
+            if call is None:
+                hop, params = kinds[which]
+                if isinstance(hop, Compound):  # not kept: it depends on which results are wanted
+                    call = hop.bind(params, tuple(sorted(self._wanted.get(node, ())))), {}, None
+                else:
+                    call = calls[which] = (hop.function, dict(params), _OPERATORS.get(hop.name))
+            function, keywords, scalar = call
+            args = args_flat[start[node] : start[node + 1]]
+            if scalar is not None and not avals[node].shape and avals[args[0]] in _SCALARS:
+                function = scalar
+            dead = nothing if last is None else [a for a in args if last[a] == node]
+            yield node, function, keywords, args, dead, stage[node] != 0
 
 
 def evaluate(builder: Builder, outputs: Sequence[int], inputs: Mapping[int, Any]) -> list[Any]:
-    """The values of `outputs`, given those of the inputs that they need. Dead values are freed on the way.
-
-    Floating-point warnings follow ``np.errstate`` for the user's own hops, as in plain NumPy; hops made by passes are
-    silent, since the user did not write the 1/√x that belongs to a √x.
-    """
-    values = _run(builder, outputs, inputs, free=True)
-    return [values[node] for node in outputs]
+    """The values of `outputs`, given those of the inputs that they need, as by a `Plan`."""
+    return Plan(builder, outputs, inputs).run(inputs)
 
 
 def evaluate_all(builder: Builder, outputs: Sequence[int], inputs: Mapping[int, Any]) -> dict[int, Any]:
     """As `evaluate`, keeping every value on the way, by id."""
-    return _run(builder, outputs, inputs, free=False)
+    plan = Plan(builder, outputs, inputs, keep=True)
+    values = plan.start(inputs)
+    plan.fill(values)
+    return values
 
 
 def evaluate_sweep(
@@ -39,8 +169,9 @@ def evaluate_sweep(
     What does not depend on these is computed once.
     """
     values = residuals(builder, outputs, inputs, varying)
+    plan = Plan(builder, outputs, values.keys() | set(varying))
     for given in sweep:
-        yield evaluate(builder, outputs, {**values, **dict(zip(varying, given, strict=True))})
+        yield plan.run({**values, **dict(zip(varying, given, strict=True))})
 
 
 def residuals(
@@ -62,7 +193,8 @@ def residuals(
 def extend(builder: Builder, node: int, known: dict[int, Any], standing: Mapping[int, int]) -> Any:
     """The value of `node`, and into `known` all on the way to it that was missing. `standing` maps inputs to values.
 
-    The cost is that of what is missing, so a program can be followed value by value.
+    The cost is that of what is missing, so a program can be followed value by value. The tuple of a hop with several
+    results does not stay in `known`, because some of its results may not have been computed; its items do.
 
     Raises:
         KeyError: it needs an input that is neither known nor stands for another value; the key is its id.
@@ -83,6 +215,7 @@ def extend(builder: Builder, node: int, known: dict[int, Any], standing: Mapping
             stack.extend(args_flat[start[top] : start[top + 1]])
     before = np.geterr()
     silent = False
+    tuples: list[int] = []
     try:
         for top in sorted(missing):
             if top in standing:
@@ -95,55 +228,28 @@ def extend(builder: Builder, node: int, known: dict[int, Any], standing: Mapping
                 silent = not silent
                 np.seterr(all="ignore") if silent else np.seterr(**before)
             hop, params = builder.kinds[builder.kind[top]]
-            known[top] = hop.function(*[known[a] for a in args_flat[start[top] : start[top + 1]]], **dict(params))
+            args = args_flat[start[top] : start[top + 1]]
+            if isinstance(hop, Compound):
+                tuples.append(top)
+                # What is shown is likely to be asked for next.
+                items = dict(_items(builder, top))
+                shown = range(hop.shown(params))
+                wanted = sorted({*shown, *[items[n] for n in items.keys() & missing]})
+                known[top] = values = hop.bind(params, wanted)(*[known[a] for a in args])
+                known.update({n: values[k] for n, k in items.items() if k in shown})
+            elif top not in known:
+                known[top] = hop.function(*[known[a] for a in args], **dict(params))
     finally:
         if silent:
             np.seterr(**before)
+        for top in tuples:
+            known.pop(top, None)
     return known[node]
 
 
-def _run(builder: Builder, outputs: Sequence[int], inputs: Mapping[int, Any], free: bool) -> dict[int, Any]:
-    order = reachable(builder, outputs, known=inputs)
-    values: dict[int, Any] = {}
-    kinds, kind, args_flat, start, stage = builder.kinds, builder.kind, builder.args_flat, builder.start, builder.stage
-    constants = builder.constants
-    uses = _use_counts(builder, order, outputs) if free else None
-    silent = False
-    before = np.geterr()
-    calls: dict[int, tuple[Any, dict[str, Any]]] = {}
-    try:
-        for node in order:
-            if node in inputs:
-                values[node] = inputs[node]
-                continue
-            if node in constants:
-                values[node] = constants[node]
-                continue
-            if (stage[node] != 0) is not silent:
-                silent = not silent
-                np.seterr(all="ignore") if silent else np.seterr(**before)
-            call = calls.get(kind[node])
-            if call is None:
-                hop, params = kinds[kind[node]]
-                call = calls[kind[node]] = (hop.function, dict(params))
-            function, keywords = call
-            args = args_flat[start[node] : start[node + 1]]
-            values[node] = function(*[values[a] for a in args], **keywords)
-            if uses is not None:
-                for a in args:
-                    uses[a] -= 1
-                    if not uses[a]:
-                        values.pop(a, None)
-    finally:
-        np.seterr(**before)
-    return values
-
-
-def _use_counts(builder: Builder, order: Sequence[int], outputs: Sequence[int]) -> array[int]:
-    counts = array("q", bytes(8 * (order[-1] + 1 if order else 0)))
-    for node in order:
-        for a in builder.args_flat[builder.start[node] : builder.start[node + 1]]:
-            counts[a] += 1
-    for node in outputs:
-        counts[node] += 1
-    return counts
+def _items(builder: Builder, node: int) -> Iterator[tuple[int, int]]:
+    """Values that take a result of `node`, each with the number of the result."""
+    for other in range(node + 1, len(builder)):
+        hop, params = builder.kinds[builder.kind[other]]
+        if hop is ITEM and builder.args_flat[builder.start[other]] == node:
+            yield other, params[0][1]

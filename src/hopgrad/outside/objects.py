@@ -16,7 +16,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hopgrad import tree
 from hopgrad.outside.code import is_library
 from hopgrad.outside.reads import MISSING, Equal, Get, Read
 
@@ -63,6 +62,8 @@ def is_copy(cls: type) -> bool:
 class _Copied(type):
     """The class of copies: an instance of the original counts as theirs."""
 
+    _hopgrad_objects: Objects
+
     def __instancecheck__(cls, instance: Any) -> bool:
         own = users_class(cls)
         return isinstance(instance, own) if own is not cls else type.__instancecheck__(cls, instance)
@@ -73,6 +74,16 @@ class _Copied(type):
 
     def __eq__(cls, other: object) -> bool:
         return isinstance(other, type) and users_class(other) is users_class(cls)
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        type.__setattr__(cls, name, value)
+        if is_copy(cls) and name not in _KEPT:
+            cls._hopgrad_objects.assigned(users_class(cls), name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        type.__delattr__(cls, name)
+        if is_copy(cls):
+            delattr(users_class(cls), name)
 
     def __hash__(cls) -> int:
         own = users_class(cls)
@@ -99,6 +110,8 @@ class Objects:
         """By identity of the real object, which it keeps alive: this and its view."""
         self._reals: dict[int, Any] = {}
         """By identity of the view: the real object."""
+        self.attributes: list[tuple[type, str]] = []
+        """Attributes of classes that were assigned to."""
         self._read: dict[tuple[int, str], tuple[Any, Any]] = {}
         """By identity of an object's attributes, and name: the value that was read and what was handed out for it."""
 
@@ -109,7 +122,10 @@ class Objects:
             return known
         outside = self._outside
         bases = [self.copy(base, frame) for base in cls.__bases__ if base not in _PLAIN_BASES]
-        members: dict[str, Any] = {"_hopgrad_of": cls, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        members: dict[str, Any] = {
+            "_hopgrad_of": cls, "_hopgrad_objects": self,
+            "__module__": cls.__module__, "__qualname__": cls.__qualname__,
+        }  # fmt: skip
         if not cls.__dictoffset__:
             members["__slots__"] = ()
         hooked = any("__init_subclass__" in vars(base) for base in cls.__mro__[:-1] if base not in _PLAIN_BASES)
@@ -118,7 +134,6 @@ class Objects:
             cls.__name__, (*quiet, cls, *bases), members
         )
         self._copies[cls] = made
-        tree.alias(made, cls)
         outside.reads.append(Equal(lambda: tuple(vars(cls)), tuple(vars(cls))))
         for name, member in list(vars(cls).items()):
             if name not in _KEPT:
@@ -145,6 +160,13 @@ class Objects:
             made.attrname = member.attrname
             return made
         return outside.hand(member, get, name, frame)
+
+    def assigned(self, cls: type, name: str, value: Any) -> None:
+        """Pass on an assignment to an attribute of a class."""
+        self._outside.trace.only_once(f"assigns to {cls.__name__}.{name}", None)
+        self._outside.made_inside(value)
+        setattr(cls, name, value)
+        self.attributes.append((cls, name))
 
     def view(self, real: Any, frame: FrameType | None) -> Any:
         """The view of an object from outside."""
@@ -216,7 +238,6 @@ class Objects:
             members["__eq__"] = lambda view, other: objects.real(view) is objects.real(other)
             members["__hash__"] = lambda view: hash(objects.real(view))
         seen = type(copied)(cls.__name__, (copied,), members)
-        tree.alias(seen, cls)
         return seen
 
     def attribute(self, owner: Any, name: str, get: Get, cls: type, frame: FrameType | None) -> Any:

@@ -484,6 +484,9 @@ class Outside:
         for value in [*self._watched, *self.objects.views()]:
             self._put_values(value)
             put_slots(value, self.outer)
+        for cls, name in self.objects.attributes:
+            if name in vars(cls):
+                setattr(cls, name, self.outer(vars(cls)[name]))
         for read, name, frame in self._contents:
             if not read.holds({}):
                 self.trace.only_once(f"{name} changes during the call", frame)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -17,15 +17,25 @@ from hopgrad.graph.builder import Builder
 from hopgrad.graph.graph import Guard
 from hopgrad.graph.sites import Location, user_location
 
+if TYPE_CHECKING:
+    from hopgrad.trace.memory import Memory
+
 _current: ContextVar[Trace | None] = ContextVar("hopgrad_trace", default=None)
 
 
 class Trace:
     """One outermost trace. Nested transforms work in the same builder, so their values can be mixed freely.
 
-    Attributes: ``known`` holds the actual values of inputs, and of all values that were asked for so far; ``guards`` what the user's Python code asked for, and so what the trace depends on; ``standing`` maps fresh
-    inputs of nested transforms to the values that they stand for; ``nested`` says that the transform at work was called
+    Attributes: ``known`` holds the actual values of inputs, and of all values that were asked for so far; ``guards``
+    what the user's Python code asked for, and so what the trace depends on; ``standing`` maps fresh inputs of nested
+    transforms to the values that they stand for; ``nested`` says that the transform at work was called
     inside the trace, so that its results stay symbolic; ``once`` are reasons why the trace holds for this call only;
+    ``outside`` is how the user's functions see the world, for ``hopgrad.outside`` to fill;
+    ``homes`` are the memories of arrays that were not made inside, and ``dirty`` those of them that were written to;
+    ``wrt`` are the inputs that are differentiated by, None for all.
+    ``eager`` says that each hop is computed as it is recorded, since it may raise; ``flushed`` how many hops were
+    computed, or passed over, by `flush`.
+    ``body`` is the number of the loop's or branch's body that is traced now (0: none), ``bodies`` how many there were;
     ``root`` is the frame below which the call paths of sites begin; ``explicit`` overrides the site while a text
     expression is evaluated.
     """
@@ -36,12 +46,25 @@ class Trace:
         self.known: dict[int, Any] = {}
         self.guards: dict[int, Guard] = {}
         self.once: dict[str, str] = {}
+        self.outside: Any = None
         self.standing: dict[int, int] = {}
+        self.homes: list[Memory] = []
+        self.dirty: list[Memory] = []
+        self.wrt: set[int] | None = None
+        self._active = bytearray()
         self.nested = False
+        self.body = 0
+        self.bodies = 0
+        self._body_start = 0
+        self._bodies: list[tuple[int, int]] = []
         self.closed = False
         self.refusals: list[HopgradError] = []
         self.sited = 0
         self.explicit: int | None = None
+        self.flushed = 0
+        self.eager = raises()
+        if self.eager:
+            self.only_once("NumPy is set to raise at floating-point errors (np.errstate)", None)
 
     def site(self, node: int, frame: FrameType | None) -> None:
         """Record that the user's code at `frame` computed `node`; values made on the way belong to the same place."""
@@ -57,6 +80,31 @@ class Trace:
         elif column[node] != site:
             sites.hits.add((node, site))
         self.sited = len(builder)
+        if self.eager:
+            self.flush()
+
+    def flush(self) -> None:
+        """Compute all that the user's code has computed so far. What depends on an input without a value is left out.
+
+        For those who change how NumPy handles errors: each hop is computed under the settings under which NumPy would
+        have computed it.
+        """
+        builder, known = self.builder, self.known
+        first, self.flushed = self.flushed, self._body_start if self.body else len(builder)
+        unknown: set[int] = set()
+        # The body of a loop or branch computes nothing before it is run.
+        skipped = [node for start, end in self._bodies for node in range(max(start, first), end)]
+        unknown.update(skipped)
+        for node in range(first, self.flushed):
+            if builder.stage[node] or node in known or node in unknown:
+                continue
+            if unknown.isdisjoint(builder.args(node)):
+                try:
+                    extend(builder, node, known, self.standing)
+                except KeyError:
+                    unknown.add(node)
+            else:
+                unknown.add(node)
 
     def concrete(self, node: int) -> Any:
         """The value of `node` for the actual inputs. Whoever lets it decide what is traced next must use `settle`.
@@ -85,6 +133,33 @@ class Trace:
             self.guards[node] = Guard(node, kept, site, len(self.builder))
         return value
 
+    def active(self, node: int) -> bool:
+        """Whether a derivative with respect to an input of `wrt` can pass through `node`."""
+        builder, marks = self.builder, self._active
+        for k in range(len(marks), node + 1):
+            hop = builder.hop(k)
+            if hop.name == "input":
+                mark = self.wrt is None or k in self.wrt
+            else:
+                mark = hop.differentiable and any(marks[a] for a in builder.args(k))
+            marks.append(mark and builder.avals[k].is_float)
+        return bool(marks[node])
+
+    @contextmanager
+    def inside_body(self) -> Iterator[None]:
+        """For tracing the body of a loop or branch, which must not write to arrays that were made outside of it."""
+        before = self.body
+        if not before:
+            self._body_start = len(self.builder)
+        self.bodies += 1
+        self.body = self.bodies
+        try:
+            yield
+        finally:
+            self.body = before
+            if not before:
+                self._bodies.append((self._body_start, len(self.builder)))
+
     def only_once(self, reason: str, frame: FrameType | None) -> None:
         """Note that the trace must not be replayed: what it did depends on something that cannot be checked."""
         self.once.setdefault(reason, where(frame))
@@ -103,13 +178,34 @@ class Trace:
             )
 
 
-class UnknownValueError(Exception):
+def raises() -> bool:
+    """Whether NumPy is to raise or to call a function at a floating-point error, so that each one has its place."""
+    return not {"raise", "call"}.isdisjoint(np.geterr().values())
+
+
+class UnknownValueError(TraceError):
     """A value depends on an input that has no actual value."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a value is not known, because it belongs to the body of a loop or branch, which is traced once for all"
+            " values: return it from the body instead of keeping it elsewhere"
+        )
 
 
 def current() -> Trace | None:
     """The trace in progress in this thread (and context), if any."""
     return _current.get()
+
+
+@contextmanager
+def within(trace: Trace | None) -> Iterator[None]:
+    """For the block, `trace` is the one in progress; with None there is none, as outside of all transforms."""
+    token = _current.set(trace)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 @contextmanager

@@ -8,13 +8,16 @@ back along it.
 An array that nothing traced was written to yet (``np.zeros(3)`` of ``hopgrad.numpy``) keeps real NumPy data instead,
 which NumPy reads and writes itself; only when a traced value is written does it become a value of the graph.
 
+An array that the function did not make, an argument or one of the surrounding program, has a *home*: the caller's own
+array, which has to hold the final value when the call is over.
+
 Whether NumPy copies depends on strides (``a.T.reshape(-1)`` does, ``a.reshape(-1)`` does not). They are followed as far
 as they are known. Where they are not, two memories are in *doubt*: writing to one makes reading the other an error.
 """
 
 from __future__ import annotations
 
-import sys
+import weakref
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -32,11 +35,15 @@ Verdict = Literal["view", "copy", "doubt"]
 
 
 class Step(NamedTuple):
-    """One hop of a path; `rest` are its operands besides the array."""
+    """One hop of a path; `rest` are its operands besides the array.
+
+    With `element` they are traced integers that choose along one axis each, as in ``a[k]``: NumPy makes a view.
+    """
 
     hop: Hop
     params: Params
     rest: tuple[int, ...]
+    element: bool = False
 
 
 Path = tuple[Step, ...]
@@ -46,19 +53,28 @@ class Memory:
     """The elements that an array and its views share.
 
     Attributes: ``node`` is the value of the graph that they have now, or ``data`` the real array until a traced value
-    is written; ``version`` counts changes; ``layout`` is "C", the strides, "argument" for those of the argument that
-    was given, or None where they are not known; ``group`` lists the memories of which this one may or may not be a
-    part; ``lost`` says why it cannot be read any more.
+    is written; ``version`` counts changes; ``layout`` is "C", the strides, or None where they are not known;
+    ``writable`` is False for arrays that NumPy makes read-only, None if only some views are; ``group`` lists the
+    memories of which this one may or may not be a part; ``lost`` says why it cannot be read any more.
+
+    ``home`` is the array of the caller that this memory stands for: a NumPy array, or the tracer of an outer function;
+    None for arrays made inside; with `inner` it is the argument of a function differentiated inside. ``name`` is what
+    messages call it, ``holders`` how many refer to the data from outside, and ``lent`` counts the inner functions that
+    have it as an argument at the moment. ``born`` is the body of a loop or branch in which it was made (`Trace.body`),
+    -1 until an array is attached to it.
     """
 
-    __slots__ = ("data", "group", "layout", "lost", "node", "version", "writable")
+    __slots__ = (
+        "born", "exposed", "captured", "data", "group", "home", "inner", "layout", "lent", "lost", "name", "node",
+        "version", "writable",
+    )  # fmt: skip
 
     def __init__(
         self,
         node: int,
         data: np.ndarray[Any, Any] | None = None,
-        layout: Strides | Literal["C", "argument"] | None = "C",
-        writable: bool = True,
+        layout: Strides | Literal["C"] | None = "C",
+        writable: bool | None = True,
     ) -> None:
         self.node = node
         self.data = data
@@ -67,6 +83,13 @@ class Memory:
         self.writable = writable
         self.group: list[Memory] | None = None
         self.lost = ""
+        self.home: Any = None
+        self.name = ""
+        self.captured = False
+        self.exposed: list[weakref.ref[_Holder]] = []
+        self.inner = False
+        self.lent = 0
+        self.born = -1
 
     def doubt(self, other: Memory) -> None:
         """Note that the two may or may not have elements in common."""
@@ -81,14 +104,37 @@ class Memory:
         self.version += 1
         for other in self.group or ():
             if other is not self:
-                other.lost = place
-                other.version += 1
+                other.lose(
+                    "whether NumPy copied this array or made a view of another one, which was assigned to at"
+                    f" {place}, depends on its memory layout, which is not known: copy it before (y = x.copy())"
+                )
+
+    def lose(self, why: str) -> None:
+        """Its value is not known any more: reading it is an error that says why."""
+        self.lost = why
+        self.version += 1
 
     @property
     def shared(self) -> bool:
         """Whether plain NumPy arrays refer to the real data, so that they would miss traced values written here."""
-        # NumPy points every view at the array that owns the data. Ours are this attribute's and getrefcount's own.
-        return sys.getrefcount(self.data) > 2
+        return any(holder() is not None for holder in self.exposed)
+
+    def expose(self, view: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """A part of the real data for code that is not traced; for as long as it is referred to, the data stays."""
+        holder = _Holder(view)
+        self.exposed = [known for known in self.exposed if known() is not None]
+        self.exposed.append(weakref.ref(holder))
+        return np.asarray(holder)
+
+
+class _Holder:
+    """NumPy keeps this alive as long as the array made of it, and all views of that one."""
+
+    __slots__ = ("__array_interface__", "__weakref__", "_view")
+
+    def __init__(self, view: np.ndarray[Any, Any]) -> None:
+        self._view = view
+        self.__array_interface__ = view.__array_interface__
 
 
 # -- paths -----------------------------------------------------------------------------------------------------------
@@ -120,7 +166,7 @@ def follow(builder: Builder, node: int, path: Path) -> int:
 
 def is_writable(path: Path) -> bool:
     """Whether each element of the array has one place of its own. NumPy makes other views read-only."""
-    return not any(step.rest or step.hop.name == "broadcast_to" for step in path)
+    return not any((step.rest and not step.element) or step.hop.name == "broadcast_to" for step in path)
 
 
 def replace(builder: Builder, node: int, path: Path, value: int) -> int:
@@ -152,8 +198,10 @@ def put(builder: Builder, node: int, value: int, items: Items, places: tuple[int
 
 
 def window(data: np.ndarray[Any, Any], path: Path) -> np.ndarray[Any, Any]:
-    """The real view at the end of a path into real data."""
+    """The real view at the end of a path into real data; the whole where a traced place follows."""
     for step in path:
+        if step.element:
+            return data
         params = dict(step.params)
         if step.hop.name == "index":
             data = data[(*selection(params["items"]), Ellipsis)]  # with an ellipsis an element is a view too
@@ -164,6 +212,8 @@ def window(data: np.ndarray[Any, Any], path: Path) -> np.ndarray[Any, Any]:
 
 def constant(builder: Builder, data: np.ndarray[Any, Any]) -> int:
     """Real data as a value of the graph; many equal elements are stored once."""
+    if not data.dtype.isnative:
+        data = data.astype(data.dtype.newbyteorder("="))
     if data.size > _SMALL and data.dtype.kind in "fiub":
         first = data.flat[0]
         if (data == first).all() and (data.dtype.kind != "f" or first != 0 or not np.signbit(data).any()):
@@ -254,7 +304,7 @@ def judge(
     verdict: Verdict = "view"
     for step in path:
         params = dict(step.params)
-        if step.rest or step.hop.name == "broadcast_to":
+        if (step.rest and not step.element) or step.hop.name == "broadcast_to":
             # A read-only view, whose strides nobody asks for, unless NumPy is to reshape it.
             moved = any(later.hop.name == "reshape" for later in path[path.index(step) + 1 :])
             return ("doubt" if moved else verdict), None
@@ -279,7 +329,7 @@ def judge(
 
 def _selected(shape: Shape, strides: Strides | None, items: Items) -> tuple[Shape, Strides | None]:
     if strides is None:
-        return np.broadcast_to(np.int8(0), shape)[selection(items)].shape, None
+        return _selected(shape, c_strides(shape), items)[0], None
     lengths: list[int] = []
     steps: list[int] = []
     axis = 0
@@ -296,8 +346,49 @@ def _selected(shape: Shape, strides: Strides | None, items: Items) -> tuple[Shap
     return (*lengths, *shape[axis:]), (*steps, *strides[axis:])
 
 
-def strides_of_array(array: np.ndarray[Any, Any]) -> Strides | Literal["C"]:
-    """The layout of a real array."""
+def strides_of_array(array: np.ndarray[Any, Any]) -> Strides | Literal["C"] | None:
+    """The layout of a real array; None where its steps are no multiples of an element (a field of records)."""
     if array.flags.c_contiguous:
         return "C"
-    return tuple(s // array.itemsize if array.itemsize else s for s in array.strides)
+    if any(s % array.itemsize for s in array.strides):
+        return None
+    return tuple(s // array.itemsize for s in array.strides)
+
+
+# -- homes -----------------------------------------------------------------------------------------------------------
+
+
+def overlapping(first: Memory, second: Memory) -> bool:
+    """Whether the homes of two memories may have elements in common, unless one is the home of the other."""
+    if second in (first.group or ()):
+        return True
+    for one, other in ((first, second), (second, first)):
+        while hasattr(type(one.home), "_memory"):
+            one = one.home._memory
+            if one is other:
+                return False  # it cannot be read while the other one is written to
+    probes: dict[int, np.ndarray[Any, Any]] = {}
+    (root, part), (other_root, other_part) = _region(first.home, probes), _region(second.home, probes)
+    if root is not other_root:
+        return root is not None and other_root is not None and root in (other_root.group or ())
+    try:
+        work: Any = 10_000  # NumPy's stubs know only its two constants
+        return bool(np.shares_memory(part, other_part, max_work=work))
+    except (np.exceptions.TooHardError, OverflowError):
+        return True
+
+
+def _region(home: Any, probes: dict[int, np.ndarray[Any, Any]]) -> tuple[Memory | None, np.ndarray[Any, Any]]:
+    """Which part of which memory a home is (None: of real memory), as an array in that memory or one laid out alike."""
+    path: Path = ()
+    while hasattr(type(home), "_memory"):  # a tracer: it says that it is an np.ndarray
+        shared: Memory = home._memory
+        path = (*home._path, *path)
+        if shared.data is not None:
+            home = shared.data
+        elif shared.home is not None:
+            home = shared.home
+        else:
+            shape = home._trace.builder.avals[shared.node].shape
+            return shared, window(probes.setdefault(id(shared), np.empty(shape, np.int8)), path)
+    return None, window(home, path)

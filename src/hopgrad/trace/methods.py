@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Shape
-from hopgrad.errors import HopgradError, TraceError
+from hopgrad.errors import HopgradError, NotDifferentiableError, TraceError
 from hopgrad.graph.builder import Builder, Expr, Params, catalogue
 from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
@@ -31,16 +31,22 @@ from hopgrad.trace.tracer import (
     attach,
     bare,
     call,
+    call_function,
+    check_lent,
+    check_places,
     check_writable,
     current_node,
+    decline,
     dress,
     fitted,
+    fixed_key,
     has_traced,
     is_ordered,
     is_traced,
     leaves_of,
     located,
     on_real,
+    on_values,
     parsed,
     perform,
     plain_key,
@@ -70,7 +76,7 @@ def _elementwise(
             shared = value._memory
             if shared is None:
                 node = value._id
-            elif shared.data is not None:
+            elif shared.data is not None and not is_traced(value):
                 return _with_real(ufunc, operands, frame, operator, dtype)
             else:
                 node = current_node(value)
@@ -132,7 +138,12 @@ def _elementwise(
             builder.emit(hop, nodes, params) if hop is not None else _composed(ufunc, builder, nodes, operands, dtypes)
         )
     except HopgradError as error:
-        raise located(trace, error, frame) from None
+        found = None
+        if isinstance(error, NotDifferentiableError):
+            found = on_values(trace, ufunc, operands, {} if dtype is None else {"dtype": dtype}, frame)
+        if found is None:
+            raise located(trace, error, frame) from None
+        return found[0].item() if python and isinstance(found[0], np.generic) else found[0]
     trace.site(node, frame)
     shape = avals[node].shape
     if not shape:
@@ -149,7 +160,7 @@ _PYTHON_TYPES: dict[str, Any] = {"f": float, "i": int, "b": ufuncs.BOOL}
 def _with_real(ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool, dtype: Any) -> Any:
     """A ufunc where some arrays have real data: these count as plain ones; if all have, NumPy computes."""
     trace = trace_of(operands)
-    plain = tuple(real_data(v) if type(v) is Tracer and not is_traced(v) else v for v in operands)
+    plain = tuple(real_data(v) if type(v) is Tracer and not is_traced(v) else as_array(v) for v in operands)
     if not any(type(v) is Tracer for v in plain):
         if operator and any(getattr(type(v), "__array_ufunc__", ()) is None for v in plain):
             return NotImplemented
@@ -216,7 +227,8 @@ def _ufunc(
     if not any(is_traced(v) for v in leaves_of((inputs, keywords))):
         return on_real(trace, getattr(ufunc, method), inputs, keywords)
     trace.check_open()
-    inputs = tuple(as_array(v) for v in inputs)
+    # (A key may be a tuple of traced values, and no array.)
+    inputs = tuple(v if method == "at" and k == 1 else as_array(v) for k, v in enumerate(inputs))
     keywords = dict(keywords)
     name = ufuncs.name_of(ufunc)
     out = keywords.pop("out", None)
@@ -246,13 +258,26 @@ def _ufunc(
         wide = np.reshape(a, np.shape(a) + (1,) * np.ndim(b)) if np.ndim(b) else a
         result = _elementwise(ufunc, (wide, b), frame, False, dtype)
         return result if out is None else store(trace, out, result, frame)
-    if method == "at" and ufunc in (np.add, np.subtract):
-        target, key, value = inputs
+    if method == "at":
+        target, key, *value = inputs
         if type(target) is not Tracer:
             refuse_plain(trace, frame)
-        _add_at(target, key, value, ufunc is np.subtract, frame)
+        if ufunc in (np.add, np.subtract):
+            _add_at(target, key, value[0], ufunc is np.subtract, frame)
+        else:
+            _each_at(ufunc, target, key, value, frame)
         return None
-    trace.refuse(with_place(refused(f"{name}.{method}"), frame))
+    if out is not None:
+        keywords["out"] = out
+    given = {
+        **keep,
+        **keywords,
+        **({} if dtype is None else {"dtype": dtype}),
+        **({} if chosen is True else {"where": chosen}),
+    }
+    if method in ("reduce", "accumulate"):
+        given["axis"], inputs = axis, inputs[:1]
+    return decline(trace, getattr(ufunc, method), inputs, given, refused(f"{name}.{method}"), frame)
 
 
 def _called(
@@ -262,7 +287,8 @@ def _called(
     dtype = keywords.pop("dtype", None)
     keywords.pop("casting", None)
     if keywords.pop("signature", None) is not None or (keywords and ufunc.signature is None):
-        trace.refuse(with_place(refused(f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)"), frame))
+        error = refused(f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)")
+        return decline(trace, ufunc, inputs, {**keywords, "dtype": dtype, "out": out}, error, frame)
     dtype = None if dtype is None else np.dtype(dtype)
     if chosen is not True:
         if out is None or all(o is None for o in out):
@@ -283,7 +309,10 @@ def _called(
         whole = _elementwise(np.trunc, inputs, frame, False, dtype)
         results = (_elementwise(np.subtract, (inputs[0], whole), frame), whole)
     elif ufunc.nout > 1 or ufunc.signature is not None:
-        trace.refuse(with_place(refused(ufuncs.name_of(ufunc)), frame))
+        made = on_values(trace, ufunc, inputs, {} if dtype is None else {"dtype": dtype}, frame)
+        if made is None:
+            trace.refuse(with_place(refused(ufuncs.name_of(ufunc)), frame))
+        results = made[0]
     else:
         results = _elementwise(ufunc, inputs, frame, False, dtype)
     if out is None:
@@ -299,13 +328,9 @@ def _called(
 
 def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameType | None) -> None:
     """``np.add.at``: places that are named twice are added to twice."""
-    given = value._aval.dtype if type(value) is Tracer else np.asarray(value).dtype
-    if not np.can_cast(given, target._aval.dtype, "same_kind"):
-        # NumPy rounds after each addition.
-        error = refused(f"np.add.at of {given} to {target._aval.dtype}", "use an array of floats")
-        target._trace.refuse(with_place(error, frame))
+    _check_castable(np.subtract if negative else np.add, target, [value])
     check_writable(target, frame)
-    items, arrays = parsed(target, plain_key(key), frame)
+    items, arrays = parsed(target, plain_key(key, frame), frame)
 
     def added(x: Expr, v: Any) -> Expr:
         places = [lift(p, x.builder) for p in arrays]
@@ -313,7 +338,42 @@ def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameTy
         spread = sh.scatter(fitted(v, x, place.shape), *places, items=items, shape=x.shape)
         return x - spread if negative else x + spread
 
+    if has_traced(arrays):
+        there = call(lambda x: sh.index(x, *[lift(p, x.builder) for p in arrays], items=items), (target,), {}, frame)
+        check_places(target._trace, there._id, frame)
     write(target, call(added, (target, value), {}, frame), frame)
+
+
+def _check_castable(ufunc: np.ufunc, target: Tracer, values: list[Any]) -> None:
+    """Raise as NumPy does where the results do not fit into the array."""
+    tokens = tuple(v._aval.dtype if type(v) is Tracer else np.asarray(v).dtype for v in (target, *values))
+    made = ufuncs.loop(ufunc, tokens)[-1]
+    if not np.can_cast(made, target._aval.dtype, "same_kind"):
+        raise TypeError(f"Cannot cast ufunc '{ufunc.__name__}' output from {made!r} to {target._aval.dtype!r} with"
+                        " casting rule 'same_kind'")  # fmt: skip
+
+
+def _each_at(ufunc: np.ufunc, target: Tracer, key: Any, value: list[Any], frame: FrameType | None) -> None:
+    """``ufunc.at``: a place that is named twice is changed twice, in order."""
+    _check_castable(ufunc, target, value)
+    trace = target._trace
+    size, shape = target._aval.size, target._aval.shape
+    key = fixed_key(trace, plain_key(key, frame), frame)
+    places: np.ndarray[Any, Any] = np.arange(size).reshape(shape)[key]
+    values = [np.ravel(np.broadcast_to(v, places.shape)) for v in value]
+    line = places.ravel()
+    # The number of times that the place was named before.
+    order = np.argsort(line, kind="stable")
+    ranks = np.arange(line.size) - np.searchsorted(line[order], line[order])
+    turn = np.empty_like(ranks)
+    turn[order] = ranks
+    for k in range(int(turn.max(initial=-1)) + 1):
+        now = np.flatnonzero(turn == k)
+        there = line[now]
+        old = target.flat[there]
+        made = _elementwise(ufunc, (old, *[v[now] for v in values]), frame) if has_traced(
+            (old, values)) else ufunc(bare(old), *[bare(v[now]) for v in values])  # fmt: skip
+        target.flat[there] = made
 
 
 def _update(tracer: Tracer, ufunc: np.ufunc, other: Any, frame: FrameType) -> Any:
@@ -321,6 +381,9 @@ def _update(tracer: Tracer, ufunc: np.ufunc, other: Any, frame: FrameType) -> An
     if tracer._kind != ARRAY:
         return _elementwise(ufunc, (tracer, other), frame, True)
     if not is_traced(tracer) and not has_traced(other):
+        if any(getattr(type(v), "__array_ufunc__", ()) is None for v in (other,)):
+            return NotImplemented
+        check_lent(tracer, frame)
         data = real_data(tracer)
         ufunc(data, bare(other), out=data)
         return tracer
@@ -363,9 +426,15 @@ _METHODS = (
 _REFUSED_METHODS = {
     "sort": "", "argsort": "", "partition": "", "argpartition": "", "searchsorted": "", "resize": "use np.resize",
     "nonzero": "its shape depends on values: use np.where(condition, a, b)", "byteswap": "", "getfield": "",
-    "setfield": "", "tobytes": "", "tofile": "", "dump": "", "dumps": "", "is_integer": "", "as_integer_ratio": "",
+    "setfield": "", "tobytes": "", "tofile": "", "dump": "", "dumps": "", "as_integer_ratio": "",
     "hex": "",
 }  # fmt: skip
+
+_FUNCTIONS = frozenset({"argsort", "argpartition", "searchsorted", "nonzero"})
+"""Those that are the function of the same name."""
+
+_CHANGES = frozenset({"resize", "byteswap", "setfield"})
+"""Those that change the array."""
 
 _ONLY_ARRAYS = frozenset({"__len__", "__setitem__", "__delitem__", "mT", "ctypes", "dot", "partition", "argpartition"})
 _ASSIGNABLE = frozenset({"shape", "dtype", "strides", "real", "imag"})
@@ -420,9 +489,24 @@ def _round(self: Tracer, digits: int | None = None) -> Any:
     frame = sys._getframe(1)
     if digits is None:
         return _whole(np.rint, self, frame)
-    result = call(fn.round, (self, digits), {}, frame)
+    if self._kind == ARRAY:
+        raise TypeError("type numpy.ndarray doesn't define __round__ method")
+    if self._kind == PYTHON and self._aval.dtype.kind == "f":
+        # Python rounds to the nearest decimal number, NumPy by a multiplication: 2.675 is less than 2.675 there.
+        digits = digits.__index__()
+        result = call(lambda x: catalogue["round_digits"](x, digits=digits), (self,), {}, frame)
+    else:
+        result = call(fn.round, (self, digits), {}, frame)
     result._kind = self._kind
     return result
+
+
+def _is_integer(self: Tracer) -> bool:
+    frame = sys._getframe(1)
+    if self._aval.dtype.kind != "f":
+        return True
+    whole = _elementwise(np.equal, (self, _elementwise(np.trunc, (self,), frame)), frame)
+    return bool(_elementwise(np.logical_and, (whole, _elementwise(np.isfinite, (self,), frame)), frame))
 
 
 def _array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
@@ -472,11 +556,29 @@ def _define() -> None:
 
     def refusing(name: str, cure: str) -> Any:
         def call(self: Tracer, *args: Any, **keywords: Any) -> Any:
+            frame = sys._getframe(1)
             data = real_data(self)
             if data is not None and not has_traced((args, keywords)):
+                check_lent(self, frame)
                 return on_real(self._trace, getattr(np.ndarray, name), (self, *args), keywords)
             kind = "ndarray" if self._kind == ARRAY else self.__class__.__name__
-            self._trace.refuse(with_place(refused(f"{kind}.{name}", cure), sys._getframe(1)))
+            if self._kind == ARRAY and name in ("sort", "partition"):
+                # In place: the result of the function is written back.
+                function = getattr(np, name)
+                axis = {"axis": -1, **keywords} if len(args) < 1 + (name == "partition") else keywords
+                check_writable(self, frame)
+                self[...] = call_function(self._trace, function, (self, *args), axis, frame)
+                return None
+            if name in _FUNCTIONS:
+                return call_function(self._trace, getattr(np, name), (self, *args), keywords, frame)
+            made = None
+            if name not in _CHANGES:
+                method = getattr(np.generic if self._kind == SCALAR else np.ndarray, name, None)
+                method = getattr(float, name) if method is None or self._kind == PYTHON else method
+                made = on_values(self._trace, method, (self, *args), keywords, frame)
+            if made is None:
+                self._trace.refuse(with_place(refused(f"{kind}.{name}", cure), frame))
+            return made[0]
 
         return call
 
@@ -506,6 +608,8 @@ def _define() -> None:
         setattr(Tracer, f"__{name}__", answer)
     for name, function in more.items():
         setattr(Tracer, f"__{name}__", function)
+
+    Tracer.is_integer = _is_integer  # type: ignore[attr-defined]  # completed here, as the rest
 
     # Not __iter__: where it is missing, Python iterates by indices, and takes their error for the end.
     special = ("__len__", "__getitem__", "__setitem__", "__delitem__")

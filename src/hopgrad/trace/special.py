@@ -9,7 +9,7 @@ import numpy as np
 
 from hopgrad.graph.builder import Expr
 from hopgrad.hops import functions as fn
-from hopgrad.hops.surface import surfaces
+from hopgrad.hops.surface import refusals, refused, surfaces
 from hopgrad.trace import memory
 from hopgrad.trace.context import Trace
 from hopgrad.trace.tracer import (
@@ -17,18 +17,25 @@ from hopgrad.trace.tracer import (
     Tracer,
     array,
     as_array,
+    bare,
     call,
     check_writable,
+    decline,
     fitted,
     has_traced,
     memory_of,
+    name_of,
     on_real,
+    on_values,
     perform,
     real,
     refuse_plain,
     shown,
     special,
     strides_of,
+    trace_of,
+    with_integers,
+    with_place,
     write,
 )
 
@@ -108,23 +115,55 @@ def _copyto(frame: Any, dst: Any, src: Any, casting: Any = "same_kind", where: A
 
 @_in_place(np.putmask)
 def _putmask(frame: Any, a: Any, mask: Any, values: Any) -> None:
-    if np.ndim(values) and np.shape(values) != a._aval.shape:
-        a._refuse("repeated values (np.putmask)", "use np.copyto(a, values, where=mask)", frame)
-    _copyto(frame, a, values, "unsafe", mask)
+    shape = a._aval.shape
+    if np.shape(mask) != shape:
+        raise ValueError("putmask: mask and data must be the same size")
+    if np.size(values) == 1 or np.shape(values) == shape:
+        _copyto(frame, a, np.reshape(values, ()) if np.size(values) == 1 else values, "unsafe", np.not_equal(mask, 0))
+    elif np.size(values):
+        # The value at each place, repeated over all of them; the mask chooses.
+        line = np.ravel(values)[np.arange(a._aval.size) % np.size(values)]
+        _copyto(frame, a, np.reshape(line, shape), "unsafe", np.not_equal(mask, 0))
+
+
+def _putmask_safely(trace: Trace, frame: Any, a: Any, mask: Any, values: Any) -> None:
+    """Arrays are converted to larger dtypes only; lists are arrays of the right one from the beginning."""
+    if isinstance(values, np.ndarray) and values.ndim and not np.can_cast(values.dtype, a.dtype):
+        raise TypeError(f"Cannot cast array data from {values.dtype!r} to {a.dtype!r} according to the rule 'safe'")
+    _putmask_unchecked(trace, frame, a, mask, values)
+
+
+_putmask_unchecked = special[np.putmask]
+special[np.putmask] = _putmask_safely
 
 
 @_in_place(np.place)
 def _place(frame: Any, arr: Any, mask: Any, vals: Any) -> None:
-    if np.size(vals) != 1:
-        arr._refuse("the number of chosen elements (np.place)", "use np.where(mask, values, array)", frame)
-    _copyto(frame, arr, np.reshape(vals, ()), "unsafe", mask)
+    shape = arr._aval.shape
+    if np.size(mask) != arr._aval.size:
+        raise ValueError("place: mask and data must be the same size")
+    chosen = np.reshape(np.not_equal(mask, 0), shape)
+    if np.size(vals) == 1:
+        _copyto(frame, arr, np.reshape(vals, ()), "unsafe", chosen)
+        return
+    places = np.flatnonzero(plain(chosen, frame))
+    if places.size:
+        if not np.size(vals):
+            raise ValueError("Cannot insert from an empty array!")
+        arr.flat[places] = np.ravel(vals)[np.arange(places.size) % np.size(vals)]
 
 
 @_in_place(np.put)
 def _put(frame: Any, a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
-    if mode != "raise":
-        a._refuse(f"assignment with mode={mode!r}", "bring the indices into range first", frame)
-    a.flat[np.asarray(ind).ravel()] = v
+    places = np.asarray(plain(ind, frame)).ravel()
+    places = places.astype(np.intp, casting="same_kind" if places.size else "unsafe")
+    size = a._aval.size
+    if mode == "wrap":
+        places = places % size
+    elif mode == "clip":
+        places = places.clip(0, size - 1)
+    if places.size and np.size(v):
+        a.flat[places] = np.ravel(v)[np.arange(places.size) % np.size(v)]
 
 
 @_in_place(np.fill_diagonal)
@@ -140,11 +179,122 @@ def _fill_diagonal(frame: Any, a: Any, val: Any, wrap: bool = False) -> None:
 
 @_in_place(np.put_along_axis)
 def _put_along_axis(frame: Any, arr: Any, indices: Any, values: Any, axis: Any) -> None:
+    indices = plain(indices, frame)
     if axis is None:
-        arr.flat[np.ravel(indices)] = values
+        arr.flat[np.ravel(indices)] = np.broadcast_to(values, np.shape(indices))
     else:
         arr[fn.along_axis(indices, arr._aval.shape, axis)] = values
 
+
+# -- what depends on values -------------------------------------------------------------------------------------------
+
+
+def plain(value: Any, frame: Any) -> Any:
+    """Integers and booleans with their values, on which what is traced next depends."""
+    found = with_integers(trace_of(value), value, frame) if has_traced(value) else None
+    return real_of(value) if found is None else found
+
+
+def real_of(value: Any) -> Any:
+    """Arrays of real data as NumPy has them."""
+    return bare(value) if type(value) is Tracer and not has_traced(value) else value
+
+
+def _nonzero(trace: Trace, frame: Any, a: Any) -> Any:
+    if type(a) is Tracer and has_traced(a):
+        mask = plain(np.not_equal(a, 0), frame)
+        return tuple(fillable(trace, k) for k in np.nonzero(mask))
+    return on_real(trace, np.nonzero, (a,), {})
+
+
+def fillable(trace: Trace, value: Any) -> Any:
+    """A new array of plain values, to which traced ones can be written."""
+    return real(trace, value if value.base is None else value.copy()) if type(value) is np.ndarray else value
+
+
+def _where(trace: Trace, frame: Any, condition: Any, *args: Any, **keywords: Any) -> Any:
+    if not args and not keywords:
+        return _nonzero(trace, frame, condition)
+    if not has_traced((condition, args, keywords)):
+        return on_real(trace, np.where, (condition, *args), keywords)
+    return perform(surfaces[np.where], (condition, *args), keywords, frame, np.where)
+
+
+def _compress(trace: Trace, frame: Any, condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+    if has_traced(condition):
+        condition = plain(np.not_equal(as_array(condition), 0), frame)
+    if not has_traced((a, out)):
+        return on_real(trace, np.compress, (condition, a, axis, out), {})
+    return perform(surfaces[np.compress], (condition, a, axis, out), {}, frame, np.compress)
+
+
+def _trim_zeros(trace: Trace, frame: Any, filt: Any, trim: str = "fb", **keywords: Any) -> Any:
+    if not has_traced(filt) or keywords or np.ndim(filt) != 1:
+        return call_plainly(trace, np.trim_zeros, (filt, trim), keywords, frame)
+    places = np.flatnonzero(plain(np.not_equal(filt, 0), frame))
+    if not places.size:
+        return filt[:0]
+    start = places[0] if "f" in trim.lower() else 0
+    stop = places[-1] + 1 if "b" in trim.lower() else len(filt)
+    return filt[int(start) : int(stop)]
+
+
+def call_plainly(trace: Trace, function: Any, args: Any, keywords: Any, frame: Any) -> Any:
+    """A function without a surface: on real data, or where no derivative is lost."""
+    if not has_traced((args, keywords)):
+        return on_real(trace, function, args, keywords)
+    return decline(trace, function, args, keywords, refused(name_of(function), refusals.get(function, "")), frame)
+
+
+special.update({
+    np.nonzero: _nonzero,
+    np.where: _where,
+    np.compress: _compress,
+    np.trim_zeros: _trim_zeros,
+    np.flatnonzero: lambda trace, frame, a: _nonzero(trace, frame, np.ravel(a))[0],
+    np.argwhere: lambda trace, frame, a: np.transpose(
+        _nonzero(trace, frame, a) if np.ndim(a) else _nonzero(trace, frame, np.atleast_1d(a))
+    )[:, : np.ndim(a)],
+    np.extract: lambda trace, frame, condition, arr: np.take(
+        np.ravel(arr), _nonzero(trace, frame, np.ravel(condition))[0]
+    ),
+})  # fmt: skip
+
+
+def _flat(function: Any) -> Callable[..., Any]:
+    """A function whose results are integers, so that no derivative is lost with them: NumPy's own answer."""
+
+    def ask(trace: Trace, frame: Any, *args: Any, **keywords: Any) -> Any:
+        if not has_traced((args, keywords)):
+            return on_real(trace, function, args, keywords)
+        found = on_values(trace, function, args, keywords, frame, flat=True)
+        if found is None:
+            trace.refuse(with_place(refused(name_of(function), refusals.get(function, "")), frame))
+        return found[0]
+
+    return ask
+
+
+_FLAT = (
+    np.argsort, np.argpartition, np.lexsort, np.searchsorted, np.digitize, np.isin, np.linalg.matrix_rank,
+    np.ix_, np.ravel_multi_index, np.unravel_index, np.packbits, np.unpackbits,
+)  # fmt: skip
+special.update({f: _flat(f) for f in _FLAT if f not in surfaces and f not in special})
+
+
+def _bincount(trace: Trace, frame: Any, x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
+    """Counts are integers; sums of weights are linear in these."""
+    if weights is None or not has_traced(weights):
+        return _flat(np.bincount)(trace, frame, x, weights, minlength)
+    places = np.asarray(plain(x, frame))
+    if places.shape != np.shape(weights) or places.ndim != 1:
+        raise ValueError("The weights and list don't have the same length.")
+    found = real(trace, np.zeros(np.bincount(places, None, int(minlength)).size))
+    np.add.at(found, places, weights)  # type: ignore[arg-type]  # it stands for an array
+    return found
+
+
+special[np.bincount] = _bincount
 
 # -- printing --------------------------------------------------------------------------------------------------------
 

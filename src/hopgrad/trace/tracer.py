@@ -10,6 +10,7 @@ data. NumPy computes with it at once, and nothing is recorded.
 
 from __future__ import annotations
 
+import opcode
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -25,7 +26,7 @@ from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
 from hopgrad.hops.surface import Surface, array_of, cast, lift, means_more, newer, refusals, refused, surfaces
 from hopgrad.trace import context, memory, ufuncs
-from hopgrad.trace.context import Trace
+from hopgrad.trace.context import Trace, UnknownValueError
 from hopgrad.trace.keys import parse, repeated
 from hopgrad.trace.memory import Memory, Path, Step, Strides
 
@@ -36,10 +37,24 @@ REAL = -1
 """The id of an array with real data: it is no value of the graph."""
 
 
+def _of_memory(name: str) -> Any:
+    """An attribute that only arrays with real data have."""
+
+    def ask(tracer: Tracer) -> Any:
+        data = real_data(tracer)
+        if data is None:
+            tracer._no_memory()
+        shared = memory_of(tracer)
+        found = getattr(shared.expose(data) if name in ("data", "ctypes") else data, name)
+        return shared.expose(found) if type(found) is np.ndarray else found
+
+    return property(ask)
+
+
 class Tracer:
     """Stands for an array, a NumPy scalar or a Python number while a function is traced."""
 
-    __slots__ = ("__weakref__", "_id", "_kind", "_memory", "_path", "_seen", "_trace")
+    __slots__ = ("__weakref__", "_born", "_id", "_kind", "_memory", "_path", "_seen", "_trace")
 
     _path: Path
     _seen: int
@@ -48,6 +63,7 @@ class Tracer:
         self._trace = trace
         self._id = node
         self._kind = kind
+        self._born = trace.body
         self._memory: Memory | None = None  # until it is viewed or written to; then _path and _seen have values too
 
     # -- what it stands for ------------------------------------------------------------------------------------------
@@ -68,17 +84,24 @@ class Tracer:
 
     @property
     def _writable(self) -> bool:
-        return self._memory is None or self._memory.writable
+        return self._memory is None or bool(self._memory.writable)
 
     @_writable.setter
     def _writable(self, value: bool) -> None:
+        """Whether the array can be written to. Where NumPy would write, but nobody could see it, that is refused."""
         if self._kind == ARRAY:
-            attach(self, Memory(self._id, layout="argument", writable=value))
+            attach(self, Memory(self._id, layout=None, writable=value or None))
+            if not value:
+                memory_of(self).name = "an argument of the function (or a view of one)"
 
     @property
     def shape(self) -> Shape:
         """Lengths of the axes."""
         return self._aval.shape
+
+    @shape.setter
+    def shape(self, value: Any) -> None:
+        _set_shape(self, value, sys._getframe(2))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -126,10 +149,17 @@ class Tracer:
         """The real part: itself."""
         return self
 
+    @real.setter
+    def real(self, value: Any) -> None:
+        if self._kind != ARRAY:
+            raise AttributeError(f"attribute 'real' of {self.__class__.__name__!r} objects is not writable")
+        self[...] = value
+
     @property
     def imag(self) -> Any:
-        """The imaginary part: zeros."""
+        """The imaginary part: zeros, which cannot be written to."""
         none = np.zeros(self._aval.shape, self._aval.dtype)
+        none.flags.writeable = False
         return none if self._kind == ARRAY else none[()] if self._kind == SCALAR else none.item()
 
     @property
@@ -145,16 +175,19 @@ class Tracer:
         raise TraceError("a traced array has no memory layout of its own (flags, strides, base, data): leave questions"
                          f" about it out of the traced function\n  at {context.where(sys._getframe(1))}")  # fmt: skip
 
-    flags = strides = base = data = ctypes = property(_no_memory)
+    flags, strides, base = _of_memory("flags"), _of_memory("strides"), _of_memory("base")
+    data, ctypes = _of_memory("data"), _of_memory("ctypes")
 
     def __repr__(self) -> str:
-        return f"<traced {self._aval!r}, of a function that has returned>" if _is_over(self) else repr(shown(self))
+        if _is_over(self):
+            return f"<traced {self._aval!r}, of a function that has returned>"
+        return repr(_text_of(self, sys._getframe(1)))
 
     def __str__(self) -> str:
-        return repr(self) if _is_over(self) else str(shown(self))
+        return repr(self) if _is_over(self) else str(_text_of(self, sys._getframe(1)))
 
     def __format__(self, spec: str) -> str:
-        return repr(self) if _is_over(self) else format(shown(self), spec)
+        return repr(self) if _is_over(self) else format(_text_of(self, sys._getframe(1)), spec)
 
     # -- refusals ----------------------------------------------------------------------------------------------------
 
@@ -177,13 +210,20 @@ class Tracer:
             raise ValueError(
                 "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()"
             )
-        return bool(settled(self, sys._getframe(1)))
+        frame = sys._getframe(1)
+        # Later code depends on the truth only: other numbers that are not zero take the same path.
+        truth = self if self._aval.dtype.kind == "b" else call(lambda x: x != 0, (self,), {}, frame)
+        return bool(settled(truth, frame))
 
     def __float__(self) -> float:
         if (data := real_data(self)) is not None:
             return float(data)
         if self._aval.size != 1:
             raise TypeError("only length-1 arrays can be converted to Python scalars")
+        if (value := known_value(self, "a float", sys._getframe(1))) is not None:
+            return float(value)
+        if _is_formatting(sys._getframe(1)):
+            return float(_text_of(self, sys._getframe(1)))
         self._refuse("a plain float", "use NumPy's functions on the value itself (np.sin instead of math.sin); to fill"
                      " an array with traced values use `import hopgrad.numpy as np`, whose np.zeros can be"
                      " filled, or build it with np.stack")  # fmt: skip
@@ -216,12 +256,23 @@ class Tracer:
     def __complex__(self) -> complex:
         if (data := real_data(self)) is not None:
             return complex(data)
+        if self._aval.size != 1:
+            raise TypeError("only length-1 arrays can be converted to Python scalars")
+        if (value := known_value(self, "a complex number", sys._getframe(1))) is not None:
+            return complex(value)
         self._refuse("a plain complex number", "use NumPy's functions on the value itself")
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
         if (data := real_data(self)) is not None:
             # The real data and no copy, as np.asarray would share it. While it is referred to, it stays real.
-            return data if dtype is None and not copy else np.array(data, dtype=dtype, copy=copy or None)
+            if copy or dtype not in (None, data.dtype):
+                if copy is False:
+                    raise ValueError("Unable to avoid copy while creating an array as requested.")
+                return np.array(data, dtype=dtype)
+            return memory_of(self).expose(data)
+        if copy is not False and (value := known_value(self, "an array", sys._getframe(1))) is not None:
+            # In memory of its own: a write into it would not be seen here.
+            return np.array(value, dtype)
         self._refuse("a plain NumPy array", "NumPy does not let traced values take part in np.array([x, y]),"
                      " np.asarray(x), np.full(n, x) or a[i:j] = x on a plain array: use `import hopgrad.numpy as"
                      " np`, or np.stack([x, y]), np.ones(n) * x")  # fmt: skip
@@ -229,7 +280,9 @@ class Tracer:
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return np
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if (data := real_data(self)) is not None:
+            return data.__reduce_ex__(protocol)
         self._refuse("a pickled copy", "return it from the function instead")
 
     def item(self, *args: Any) -> Any:
@@ -241,10 +294,10 @@ class Tracer:
                 raise ValueError("can only convert an array of size 1 to a Python scalar")
             args = (0,)
         if self._kind != ARRAY:
-            return _python(self)
+            return python_number(self)
         if len(args) == 1 and not isinstance(args[0], tuple):
-            return _python(self.flatten()[args[0]])
-        return _python(self[args[0] if len(args) == 1 else args])
+            return python_number(self.flatten()[args[0]])
+        return python_number(self[args[0] if len(args) == 1 else args])
 
     def tolist(self) -> Any:
         """Nested lists of traced Python numbers."""
@@ -254,11 +307,15 @@ class Tracer:
 
     @property
     def __hash__(self) -> Any:
-        """Arrays have no hash; a traced number has none either, because equal values may not be equal functions."""
-        return None if self._kind == ARRAY else self._unhashable
+        """Arrays have no hash; nor have traced floats, because equal values may not be equal functions."""
+        return None if self._kind == ARRAY else self._hash
 
-    def _unhashable(self) -> NoReturn:
-        self._refuse("the hash", "a traced value cannot be a key of a dict or member of a set")
+    def _hash(self) -> int:
+        frame = sys._getframe(1)
+        value = settled(self, frame) if self._aval.dtype.kind in "iub" else known_value(self, "a hash", frame)
+        if value is None:
+            self._refuse("the hash", "a traced value cannot be a key of a dict or member of a set", frame)
+        return hash(value[()] if isinstance(value, np.ndarray) else value)
 
     def __contains__(self, item: Any) -> bool:
         if self._kind != ARRAY:
@@ -293,8 +350,10 @@ class Tracer:
 
     def __getitem__(self, key: Any) -> Any:
         frame = sys._getframe(1)
+        plain = plain_key(key, frame)
+        if (chosen := _single_bool(plain)) is not None:
+            return self[np.newaxis][np.zeros(int(chosen), np.intp)]
         data = real_data(self)
-        plain = plain_key(key)
         if data is not None and not has_traced(plain):
             return _real_item(self, data, plain)
         self._trace.check_open()
@@ -302,39 +361,56 @@ class Tracer:
         node = current_node(self)
         items, arrays = parsed(self, plain, frame)
         found: Expr = sh.index(Expr(builder, node), *[lift(a, builder) for a in arrays], items=items)
+        if arrays:
+            check_places(self._trace, found.id, frame)
+        # NumPy makes a view where there are no arrays of indices, and traced integers are none.
+        view = not arrays or is_element(key, arrays)
         # An element is copied out as a scalar, unless the key has an ellipsis.
         array = any(k is Ellipsis for k in key) if isinstance(key, tuple) else key is Ellipsis
         self._trace.site(found.id, frame)
-        kind = ARRAY if found.aval.shape or (array and not arrays) else SCALAR
+        kind = ARRAY if found.aval.shape or (array and view) else SCALAR
         result = Tracer(self._trace, found.id, kind)
         if kind == ARRAY and self._kind == ARRAY:
-            if not arrays:
-                step = Step(catalogue["index"], (("items", items),), ())
+            if view:
+                rest = builder.args(found.id)[1:]
+                step = Step(catalogue["index"], (("items", items),), rest, bool(rest))
                 attach(result, memory_of(self), (*_path_of(self), step))
-            elif any(isinstance(a, Expr) and not a.shape for a in arrays):
-                # A traced integer: NumPy gives a view, but of which part only the values tell.
-                attach(result, Memory(found.id, layout=None, writable=False))
             elif found.aval.ndim > 1:
                 attach(result, Memory(found.id, layout=None))
         return result
 
     def __setitem__(self, key: Any, value: Any) -> None:
         frame = sys._getframe(1)
-        plain = plain_key(key)
+        plain = plain_key(key, frame, masks=False)
         value = as_array(value)
+        if (chosen := _single_bool(plain)) is not None:
+            np.broadcast_shapes(np.shape(value), (int(chosen), *self._aval.shape))
+            if chosen:
+                self[np.newaxis][...] = value
+            return
+        if isinstance(plain, Expr) and plain.dtype == bool:
+            if np.ndim(value) <= max(self._aval.ndim - plain.ndim, 0) or np.size(value) == 1:
+                check_writable(self, frame)
+                write(self, _masked(self, plain, value, frame), frame)
+                return
+            plain = self._trace.settle(plain.id, frame)
+        elif any(isinstance(part, Expr) and part.shape for part in (plain if type(plain) is tuple else (plain,))):
+            plain = fixed_key(self._trace, plain, frame)
         if not is_traced(self) and not has_traced((plain, value)):
+            check_lent(self, frame)
             real_data(self)[plain] = bare(value)  # type: ignore[index]  # it has data
             return
         check_writable(self, frame)
-        if isinstance(plain, Expr) and plain.dtype == bool:
-            write(self, _masked(self, plain, value, frame), frame)
-            return
         items, arrays = parsed(self, plain, frame)
-        own = type(value) is Tracer and value._memory is not None and value._memory is self._memory and not arrays
-        if own and value._path == (*self._path, Step(catalogue["index"], (("items", items),), ())):
-            return  # `a[i] += v` first changes the view a[i], and then assigns it to the place where it is already
-        if any(isinstance(a, Expr) and a.shape for a in arrays):
-            self._refuse("indices that do not depend on values", "use np.add.at, or np.where", frame)
+        if any(isinstance(a, Expr) for a in arrays) and not all(isinstance(a, Expr) for a in arrays):
+            items, arrays = parsed(self, fixed_key(self._trace, plain, frame), frame)
+        if type(value) is Tracer and value._memory is not None and value._memory is self._memory:
+            # `a[i] += v` first changes the view a[i], and then assigns it to the place where it is already.
+            rest = tuple(a.id for a in arrays if isinstance(a, Expr))
+            step = Step(catalogue["index"], (("items", items),), rest, bool(rest))
+            resolve(value, frame)
+            if len(rest) == len(arrays) and value._path == (*self._path, static_step(self._trace, step, frame)):
+                return
         chosen = repeated(items, arrays, self._aval.shape) if arrays and not has_traced(arrays) else None
 
         def written(x: Expr, v: Any) -> Expr:
@@ -352,7 +428,10 @@ class Tracer:
             line = sh.put(fn.reshape(x, -1), flat, spots, items=(sh.Operand(0),))
             return fn.reshape(line, x.shape)
 
-        write(self, call(written, (self, value), {}, frame), frame)
+        made = call(written, (self, value), {}, frame)
+        if has_traced(arrays):
+            check_places(self._trace, made._id, frame)
+        write(self, made, frame)
 
     def __delitem__(self, key: Any) -> NoReturn:
         raise ValueError("cannot delete array elements")
@@ -423,7 +502,10 @@ class Tracer:
     def view(self, *args: Any, **keywords: Any) -> Any:
         """The same elements; read as another type they have no derivative."""
         if args or keywords:
-            self._refuse("the memory (view)", "use astype to convert")
+            if (data := real_data(self)) is not None:
+                return memory_of(self).expose(data).view(*args, **keywords)
+            if (args, keywords) not in (((self._aval.dtype,), {}), ((np.ndarray,), {}), ((), {"type": np.ndarray})):
+                self._refuse("the memory (view)", "use astype to convert")
         return self[...]
 
     def conj(self) -> Any:
@@ -448,9 +530,11 @@ class Tracer:
 
     def setflags(self, write: Any = None, align: Any = None, uic: Any = None) -> None:
         """Make an array read-only; the other way would have no effect."""
-        if write is not None and not write and self._kind == ARRAY:
-            memory_of(self).writable = False
-        elif write:
+        if (data := real_data(self)) is not None and not self._path:
+            data.setflags(write=write, align=align, uic=uic)
+        elif write is not None and not write and self._kind == ARRAY:
+            memory_of(self).writable = None
+        elif write and self._memory is not None and not self._memory.writable:
             self._no_memory()
 
     def to_device(self, device: str, /, *, stream: Any = None) -> Any:
@@ -470,8 +554,7 @@ def real(trace: Trace, data: np.ndarray[Any, Any]) -> Tracer:
 
 def real_data(tracer: Tracer) -> np.ndarray[Any, Any] | None:
     """The real data that an array still has."""
-    shared = tracer._memory
-    return None if shared is None or shared.data is None else memory.window(shared.data, tracer._path)
+    return None if is_traced(tracer) else memory.window(tracer._memory.data, tracer._path)  # type: ignore[union-attr, arg-type]
 
 
 def as_array(value: Any) -> Any:
@@ -490,7 +573,11 @@ def bare(value: Any) -> Any:
 
 def is_traced(value: Any) -> bool:
     """Whether something is a value of the graph: no plain value, and no array with real data."""
-    return type(value) is Tracer and (value._memory is None or value._memory.data is None)
+    if type(value) is not Tracer:
+        return False
+    shared = value._memory
+    # An element of real data at a traced place is a value of the graph.
+    return shared is None or shared.data is None or any(step.element for step in value._path)
 
 
 def has_traced(value: Any) -> bool:
@@ -523,8 +610,11 @@ def dress(trace: Trace, value: Any, known: dict[int, Any], arrays: Sequence[Any]
     if value.base is None:
         return real(trace, value)
     # A view of an argument stays as it is: whoever else holds that memory has to see what is written.
-    shared = any(isinstance(v, np.ndarray) and np.may_share_memory(value, v) for v in arrays)
-    return value if shared else real(trace, value.copy("K"))
+    for given in arrays:
+        if isinstance(given, np.ndarray) and np.may_share_memory(value, given):
+            owner = known.get(id(given))
+            return memory_of(owner).expose(value) if type(owner) is Tracer and not is_traced(owner) else value
+    return real(trace, value.copy("K"))
 
 
 def on_real(trace: Trace, function: Callable[..., Any], args: Any, keywords: Any) -> Any:
@@ -571,6 +661,103 @@ def _into_graph(trace: Trace, shared: Memory, frame: FrameType | None) -> None:
     shared.data = None
 
 
+# -- values that are known -------------------------------------------------------------------------------------------
+
+
+def known_value(tracer: Tracer, what: str, frame: FrameType | None) -> Any:
+    """The value for the actual inputs, if no derivative is lost with it; None otherwise.
+
+    Integers and booleans are recorded as guards. Floats that depend on no input that is differentiated by may change
+    from call to call, so they make the trace one of this call only.
+    """
+    trace = tracer._trace
+    trace.check_open()
+    node = current_node(tracer)
+    if trace.active(node):
+        return None
+    try:
+        if tracer._aval.dtype.kind in "iub":
+            trace.concrete(node)
+            return trace.settle(node, frame)
+        value = trace.concrete(node)
+    except UnknownValueError:
+        return None
+    if trace.builder.hop(node).name != "constant":
+        trace.only_once(f"{what} of data needs plain values", frame)
+    return value
+
+
+def decline(trace: Trace, function: Any, args: Any, keywords: Any, error: HopgradError, frame: FrameType | None) -> Any:
+    """What has no derivative here: NumPy's own answer where none is asked for, else the error, which is remembered."""
+    made = on_values(trace, function, args, keywords, frame)
+    if made is None:
+        trace.refuse(error if "\n  at " in str(error) else with_place(error, frame))
+    return made[0]
+
+
+def on_values(
+    trace: Trace, function: Any, args: Any, keywords: Any, frame: FrameType | None, flat: bool = False
+) -> tuple[Any] | None:
+    """NumPy's own function on the values for the actual inputs; None if a derivative would be lost.
+
+    None is lost of a function that is constant between its jumps (`flat`).
+    """
+    leaves = [v for v in leaves_of((args, keywords)) if is_traced(v)]
+    trace.check_open()
+    found: dict[int, Any] = {}
+    name = name_of(function)
+    for leaf in leaves:
+        node = current_node(leaf)
+        if not flat or leaf._aval.dtype.kind in "iub":
+            value = known_value(leaf, name, frame)
+            if value is None:
+                return None
+        else:
+            try:
+                value = trace.concrete(node)
+            except UnknownValueError:
+                return None
+            trace.only_once(f"{name} of traced values gives plain ones", frame)
+        if leaf._kind == PYTHON:
+            found[id(leaf)] = value.item() if isinstance(value, (np.ndarray, np.generic)) else value
+        else:
+            # Nobody is to write to the values that are known.
+            found[id(leaf)] = view = np.asarray(value).view()
+            view.flags.writeable = False
+            if leaf._kind == SCALAR:
+                found[id(leaf)] = view[()]
+    target = keywords.get("out")
+    if target is not None:
+        keywords = {k: v for k, v in keywords.items() if k != "out"}
+
+    def bare(value: Any) -> Any:
+        if type(value) is Tracer:
+            return found[id(value)] if id(value) in found else real_data(value)
+        return type(value)([bare(v) for v in value]) if type(value) in (list, tuple) else value
+
+    plain, named = [bare(v) for v in args], {k: bare(v) for k, v in keywords.items()}
+    result = function(*plain, **named)
+    known = {id(found[id(leaf)]): leaf for leaf in leaves if leaf._kind == ARRAY}
+    known.update({id(v): v for v in leaves_of((plain, named)) if isinstance(v, np.ndarray) and id(v) not in known})
+    values = [(leaf, found[id(leaf)]) for leaf in leaves if leaf._kind == ARRAY]
+
+    def dressed(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            made = [dressed(v) for v in value]
+            return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+        if isinstance(value, np.ndarray) and id(value) not in known and value.base is not None:
+            for leaf, given in values:
+                if np.may_share_memory(given, value) and value.dtype.kind in "fiub":
+                    # A view, of which part nobody knows.
+                    part = Tracer(trace, memory.constant(trace.builder, value), ARRAY)
+                    _doubt(part, leaf)
+                    return part
+        return dress(trace, value, known, list(leaves_of((plain, named))))
+
+    answer = dressed(result)
+    return (answer if target is None else store(trace, target, answer, frame),)
+
+
 # -- memory ----------------------------------------------------------------------------------------------------------
 
 
@@ -578,6 +765,8 @@ def attach(tracer: Tracer, shared: Memory, path: Path = ()) -> None:
     """Make an array a part of a memory."""
     tracer._memory = shared
     tracer._path = path
+    if shared.born < 0:
+        shared.born = tracer._born
     tracer._seen = shared.version
 
 
@@ -600,16 +789,51 @@ def current_node(tracer: Tracer) -> int:
         return tracer._id
     builder = tracer._trace.builder
     if shared.data is not None:
+        if is_traced(tracer):
+            return memory.follow(builder, memory.constant(builder, shared.data), tracer._path)
         return memory.constant(builder, memory.window(shared.data, tracer._path))
     if tracer._seen != shared.version:
         if shared.lost:
-            tracer._trace.refuse(TraceError(
-                "whether NumPy copied this array or made a view of another one, which was assigned to at"
-                f" {shared.lost}, depends on its memory layout, which is not known: copy it before (y = x.copy())"
-                f"\n  at {context.where(sys._getframe(1))}"))  # fmt: skip
+            tracer._trace.refuse(TraceError(f"{shared.lost}\n  at {context.where(sys._getframe(1))}"))
         tracer._id = memory.follow(builder, shared.node, tracer._path)
         tracer._seen = shared.version
     return tracer._id
+
+
+def _is_of_body(tracer: Tracer) -> bool:
+    """Whether the array was made in the body of a loop or branch that is traced now."""
+    shared = tracer._memory
+    while shared is not None and type(shared.home) is Tracer:  # an argument of a nested function
+        tracer = shared.home
+        shared = tracer._memory
+    born = tracer._born if shared is None else shared.born
+    return born == tracer._trace.body and (shared is None or shared.home is None)
+
+
+def check_lent(tracer: Tracer, frame: FrameType | None) -> None:
+    """Raise if a write to the array would not be seen where it is known under another name."""
+    trace, shared = tracer._trace, tracer._memory
+    if trace.body and not _is_of_body(tracer):
+        trace.refuse(TraceError(
+            "the body of a scan, while_loop, fori_loop, cond or switch writes here to an array that was made outside of"
+            " it. The body is traced once, for all steps: make the array a part of the carry (or a result) instead, or"
+            f" use a plain Python loop\n  at {context.where(frame)}"))  # fmt: skip
+    if shared is None:
+        return
+    if shared.lent:
+        trace.refuse(TraceError(
+            "an array is written to here while a function that is differentiated inside has it as an argument, under"
+            f" another name: write to the argument\n  at {context.where(frame)}"))  # fmt: skip
+    if shared.writable is None:
+        trace.refuse(TraceError(
+            f"assignment into {shared.name or 'an array of which some views were made read-only (setflags)'} is not"
+            f" supported: copy it first (x = x.copy())\n  at {context.where(frame)}"))  # fmt: skip
+    if shared.home is not None and not any(shared is other for other in trace.dirty):
+        for other in trace.homes:
+            if other is not shared and memory.overlapping(shared, other):
+                trace.refuse(TraceError(
+                    f"{shared.name} is written to here, but {other.name} has elements in common with it, as far as"
+                    f" that is known: copy one of them first\n  at {context.where(frame)}"))  # fmt: skip
 
 
 def check_writable(tracer: Tracer, frame: FrameType | None) -> None:
@@ -618,18 +842,49 @@ def check_writable(tracer: Tracer, frame: FrameType | None) -> None:
     if tracer._kind != ARRAY:
         raise TypeError(f"'{type(tracer._aval.dtype.type()).__name__}' object does not support item assignment")
     trace.check_open()
+    check_lent(tracer, frame)
     if shared is None:
         return
+    resolve(tracer, frame)
+    if shared.writable is False or not memory.is_writable(tracer._path):
+        raise ValueError("assignment destination is read-only")
     if shared.data is not None:
         if not real_data(tracer).flags.writeable:  # type: ignore[union-attr]  # it has data
             raise ValueError("assignment destination is read-only")
         _into_graph(trace, shared, frame)
-    if not shared.writable or not memory.is_writable(tracer._path):
-        argument = shared.layout == "argument" and not shared.writable
-        what = "an argument of the function" if argument else "an array that is read-only in NumPy"
-        trace.refuse(TraceError(f"assignment into {what} (or a view of one) is not supported: copy it first"
-                                f" (x = x.copy())\n  at {context.where(frame)}"))  # fmt: skip
+    if shared.home is not None and not any(shared is other for other in trace.dirty):
+        _first_write(trace, shared, frame)
     current_node(tracer)
+
+
+def _first_write(trace: Trace, shared: Memory, frame: FrameType | None) -> None:
+    """Note that the caller's array has to be given its new value at the end. Until then nobody may read the old one."""
+    if type(shared.home) is Tracer:
+        outer = memory_of(shared.home)
+        if outer.data is not None:
+            _into_graph(trace, outer, frame)
+        outer.lose(
+            f"this array is an argument of a function that is differentiated inside, which assigned to it at"
+            f" {context.where(frame)}: use the argument here"
+        )
+    trace.dirty.append(shared)
+
+
+def static_step(trace: Trace, step: Step, frame: FrameType | None) -> Step:
+    """The step with the values of its traced integers, on which what is traced next depends."""
+    params = dict(step.params)
+    items = tuple(
+        int(trace.settle(step.rest[item.number], frame)) if isinstance(item, sh.Operand) else item
+        for item in params["items"]
+    )
+    return Step(step.hop, (("items", items),), ())
+
+
+def resolve(tracer: Tracer, frame: FrameType | None) -> None:
+    """Turn an element at a traced place into one at a fixed place, to which can be written."""
+    if any(step.element for step in tracer._path):
+        trace = tracer._trace
+        tracer._path = tuple(static_step(trace, step, frame) if step.element else step for step in tracer._path)
 
 
 def write(tracer: Tracer, value: Tracer, frame: FrameType | None) -> None:
@@ -649,15 +904,13 @@ def strides_of(tracer: Tracer) -> Strides | None:
         return memory.c_strides(shape)
     builder = tracer._trace.builder
     if shared.data is not None:
+        if is_traced(tracer):
+            return None
         data = memory.window(shared.data, tracer._path)
         found = memory.strides_of_array(data)
         return memory.c_strides(shape) if found == "C" else found
     whole = builder.avals[shared.node].shape
-    layout = shared.layout
-    if layout == "argument":
-        given = tracer._trace.known.get(shared.node)
-        layout = memory.strides_of_array(given) if isinstance(given, np.ndarray) else None
-    strides = memory.c_strides(whole) if layout == "C" else layout
+    strides = memory.c_strides(whole) if shared.layout == "C" else shared.layout
     return memory.judge(whole, strides, tracer._path)[1]
 
 
@@ -705,6 +958,22 @@ def _doubt(result: Tracer, subject: Tracer) -> None:
         memory_of(subject).doubt(memory_of(result))
 
 
+def _set_shape(tracer: Tracer, shape: Any, frame: FrameType | None) -> None:
+    """``a.shape = ...``: another shape for this array object, never a copy."""
+    if tracer._kind != ARRAY:
+        raise AttributeError(f"attribute 'shape' of {tracer.__class__.__name__!r} objects is not writable")
+    shared = memory_of(tracer)
+    if shared.home is not None and not tracer._path:
+        tracer._refuse(f"another shape for {shared.name} itself", "use x = x.reshape(shape)", frame)
+    view = _reshape(tracer, shape, "C", None, frame)
+    if view._memory is not shared or shared.group:
+        if view._memory is shared or view._memory.group:
+            tracer._refuse("the memory layout", "use a = a.reshape(shape)", frame)
+        raise AttributeError("Incompatible shape for in-place modification. Use `.reshape()` to make a copy with the"
+                             " desired shape.")  # fmt: skip
+    tracer._id, tracer._path, tracer._seen = view._id, view._path, view._seen
+
+
 class Flat:
     """The elements of a traced array in C order, as ``ndarray.flat``."""
 
@@ -726,12 +995,22 @@ class Flat:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         value = as_array(value)
-        line = self._array.flatten()
-        count = np.size(line[key])
-        if np.size(value) not in (1, count):
-            self._array._refuse("assignment of repeated values (flat)", "use as many values as places")
-        line[key] = np.reshape(value, np.size(value)) if np.ndim(value) else value
-        self._array[...] = line.reshape(self._array._aval.shape)
+        array = self._array
+        frame = sys._getframe(1)
+        if not is_traced(array) and not has_traced((value, plain_key(key, frame))):
+            check_lent(array, frame)
+            real_data(array).flat[bare(key)] = bare(value)  # type: ignore[union-attr]  # it has data
+            return
+        places = np.arange(array._aval.size)[fixed_key(array._trace, plain_key(key, frame), frame)]
+        count = np.size(places)
+        if not count:
+            return
+        if not np.size(value):
+            raise ValueError("Error setting single item of array.")
+        # NumPy repeats values, and leaves out those that are too many.
+        line, values = array.flatten(), np.ravel(value)
+        line[places] = values[np.arange(count) % np.size(value)] if np.ndim(places) else values[0]
+        array[...] = line.reshape(array._aval.shape)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
         return self._array.flatten().__array__(dtype, copy)
@@ -744,25 +1023,70 @@ class Flat:
 # -- keys ------------------------------------------------------------------------------------------------------------
 
 
-def plain_key(key: Any) -> Any:
-    """A key without tracers: real data, or handles of integers and booleans."""
+def plain_key(key: Any, frame: FrameType | None = None, masks: bool = True) -> Any:
+    """A key without tracers: real data, or handles of integers. Masks are settled, but for a mask alone if told so."""
     if type(key) is tuple:
-        return tuple(plain_key(part) for part in key)
+        return tuple(plain_key(part, frame) for part in key)
     if type(key) is Tracer:
-        return unwrap(key) if is_traced(key) else real_data(key)
+        if not is_traced(key):
+            return real_data(key)
+        if key._aval.dtype == bool and (masks or not key._aval.shape):
+            return settled(key, frame)
+        return unwrap(key)
     if type(key) is list and any(type(part) is Tracer for part in leaves_of(key)):
-        return array_of(unwrap(key)) if has_traced(key) else bare(key)
+        if not has_traced(key):
+            return bare(key)
+        found = array_of(unwrap(key))
+        return trace_of(key).settle(found.id, frame) if found.dtype == bool else found
     return key
+
+
+def _single_bool(key: Any) -> bool | None:
+    """The value of a key that is one boolean: the array itself under a new axis, or nothing of it."""
+    if isinstance(key, (bool, np.bool_)) or (type(key) is np.ndarray and key.dtype == bool and not key.shape):
+        return bool(key)
+    return None
+
+
+def fixed_key(trace: Trace, key: Any, frame: FrameType | None) -> Any:
+    """A plain key with the values of handles, on which what is traced next depends."""
+    if type(key) is tuple:
+        return tuple(fixed_key(trace, part, frame) for part in key)
+    return trace.settle(key.id, frame) if isinstance(key, Expr) else key
+
+
+def is_element(key: Any, arrays: Sequence[Any]) -> bool:
+    """Whether all indices in a key that are not plain are traced integers (0-d arrays of NumPy's are arrays)."""
+    if not all(isinstance(a, Expr) and not a.shape for a in arrays):
+        return False
+    return not any(type(part) is Tracer and part._kind == ARRAY for part in (key if type(key) is tuple else (key,)))
+
+
+def check_places(trace: Trace, node: int, frame: FrameType | None) -> None:
+    """Raise NumPy's own error if traced indices do not fit: here, where the user's code expects it."""
+    builder = trace.builder
+    hop, items = builder.hop(node), dict(builder.params(node)).get("items", ())
+    if hop.name not in ("index", "put") or not any(isinstance(item, sh.Operand) for item in items):
+        return
+    first, *rest = builder.args(node)
+    places = rest[hop.name == "put" :]
+    try:
+        values = [trace.concrete(place) for place in places]
+    except UnknownValueError:
+        return
+    try:
+        np.broadcast_to(np.int8(0), builder.avals[first].shape)[sh.selection(items, values)]
+    except IndexError as error:
+        for place in places:
+            trace.settle(place, frame)  # the error decides what comes next
+        raise IndexError(f"{error}\n  at {context.where(frame)}") from None
 
 
 def parsed(tracer: Tracer, key: Any, frame: FrameType | None) -> tuple[sh.Items, list[Any]]:
     """`parse`, with errors that name the line."""
     for part in key if isinstance(key, tuple) else (key,):
         if isinstance(part, Expr) and part.dtype.kind not in "iu":
-            if part.dtype != bool:
-                raise IndexError("arrays used as indices must be of integer (or boolean) type")
-            tracer._refuse("the number of chosen elements", "use np.where(mask, x, other), or a sum over"
-                           " np.where(mask, x, 0.0)", frame)  # fmt: skip
+            raise IndexError("arrays used as indices must be of integer (or boolean) type")
     try:
         return parse(key, tracer._aval.shape)
     except IndexError as error:
@@ -776,8 +1100,6 @@ def _masked(tracer: Tracer, mask: Expr, value: Any, frame: FrameType | None) -> 
     shape = tracer._aval.shape
     if mask.shape != shape[: mask.ndim]:
         raise IndexError(f"boolean index of shape {mask.shape} does not fit shape {shape}\n  at {context.where(frame)}")
-    if np.ndim(value) > len(shape) - mask.ndim and np.size(value) != 1:
-        tracer._refuse("the number of chosen elements", "use np.where(mask, values, array)", frame)
 
     def chosen(x: Expr, v: Any) -> Expr:
         v = fitted(v, x, shape[mask.ndim :])
@@ -816,12 +1138,22 @@ def _wrap(trace: Trace, value: Any, frame: FrameType | None, array: bool) -> Any
 def unwrap(value: Any) -> Any:
     """Tracers, in nested lists and tuples too, become handles, or real data where they have some."""
     if type(value) is Tracer:
-        if value._memory is not None and value._memory.data is not None:
-            return memory.window(value._memory.data, value._path)
+        if not is_traced(value):
+            return real_data(value)
         return Expr(value._trace.builder, current_node(value), value._kind == PYTHON)
     if type(value) in (list, tuple):
         return type(value)([unwrap(v) for v in value])
     return value
+
+
+_NAMES = [name for name, _ in opcode._nb_ops]  # type: ignore[attr-defined]  # Python's own table of operators
+_REMAINDER = frozenset(k for k, name in enumerate(_NAMES) if "REMAINDER" in name)
+
+
+def _is_formatting(frame: FrameType) -> bool:
+    """Whether the code that asks for a float is at a ``%``: of numbers that is the tracer's, so it is ``"%g" % x``."""
+    code, place = frame.f_code.co_code, frame.f_lasti
+    return code[place] == opcode.opmap["BINARY_OP"] and code[place + 1] in _REMAINDER
 
 
 def _is_over(tracer: Tracer) -> bool:
@@ -842,6 +1174,29 @@ def shown(tracer: Tracer) -> Any:
     if tracer._kind == PYTHON:
         return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
     return np.asarray(value)[()] if tracer._kind == SCALAR else np.asarray(value)
+
+
+class _Unknown:
+    """In place of a value that nobody knows yet."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __format__(self, spec: str) -> str:
+        return self.text
+
+
+def _text_of(tracer: Tracer, frame: FrameType | None) -> Any:
+    """What printing shows. The text of an integer may become a key, so the value is recorded as a guard."""
+    if is_traced(tracer) and tracer._aval.dtype.kind in "iub" and not tracer._aval.shape:
+        known_value(tracer, "", frame)
+    try:
+        return shown(tracer)
+    except UnknownValueError:
+        return _Unknown(f"<traced {tracer._aval!r} in the body of a loop or branch>")
 
 
 def _check_complex(dtype: np.dtype[Any]) -> None:
@@ -892,7 +1247,7 @@ def converted(tracer: Tracer, dtype: np.dtype[Any]) -> Tracer:
     return made
 
 
-def _python(tracer: Any) -> Any:
+def python_number(tracer: Any) -> Any:
     """A traced number as the Python number that it is equal to."""
     if type(tracer) is not Tracer:
         return tracer.item()
@@ -912,13 +1267,9 @@ def call_function(trace: Trace, function: Any, args: Any, keywords: dict[str, An
         return special[function](trace, frame, *args, **keywords)
     found = surfaces.get(function)
     if not any(is_traced(v) for v in leaves_of((args, keywords))):
-        aliasing = found.aliasing if found is not None else ""
-        if aliasing and aliasing != "doubt":
-            assert found is not None
-            return _real_view(trace, function, found, args, keywords)
-        return on_real(trace, function, args, keywords)
+        return _on_real_arrays(trace, function, found, args, keywords, frame)
     if found is None:
-        trace.refuse(with_place(refused(name, refusals.get(function, "")), frame))
+        return decline(trace, function, args, keywords, refused(name, refusals.get(function, "")), frame)
     return perform(found, args, keywords, frame, function)
 
 
@@ -939,31 +1290,44 @@ def perform(found: Surface, args: Any, keywords: dict[str, Any], frame: FrameTyp
     """Run a surface on user arguments: ``out=``, what the results share with arguments, errors with their place."""
     trace = trace_of((args, keywords))
     if not any(is_traced(v) for v in leaves_of((args, keywords))):
-        return (
-            _real_view(trace, function, found, args, keywords)
-            if found.aliasing
-            else on_real(trace, function, args, keywords)
-        )
+        return _on_real_arrays(trace, function, found, args, keywords, frame)
     trace.check_open()
     args, keywords = tuple(args), dict(keywords)
     out = keywords.pop("out", None)
+    casting = keywords.get("casting", "safe") if function is np.einsum else "same_kind"
     place = found.out
     if place is not None and len(args) > place:
         out = args[place]
         args = (*args[:place], None, *args[place + 1 :])
     if not has_traced((args, keywords)):
         return store(trace, out, on_real(trace, function, args, keywords), frame)
-    # Of arrays with real data too: a result that is a view of one is to be known by its node.
-    given = [Expr(trace.builder, current_node(a)) if found.aliasing and type(a) is Tracer else unwrap(a) for a in args]
+    first = len(trace.builder)
     try:
+        # Of arrays with real data too: a result that is a view of one is to be known by its node.
+        given = [
+            Expr(trace.builder, current_node(a)) if found.aliasing and type(a) is Tracer else unwrap(a) for a in args
+        ]
         answer = found.function(*given, **{k: unwrap(v) for k, v in keywords.items()})
         result = _wrap(trace, answer, frame, found.array)
-    except HopgradError as error:
-        raise located(trace, error, frame) from None
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
+    except (HopgradError, TypeError, AttributeError) as error:
+        if any(error is refusal for refusal in trace.refusals):
             raise
-        raise located(trace, NotDifferentiableError(f"{name_of(function)}: {error}"), frame) from None
+        plain = with_integers(trace, (args, keywords), frame)
+        if plain is not None:
+            result = perform(found, plain[0], plain[1], frame, function)
+            return result if out is None else store(trace, out, result, frame)
+        if not isinstance(error, HopgradError):
+            if "unexpected keyword argument" not in str(error):
+                raise
+            error = NotDifferentiableError(f"{name_of(function)}: {error}")
+        answer = None
+        if not isinstance(error, (ShapeError, DtypeError)):
+            answer = on_values(trace, function, args, keywords, frame)
+        if answer is None:
+            raise located(trace, error, frame) from None
+        return answer[0] if out is None else store(trace, out, answer[0], frame)
+    for node in range(first, len(trace.builder)):
+        check_places(trace, node, frame)
     made = [v for v in (result if isinstance(result, (tuple, list)) else (result,)) if type(v) is Tracer]
     subjects = args or tuple(keywords.values())
     for k, one in enumerate(made):
@@ -978,7 +1342,48 @@ def perform(found: Surface, args: Any, keywords: dict[str, Any], frame: FrameTyp
         # (Of stacks of stacks NumPy keeps the order.)
         if one._memory is None and one._aval.ndim > (3 if found.contiguous else 1):
             attach(one, Memory(one._id, layout=None))
-    return result if out is None else store(trace, out, result, frame)
+    return result if out is None else store(trace, out, result, frame, casting)
+
+
+def with_integers(trace: Trace, value: Any, frame: FrameType | None) -> Any:
+    """Nested containers with the values of traced integers and booleans in their place; None if there are none."""
+    if not any(is_traced(v) and v._aval.dtype.kind in "iub" for v in leaves_of(value)):
+        return None
+
+    def plain(value: Any) -> Any:
+        if is_traced(value) and value._aval.dtype.kind in "iub":
+            return shown(value) if known_value(value, "", frame) is not None else settled(value, frame)
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        return type(value)([plain(v) for v in value]) if type(value) in (list, tuple) else value
+
+    return plain(value)
+
+
+def _on_real_arrays(
+    trace: Trace, function: Any, found: Surface | None, args: Any, keywords: Any, frame: FrameType | None
+) -> Any:
+    """NumPy's own function on real data, with views of it that are known to be views."""
+    if found is None or not found.aliasing:
+        return on_real(trace, function, args, keywords)
+    if found.aliasing == "doubt":
+        result = on_real(trace, function, args, keywords)
+    else:
+        result = _real_view(trace, function, found, args, keywords)
+    plain = [v for v in leaves_of(result) if type(v) is np.ndarray]
+    subjects = [v for v in leaves_of((args, keywords)) if type(v) is Tracer]
+    if not plain or not subjects:
+        return result
+    hidden = [t._memory for t in subjects if any(np.may_share_memory(real_data(t), v) for v in plain)]
+    del result, plain
+    shared = [owner for owner in hidden if owner is not None]
+    if not shared or any(owner.shared for owner in shared):
+        return on_real(trace, function, args, keywords)
+    # Views such as a diagonal's are known as values of the graph.
+    for owner in shared:
+        if owner.data is not None:
+            _into_graph(trace, owner, frame)
+    return perform(found, args, keywords, frame, function)
 
 
 def _real_view(trace: Trace, function: Any, found: Surface, args: Any, keywords: Any) -> Any:
@@ -1015,10 +1420,13 @@ def _same_part(view: np.ndarray[Any, Any], data: Any, path: Path) -> bool:
     """Whether a path into real data leads to the same elements as a view that NumPy made."""
     found = memory.window(data, path)
     first, second = view.__array_interface__, found.__array_interface__
-    return all(first[key] == second[key] for key in ("data", "shape", "strides"))
+    steps = zip(view.shape, view.strides, found.strides, strict=False)
+    return (first["data"], first["shape"]) == (second["data"], second["shape"]) and (
+        not view.size or all(one == other for n, one, other in steps if n != 1)
+    )
 
 
-def store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
+def store(trace: Trace, out: Any, result: Any, frame: FrameType | None, casting: Any = "same_kind") -> Any:
     """Honour ``out=``."""
     out = out[0] if isinstance(out, tuple) else out
     if out is None:
@@ -1031,7 +1439,7 @@ def store(trace: Trace, out: Any, result: Any, frame: FrameType | None) -> Any:
         raise ShapeError(f"a result of shape {np.shape(result)} does not fit into an array of shape {shape}"
                          f"\n  at {context.where(frame)}")  # fmt: skip
     given = result._aval.dtype if type(result) is Tracer else np.asarray(result).dtype
-    if not np.can_cast(given, dtype, "same_kind"):
+    if not np.can_cast(given, dtype, casting):
         raise DtypeError(f"{given} does not fit into an array of {dtype}\n  at {context.where(frame)}")
     write(out, call(lambda o, v: fitted(v, o, shape), (out, result), {}, frame), frame)
     return out
@@ -1092,7 +1500,12 @@ def array(value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", 
     An array of the right dtype is copied only if `copy` says so, as in NumPy.
     """
     if not has_traced(value):
-        return np.array(bare(value), dtype, copy=copy, order=order, ndmin=ndmin)
+        if type(value) is not Tracer:
+            return np.array(bare(value), dtype, copy=copy, order=order, ndmin=ndmin)
+        data = real_data(value)
+        found = np.array(data, dtype, copy=copy, order=order)
+        made = value if found is data else real(value._trace, found)
+        return made.reshape((1,) * (ndmin - found.ndim) + found.shape) if ndmin > found.ndim else made
     frame = sys._getframe(1)
     if type(value) is Tracer:
         shape = value._aval.shape

@@ -106,6 +106,10 @@ def loop(
             f"{name_of(ufunc)} gives complex values here, which are not supported on traced values: compute with the"
             " real and the imaginary part"
         )
+    if any(d.kind == "O" for d in found):
+        # A Python function (np.frompyfunc), which has no dtypes of its own: what it computes with are numbers.
+        common = np.result_type(*[np.zeros((), t).item() if isinstance(t, type) else t for t in tokens])
+        return (common if common.kind == "f" else np.dtype(float),) * ufunc.nin
     return found[: ufunc.nin]
 
 
