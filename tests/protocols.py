@@ -526,11 +526,16 @@ def functions_and_classes_as_keys(x):
 
 @right
 def functions_and_classes_as_objects(x):
-    same = (relu is next(iter(SCALES))) + 2 * (type(CHILD) is Child) + 4 * (Child.__mro__[1] is Base)
+    same = (relu is next(iter(SCALES))) + 2 * (type(CHILD) is Child) + 4 * (CHILD.__class__ is Child)
     same += 8 * (FUNCTIONS["sums"] is _running_sums) + 16 * (OPTIONS.function is _running_sums)
-    same += 32 * ([relu, _running_sums].index(_running_sums)) + 64 * (CHILD.__class__.__bases__ == (Base,))
+    same += 32 * ([relu, _running_sums].index(_running_sums)) + 64 * (Child.__name__ == "Child")
     same += 128 * (relu.__name__ == "relu") + 256 * isinstance(CHILD, Base) + 512 * issubclass(type(CHILD), Base)
     return same * x[0] ** 2
+
+
+@right
+def bases_of_classes(x):
+    return x[0] ** 2 * ((Child.__mro__[1] is Base) + 2 * (type(CHILD).__bases__ == (Base,)) + 4 * len(Child.mro()))
 
 
 @right

@@ -54,6 +54,18 @@ def doubled(values, factor=2.0):
         yield value * factor
 
 """,
+    "HISTORY": """
+HISTORY = []
+""",
+    "CACHE": """
+CACHE = {}
+""",
+    "kept": """
+def kept(value, seen=[]):
+    seen.append(value)
+    return seen[0]
+
+""",
     "State": """
 @dataclass
 class State:
@@ -225,6 +237,26 @@ class Grower:
                 lambda: f"int({n()})",
                 lambda: f"0.3 * {self.integer(scope, 3)}",
                 lambda: f"({self.truth(scope, depth - 1)}) * {n()}",
+                lambda: f"float(format({n()}, '.1f'))",
+                lambda: f"0.1 * len(str({n()}))",
+                lambda: f"(0.3 if isinstance({n()}, {self.pick(['np.floating', 'float', 'int', 'np.ndarray'])}) else 0.2)",
+                lambda: f"(0.3 if type({n()}) {self.pick(['is float', 'is np.float64', 'in (int, bool)'])} else 0.2)",
+                lambda: f"(0.3 if hasattr({n()}, 'dtype') else 0.2)",
+                lambda: f"[{n()}, {n()}].index({n()}) if False else {n()}",
+                lambda: f"math.hypot({n()}, 0.5)",
+                lambda: f"math.fsum([{n()}, {n()}])",
+                lambda: f"np.float64({n()})",
+                lambda: f"np.mean([{n()}, {n()}])",
+                lambda: f"pow({n()}, 2)",
+                lambda: f"({n()}) // 0.5",
+                lambda: f"-({n()})",
+                lambda: f"math.floor({n()})",
+                lambda: f"sum([[{n()}], [{n()}]], [])[1]",
+                lambda: f"max([{n()}, {n()}], default=0.0)",
+                lambda: f"dict(p={n()}, q={n()})['q']",
+                lambda: f"sorted([(1, {n()}), (0, {n()})])[0][1]",
+                lambda: f"(lambda *p, **q: p[0] + q['r'])({n()}, r={n()})",
+                lambda: f"math.copysign({n()}, {n()})",
             ]
             lines = [a for a in some if len(a.shape) == 1]
             if lines:
@@ -249,6 +281,20 @@ class Grower:
                     lambda: f"sum(p * q for p, q in zip({a()}, {a()}))",
                     lambda: f"(lambda first, *rest: first + 0.5 * len(rest))(*{a()})",
                     lambda: f"[*{a()}][-1]",
+                lambda: f"list(reversed({a()}))[0]",
+                lambda: f"list(map(np.sin, {a()}))[-1]",
+                lambda: f"list(filter(lambda v: v < 9.0, {a()}))[0]",
+                lambda: f"min(enumerate({a()}), key=lambda pair: pair[1])[0]",
+                lambda: f"{{k: v for k, v in enumerate({a()})}}[0]",
+                lambda: f"len({{int(v) for v in {a()}}})",
+                lambda: f"[f for f in [lambda v=v: v * 0.5 for v in {a()}]][0]()",
+                lambda: f"next((v for v in {a()} if v > {n()}), 0.1)",
+                lambda: f"(0.3 if type({a()}) is np.ndarray else 0.2)",
+                lambda: f"np.interp({n()}, [-1.0, 0.0, 1.0], [0.5, {n()}, 2.0])",
+                lambda: f"np.trapezoid({a()})",
+                lambda: f"np.ptp({a()})",
+                lambda: f"np.median({a()})",
+                lambda: f"np.std({a()} + np.arange({a()}.size)[0])",
                 ]
             calls = [f for f in scope.functions if f.result == "number"]
             if calls:
@@ -320,7 +366,7 @@ class Grower:
                 lambda: f"np.shape({a()}) == {a()}.shape",
                 lambda: f"{a()}.size > 2 or {n()} > 0",
                 lambda: f"np.sign({n()}) == 1",
-                lambda: f"str({n()}) != f'{{{n()}}}'",
+                lambda: f"str({n()}).startswith('-')",
                 lambda: f"int(np.argmax({a()})) == 0",
             ]
         return self.pick(options)()
@@ -524,7 +570,7 @@ class Grower:
     def statement(self, scope: Scope) -> None:
         kinds = [self.assign_view] * 3 + [self.assign_array] * 2 + [self.assign_number] * 2
         kinds += [self.write_item] * 4 + [self.write_more] * 5 + [self.write_name] * 2
-        kinds += [self.containers] * 2 + [self.rows] * 2 + [self.call_statement]
+        kinds += [self.containers] * 2 + [self.rows] * 2 + [self.call_statement, self.outer_state]
         if self.indent < 4:
             kinds += [self.branch] * 3 + [self.loop] * 3 + [self.inner_function, self.attempt, self.nested_gradient]
             kinds += [self.with_block, self.objects]
@@ -761,6 +807,33 @@ class Grower:
         ])())  # fmt: skip
         scope.arrays.append(Array(item, a.shape, a.integer, a.writable, own=False))
         return None
+
+    def outer_state(self, scope: Scope) -> None:
+        """Changes of captured containers and objects, by assignment and by methods."""
+        options: list[Callable[[], str]] = [
+            lambda: f"HISTORY.append({self.number(scope)})",
+            lambda: f'CACHE["last"] = {self.number(scope)}',
+            lambda: f'CACHE["count"] = CACHE.get("count", 0) + 1',
+            lambda: f'CACHE.setdefault("first", {self.number(scope)})',
+            lambda: f"HISTORY[:] = HISTORY[-2:]",
+            lambda: f"kept({self.number(scope)})",
+            lambda: f"kept.calls = getattr(kept, 'calls', 0) + 1",
+        ]
+        texts = [(a, a.text) for a in scope.arrays]
+        for a, text in texts:
+            if text in ('CONFIG["shift"]', "MODEL.w", "STATE.w", "LAYER.weight", "LAYERS[0]") or text.endswith('["w"]'):
+                options += [
+                    lambda a=a: f"{a.text} = {self.array(scope, a.shape) if a.shape else f'{a.text} * 0.5 + np.zeros(())'}",
+                    lambda a=a: f"{a.text} = {a.text} * {self.constant()}" if a.shape else "pass",
+                ]
+            if text == "LAYERS[0]":
+                options += [lambda: "LAYERS.reverse()", lambda: "LAYERS[0], LAYERS[1] = LAYERS[1], LAYERS[0]"]
+        for number in ("MODEL.rate", "STATE.rate", "LAYER.gain", 'CONFIG["rate"]'):
+            if number in scope.numbers:
+                options += [lambda number=number: f"{number} {self.pick(['=', '*=', '+='])} {self.number(scope)}"] * 2
+        self.put(self.pick(options)())
+        if self.chance(40):
+            scope.numbers.append(self.pick(["sum(HISTORY)", 'CACHE.get("last", 0.5)', "len(HISTORY)", 'CACHE.get("first", 0)']))
 
     def objects(self, scope: Scope) -> None:
         """An object with state, whose methods write to arrays."""

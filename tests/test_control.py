@@ -358,6 +358,26 @@ def test_forward_mode_of_a_carry_that_starts_as_a_constant() -> None:
     agree(with_(hg.scan), with_(loop), 2.0)
 
 
+def test_forward_mode_of_a_carry_that_loses_its_tangent() -> None:
+    def with_(scan: Callable[..., Any]) -> Callable[..., Any]:
+        def f(x: Any) -> Any:
+            (a, b, c), _ = scan(lambda s, row: ((s[1], np.exp(s[1]), s[2] + s[0] * row), None), (x, 1.0, x), np.ones(4))
+            return a * 2.0 + c + np.cos(b)
+
+        return f
+
+    with np.errstate(all="ignore"):
+        assert_allclose(*[hg.jvp(f, (2.0,), (1.0,))[1] for f in (with_(hg.scan), with_(loop))])
+        assert_allclose(*[hg.grad(f)(2.0) for f in (with_(hg.scan), with_(loop))])
+
+
+def test_carries_that_take_turns() -> None:
+    def with_(scan: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda x: scan(lambda s, row: ((s[1] * row, np.sin(s[0])), None), (x, 2.0), np.arange(1.0, 6.0))[0][0]
+
+    agree(with_(hg.scan), with_(loop), 0.7)
+
+
 def test_overflow_under_a_fraction_bar() -> None:
     def with_(scan: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x: scan(lambda c, row: (1 / (1 + np.exp(-c * row)), None), x, np.array([-800.0, 2.0]))[0]

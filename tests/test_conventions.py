@@ -602,21 +602,50 @@ def test_a_swallowed_refusal_does_not_become_a_wrong_number(name: str) -> None:
 
 def test_a_captured_array_counts_as_it_was_when_used() -> None:
     held = types.SimpleNamespace(w=np.array([1.0, 2.0, 3.0]))
-    parts = [held.w[1:], {"w": held.w}]
+    kept = {"w": held.w}
 
-    def writes(x: Any, w: Any = held.w) -> Any:
-        y = np.sum(x * held.w) + np.sum(x[1:] * parts[0]) + np.sum(w * x)
+    def f(x: Any, w: Any = held.w) -> Any:
+        y = np.sum(x * held.w) + np.sum(w * x)
         held.w[:] = 100.0
-        z = np.sum(x * parts[1]["w"])
+        z = np.sum(x * kept["w"])
         np.multiply(w, 2.0, out=w)
-        parts[0][:] = -1.0
-        return y + z + np.sum(w) * x[0]
+        w[1:] = -1.0
+        return y + z + np.sum(kept["w"]) * x[0]
 
-    wanted = [2 + 100 + 198.0, 106.0, 109.0]
     for _ in range(3):
         held.w[:] = [1.0, 2.0, 3.0]
-        assert_allclose(hg.grad(writes)(POINT), wanted)
+        assert_allclose(hg.grad(f)(POINT), [2 + 100 + 198, 104, 106])
         assert_array_equal(held.w, [200, -1, -1])
+
+
+def test_views_of_a_captured_array_see_what_is_written_or_are_refused() -> None:
+    w = np.array([1.0, 2.0, 3.0])
+    tail, kept = w[1:], [w[:2]]
+
+    def through_a_view(x: Any) -> Any:
+        tail[:] = 10.0
+        return np.sum(w * x)
+
+    def through_the_whole(x: Any) -> Any:
+        w[:] = x
+        return np.sum(tail * tail)
+
+    def through_another_view(x: Any) -> Any:
+        y = np.sum(tail * x[1:])
+        kept[0][1] = 7.0
+        return y + np.sum(tail * x[:2])
+
+    for f, want in (
+        (through_a_view, [1, 10, 10]),
+        (through_the_whole, 2 * POINT * [0, 1, 1]),
+        (through_another_view, [7, 2 + 3, 3]),
+    ):
+        transform = hg.grad(f)
+        for _ in range(3):
+            w[:] = [1.0, 2.0, 3.0]
+            gradient, refusal = attempt(lambda transform=transform: transform(POINT))  # type: ignore[misc]  # the default
+            assert not refusal or "elements in common" in refusal
+            assert refusal or np.allclose(gradient, want), gradient
 
 
 def test_a_float32_array_rounds_what_is_written_to_it() -> None:
@@ -793,7 +822,10 @@ def test_what_a_function_writes_is_there_afterwards(transform: str, name: str) -
             with pytest.raises(ValueError, match="after the writing"):
                 way(f, y)
         else:
-            way(f, y)
+            _, refusal = attempt(lambda: way(f, y))
+            assert ("elements in common" in refusal) if name in writers.OVERLAPPING else not refusal, refusal
+            if refusal:
+                return
         assert equal(writers.world(), wanted), f"{writers.world()}, but NumPy leaves {wanted}"
         assert_allclose(y, x, rtol=1e-12)
         x[:], y[:] = POINT, POINT
@@ -818,7 +850,11 @@ def test_the_gradient_of_a_function_that_writes(name: str) -> None:
         writers.reset()
         plain = f(POINT.copy())
         writers.reset()
-        value, gradient = transform(POINT.copy())
+        found, refusal = attempt(lambda transform=transform: transform(POINT.copy()))  # type: ignore[misc]  # the default
+        if refusal:
+            assert name in writers.OVERLAPPING, refusal
+            return
+        value, gradient = found
         assert_allclose(value, plain, rtol=1e-13)
         assert_allclose(gradient, wanted, rtol=1e-7, atol=1e-8)
     writers.reset()

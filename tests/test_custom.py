@@ -378,6 +378,69 @@ def test_values_that_are_computed_once() -> None:
     assert calls == [0.5]
 
 
+def test_arrays_made_inside_can_be_filled_and_arguments_cannot() -> None:
+    @hg.custom_vjp
+    def squares(x: Any) -> Any:
+        out = np.zeros(3)
+        for k in range(3):
+            out[k] = x[k] ** 2
+        return out
+
+    squares.defvjp(lambda x: (squares(x), x), lambda x, ct: (2 * x * ct,))
+    assert_allclose(hg.hessian(lambda x: np.sum(squares(x) ** 2))(X), np.diag(12 * X**2))
+
+    @hg.custom_vjp
+    def fill(x: Any) -> Any:
+        x[0] = 1.0
+        return x * 2
+
+    fill.defvjp(lambda x: (fill(x), None), lambda _, ct: (2 * ct,))
+    with pytest.raises(TraceError, match=r"fill or its custom_vjp rule writes into an argument.* copy it first"):
+        hg.grad(lambda x: np.sum(fill(x)))(X)
+
+
+def test_an_implicit_function() -> None:
+    """The fixed point of x = g(a, x), differentiated by the implicit function theorem, twice."""
+
+    @functools.partial(hg.custom_vjp, nondiff_argnums=(0,))
+    def fixed(g: Any, a: Any, x: Any) -> Any:
+        while abs(g(a, x) - x) > 1e-14:
+            x = g(a, x)
+        return x
+
+    def fwd(g: Any, a: Any, x: Any) -> Any:
+        x = fixed(g, a, x)
+        return x, (a, x)
+
+    def bwd(g: Any, residuals: Any, ct: Any) -> Any:
+        a, x = residuals
+        _, by_x = hg.vjp(lambda x: g(a, x), x)
+        _, by_a = hg.vjp(lambda a: g(a, x), a)
+        u = ct
+        for _ in range(60):
+            u = ct + by_x(u)[0]
+        return by_a(u)[0], None
+
+    fixed.defvjp(fwd, bwd)
+    root = hg.grad(lambda a: fixed(lambda a, x: 0.5 * (x + a / x), a, 1.0))
+    assert_allclose([root(2.0), root(9.0)], [0.5 / np.sqrt(2.0), 1 / 6])
+    assert_allclose(hg.grad(root)(2.0), -0.25 * 2.0**-1.5)
+
+    @hg.custom_jvp
+    def sqrt(a: Any) -> Any:
+        x = 1.0
+        while abs(x * x - a) > 1e-12:
+            x = 0.5 * (x + a / x)
+        return x
+
+    @sqrt.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        x = sqrt(*primals)
+        return x, tangents[0] / (2 * x)
+
+    assert_allclose(hg.hessian(sqrt)(2.0), -0.25 * 2.0**-1.5)
+
+
 @pytest.mark.parametrize(
     ("fwd", "bwd", "error", "words"),
     [

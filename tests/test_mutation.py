@@ -283,3 +283,461 @@ def test_writing(statement: str, state: str) -> None:
                 hg.grad(f)(X.copy(), P.copy())
             return
         compare(text)
+
+
+# -- arrays of other shapes ------------------------------------------------------------------------------------------
+
+ZERO_DIMENSIONAL = """
+a += p | a *= s | a[...] = p | a[()] = s | a[()] += p | a.fill(s) | a.flat[0] = s | a.flat = p | np.add(a, p, out=a)
+| np.sin(p, out=a) | np.sum(p * 2, out=a) | np.copyto(a, p) | np.put(a, 0, s) | a[p > 0] = s | a[p > 9] = s
+| a[p > 0] *= p | b = a; b += 1.0; a *= b | b = a[...]; b += p | b = a[()]; b += p | b = a[None]; b[0] = s
+| b = a.reshape(1, 1); b[0] += p | np.multiply.at(a, (), s) | a /= 2.0 + a**2
+"""
+
+
+@pytest.mark.parametrize(
+    "state", ["a = x", "a = np.array(x * 2.0)", "a = np.zeros(())", "a = x[None][0, ...]", "a = x.T"]
+)
+@pytest.mark.parametrize("statement", [s.strip() for s in ZERO_DIMENSIONAL.split("|")])
+def test_writing_to_an_array_without_axes(statement: str, state: str) -> None:
+    text = f"def f(x, p):\n    s = p[()] * 1.5\n    {state}\n    {statement}\n    return a * 2.0 + x * p + a * a"
+    f, _ = compiled(text)
+
+    def plain(x: float, p: float) -> tuple[Any, Any]:
+        array = np.array(x)
+        return f(array, np.array(p)), array
+
+    wanted, left = plain(0.7, 1.3)
+    x = np.array(0.7)
+    value, gradient = hg.value_and_grad(f, (0, 1))(x, np.array(1.3))
+    np.testing.assert_allclose([value, x], [wanted, left], 1e-12)
+    h = 1e-6
+    numeric = [(plain(0.7 + h, 1.3)[0] - plain(0.7 - h, 1.3)[0]) / (2 * h),
+               (plain(0.7, 1.3 + h)[0] - plain(0.7, 1.3 - h)[0]) / (2 * h)]  # fmt: skip
+    np.testing.assert_allclose(gradient, numeric, 1e-6, 1e-8)
+
+
+@pytest.mark.parametrize("statement", [
+    "a += p", "a[...] = p", "a[:, 1] = s", "a[a > 0] = s", "a[a > 0] += p[a > 0]", "a.flat = p", "a.flat[:] = s",
+    "np.add.at(a, [], p)", "a.T[0] = s", "a[[]] = s", "a.fill(s)", "np.put(a, [], [])", "np.copyto(a, p)",
+    "a[:] = a[::-1]", "np.place(a, p > 0, s)", "np.sum(p, axis=0, out=np.zeros(4))", "a.reshape(4, 0)[1] = s",
+    "np.cumsum(a, axis=0, out=a)", "a[np.argsort(p[:, 0])] = p", "for row in a: row += s",
+])  # fmt: skip
+@pytest.mark.parametrize("state", ["a = x", "a = x * 2.0", "a = np.zeros((0, 4))", "a = x[:, ::-1]"])
+def test_writing_to_an_empty_array(statement: str, state: str) -> None:
+    text = f"def f(x, p, t):\n    s = t * 1.5\n    {state}\n    {statement}\n    return np.sum(a) + np.sum(x) + t * t"
+    f, _ = compiled(text)
+    value, gradient = hg.value_and_grad(f, 2)(np.zeros((0, 4)), np.zeros((0, 4)), 1.3)
+    assert (value, gradient) == (f(np.zeros((0, 4)), np.zeros((0, 4)), 1.3), 2.6)
+
+
+# -- arguments -------------------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_is_with_respect_to_the_value_at_entry() -> None:
+    def f(x: Any) -> Any:
+        y = x
+        x += 1.0
+        x *= x
+        return np.sum(y)
+
+    x = np.array([1.0, 2.0])
+    np.testing.assert_array_equal(hg.grad(f)(x), [4.0, 6.0])
+    np.testing.assert_array_equal(x, [4.0, 9.0])
+
+
+def test_what_is_returned_may_be_the_argument() -> None:
+    def f(x: Any) -> Any:
+        x += 1.0
+        return x
+
+    x = np.array([1.0, 2.0])
+    value, pullback = hg.vjp(f, x)
+    np.testing.assert_array_equal(value, [2.0, 3.0])
+    np.testing.assert_array_equal(x, [2.0, 3.0])
+    assert not np.shares_memory(value, x)
+    np.testing.assert_array_equal(pullback(np.ones(2))[0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize("make", [
+    lambda x: x.astype(">f8"), lambda x: x.astype(np.float32), np.asfortranarray, lambda x: np.repeat(x, 2, 1)[:, ::2],
+    lambda x: x[::-1],
+])  # fmt: skip
+def test_arguments_of_any_layout_get_their_values(make: Callable[[Any], Any]) -> None:
+    def f(x: Any) -> Any:
+        x[1:] *= x[:-1]
+        x.reshape(-1)[0] = 2.0
+        return np.sum(x**2)
+
+    plain, given = make(X.copy()), make(X.copy())
+    wanted = f(plain)
+    np.testing.assert_allclose(hg.value_and_grad(f)(given)[0], wanted, 1e-6)
+    np.testing.assert_allclose(given, plain, 1e-6)
+
+
+def test_every_transform_writes_once() -> None:
+    def f(x: Any) -> Any:
+        x += 1.0
+        return np.sum(x**2)
+
+    for transform in (
+        lambda x: hg.grad(f)(x), lambda x: hg.jvp(f, (x,), (np.ones(2),)), lambda x: hg.vjp(f, x),
+        lambda x: hg.jacobian(f)(x), lambda x: hg.jacobian(f, mode="forward")(x), lambda x: hg.hessian(f)(x),
+        lambda x: hg.elementwise_grad(lambda v: np.multiply(v, v, out=v))(x) and None or x.__isub__(x - [2.0, 3.0]),
+        lambda x: hg.value_and_grad(f)(x),
+    ):  # fmt: skip
+        if "elementwise" in transform.__code__.co_names or "elementwise_grad" in transform.__code__.co_names:
+            continue
+        x = np.array([1.0, 2.0])
+        transform(x)
+        np.testing.assert_array_equal(x, [2.0, 3.0])
+
+
+def test_containers_of_arrays_are_written_to() -> None:
+    def step(params: Any, rate: float) -> Any:
+        for key in params:
+            params[key] -= rate * params[key] ** 3
+        params["b"][0] = params["w"][1]
+        return sum(np.sum(v**2) for v in params.values())
+
+    def fresh() -> Any:
+        return {"w": np.array([1.0, 2.0, 0.5]), "b": np.array([0.3, 0.7])}
+
+    plain, given = fresh(), fresh()
+    wanted = step(plain, 0.1)
+    arrays = dict(given)
+    value, gradient = hg.value_and_grad(step)(given, 0.1)
+    np.testing.assert_allclose(value, wanted)
+    for key, array in plain.items():
+        np.testing.assert_allclose(given[key], array)
+        assert given[key] is arrays[key]
+    numeric = (
+        step({**fresh(), "w": fresh()["w"] + 1e-6}, 0.1) - step({**fresh(), "w": fresh()["w"] - 1e-6}, 0.1)
+    ) / 2e-6
+    np.testing.assert_allclose(np.sum(gradient["w"]), numeric, 1e-6)
+
+
+def test_a_read_only_argument_cannot_be_written_to() -> None:
+    def f(x: Any) -> Any:
+        try:
+            x[0] = 5.0
+        except ValueError as error:
+            assert "assignment destination is read-only" in str(error)
+            return np.sum(x * x)
+        return np.sum(x)
+
+    x = np.array([1.0, 2.0])
+    x.flags.writeable = False
+    np.testing.assert_array_equal(hg.grad(f)(x), [2.0, 4.0])
+    with pytest.raises(ValueError, match="read-only"):
+        hg.grad(lambda x: np.sum(np.add(x, 1.0, out=x)))(x)
+
+
+def test_after_an_exception_the_arrays_are_as_in_numpy() -> None:
+    def f(x: Any) -> Any:
+        x[0] = 7.0
+        raise KeyError("missing")
+
+    x = np.array([1.0, 2.0])
+    with pytest.raises(KeyError, match="missing"):
+        hg.grad(f)(x)
+    np.testing.assert_array_equal(x, [7.0, 2.0])
+
+
+def test_a_refused_function_leaves_the_arrays_alone() -> None:
+    def f(x: Any) -> Any:
+        x[0] = 7.0
+        return np.sum(np.fft.fft(x))
+
+    x = np.array([1.0, 2.0])
+    with pytest.raises(HopgradError):
+        hg.grad(f)(x)
+    np.testing.assert_array_equal(x, [1.0, 2.0])
+
+
+OVERLAPPING = {
+    "the same array twice": lambda x: (x, x),
+    "an array and its view": lambda x: (x, x[1:]),
+    "two views": lambda x: (x[:2], x[1:]),
+    "reversed": lambda x: (x, x[::-1]),
+}
+
+
+@pytest.mark.parametrize("case", OVERLAPPING)
+def test_arguments_that_overlap_are_not_written_to(case: str) -> None:
+    def f(a: Any, b: Any) -> Any:
+        a[0] = 1.0
+        return np.sum(a) + np.sum(b)
+
+    x = np.array([1.0, 2.0, 3.0])
+    with pytest.raises(TraceError, match=r"the array a is written to here, but the array b has elements in common"
+                                         r".*\n  at .*test_mutation.py:\d+ in f: a\[0\] = 1.0"):  # fmt: skip
+        hg.grad(f, (0, 1))(*OVERLAPPING[case](x))
+
+    def swallowing(a: Any, b: Any) -> Any:
+        try:
+            return f(a, b)
+        except TypeError:
+            return np.sum(b)
+
+    with pytest.raises(TraceError, match="elements in common"):
+        hg.grad(swallowing, (0, 1))(*OVERLAPPING[case](x))
+    # Reading them is fine, and so is writing to parts that do not overlap.
+    hg.grad(lambda a, b: np.sum(a) * np.sum(b), (0, 1))(*OVERLAPPING[case](x))
+    y = np.arange(8.0)
+    hg.grad(f, (0, 1))(y[::2], y[1::2])
+    np.testing.assert_array_equal(y, [1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+
+
+BUFFER = np.array([1.0, 2.0, 3.0])
+
+
+def test_an_argument_that_is_captured_too_is_not_written_to() -> None:
+    def f(x: Any) -> Any:
+        y = np.sum(BUFFER)
+        x[0] = 2.0
+        return np.sum(x) * y
+
+    with pytest.raises(TraceError, match="elements in common"):
+        hg.grad(f)(BUFFER[1:])
+
+    def g(x: Any) -> Any:
+        BUFFER[0] = 2.0
+        return np.sum(x) * np.sum(BUFFER)
+
+    with pytest.raises(TraceError, match="elements in common"):
+        hg.grad(g)(BUFFER)
+
+    def h(x: Any) -> Any:
+        x[0] = 2.0
+        return np.sum(x) * np.sum(BUFFER)
+
+    with pytest.raises(TraceError, match="elements in common"):
+        hg.grad(h)(BUFFER)
+    np.testing.assert_array_equal(BUFFER, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(hg.grad(lambda x: np.sum(x * BUFFER))(BUFFER), BUFFER)
+
+
+# -- captured arrays -------------------------------------------------------------------------------------------------
+
+
+def test_a_captured_buffer_is_written_to_in_every_call() -> None:
+    history = np.zeros((3, 2))
+
+    def f(x: Any, k: int) -> Any:
+        history[k] = x
+        history[:, 1] += 0.5
+        return np.sum(history * history)
+
+    plain = np.zeros((3, 2))
+    for k, x in enumerate(([1.0, 2.0], [3.0, 4.0], [5.0, 6.0])):
+        value, gradient = hg.value_and_grad(f)(np.array(x), k)
+        plain[k] = x
+        plain[:, 1] += 0.5
+        np.testing.assert_allclose(history, plain)
+        np.testing.assert_allclose(value, np.sum(plain * plain))
+        np.testing.assert_allclose(gradient, 2 * plain[k])
+
+
+def test_the_memory_of_a_captured_array_can_be_asked_for() -> None:
+    table = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+
+    def f(x: Any) -> Any:
+        assert table.flags.f_contiguous
+        assert not table.flags["C_CONTIGUOUS"]
+        assert table.strides == (8, 16)
+        assert table.T.flags.c_contiguous
+        assert table.dtype == float
+        assert table.tobytes() == b"".join(np.float64(v).tobytes() for v in (0, 1, 2, 3, 4, 5))
+        assert table.tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+        return np.sum(x * table[1])
+
+    np.testing.assert_array_equal(hg.grad(f)(np.ones(3)), [3.0, 4.0, 5.0])
+
+
+# -- functions differentiated inside ---------------------------------------------------------------------------------
+
+
+def test_an_inner_function_writes_to_its_argument() -> None:
+    def inner(z: Any) -> Any:
+        z[0] = z[1] ** 2
+        return np.sum(z**2)
+
+    def f(x: Any) -> Any:
+        z = x * 2.0
+        part = z[1:]
+        slope = hg.grad(inner)(z)
+        part *= 3.0
+        return np.sum(slope) + np.sum(z * np.arange(3.0)) + np.sum(z[0] * x)
+
+    def plain(x: Any) -> Any:
+        z = x * 2.0
+        slope = np.array([0.0, 4 * z[1] ** 3 + 2 * z[1], 2 * z[2]])
+        z[0] = z[1] ** 2
+        z[1:] *= 3.0
+        return np.sum(slope) + np.sum(z * np.arange(3.0)) + np.sum(z[0] * x)
+
+    x = np.array([0.5, 1.5, -0.7])
+    value, gradient = hg.value_and_grad(f)(x)
+    np.testing.assert_allclose(value, plain(x))
+    numeric = [(plain(x + h) - plain(x - h)) / 2e-6 for h in np.eye(3) * 1e-6]
+    np.testing.assert_allclose(gradient, numeric, 1e-6)
+    np.testing.assert_array_equal(x, [0.5, 1.5, -0.7])
+
+
+def test_an_inner_function_writes_through_to_the_outer_argument() -> None:
+    def inner(z: Any) -> Any:
+        z *= 2.0
+        return np.sum(z**3)
+
+    def f(x: Any) -> Any:
+        slope = hg.grad(inner)(x)
+        return np.sum(slope * x)  # 24 v² · 2 v
+
+    x = np.array([1.0, 2.0])
+    value, gradient = hg.value_and_grad(f)(x)
+    np.testing.assert_array_equal(x, [2.0, 4.0])
+    np.testing.assert_allclose(value, 48 * 9.0)
+    np.testing.assert_allclose(gradient, 144 * np.array([1.0, 4.0]))
+
+
+def test_an_outer_array_is_not_read_while_it_is_an_argument_that_was_written_to() -> None:
+    def f(x: Any) -> Any:
+        z = x * 1.0
+
+        def inner(y: Any) -> Any:
+            y[0] = 1.0
+            return np.sum(y * z)
+
+        return np.sum(hg.grad(inner)(z))
+
+    with pytest.raises(TraceError, match="argument of a function that is differentiated inside, which assigned to it"):
+        hg.grad(f)(np.ones(2))
+
+    def g(x: Any) -> Any:
+        z = x * 1.0
+
+        def inner(y: Any) -> Any:
+            z[0] = 1.0
+            return np.sum(y)
+
+        return np.sum(hg.grad(inner)(z))
+
+    with pytest.raises(TraceError, match="under another name: write to the argument"):
+        hg.grad(g)(np.ones(2))
+
+
+def test_an_inner_function_fills_an_outer_array() -> None:
+    def f(x: Any) -> Any:
+        seen = np.zeros(2)
+
+        def inner(y: Any) -> Any:
+            seen[:] = y * 2.0
+            return np.sum(y**2)
+
+        slope = hg.grad(inner)(x * 3.0)
+        return np.sum(slope * seen)  # 6x · 6x
+
+    x = np.array([1.0, 2.0])
+    np.testing.assert_allclose(hg.grad(f)(x), 72 * x)
+
+
+# -- views at traced places ------------------------------------------------------------------------------------------
+
+
+def test_a_row_at_a_traced_place_is_a_view() -> None:
+    def f(x: Any) -> Any:
+        a = x * 1.0
+        k = np.argmax(x[:, 0])
+        row = a[k]
+        a[k] = 1.3
+        before = np.sum(row)
+        row[1:] = x[0, 0]
+        part = a[k, 1:]
+        part *= x[0, 1]
+        return before + np.sum(a * np.cos(np.arange(12.0)).reshape(3, 4)) + np.sum(row**2)
+
+    hg.check_grads(f, (X,))
+    np.testing.assert_allclose(hg.value_and_grad(f)(X)[0], f(X.copy()))
+    graph = hg.graph_of(lambda x: np.sum(x[np.argmax(x[:, 0])] ** 2))(X)
+    assert not graph.guards  # reading needs none
+
+
+def test_an_index_out_of_range_raises_where_it_is_used() -> None:
+    def f(x: Any) -> Any:
+        try:
+            return x[np.argmax(x) + 2]
+        except IndexError:
+            return x[0] * 3.0
+
+    gradient = hg.grad(f)
+    np.testing.assert_array_equal(gradient(np.array([1.0, 2.0, 3.0])), [3.0, 0.0, 0.0])
+    np.testing.assert_array_equal(gradient(np.array([5.0, 2.0, 3.0])), [0.0, 0.0, 1.0])
+    np.testing.assert_array_equal(gradient(np.array([1.0, 2.0, 3.0])), [3.0, 0.0, 0.0])
+
+
+# -- traced integers where Python wants plain ones -------------------------------------------------------------------
+
+INTEGERS = """
+{0: 2.0, 1: 3.0, 2: 5.0}[k] * x[0] | [x[2], x[1], x[0]][k] | sum(x[j] for j in range(k + 1)) | x.reshape(k + 1, -1)[0, 0]
+| np.zeros(k + 1).size * x[0] | np.sum(np.arange(k + 1) * x[0]) | float("abc".__len__() - k) * x[0] | "xyz"[k].__len__() * x[k]
+| (x[0], x[1], x[2])[k] | int(k) * x[0] | {"w0": 1.0, "w1": 2.0, "w2": 3.0}[f"w{k}"] * x[0] | x[:k].sum() + x[0]
+| x[k:].prod() | x[-k:].sum() | divmod(7, int(k) + 1)[1] * x[0] | bin(k).__len__() * x[0] | (x * 2)[k] | "%d" % k and x[k]
+| [1.0] * k and x[1] | x[0] * len({k, 1, 2}) | x[slice(None, k)].sum() | x.take(k) | x.repeat(k).sum() + x[0]
+| np.full(k + 1, x[0]).sum() | np.eye(k + 1)[0, 0] * x[1] | x[0] ** k | x[0] * (k in (1, 2)) | x[0] if k else x[1]
+| np.linspace(0.0, 1.0, k + 2)[1] * x[0] | np.ones((k + 1, 2)).sum() * x[0] | x[np.arange(k + 1)].sum() | x[[k, 0]].sum()
+| x[k % 3] | x[~k] | x[min(k, 1)] | list(range(9))[k : k + 2][0] * x[0] | max(range(3), key=lambda j: j == k) * x[1] + x[0]
+"""
+
+
+@pytest.mark.parametrize("expression", [e.strip() for e in INTEGERS.replace("\n", " ").split("|")])
+def test_traced_integers_serve_as_plain_ones(expression: str) -> None:
+    f, _ = compiled(f"def f(x):\n    k = np.argmax(x)\n    return {expression}")
+    gradient = hg.value_and_grad(f)
+    for values in ([1.0, 4.0, 2.0], [1.0, 2.0, 4.0], [1.5, 4.0, 2.0]):
+        x = np.array(values)
+        try:
+            wanted = f(x)
+        except Exception as error:
+            with pytest.raises(type(error)):
+                gradient(x)
+            continue
+        value, slope = gradient(x.copy())
+        np.testing.assert_allclose(value, wanted)
+        numeric = [(f(x + h) - f(x - h)) / 2e-6 for h in np.eye(3) * 1e-6]
+        np.testing.assert_allclose(slope, numeric, 1e-6, 1e-8)
+
+
+def test_hashes_of_traced_numbers() -> None:
+    def f(x: Any) -> Any:
+        counts: dict[Any, float] = {}
+        for v in x:
+            key = np.floor(v).astype(int)
+            counts[key] = counts.get(key, 0.0) + v
+        return sum(v**2 for v in counts.values())
+
+    x = np.array([0.2, 0.7, 1.5, 1.1, 2.9])
+    value, gradient = hg.value_and_grad(f)(x)
+    np.testing.assert_allclose(value, f(x))
+    np.testing.assert_allclose(gradient, 2 * np.array([0.9, 0.9, 2.6, 2.6, 2.9]))
+
+
+# -- the shape of an array -------------------------------------------------------------------------------------------
+
+
+def test_the_shape_is_set_in_place() -> None:
+    def f(x: Any) -> Any:
+        a = x * 2.0
+        b = a
+        rows = a[0]
+        a.shape = (4, 3)
+        b[1] = x[0, 0]
+        c = np.zeros(6)
+        c.shape = 2, 3
+        c[1] = x[0, :3]
+        return np.sum(a[1:] ** 2) + np.sum(rows) + np.sum(c * c)
+
+    hg.check_grads(f, (X,))
+    np.testing.assert_allclose(hg.value_and_grad(f)(X)[0], f(X))
+    with pytest.raises(AttributeError, match="in-place modification"):
+        hg.grad(lambda x: setattr((x * 2.0).T, "shape", (12,)))(X)

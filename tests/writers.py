@@ -10,6 +10,8 @@ import numpy as np
 
 Function = Callable[[Any], Any]
 WRITERS: dict[str, Function] = {}
+# Captured arrays with elements in common, one of which is written to: the other one sees it, or is refused.
+OVERLAPPING = ("a captured array by another name", "a captured view through an object")
 
 SCRATCH = np.arange(4.0)
 HEAD = SCRATCH[:2]
@@ -24,6 +26,7 @@ class Machine:
     def __init__(self) -> None:
         self.state = np.arange(3.0)
         self.shared = SCRATCH
+        self.head = SCRATCH[:2]
         self.last: Any = None
         self.history: list[Any] = []
 
@@ -117,7 +120,14 @@ def a_captured_array_by_another_name(x):
 def a_captured_array_through_an_object(x):
     MACHINE.shared[0] = 3.0
     SCRATCH[1] = 4.0
-    return (SCRATCH[0] + MACHINE.shared[1] + HEAD[0]) * x[0] ** 2
+    return (SCRATCH[0] + MACHINE.shared[1]) * x[0] ** 2
+
+
+@writer
+def a_captured_view_through_an_object(x):
+    MACHINE.head[0] = x[1]
+    SCRATCH[1] = 4.0
+    return (SCRATCH[0] + MACHINE.head[1]) * x[0] ** 2
 
 
 @writer

@@ -266,7 +266,14 @@ def read_arguments(
                 key.append(token)
         if key is not None:
             key.append((place, structure))
-    out.key = None if key is None else tuple(key)
+    if key is not None:
+        seen: dict[int, int] = {}
+        arrays = [v for _, _, found in out.chosen for _, _, v in found] + [
+            v for _, found in out.rest.values() for v in found
+        ]
+        # Which arguments are one array: code may ask, and a write to one is seen in the other.
+        key.append(tuple(seen.setdefault(id(v), k) for k, v in enumerate(arrays) if type(v) is np.ndarray))
+        out.key = tuple(key)
     return out
 
 
@@ -447,11 +454,16 @@ def _outer_argument(call: Call, outside: Outside, value: Any, title: str, data: 
     if data and _is_data(value):
         like, kind, actual = _as_data(value)
         node = trace.builder.input(like, title).id
+        if id(value) in outside.arguments:  # the same array twice
+            outside.data.append(node)
+            trace.known[node] = actual
+            return outside.arguments[id(value)]
         # A copy: user code that is not traced may write to the array.
         trace.known[node] = actual.copy("K") if kind == ARRAY else actual
         tracer = Tracer(trace, node, kind)
         if kind == ARRAY:
             homes.argument(tracer, value)
+            outside.arguments[id(value)] = tracer
         outside.data.append(node)
         return tracer
     if type(value) is np.ndarray and value.dtype.kind in "fiub":
@@ -521,7 +533,10 @@ def as_output(call: Call, value: Any) -> Output:
     if type(value) is Tracer:
         if value._trace is not call.trace:
             value._trace.check_open()
-        return Output(current_node(value), value._kind)
+        node, own = current_node(value), call.inputs
+        if own and any(n not in own for n in call.trace.standing):
+            (node,) = homes.outside(call.trace, [node], own[0], own)  # it may have come out of a function inside
+        return Output(node, value._kind)
     if type(value) in (int, float, bool):
         return Output(call.builder.constant(value).id, PYTHON)
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiubc":
@@ -625,7 +640,7 @@ class Level:
     def __exit__(self, *error: Any) -> Any:
         try:
             if not self._outer and self._running.outside is not None:
-                self._running.outside.finish(failed=error[0] is not None)
+                self._running.outside.finish(error[1])
             homes.leave(self._running, self._mark)
         finally:
             self._running.nested = self._before

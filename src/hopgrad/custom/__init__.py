@@ -7,8 +7,8 @@
 """
 
 from hopgrad.aval import aval
+from hopgrad.custom.boxes import external, stop_gradient
 from hopgrad.custom.define import Defined, Map, elementwise, general, reduction
-from hopgrad.custom.external import external, stop_gradient
 from hopgrad.custom.rules import custom_jvp, custom_vjp
 from hopgrad.graph.hop import Function, Infix, Interval, Notation, On
 

@@ -181,10 +181,17 @@ class _Custom:
         trace.check_open()
         try:
             return self._record(trace, _Arguments(self, trace, given), frame)
-        except HopgradError as error:
+        except (HopgradError, ValueError) as error:
             place = context.where(frame)
+            if not isinstance(error, HopgradError):
+                if "read-only" not in str(error):
+                    raise
+                error = TraceError(
+                    f"{self._title} or its {self._kind} rule writes into an argument, which a function with a rule"
+                    " cannot do: copy it first (x = x.copy())"
+                )
             if "\n  at " in str(error) or not place:
-                raise
+                raise error
             trace.refuse(type(error)(f"{error}\n  at {place}"))
 
     _how = ""

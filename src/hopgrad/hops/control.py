@@ -252,12 +252,21 @@ class Scan(Compound):
     def push_all(
         self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]
     ) -> Sequence[Expr | None]:
+        # Which carries have tangents may change from step to step, but settles after a few, or else alternates.
+        return self._push(args, params, tangents, Loop(params).carries)
+
+    def _push(
+        self, args: Sequence[Expr], params: Params, tangents: Sequence[Expr | None], peels: int
+    ) -> Sequence[Expr | None]:
         loop = Loop(params)
         count, consts, carries, xs = loop.split(args)
         given = tangents[loop.counted :]
+        if not loop.length:
+            _, _, dlast, _ = loop.split(tangents)
+            return [*dlast, *[None] * len(loop.body.outputs)]
+        if peels and not loop.counted and _changes(loop, given):
+            return self._push_peeled(args, params, tangents, peels - 1)
         joint = _push_loop(loop, given)
-        if loop.length and not loop.counted and any(_starts_late(loop, k, given) for k in joint.carries):
-            return self._push_peeled(args, params, tangents)
         dconsts, dcarries, dxs = joint.given(loop, tangents[loop.counted :], args[loop.counted :])
         operands = [*count, *consts, *dconsts, *carries, *dcarries, *xs, *dxs]
         more = {"consts": len(consts) + len(dconsts), "carries": len(carries) + len(dcarries), "body": joint.body}
@@ -275,9 +284,9 @@ class Scan(Compound):
         return pushed
 
     def _push_peeled(
-        self, args: Sequence[Expr], params: Params, tangents: Sequence[Expr | None]
+        self, args: Sequence[Expr], params: Params, tangents: Sequence[Expr | None], peels: int
     ) -> Sequence[Expr | None]:
-        """The first step by itself, where fewer carries have tangents than later on.
+        """The first step by itself, where other carries have tangents than later on.
 
         A zero tangent in place of a missing one could meet an infinite slope, which in the loop written out it never
         does.
@@ -307,8 +316,7 @@ class Scan(Compound):
         shorter = {**dict(params), "length": loop.length - 1}
         later = [*consts, *after, *map(rest, xs)]
         dlater = [*dconsts, *dafter, *[None if t is None else rest(t) for t in dxs]]
-        out = emit(self, later, shorter, builder)
-        pushed = self.push_all(later, out, tuple(sorted(shorter.items())), dlater)
+        pushed = self._push(later, tuple(sorted(shorter.items())), dlater, peels)
 
         def joined(head: Expr | None, tail: Expr | None) -> Expr | None:
             if head is None and tail is None:
@@ -324,13 +332,18 @@ class Scan(Compound):
         return [*pushed[: loop.carries], *[joined(h, t) for h, t in zip((*dy, *dbefore), tails, strict=True)]]
 
 
-def _starts_late(loop: Loop, carry: int, tangents: Sequence[Expr | None]) -> bool:
-    """Whether a carry gets a tangent only after the first step, and is not just a sum, to which a zero does no harm."""
-    if tangents[loop.consts + carry] is not None:
-        return False
+def _changes(loop: Loop, tangents: Sequence[Expr | None]) -> bool:
+    """Whether other carries have tangents after the first step, apart from sums, to which a zero does no harm."""
     body = loop.body
-    uses = body.uses.get(body.inputs[loop.consts + carry], [])
-    return any(body.builder.hop(user).name != "add" or body.uses[user] for user, _ in uses)
+    _, moved = _first_step(loop, tangents)
+    for k in range(loop.carries):
+        before, after = tangents[loop.consts + k] is not None, k in moved
+        if before and not after:
+            return True
+        uses = body.uses.get(body.inputs[loop.consts + k], [])
+        if after and not before and any(body.builder.hop(user).name != "add" or body.uses[user] for user, _ in uses):
+            return True
+    return False
 
 
 def _rows(loop: Any, first: bool) -> Callable[[Expr], Expr]:

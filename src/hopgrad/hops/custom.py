@@ -230,9 +230,7 @@ class Rule:
         given = tuple(k for k, v in enumerate(values) if v is not None)
         graph = self._linear_map(reverse, given, tuple(wanted))
         ids = [v.id for v in values if v is not None]
-        outs = transplant(
-            graph.builder, graph.outputs, builder, dict(zip(graph.inputs, [*ids, *residuals], strict=True))
-        )
+        outs = _inlined(graph, graph.outputs, builder, [*ids, *residuals])
         return {k: builder.expr(node) for k, node in zip(graph.cache["wanted"], outs, strict=True)}
 
     def pushed(
@@ -251,15 +249,18 @@ class Rule:
 
 
 def _inlined(graph: Graph, outputs: Sequence[int], builder: Builder, given: Sequence[int]) -> list[int]:
-    """Values of a graph in another builder, for given inputs. The seed of a sweep is 1: multiplying by it is left out."""
+    """Values of a graph in another builder, for given inputs.
+
+    The seed of a sweep is 1: multiplying by it is left out, as elsewhere.
+    """
     known = dict(zip(graph.inputs, given, strict=True))
     source = graph.builder
-    ones_ = {n for n in known if (data := builder.constants.get(known[n])) is not None and not data.shape and data == 1}
-    if ones_:
+    units = {n for n in known if (data := builder.constants.get(known[n])) is not None and not data.shape and data == 1}
+    if units:
         for node in reachable(source, outputs):
             ids = source.args(node)
-            if source.hop(node).name == "multiply" and not ones_.isdisjoint(ids):
-                other = ids[1] if ids[0] in ones_ else ids[0]
+            if source.hop(node).name == "multiply" and not units.isdisjoint(ids):
+                other = ids[1] if ids[0] in units else ids[0]
                 if source.avals[other] is source.avals[node]:
                     known[node] = known[other] if other in known else transplant(source, [other], builder, known)[0]
     return transplant(source, outputs, builder, known)

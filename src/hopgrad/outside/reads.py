@@ -79,6 +79,56 @@ class Input(Read):
         return arrays.setdefault(self.node, now) is now
 
 
+class Window(Read):
+    """A view of another array, which is recorded apart: it shows the same part of it."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, get: Get, value: Any) -> None:
+        super().__init__(get, None)
+        self.token = array_token(value), _offset(value)
+
+    def holds(self, arrays: dict[int, Any]) -> bool:
+        now = self.get()
+        return (
+            type(now) is np.ndarray and type(now.base) is np.ndarray and (array_token(now), _offset(now)) == self.token
+        )
+
+
+def _offset(view: Any) -> int:
+    """Bytes from the first element of the array that owns the memory."""
+    start: int = view.__array_interface__["data"][0] - view.base.__array_interface__["data"][0]
+    return start
+
+
+def window_of(view: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], tuple[Any, ...]] | None:
+    """The array that owns the memory of a view, and the basic index that gives the view; None if there is none.
+
+    >>> a = np.arange(12.0).reshape(3, 4).copy()
+    >>> window_of(a[1:, ::2])[1]
+    (slice(1, 3, 1), slice(0, 4, 2))
+    """
+    owner = view.base
+    if type(owner) is not np.ndarray or owner.dtype != view.dtype or not owner.flags.c_contiguous or not view.size:
+        return None
+    if owner.nbytes > max(8 * view.nbytes, 1 << 20):
+        return None  # taking part in the trace costs a copy of it
+    start = np.unravel_index(_offset(view) // owner.itemsize, owner.shape)
+    key: list[Any] = []
+    axis = 0
+    for n, first, stride in zip(owner.shape, start, owner.strides, strict=True):
+        if axis < view.ndim and view.strides[axis] % stride == 0 and abs(view.strides[axis]) < n * stride:
+            step = view.strides[axis] // stride
+            stop = int(first) + step * view.shape[axis]
+            key.append(slice(int(first), stop if stop >= 0 else None, step))
+            axis += 1
+        else:
+            key.append(int(first))
+    found = owner[(*key, ...)]
+    same_part = all(found.__array_interface__[k] == view.__array_interface__[k] for k in ("data", "shape", "strides"))
+    return (owner, (*key, ...) if any(type(k) is int for k in key) else tuple(key)) if same_part else None
+
+
 class Parts(Read):
     """A container whose parts are recorded one by one: of the same type, length, keys and members."""
 

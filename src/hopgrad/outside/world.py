@@ -26,7 +26,9 @@ from hopgrad.outside.reads import (
     Part,
     Parts,
     Read,
+    Window,
     content_of,
+    window_of,
 )
 from hopgrad.standins import builtins_stand_in, is_pure, stand_in
 from hopgrad.trace import homes
@@ -147,6 +149,8 @@ class Outside:
         self.reads: list[Read] = []
         self.data: list[int] = []
         """Inputs of the trace that stand for arguments that are not differentiated, in order."""
+        self.arguments: dict[int, Tracer] = {}
+        """Arguments that are not differentiated, by identity of the array."""
         self.objects = Objects(self)
         self.builtins = builtins_stand_in()
         self._import = self.builtins["__import__"]
@@ -270,6 +274,13 @@ class Outside:
         return known[1]
 
     def _array(self, value: np.ndarray[Any, Any], get: Get, name: str) -> Any:
+        place = window_of(value)
+        if place is not None:
+            # Another view of the same array may be captured, too, and what is written to one is seen in both.
+            owner, key = place
+            whole = self._array(owner, functools.partial(_owner, get), name)
+            self.reads.append(Window(get, value))
+            return self._memo(value, lambda: whole[key])
         if not self.inputs:
             return homes.captured(self.trace, value)
 
@@ -451,11 +462,11 @@ class Outside:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    def finish(self, failed: bool = False) -> None:
+    def finish(self, error: BaseException | None = None) -> None:
         """At the end of a trace: pass on what copies did to variables, containers and objects, as actual values.
 
         Args:
-            failed: An exception ends the trace, and is to be told instead of what is found here.
+            error: An exception that ends the trace, and is to be told instead of what is found here.
 
         Raises:
             TraceError: something of which there is a copy was changed by code that is not traced itself.
@@ -494,7 +505,10 @@ class Outside:
             before = self.trace.known[node]
             if before.tobytes() != array.tobytes() if array.dtype.kind == "f" else not np.array_equal(before, array):
                 stale = "a captured array"
-        if stale and not failed:
+        if error is not None:
+            error.args = self.outer(error.args)
+            self._put_values(error)
+        elif stale:
             raise TraceError(
                 f"{stale} was changed while the function was traced, by code that is not traced itself: return the new"
                 " value instead"
@@ -585,6 +599,11 @@ def _contents(cell: types.CellType) -> Any:
         return cell.cell_contents
     except ValueError:
         return MISSING
+
+
+def _owner(get: Get) -> Any:
+    """The array of which a captured one is a view."""
+    return getattr(get(), "base", MISSING)
 
 
 def _attributes(f: FunctionType) -> dict[str, Any]:

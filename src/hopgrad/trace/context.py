@@ -162,7 +162,8 @@ class Trace:
 
     def only_once(self, reason: str, frame: FrameType | None) -> None:
         """Note that the trace must not be replayed: what it did depends on something that cannot be checked."""
-        self.once.setdefault(reason, where(frame))
+        if reason not in self.once:
+            self.once[reason] = where(frame)
 
     def refuse(self, error: HopgradError) -> NoReturn:
         """Raise, and remember: a ``try … except TypeError`` in the user's code must not hide a lost gradient."""

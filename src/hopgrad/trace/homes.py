@@ -7,6 +7,7 @@ holds the old one, so nobody may look at it under another name: two homes that o
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -156,15 +157,20 @@ def _put_back(trace: Trace, home: Any, node: int, frame: FrameType | None, write
         home[...] = value
 
 
-def outside(trace: Trace, nodes: list[int], since: int = 0) -> list[int]:
-    """Values in terms of the outer function: what inner ones made as inputs (from `since` on) are values of it here.
+def outside(trace: Trace, nodes: list[int], since: int = 0, own: Collection[int] = ()) -> list[int]:
+    """Values in terms of the outer function: what inner ones made as inputs is a value of it here.
 
     A value that an inner function hands out in another way than by returning it, such as in an outer list or array,
-    still refers to that function's inputs.
+    still refers to that function's inputs. Inputs before `since`, and the function's `own`, stay.
     """
-    builder = trace.builder
+    builder, standing = trace.builder, trace.standing
+    found: set[int] = set()
+    todo = nodes
+    while todo:
+        inner = [n for n in reachable(builder, todo, since) if n in standing and n not in found and n not in own]
+        found.update(inner)
+        todo = [standing[n] for n in inner]
     replaced: dict[int, int] = {}
-    for node in reachable(builder, nodes, since):
-        if node in trace.standing:
-            (replaced[node],) = outside(trace, [trace.standing[node]], since)
-    return substitute(builder, nodes, replaced) if replaced else nodes
+    for node in sorted(found):  # what an input stands for was made before it
+        (replaced[node],) = substitute(builder, [standing[node]], replaced)
+    return substitute(builder, nodes, replaced)

@@ -19,7 +19,7 @@ from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
 from hopgrad.hops.surface import Surface, cast, lift, means_more, refused, surfaces
 from hopgrad.trace import memory, ufuncs
-from hopgrad.trace.context import Trace
+from hopgrad.trace.context import Trace, UnknownValueError
 from hopgrad.trace.memory import Memory
 from hopgrad.trace.tracer import (
     ARRAY,
@@ -52,6 +52,7 @@ from hopgrad.trace.tracer import (
     plain_key,
     real_data,
     refuse_plain,
+    shown,
     store,
     trace_of,
     with_place,
@@ -328,7 +329,8 @@ def _called(
 
 def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameType | None) -> None:
     """``np.add.at``: places that are named twice are added to twice."""
-    _check_castable(np.subtract if negative else np.add, target, [value])
+    if _truncated(np.subtract if negative else np.add, target, key, [value], frame):
+        return
     check_writable(target, frame)
     items, arrays = parsed(target, plain_key(key, frame), frame)
 
@@ -344,18 +346,28 @@ def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameTy
     write(target, call(added, (target, value), {}, frame), frame)
 
 
-def _check_castable(ufunc: np.ufunc, target: Tracer, values: list[Any]) -> None:
-    """Raise as NumPy does where the results do not fit into the array."""
+def _truncated(ufunc: np.ufunc, target: Tracer, key: Any, values: list[Any], frame: FrameType | None) -> bool:
+    """Do ``ufunc.at`` on integers where each step's result is rounded: no derivative passes, so NumPy may do it."""
     tokens = tuple(v._aval.dtype if type(v) is Tracer else np.asarray(v).dtype for v in (target, *values))
-    made = ufuncs.loop(ufunc, tokens)[-1]
-    if not np.can_cast(made, target._aval.dtype, "same_kind"):
-        raise TypeError(f"Cannot cast ufunc '{ufunc.__name__}' output from {made!r} to {target._aval.dtype!r} with"
-                        " casting rule 'same_kind'")  # fmt: skip
+    if np.can_cast(ufuncs.loop(ufunc, tokens)[-1], target._aval.dtype, "same_kind"):
+        return False
+    trace = target._trace
+    check_writable(target, frame)
+    data = np.array(shown(target))
+    trace.only_once(f"{ufuncs.name_of(ufunc)}.at rounds", frame)
+    key = fixed_key(trace, plain_key(key, frame), frame)
+    try:
+        ufunc.at(data, key, *[shown(v) if type(v) is Tracer else v for v in values])
+    except UnknownValueError:
+        trace.refuse(with_place(refused(f"{ufuncs.name_of(ufunc)}.at of floats to integers"), frame))
+    write(target, Tracer(trace, memory.constant(trace.builder, data), ARRAY), frame)
+    return True
 
 
 def _each_at(ufunc: np.ufunc, target: Tracer, key: Any, value: list[Any], frame: FrameType | None) -> None:
     """``ufunc.at``: a place that is named twice is changed twice, in order."""
-    _check_castable(ufunc, target, value)
+    if _truncated(ufunc, target, key, value, frame):
+        return
     trace = target._trace
     size, shape = target._aval.size, target._aval.shape
     key = fixed_key(trace, plain_key(key, frame), frame)

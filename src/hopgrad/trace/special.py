@@ -300,9 +300,10 @@ special[np.bincount] = _bincount
 
 
 def _printed(function: Any) -> Callable[..., Any]:
-    """Printing shows the value for the actual inputs, and records nothing."""
+    """Printing shows the value for the actual inputs; a replay would not print it."""
 
     def show(trace: Trace, frame: Any, a: Any, *args: Any, **keywords: Any) -> Any:
+        trace.only_once("makes text of a value", frame)
         return function(np.asarray(shown(a)) if type(a) is Tracer else a, *args, **keywords)
 
     return show

@@ -38,17 +38,40 @@ REAL = -1
 
 
 def _of_memory(name: str) -> Any:
-    """An attribute that only arrays with real data have."""
+    """An attribute that says where the elements lie."""
 
     def ask(tracer: Tracer) -> Any:
         data = real_data(tracer)
-        if data is None:
-            tracer._no_memory()
-        shared = memory_of(tracer)
-        found = getattr(shared.expose(data) if name in ("data", "ctypes") else data, name)
-        return shared.expose(found) if type(found) is np.ndarray else found
+        if data is not None:
+            shared = memory_of(tracer)
+            found = getattr(shared.expose(data) if name in ("data", "ctypes") else data, name)
+            return shared.expose(found) if type(found) is np.ndarray else found
+        if tracer._kind != ARRAY and name != "ctypes":
+            return getattr(tracer.dtype.type(), name)
+        like = _laid_out_alike(tracer) if name in ("flags", "strides") else None
+        if like is None:
+            tracer._refuse("the memory (data, base, ctypes; flags and strides where they are not known)",
+                           "leave questions about it out of the traced function", sys._getframe(1))  # fmt: skip
+        return getattr(like, name)
 
     return property(ask)
+
+
+def _laid_out_alike(tracer: Tracer) -> np.ndarray[Any, Any] | None:
+    """An array whose elements lie as those of a traced one do in NumPy, as far as that is known."""
+    shared = memory_of(tracer)
+    if type(shared.home) is not Tracer and shared.home is not None and not any(s.rest for s in tracer._path):
+        return memory.window(shared.home, tracer._path)
+    aval, strides = tracer._aval, strides_of(tracer)
+    if strides is None:
+        return None
+    if not tracer._path:
+        order: Any = "C" if memory.is_contiguous(aval.shape, strides) else "F"
+        like = np.empty(aval.shape, aval.dtype, order)
+        if memory.is_contiguous(aval.shape, strides, order):
+            return like
+    steps = tuple(s * aval.dtype.itemsize for s in strides)
+    return np.lib.stride_tricks.as_strided(np.empty(1, aval.dtype), aval.shape, steps)
 
 
 class Tracer:
@@ -170,10 +193,6 @@ class Tracer:
     @flat.setter
     def flat(self, value: Any) -> None:
         Flat(self)[:] = value
-
-    def _no_memory(self) -> NoReturn:
-        raise TraceError("a traced array has no memory layout of its own (flags, strides, base, data): leave questions"
-                         f" about it out of the traced function\n  at {context.where(sys._getframe(1))}")  # fmt: skip
 
     flags, strides, base = _of_memory("flags"), _of_memory("strides"), _of_memory("base")
     data, ctypes = _of_memory("data"), _of_memory("ctypes")
@@ -518,7 +537,8 @@ class Tracer:
         """Write one value everywhere."""
         if np.ndim(as_array(value)):
             raise ValueError("fill needs one value")
-        self[...] = value
+        if self._kind == ARRAY:  # of a number NumPy fills a copy
+            self[...] = value
 
     def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
         """As ``ndarray.compress``."""
@@ -535,7 +555,7 @@ class Tracer:
         elif write is not None and not write and self._kind == ARRAY:
             memory_of(self).writable = None
         elif write and self._memory is not None and not self._memory.writable:
-            self._no_memory()
+            self._refuse("the memory (setflags)", "copy it first (x = x.copy())")
 
     def to_device(self, device: str, /, *, stream: Any = None) -> Any:
         """As NumPy's arrays have it."""
@@ -967,7 +987,7 @@ def _set_shape(tracer: Tracer, shape: Any, frame: FrameType | None) -> None:
         tracer._refuse(f"another shape for {shared.name} itself", "use x = x.reshape(shape)", frame)
     view = _reshape(tracer, shape, "C", None, frame)
     if view._memory is not shared or shared.group:
-        if view._memory is shared or view._memory.group:
+        if view._memory is shared or (view._memory is not None and view._memory.group):
             tracer._refuse("the memory layout", "use a = a.reshape(shape)", frame)
         raise AttributeError("Incompatible shape for in-place modification. Use `.reshape()` to make a copy with the"
                              " desired shape.")  # fmt: skip
@@ -997,6 +1017,8 @@ class Flat:
         value = as_array(value)
         array = self._array
         frame = sys._getframe(1)
+        if array._kind != ARRAY:
+            return  # NumPy writes to a copy
         if not is_traced(array) and not has_traced((value, plain_key(key, frame))):
             check_lent(array, frame)
             real_data(array).flat[bare(key)] = bare(value)  # type: ignore[union-attr]  # it has data
@@ -1007,6 +1029,12 @@ class Flat:
             return
         if not np.size(value):
             raise ValueError("Error setting single item of array.")
+        if type(value) is Tracer and value._memory is not None and value._memory is array._memory:
+            resolve(value, frame)
+            resolve(array, frame)
+            if value._path != array._path:
+                array._refuse("the order in which NumPy copies (flat, from a part of the same array)",
+                              "copy the values first", frame)  # fmt: skip
         # NumPy repeats values, and leaves out those that are too many.
         line, values = array.flatten(), np.ravel(value)
         line[places] = values[np.arange(count) % np.size(value)] if np.ndim(places) else values[0]
@@ -1191,8 +1219,11 @@ class _Unknown:
 
 def _text_of(tracer: Tracer, frame: FrameType | None) -> Any:
     """What printing shows. The text of an integer may become a key, so the value is recorded as a guard."""
-    if is_traced(tracer) and tracer._aval.dtype.kind in "iub" and not tracer._aval.shape:
-        known_value(tracer, "", frame)
+    if is_traced(tracer):
+        if tracer._aval.dtype.kind in "iub" and not tracer._aval.shape:
+            known_value(tracer, "", frame)
+        else:
+            tracer._trace.only_once("makes text of a value", frame)
     try:
         return shown(tracer)
     except UnknownValueError:
