@@ -221,7 +221,8 @@ np.interp np.intersect1d np.is_busday np.may_share_memory np.median np.min_scala
 np.nanmedian np.nanpercentile np.nanquantile np.partition np.percentile np.piecewise np.poly
 np.polyadd np.polydiv np.polyfit np.polymul np.polysub np.quantile np.roots np.save np.savetxt
 np.savez np.savez_compressed np.setdiff1d np.setxor1d np.shares_memory np.sort np.sort_complex
-np.union1d np.unique np.unique_all np.unique_counts np.unique_inverse np.unique_values np.linalg.cholesky np.linalg.cond np.linalg.det np.linalg.eig np.linalg.eigh np.linalg.eigvals
+np.union1d np.unique np.unique_all np.unique_counts np.unique_inverse np.unique_values
+np.linalg.cholesky np.linalg.cond np.linalg.det np.linalg.eig np.linalg.eigh np.linalg.eigvals
 np.linalg.eigvalsh np.linalg.inv np.linalg.lstsq np.linalg.pinv np.linalg.qr np.linalg.slogdet
 np.linalg.solve np.linalg.svd np.linalg.svdvals np.linalg.tensorinv np.linalg.tensorsolve np.fromfile
 """)  # fmt: skip

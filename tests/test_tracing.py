@@ -194,7 +194,8 @@ np.subtract.at(a:=A.copy(),(0,[1,1]),x[:2]) or a np.multiply.at(a:=x.copy(),[0,0
 np.divide.at(a:=A.copy(),(0,[1,1]),p[:2]) or a np.maximum.at(a:=x.copy(),[0,1,0],y) or a
 np.minimum.at(a:=A.copy(),[1,1],x) or a np.negative.at(a:=x.copy(),[0,0,2]) or a
 np.power.at(a:=p.copy(),[1,1],2.0) or a np.multiply.at(a:=x.copy(),np.argsort(y),w) or a
-np.add.at(a:=x.copy(),np.argmax(A,0),y) or a np.add.at(a:=x.copy(),np.argmax(x),s) or a np.add.at(a:=x.copy(),slice(1,None),s) or a
+np.add.at(a:=x.copy(),np.argmax(A,0),y) or a np.add.at(a:=x.copy(),np.argmax(x),s) or a
+np.add.at(a:=x.copy(),slice(1,None),s) or a
 np.add(x,y,out=(a:=x.copy())) np.multiply(x,2.0,x.copy()) np.add(x,y,where=m,out=x.copy())
 np.log(x,where=x>0,out=np.zeros_like(x)) np.divide(x,v,out=np.zeros_like(x),where=m)
 np.sqrt(x,out=np.ones_like(x),where=x>0) np.arctanh(x,where=np.abs(x)<1,out=np.zeros_like(x))

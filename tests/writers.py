@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import io
+import struct
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.linalg.blas
+import scipy.ndimage
 
 Function = Callable[[Any], Any]
 WRITERS: dict[str, Function] = {}
@@ -228,3 +232,121 @@ def an_array_before_an_error(x):
     if x[0] > 0:
         raise ValueError("after the writing")
     return SCRATCH[1]
+
+
+# -- by code that is not traced ----------------------------------------------------------------------------------------
+
+FOREIGN: dict[str, Function] = {}
+
+
+def foreign(f: Function) -> Function:
+    FOREIGN[f.__name__.replace("_", " ")] = f
+    return f
+
+
+@foreign
+def an_iterator_of_numpy(x):
+    with np.nditer(SCRATCH, op_flags=["readwrite"]) as elements:
+        for element in elements:
+            element[...] = 2 * element
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def random_numbers_in_place(x):
+    np.random.default_rng(0).random(out=SCRATCH)
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def a_random_order(x):
+    np.random.default_rng(0).shuffle(SCRATCH)
+    return SCRATCH[0] * x[0]
+
+
+@foreign
+def a_routine_of_blas(x):
+    scipy.linalg.blas.daxpy(np.ones(4), SCRATCH, a=2.0)
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def strides_by_hand(x):
+    np.lib.stride_tricks.as_strided(SCRATCH, (2,), (16,))[:] = 7.0
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def output_of_a_filter(x):
+    scipy.ndimage.gaussian_filter(np.full(4, 3.0), 1.0, output=SCRATCH)
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def overwriting_solver(x):
+    square = SCRATCH.reshape(2, 2)
+    scipy.linalg.solve(square.T, np.ones(2), overwrite_a=True)
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def masked_array_without_copy(x):
+    np.ma.array(SCRATCH, copy=False)[0] = 6.0
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def a_requirement(x):
+    np.require(SCRATCH, requirements="W")[0] = 4.0
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def more_axes(x):
+    np.atleast_2d(SCRATCH)[0, 1] = 5.0
+    np.expand_dims(SCRATCH, 0)[0, 2] = 6.0
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def not_a_number_in_place(x):
+    SCRATCH[0] = np.nan
+    np.nan_to_num(SCRATCH, copy=False, nan=2.0)
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def a_buffer(x):
+    np.frombuffer(SCRATCH)[:] = 9.0
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def a_memoryview(x):
+    memoryview(SCRATCH)[0] = 9.0
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def packed_numbers(x):
+    struct.pack_into("d", SCRATCH, 0, 5.0)
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def other_types(x):
+    SCRATCH.view(np.int64)[0] = 0
+    SCRATCH.view([("a", float)])["a"][1] = 6.0
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def a_vectorized_function(x):
+    np.vectorize(lambda k: SCRATCH.__setitem__(int(k), 3.0) or 0.0)(np.arange(2))
+    return np.sum(SCRATCH) * x[0]
+
+
+@foreign
+def a_file(x):
+    io.BytesIO(np.ones(4).tobytes()).readinto(SCRATCH)
+    return np.sum(SCRATCH) * x[0]

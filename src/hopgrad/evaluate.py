@@ -100,7 +100,7 @@ class Plan:
     def fill(self, values: dict[int, Any], quiet: bool = False) -> None:
         """Compute the outputs into a dict that holds `inputs` and `constants`. `quiet`: NumPy is silent already."""
         self._runs += 1
-        if self._runs == 2:  # one run of a large graph needs no list of its steps
+        if self._runs > 1 and self._steps is None:  # one run of a large graph needs no list of its steps
             self._steps = list(self._generate())
         silent = quiet
         before: dict[str, Any] | None = None

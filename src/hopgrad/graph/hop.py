@@ -547,7 +547,10 @@ class Item(Hop):
         (source,) = avals
         if not isinstance(source, Several):
             raise GraphError(f"item of {source!r}, which is not several values")
-        return source.avals[params["index"]]
+        index = params["index"]
+        if type(index) is not int or not 0 <= index < len(source.avals):
+            raise GraphError(f"item {index!r} of {source!r}")
+        return source.avals[index]
 
 
 def _item(values: Sequence[Any], *, index: int) -> Any:

@@ -65,8 +65,20 @@ class Memory:
     """
 
     __slots__ = (
-        "born", "exposed", "captured", "data", "group", "home", "inner", "layout", "lent", "lost", "name", "node",
-        "version", "writable",
+        "born",
+        "captured",
+        "data",
+        "exposed",
+        "group",
+        "home",
+        "inner",
+        "layout",
+        "lent",
+        "lost",
+        "name",
+        "node",
+        "version",
+        "writable",
     )  # fmt: skip
 
     def __init__(

@@ -402,9 +402,9 @@ class Tracer:
         frame = sys._getframe(1)
         plain = plain_key(key, frame, masks=False)
         value = as_array(value)
-        if (chosen := _single_bool(plain)) is not None:
-            np.broadcast_shapes(np.shape(value), (int(chosen), *self._aval.shape))
-            if chosen:
+        if (whole := _single_bool(plain)) is not None:
+            np.broadcast_shapes(np.shape(value), (int(whole), *self._aval.shape))
+            if whole:
                 self[np.newaxis][...] = value
             return
         if isinstance(plain, Expr) and plain.dtype == bool:
@@ -1535,8 +1535,8 @@ def array(value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", 
             return np.array(bare(value), dtype, copy=copy, order=order, ndmin=ndmin)
         data = real_data(value)
         found = np.array(data, dtype, copy=copy, order=order)
-        made = value if found is data else real(value._trace, found)
-        return made.reshape((1,) * (ndmin - found.ndim) + found.shape) if ndmin > found.ndim else made
+        same: Tracer = value if found is data else real(value._trace, found)
+        return same.reshape((1,) * (ndmin - found.ndim) + found.shape) if ndmin > found.ndim else same
     frame = sys._getframe(1)
     if type(value) is Tracer:
         shape = value._aval.shape
