@@ -31,6 +31,7 @@ VIEW = """
 | np.diagonal({a}) | np.broadcast_to({a},(2,)+{a}.shape) | np.rot90({a},{k}) | np.real({a}) | {a}.view()
 | {a}.astype(float,copy=False) | {a}.conj() | np.transpose({a}) | np.einsum("i...->...i",{a}) | np.diag({a})
 | hnp.asarray({a}) | np.atleast_1d({a},{b})[0] | np.unstack({a})[0] | np.broadcast_arrays({a},{a})[1] | {a}.squeeze()
+| {a}[np.argmax({b})%max(len({a}),1)] | {a}[{a}>0] | {a}[np.argmax({b})%max(len({a}),1),...]
 | np.rollaxis({a},-1) | hnp.ascontiguousarray({a}) | np.nan_to_num({a}) | np.diff({a},n=0) | np.roll({a},0)
 | np.tile({a},1) | np.resize({a},{a}.shape) | np.triu({a}) | np.clip({a},None,None) | +{a} | np.matrix_transpose({a})
 | {a}.diagonal() | np.lib.stride_tricks.sliding_window_view({a}.reshape(-1),2) | {a}[...] | np.concatenate([{a}])
@@ -45,7 +46,10 @@ WRITE = """
 | np.add.at({a},[0,0],{c}) | np.sum(x,axis=0,out={a}) | np.put({a},[0],{c}) | {a}[0]={a}[-1] | {a}[:]={a}[::-1]
 | {a}[1:]+={a}[:-1] | {a}**=2 | {a}[0],{a}[-1]={a}[-1],{a}[0] | {a}.T[0]={c} | {a}.clip(-1,1,out={a})
 | np.cumsum({a},0,out={a}) | np.putmask({a},{a}>0,{c}) | {a}[{a}>{c}]={c} | {a}[numpy_mask({a})]={c} | {a}@={a}
-| {a}[{i}]=[{c}] | np.subtract.at({a},[0],{c}) | {a}.put([1],{c})
+| {a}[{i}]=[{c}] | np.subtract.at({a},[0],{c}) | {a}.put([1],{c}) | {a}[np.argmax({b})%max(len({a}),1)]={c}
+| {a}[np.argmin({b})%max(len({a}),1)]+={v} | np.multiply.at({a},[0,0],{c}) | {a}.flat={c} | {a}.flat[:3]=[{c},2.0]
+| np.place({a},{a}>0,[{c},1.0]) | {a}[{a}<0]*={c} | np.put({a},[0,1,0],{v}) | {a}[np.argsort({a}.sum(-1))]={v}
+| {a}[{k}:np.argmax({b})]={c} | {a}.real={v} | np.maximum.at({a},[0,-1],{v}) | {a}[{a}>{c}]={a}[{a}>{c}]*2
 """
 
 

@@ -1111,6 +1111,11 @@ def program(choose: Choose, statements: int, copies: int = 20) -> Program:
         grow.put(f"TABLE = {_layout(choose, _values(choose, shape), shape)}")
         outer.arrays.append(Array("TABLE", shape, own=False))
         changes.append(lambda: f"TABLE = {_values(choose, shape)}")
+        if grow.chance(30):  # two names for the same memory
+            part = grow.view(Scope(), outer.arrays[-1])
+            if part is not None:
+                grow.put(f"PART = {part.text}")
+                outer.arrays.append(replace(part, text="PART"))
         if np.prod(shape):
             changes += [lambda: f"TABLE.flat[0] = {grow.constant()}", lambda: "TABLE *= 0.8"]
     if grow.chance(40):
@@ -1238,9 +1243,9 @@ def program(choose: Choose, statements: int, copies: int = 20) -> Program:
 
     first = arguments()
     later = []
-    for _ in range(choose(3)):
+    for _ in range(choose(4)):
         change = grow.pick(["", *changes])
-        later.append((change if isinstance(change, str) else change(), arguments() if choose(2) else first))
+        later.append((change if isinstance(change, str) else change(), arguments() if choose(4) else first))
     text = "\n".join(grow.lines)
     parts = [part for name, part in _HELPERS.items() if name in text or any(name in change for change, _ in later)]
     return Program(_MODULES + "".join(parts) + "\n" + text, first, argnums, tuple(later))

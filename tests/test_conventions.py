@@ -1242,12 +1242,12 @@ def test_text_made_of_a_value_is_that_of_the_call(f: Callable[[Any], Any]) -> No
 
 def test_arguments_that_are_one_object() -> None:
     def f(x: Any, y: Any, z: Any) -> Any:
-        return np.sum(x * y) * (2.0 if y is z else 3.0) + (1.0 if x is y else 0.0)
+        return np.sum(x * y) * (2.0 if y is z else 3.0)
 
     one, two = np.ones(2), np.ones(2)
-    for argnums in (0, 1, (0, 1), (0, 1, 2)):
-        transform = hg.value_and_grad(f, argnums)
-        for args in ((one, two, np.ones(2)), (one, two, two), (one, one, two), (one, one, one), (one, two, one)):
+    transform = hg.value_and_grad(f)
+    for args in ((one, two, np.ones(2)), (one, two, two), (one, one, two), (one, one, one), (one, two, one)):
+        for _ in range(2):
             assert transform(*args)[0] == f(*args)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given as given_by
+from hypothesis import settings
+from hypothesis import strategies as st
 
 import hopgrad as hg
 from hopgrad.errors import HopgradError, TraceError
@@ -248,14 +252,14 @@ def slopes(text: str, x: Any, p: Any, dx: Any, dp: Any, h: float) -> Any:
 
 
 def compare(text: str, x: Any = X, p: Any = P) -> None:
-    """Value, final contents and gradient of a program against plain NumPy; twice, since traces are kept."""
-    wanted, contents = plain_run(text, x, p)
+    """Value, final contents and gradient of a program against plain NumPy; again and again, since traces are kept."""
     f, env = compiled(text)
     traced = hg.value_and_grad(f, (0, 1))
     single = "float32" in text
-    for _ in range(2):
+    for scale in (0.9, -1.1, 1.0, 1.0):
+        wanted, contents = plain_run(text, x * scale, p * scale)
         fresh(env)
-        given = [x.copy(), p.copy()]
+        given = [x * scale, p * scale]
         value, gradient = traced(*given)
         np.testing.assert_allclose(value, wanted, 1e-5 if single else 1e-12, 1e-6 if single else 1e-12)
         for got, want in zip([*given, env["C"], env["D"]], contents, strict=True):
@@ -746,17 +750,92 @@ def test_the_shape_is_set_in_place() -> None:
         hg.grad(lambda x: setattr((x * 2.0).T, "shape", (12,)))(X)
 
 
+# -- keys of every kind ----------------------------------------------------------------------------------------------
+
+
+def random_key(random: Random, shape: tuple[int, ...]) -> str:
+    """A key for an array of this shape: plain and traced integers, slices, arrays and masks."""
+
+    def integer(n: int) -> str:
+        k = random.randrange(-n, n)
+        return random.choice([str(k), f"(o + {k})", f"int(o + {k})", f"np.int64({k})", f"np.array({k})", f"t[o + {k % 3}]"
+                              if n == 3 and k >= 0 else str(k), f"(f > {k}) * {k}"])  # fmt: skip
+
+    parts = []
+    axis = 0
+    while axis < len(shape) and random.random() < 0.8:
+        n = shape[axis]
+        kind = random.random()
+        if kind < 0.35:
+            parts.append(integer(n))
+        elif kind < 0.65:
+            bounds = [
+                random.choice(["", "", f"o + {random.randrange(n)}", str(random.randrange(-n, n))]) for _ in range(2)
+            ]
+            parts.append(":".join(bounds) + random.choice(["", "", "::2"[1:], ":-1"]))
+        elif kind < 0.75:
+            parts.append("None")
+            axis -= 1
+        elif kind < 0.9:
+            places = [random.randrange(-n, n) for _ in range(2)]
+            parts.append(
+                random.choice([f"{places}", f"np.array({places})", f"o + np.array({places})", f"[o, {places[0]}]"])
+            )
+        else:
+            marks = [random.random() < 0.6 for _ in range(n)]
+            parts.append(random.choice([f"np.array({marks})", f"(np.array({marks}) | (f > 9))"]))
+        axis += 1
+    if not parts or random.random() < 0.15:
+        parts.insert(random.randrange(len(parts) + 1), "...")
+    return ", ".join(parts)
+
+
+@settings(max_examples=150, deadline=None)
+@given_by(st.randoms(use_true_random=False), st.sampled_from([(3, 4), (4,), (2, 3, 2)]))
+def test_keys_of_every_kind(random: Random, shape: tuple[int, ...]) -> None:
+    key = random_key(random, shape)
+    how = random.choice(
+        ["b = a[{k}]; a *= 2.0", "b = a[{k}]; b += s", "a[{k}] = s; b = s", "a[{k}] += s; b = s", "a[{k}] = a[{k}] * s; b = s",
+         "b = a[{k}] * 1.0; a[{k}] = b * s", "b = a[{k}]; b[...] = s; c = a[{k}]; a += 1.0; b = b + c"]
+    )  # fmt: skip
+    start = random.choice(["x * 1.5", "x", f"np.arange({np.prod(shape)}.0).reshape({shape})", "x.T.copy().T"])
+    lines = how.replace("{k}", key).replace("; ", "\n    ")
+    text = (
+        f"def f(x, s):\n    f = x.max()\n    o = (f > 99).astype(int)\n    t = (x.ravel()[:3] > 99) + np.arange(3)\n"
+        f"    a = {start}\n    {lines}\n    w = np.cos(np.arange(a.size)).reshape(a.shape)\n"
+        "    return np.sum(w * a) + np.sum(np.sin(b)) * s + np.sum(b)\n"
+    )
+    f, _ = compiled(text)
+    x = np.sin(np.arange(np.prod(shape))).reshape(shape)
+    plain = x.copy()
+    try:
+        wanted = f(plain, 0.7)
+    except Exception as error:
+        with pytest.raises((type(error), HopgradError)):
+            hg.grad(f, (0, 1))(x, 0.7)
+        return
+    given = x.copy()
+    value, (slope, rate) = hg.value_and_grad(f, (0, 1))(given, 0.7)
+    np.testing.assert_allclose(value, wanted, 1e-12, 1e-12, err_msg=text)
+    np.testing.assert_allclose(given, plain, 1e-12, err_msg=text)
+    direction = np.cos(np.arange(x.size) * 2.0).reshape(shape)
+    h = 1e-6
+    numeric = (f(x + h * direction, 0.7 + h) - f(x - h * direction, 0.7 - h)) / (2 * h)
+    np.testing.assert_allclose(np.sum(slope * direction) + rate, numeric, 1e-6, 1e-7, err_msg=text)
+
+
 # -- what is not differentiated --------------------------------------------------------------------------------------
 
 UNDIFFERENTIATED = """
 float(np.median(d)) * x[0] | np.sum(np.linalg.inv(np.outer(d, d) + np.eye(3)) @ x) | np.sort(d) @ x
 | np.sum(np.fft.fft(d).real * x) | np.percentile(d, 30) * x[1] | np.unique(d) @ x | np.partition(d, 1) @ x
-| struct.unpack("d", struct.pack("d", d[1]))[0] * x[1] | np.histogram(d, 3)[0] @ x | np.interp(0.3, np.sort(d), d) * x[2]
-| {d[0]: x[0]}[d[0]] | "%.1f" % d[0] and x[0] | complex(d[0]).real * x[0] | np.linalg.eigvalsh(np.outer(d, d)) @ x
-| np.frompyfunc(lambda t: t * 2, 1, 1)(d).astype(float) @ x | np.nextafter(d, 0) @ x | np.gcd(d.astype(int), 2) @ x
-| np.left_shift(d.astype(int), 1) @ x | np.add.reduceat(d, [0, 1]).sum() * x[0] | np.maximum.accumulate(d) @ x
-| np.array(d.tobytes()).size * x[0] | np.polyfit([0.0, 1.0, 2.0], d, 1) @ x[:2] | np.frexp(d)[0] @ x
-| math.fsum(d) * x[0] | statistics.median(d.tolist()) * x[0] | np.lib.stride_tricks.sliding_window_view(d, 2)[0] @ x[:2]
+| struct.unpack("d", struct.pack("d", d[1]))[0] * x[1] | np.histogram(d, 3)[0] @ x
+| np.interp(0.3, np.sort(d), d) * x[2] | {d[0]: x[0]}[d[0]] | "%.1f" % d[0] and x[0] | complex(d[0]).real * x[0]
+| np.linalg.eigvalsh(np.outer(d, d)) @ x | np.frompyfunc(lambda t: t * 2, 1, 1)(d).astype(float) @ x
+| np.nextafter(d, 0) @ x | np.gcd(d.astype(int), 2) @ x | np.left_shift(d.astype(int), 1) @ x
+| np.add.reduceat(d, [0, 1]).sum() * x[0] | np.maximum.accumulate(d) @ x | np.array(d.tobytes()).size * x[0]
+| np.polyfit([0.0, 1.0, 2.0], d, 1) @ x[:2] | np.frexp(d)[0] @ x | math.fsum(d) * x[0]
+| statistics.median(d.tolist()) * x[0] | np.lib.stride_tricks.sliding_window_view(d, 2)[0] @ x[:2]
 | np.linalg.solve(np.outer(d, d) + np.eye(3), d) @ x | (np.sort(d) if d[0] > 0 else d) @ x
 """
 

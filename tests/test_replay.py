@@ -479,7 +479,7 @@ def test_threads_may_share_a_function() -> None:
                 x, w = random.standard_normal(3), random.standard_normal(3)
                 expected = 2 * w * x if x[0] > 0 else 3 * w * x**2
                 np.testing.assert_allclose(g(x, w), expected, rtol=1e-12)
-        except BaseException as error:  # noqa: BLE001 - told below
+        except BaseException as error:  # told below
             errors.append(error)
 
     workers = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]

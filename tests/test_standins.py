@@ -819,7 +819,7 @@ def test_filters_of_warnings() -> None:
 
 
 def test_what_has_effects_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
-    assert notes(lambda t: print(f"t = {t}"), 1.5) == ["prints"]
+    assert notes(lambda t: print(f"t = {t}"), 1.5) == ["makes text of a value", "prints"]
     assert capsys.readouterr().out == "t = 1.5\n"
     assert notes(lambda t: print(t, end="", file=io.StringIO()), 1.5)
     path = tmp_path / "a.txt"

@@ -464,6 +464,7 @@ def _outer_argument(call: Call, outside: Outside, value: Any, title: str, data: 
         if kind == ARRAY:
             homes.argument(tracer, value)
             outside.arguments[id(value)] = tracer
+            outside.arrays.append((value, node))
         outside.data.append(node)
         return tracer
     if type(value) is np.ndarray and value.dtype.kind in "fiub":

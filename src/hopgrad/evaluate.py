@@ -20,6 +20,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "negative": operator.neg, "less": operator.lt, "less_equal": operator.le, "greater": operator.gt,
     "greater_equal": operator.ge, "equal": operator.eq, "not_equal": operator.ne,
 }  # fmt: skip
+_SYMBOLS = dict(zip(_OPERATORS.values(), ("+", "-", "*", "/", "-", "<", "<=", ">", ">=", "==", "!="), strict=True))
 _SCALARS = (aval((), np.float64), aval((), np.float32))
 
 Step = tuple[int, Callable[..., Any], dict[str, Any], Sequence[int], Sequence[int], bool]
@@ -80,7 +81,7 @@ class Plan:
             for node in (*self.outputs, *self.constants):
                 last[node] = 0
             self._last = last
-        self.silent = stages == {True}
+        self.silent = False not in stages
         """Whether all hops are silent: then whoever runs the plan often can silence NumPy once, and say so."""
 
     def run(self, inputs: Mapping[int, Any]) -> list[Any]:
@@ -117,6 +118,35 @@ class Plan:
         finally:
             if before is not None:
                 np.seterr(**before)
+
+    def compiled(self, inputs: Sequence[int], limit: int = 2000) -> Callable[..., tuple[Any, ...]] | None:
+        """The plan as one Python function from values of `inputs` to those of the outputs: the same calls, faster.
+
+        None where that is not possible: more than `limit` hops, or warnings that are silent for some of them only. If
+        they are for all (`silent`), the caller has to silence NumPy.
+        """
+        if len(self._order) > limit:
+            return None
+        scope: dict[str, Any] = {f"v{node}": value for node, value in self.constants.items()}
+        lines = [f"def run({', '.join(f'v{node}' for node in inputs)}):"]
+        for node, function, keywords, args, dead, silence in self._generate():
+            if silence is not self.silent:
+                return None
+            operands = [f"v{a}" for a in args]
+            symbol = _SYMBOLS.get(function)
+            if symbol is not None:
+                words = f" {symbol} ".join(operands) if len(operands) == 2 else symbol + operands[0]
+            else:
+                scope[f"f{node}"] = function
+                scope.update({f"k{node}_{name}": value for name, value in keywords.items()})
+                words = f"f{node}({', '.join([*operands, *[f'{name}=k{node}_{name}' for name in keywords]])})"
+            lines.append(f"    v{node} = {words}")
+            if dead:
+                lines.append(f"    del {', '.join({f'v{a}' for a in dead})}")
+        lines.append(f"    return ({''.join(f'v{node}, ' for node in self.outputs)})")
+        exec(compile("\n".join(lines), "<plan>", "exec"), scope)  # made of ids and the names of hops' parameters
+        run: Callable[..., tuple[Any, ...]] = scope["run"]
+        return run
 
     def _generate(self) -> Iterator[Step]:
         builder = self.builder

@@ -147,10 +147,13 @@ class Columns:
 # -- how loops run -----------------------------------------------------------------------------------------------------
 
 
+_WORTH_COMPILING = 64
+
+
 class Stepper:
     """One step of a loop, ready to run: what does not change from step to step is computed once."""
 
-    def __init__(self, graph: Graph, outputs: Sequence[int], consts: int) -> None:
+    def __init__(self, graph: Graph, outputs: Sequence[int], consts: int, varied: Sequence[int]) -> None:
         builder = graph.builder
         self.fixed_inputs = graph.inputs[:consts]
         varying = set(graph.inputs[consts:])
@@ -164,11 +167,44 @@ class Stepper:
         once = sorted(node for node in fixed - depends if node not in builder.constants)
         self.once = Plan(builder, once, set(self.fixed_inputs))
         self.plan = Plan(builder, outputs, set(once) | varying)
+        self.varied = varied
+        self._tried = False
+        self.steps = 0
+        self._function: Callable[..., tuple[Any, ...]] | None = None
 
-    def start(self, consts: Sequence[Any]) -> dict[int, Any]:
-        """The values that all steps have in common."""
-        known = dict(zip(self.fixed_inputs, consts, strict=True))
-        return {**self.plan.constants, **dict(zip(self.once.outputs, self.once.run(known), strict=True))}
+    def start(self, consts: Sequence[Any], quiet: bool) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        """The function that makes a step: from the values of `varied` inputs to the outputs.
+
+        `quiet` says that NumPy is silent already, and all hops shall be. Many `steps` are worth a compilation.
+        """
+        step = self._start(consts)
+        if quiet or not self.plan.silent:
+            return step
+
+        def silenced(given: Sequence[Any]) -> Sequence[Any]:
+            with np.errstate(all="ignore"):
+                return step(given)
+
+        return silenced
+
+    def _start(self, consts: Sequence[Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        common = self.once.run(dict(zip(self.fixed_inputs, consts, strict=True)))
+        plan, varied, outputs = self.plan, self.varied, self.plan.outputs
+        if self.steps >= _WORTH_COMPILING and not self._tried:
+            self._tried = True
+            self._function = plan.compiled([*varied, *self.once.outputs])
+        function = self._function
+        if function is not None:
+            return lambda given: function(*given, *common)
+        known = {**plan.constants, **dict(zip(self.once.outputs, common, strict=True))}
+
+        def step(given: Sequence[Any]) -> Sequence[Any]:
+            values = known.copy()
+            values.update(zip(varied, given, strict=True))
+            plan.fill(values, plan.silent)
+            return [values[node] for node in outputs]
+
+        return step
 
 
 def _needed(carried: list[set[int]], first: int, wanted: set[int]) -> list[int]:
@@ -428,15 +464,13 @@ class _ScanRun:
         asked = set().union(*[needs[k] for k in self.results])
         asked |= {loop.consts + k for k in self.trajectories} | {loop.consts + k for k in wanted if k < loop.carries}
         self.carries = _needed(needs[: loop.carries], loop.consts, asked)
-        self.stepper = Stepper(
-            body, [body.outputs[k] for k in self.carries] + [body.outputs[k] for k in self.results], loop.consts
-        )
-        used = set(self.stepper.plan.inputs)
-        self.carry_nodes = [body.inputs[loop.consts + k] for k in self.carries]
-        self.next_nodes = [body.outputs[k] for k in self.carries]
+        outputs = [body.outputs[k] for k in (*self.carries, *self.results)]
         first = loop.consts + loop.carries
-        self.xs = [(k - first, n) for k, n in enumerate(body.inputs) if k >= first and n in used]
-        self.stacked = [(k, body.outputs[k], avals[body.outputs[k]]) for k in self.results]
+        used = set(reachable(body.builder, outputs))
+        self.xs = [k - first for k, node in enumerate(body.inputs) if k >= first and node in used]
+        varied = [body.inputs[k] for k in (*[loop.consts + k for k in self.carries], *[first + k for k in self.xs])]
+        self.stepper = Stepper(body, outputs, loop.consts, varied)
+        self.stacked = [(k, avals[body.outputs[k]]) for k in self.results]
         self.before = [(k, self.carries.index(k), avals[body.inputs[loop.consts + k]]) for k in self.trajectories]
         self.shown = shown
 
@@ -446,30 +480,25 @@ class _ScanRun:
         # Steps that are not made leave zeros; pages of zeros that nobody writes to cost nothing.
         room = np.zeros if count else np.empty
         results: list[Any] = [None] * (self.shown + loop.carries)
-        stacked = [(room((loop.length, *like.shape), like.dtype), node) for _, node, like in self.stacked]
+        stacked = [room((loop.length, *like.shape), like.dtype) for _, like in self.stacked]
         before = [(room((loop.length, *like.shape), like.dtype), place) for _, place, like in self.before]
-        state = [carries[k] for k in self.carries]
+        state: Sequence[Any] = [carries[k] for k in self.carries]
         if steps:  # else not even the body's constant part is computed
-            plan = self.stepper.plan
-            common = self.stepper.start(consts)
-            rows = [(node, xs[k]) for k, node in self.xs]
-            quiet = plan.silent
-            with np.errstate(all="ignore") if quiet else _NOTHING:
+            self.stepper.steps += steps
+            step = self.stepper.start(consts, True)
+            rows = [xs[k] for k in self.xs]
+            count_state = len(state)
+            with np.errstate(all="ignore") if self.stepper.plan.silent else _NOTHING:
                 for t in range(steps - 1, -1, -1) if loop.reverse else range(steps):
-                    values = common.copy()
-                    for node, value in zip(self.carry_nodes, state, strict=True):
-                        values[node] = value
-                    for node, row in rows:
-                        values[node] = row[t]
                     for store, place in before:
                         store[t] = state[place]
-                    plan.fill(values, quiet)
-                    state = [values[node] for node in self.next_nodes]
-                    for store, node in stacked:
-                        store[t] = values[node]
+                    found = step([*state, *[row[t] for row in rows]])
+                    state = found[:count_state]
+                    for place, store in enumerate(stacked, count_state):
+                        store[t] = found[place]
         for k, value in zip(self.carries, state, strict=True):
             results[k] = value
-        for (k, _, _), (store, _) in zip(self.stacked, stacked, strict=True):
+        for (k, _), store in zip(self.stacked, stacked, strict=True):
             results[k] = store
         for (k, _, _), (store, _) in zip(self.before, before, strict=True):
             results[self.shown + k] = store
@@ -855,9 +884,9 @@ class While(Compound):
         if loop.endless:
             place = Node(out.builder, out.id).location
             raise NotDifferentiableError(
-                "while_loop has no gradient in reverse mode (grad, vjp), because its number of steps is not bounded:"
-                " say max_steps=…, use fori_loop or scan for a known number of steps, or forward mode (jvp)"
-                + (f"\n  at {place}" if place else "")
+                "while_loop (or fori_loop with a bound that an outer loop decides) has no gradient in reverse mode"
+                " (grad, vjp), because its number of steps is not bounded: say max_steps=…, use fori_loop or scan for a"
+                " known number of steps, or forward mode (jvp)" + (f"\n  at {place}" if place else "")
             )
         n = loop.carries
         return _pull_loop(
@@ -903,12 +932,10 @@ class _WhileRun:
         needs = dependencies(body)
         asked = {loop.consts + k for k in wanted if k < n} | {loop.consts + k - n - 1 for k in wanted if k > n}
         self.carries = _needed(needs, loop.consts, asked | dependencies(cond)[0])
-        self.test = Stepper(cond, cond.outputs, loop.consts)
-        self.step = Stepper(body, [body.outputs[k] for k in self.carries], loop.consts)
-        self.cond_nodes = [cond.inputs[loop.consts + k] for k in self.carries]
-        self.carry_nodes = [body.inputs[loop.consts + k] for k in self.carries]
-        self.next_nodes = [body.outputs[k] for k in self.carries]
-        self.answer = cond.outputs[0]
+        places = [loop.consts + k for k in self.carries]
+        self.test = Stepper(cond, cond.outputs, loop.consts, [cond.inputs[k] for k in places])
+        outputs = [body.outputs[k] for k in self.carries]
+        self.step = Stepper(body, outputs, loop.consts, [body.inputs[k] for k in places])
         self.before = [
             (k, self.carries.index(k - n - 1), avals[body.inputs[loop.consts + k - n - 1]]) for k in wanted if k > n
         ]
@@ -918,31 +945,27 @@ class _WhileRun:
         consts, carries = args[: loop.consts], args[loop.consts :]
         results: list[Any] = [None] * (n + 1 + (0 if loop.endless else n))
         before = [(np.zeros((limit, *like.shape), like.dtype), place) for _, place, like in self.before]
-        state = [carries[k] for k in self.carries]
-        test, step = self.test.plan, self.step.plan
-        asked, common = self.test.start(consts), None
-        quiet = step.silent and test.silent
+        state: Sequence[Any] = [carries[k] for k in self.carries]
+        quiet = self.test.plan.silent and self.step.plan.silent
+        test, step = self.test.start(consts, quiet), None
         t = 0
         with np.errstate(all="ignore") if quiet else _NOTHING:
-            while True:
-                values = asked.copy()
-                values.update(zip(self.cond_nodes, state, strict=True))
-                test.fill(values, quiet)
-                if not values[self.answer]:
-                    break
+            while test(state)[0]:
                 if t == limit:
                     raise LoopError(
                         f"while_loop: the condition still holds after max_steps={limit} steps: allow more of them"
                     )
-                if common is None:
-                    common = self.step.start(consts)
-                values = common.copy()
-                values.update(zip(self.carry_nodes, state, strict=True))
+                if step is None:
+                    step = self.step.start(consts, quiet)
+                elif t == _WORTH_COMPILING:
+                    self.test.steps = self.step.steps = t
+                    test, step = self.test.start(consts, quiet), self.step.start(consts, quiet)
                 for store, place in before:
                     store[t] = state[place]
-                step.fill(values, quiet)
-                state = [values[node] for node in self.next_nodes]
+                state = step(state)
                 t += 1
+        self.test.steps += t
+        self.step.steps += t
         for k, value in zip(self.carries, state, strict=True):
             results[k] = value
         results[n] = np.int64(t)

@@ -206,7 +206,8 @@ def _linear(term: Term, out: list[Run], rise: int, loose: bool) -> None:
 
 def _differential(term: Term, out: list[Run], rise: int) -> None:
     """What stands behind a d: dz, d(x+1), d sin(x)."""
-    if isinstance(term, (Apply, Root, Cases)) or (
+    first = term.base if isinstance(term, Indexed) else term
+    if isinstance(first, (Apply, Root, Cases)) or (
         isinstance(term, Symbol) and len(split_primes(symbol_parts(term.name)[0])[0]) > 1
     ):
         out.append(Run(" ", False, rise))

@@ -72,6 +72,21 @@ class _Copied(type):
         own = users_class(cls)
         return issubclass(users_class(other), own) if own is not cls else type.__subclasscheck__(cls, other)
 
+    @property
+    def __mro__(cls) -> tuple[type, ...]:
+        known = cls._hopgrad_objects.copies
+        return tuple(known.get(base, base) for base in type.mro(users_class(cls)))
+
+    @property
+    def __bases__(cls) -> tuple[type, ...]:  # type: ignore[override]
+        known = cls._hopgrad_objects.copies
+        return tuple(known.get(base, base) for base in users_class(cls).__bases__)
+
+    def __subclasses__(cls) -> list[Any]:
+        known = cls._hopgrad_objects.copies
+        found: list[type] = type.__subclasses__(users_class(cls))
+        return [known.get(sub, sub) for sub in found if not is_copy(sub)]
+
     def __eq__(cls, other: object) -> bool:
         return isinstance(other, type) and users_class(other) is users_class(cls)
 
@@ -104,7 +119,7 @@ class Objects:
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
-        self._copies: dict[type, type] = {}
+        self.copies: dict[type, type] = {}
         self._views: dict[type, type] = {}
         self._seen: dict[int, tuple[Any, Any]] = {}
         """By identity of the real object, which it keeps alive: this and its view."""
@@ -117,7 +132,7 @@ class Objects:
 
     def copy(self, cls: type, frame: FrameType | None) -> type:
         """The copy of a user's class; what it is made of counts as read."""
-        known = self._copies.get(cls)
+        known = self.copies.get(cls)
         if known is not None:
             return known
         outside = self._outside
@@ -133,7 +148,7 @@ class Objects:
         made = (_CopiedABC if issubclass(type(cls), abc.ABCMeta) else _Copied)(
             cls.__name__, (*quiet, cls, *bases), members
         )
-        self._copies[cls] = made
+        self.copies[cls] = made
         outside.reads.append(Equal(lambda: tuple(vars(cls)), tuple(vars(cls))))
         for name, member in list(vars(cls).items()):
             if name not in _KEPT:

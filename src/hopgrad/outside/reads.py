@@ -117,7 +117,7 @@ def window_of(view: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], tuple[A
     key: list[Any] = []
     axis = 0
     for n, first, stride in zip(owner.shape, start, owner.strides, strict=True):
-        if axis < view.ndim and view.strides[axis] % stride == 0 and abs(view.strides[axis]) < n * stride:
+        if axis < view.ndim and view.strides[axis] % stride == 0 and 0 < abs(view.strides[axis]) < n * stride:
             step = view.strides[axis] // stride
             stop = int(first) + step * view.shape[axis]
             key.append(slice(int(first), stop if stop >= 0 else None, step))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
+from collections import deque
 from collections.abc import Callable
 from types import FrameType, FunctionType
 from typing import Any
@@ -160,8 +161,8 @@ class Outside:
         """By identity of the original, which it keeps alive: the original and what is handed out for it."""
         self._nodes: dict[int, int] = {}
         """The input that stands for a captured array, by identity."""
-        self._arrays: list[tuple[np.ndarray[Any, Any], int]] = []
-        """Captured arrays and the inputs that stand for them."""
+        self.arrays: list[tuple[np.ndarray[Any, Any], int]] = []
+        """Arrays of the caller and the inputs that stand for them."""
         self._cells: dict[int, _Cell] = {}
         self._assigned: list[types.CellType] = []
         """Original cells that copies assign to directly."""
@@ -290,7 +291,7 @@ class Outside:
             self.trace.known[node] = value.copy("K")
             made = Tracer(self.trace, node, ARRAY)
             homes.argument(made, value)
-            self._arrays.append((value, node))
+            self.arrays.append((value, node))
             return made
 
         made = self._memo(value, traced)
@@ -501,10 +502,10 @@ class Outside:
         for read, name, frame in self._contents:
             if not read.holds({}):
                 self.trace.only_once(f"{name} changes during the call", frame)
-        for array, node in self._arrays:
+        for array, node in self.arrays:
             before = self.trace.known[node]
-            if before.tobytes() != array.tobytes() if array.dtype.kind == "f" else not np.array_equal(before, array):
-                stale = "a captured array"
+            if not np.array_equal(before, array, equal_nan=array.dtype.kind == "f"):
+                stale = "an array of the caller"
         if error is not None:
             error.args = self.outer(error.args)
             self._put_values(error)
@@ -547,12 +548,12 @@ class Outside:
             if type(item) is tuple:
                 stack.extend(v for v in item if type(v) in (list, dict, tuple))
                 continue
-            if type(item) not in (list, dict) and not isinstance(item, dict):
+            if not isinstance(item, (list, dict, deque)):
                 if not has_attributes(item):
                     continue
                 item = item.__dict__
-            for key, value in list(enumerate(item) if type(item) is list else item.items()):
-                if type(value) in (list, dict):
+            for key, value in list(item.items() if isinstance(item, dict) else enumerate(item)):
+                if isinstance(value, (list, dict, deque)):
                     if id(value) not in seen:
                         seen.add(id(value))
                         stack.append(value)
@@ -575,12 +576,19 @@ class Outside:
             return found.copy() if isinstance(found, np.ndarray) else found
         if cls in (list, dict):
             self._put_values(value)
-        elif cls is tuple:
+        elif cls is tuple or (isinstance(value, tuple) and hasattr(value, "_make")):
             parts = [self.outer(v) for v in value]
-            return value if all(a is b for a, b in zip(parts, value, strict=True)) else tuple(parts)
+            same = all(a is b for a, b in zip(parts, value, strict=True))
+            return value if same else tuple(parts) if cls is tuple else value._make(parts)
         elif cls is FunctionType:
             if type(value.__globals__) is Globals:
-                return next((own for own, made in self._handed.values() if made is value), value)
+                own = next((own for own, made in self._handed.values() if made is value), None)
+                if own is not None:
+                    return own
+                for cell in value.__closure__ or ():  # made inside
+                    content = _contents(cell)
+                    if type(content) is Tracer:
+                        cell.cell_contents = self.outer(content)
         elif isinstance(value, type):
             return users_class(value)
         elif is_copy(cls):

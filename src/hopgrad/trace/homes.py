@@ -83,6 +83,7 @@ def captured(trace: Trace, array: np.ndarray[Any, Any], name: str = "", frame: F
     result = Tracer(trace, REAL, ARRAY)
     for shared in trace.homes:
         if shared.home is array and shared.captured:
+            result = Tracer(trace, REAL if shared.data is not None else shared.node, ARRAY)
             attach(result, shared)
             return result
     shared = Memory(REAL, array, writable=array.flags.writeable)

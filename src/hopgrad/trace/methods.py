@@ -43,6 +43,7 @@ from hopgrad.trace.tracer import (
     has_traced,
     is_ordered,
     is_traced,
+    is_writable,
     leaves_of,
     located,
     on_real,
@@ -263,6 +264,9 @@ def _ufunc(
         target, key, *value = inputs
         if type(target) is not Tracer:
             refuse_plain(trace, frame)
+        if target._kind == ARRAY and not is_writable(target):
+            # NumPy does not look at the flag here.
+            trace.refuse(with_place(refused(f"{name}.at of an array that is read-only"), frame))
         if ufunc in (np.add, np.subtract):
             _add_at(target, key, value[0], ufunc is np.subtract, frame)
         else:

@@ -103,6 +103,8 @@ def _copyto(frame: Any, dst: Any, src: Any, casting: Any = "same_kind", where: A
     given = src._aval.dtype if type(src) is Tracer else np.asarray(src).dtype
     if type(src) not in (int, float, bool) and not np.can_cast(given, dst._aval.dtype, casting):
         raise TypeError(f"Cannot cast from {given} to {dst._aval.dtype} according to the rule {casting!r}")
+    if src is dst and where is True:
+        return  # before NumPy looks whether it can be written to
     check_writable(dst, frame)
     shape = dst._aval.shape
 

@@ -176,6 +176,11 @@ class Tracer:
     def real(self, value: Any) -> None:
         if self._kind != ARRAY:
             raise AttributeError(f"attribute 'real' of {self.__class__.__name__!r} objects is not writable")
+        if not is_writable(self):
+            # NumPy does not look at the flag here.
+            self._refuse(
+                "the memory (assignment to the real part of a read-only array)", "copy it first", sys._getframe(2)
+            )
         self[...] = value
 
     @property
@@ -289,9 +294,13 @@ class Tracer:
                     raise ValueError("Unable to avoid copy while creating an array as requested.")
                 return np.array(data, dtype=dtype)
             return memory_of(self).expose(data)
-        if copy is not False and (value := known_value(self, "an array", sys._getframe(1))) is not None:
-            # In memory of its own: a write into it would not be seen here.
-            return np.array(value, dtype)
+        if (value := known_value(self, "an array", sys._getframe(1))) is not None:
+            shared = self._memory
+            if shared is not None and type(shared.home) is np.ndarray and shared not in self._trace.dirty:
+                # The caller's own memory: what other code writes to it is noticed when the trace is over.
+                if memory.is_writable(self._path):
+                    value = memory.window(shared.home, self._path)
+            return np.array(value, dtype, copy=copy or None)
         self._refuse("a plain NumPy array", "NumPy does not let traced values take part in np.array([x, y]),"
                      " np.asarray(x), np.full(n, x) or a[i:j] = x on a plain array: use `import hopgrad.numpy as"
                      " np`, or np.stack([x, y]), np.ones(n) * x")  # fmt: skip
@@ -369,8 +378,8 @@ class Tracer:
 
     def __getitem__(self, key: Any) -> Any:
         frame = sys._getframe(1)
-        plain = plain_key(key, frame)
-        if (chosen := _single_bool(plain)) is not None:
+        plain = key if type(key) is int else plain_key(key, frame)
+        if type(plain) is not int and (chosen := _single_bool(plain)) is not None:
             return self[np.newaxis][np.zeros(int(chosen), np.intp)]
         data = real_data(self)
         if data is not None and not has_traced(plain):
@@ -875,6 +884,13 @@ def check_writable(tracer: Tracer, frame: FrameType | None) -> None:
     if shared.home is not None and not any(shared is other for other in trace.dirty):
         _first_write(trace, shared, frame)
     current_node(tracer)
+
+
+def is_writable(tracer: Tracer) -> bool:
+    """Whether NumPy lets the array be written to."""
+    if (data := real_data(tracer)) is not None:
+        return bool(data.flags.writeable)
+    return tracer._memory is None or (tracer._memory.writable is not False and memory.is_writable(tracer._path))
 
 
 def _first_write(trace: Trace, shared: Memory, frame: FrameType | None) -> None:
