@@ -210,7 +210,8 @@ np.packbits(x>0) np.unpackbits(np.packbits(x>0)) np.repeat(x,np.argmax(x)) np.ro
 np.delete(x,np.argmax(x)) np.delete(A,np.argmax(A[0]),axis=1) np.insert(x,np.argmax(x),s) np.take(A,np.argmax(x),1)
 np.reshape(A,(np.argmax(x)+1,-1)) np.tile(x,np.argmax(x)) np.split(L,[np.argmax(x)]) np.eye(np.argmax(x))@A
 np.sum(A,axis=np.argmax(x)-1) np.zeros(np.argmax(x))+s np.arange(np.argmax(x))*s np.expand_dims(x,np.argmax(x)-1)
-np.swapaxes(T,0,np.argmax(x)) np.diag(x,np.argmax(x)) np.pad(x,np.argmax(x))
+np.sort(x) np.sort(A,axis=0) np.sort(A,axis=None) np.sort(L[::-1],kind='stable') np.partition(L,3) np.sort(N)
+np.partition(A,1,axis=1) np.swapaxes(T,0,np.argmax(x)) np.diag(x,np.argmax(x)) np.pad(x,np.argmax(x))
 """  # fmt: skip
 ARRAY_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip())
 
@@ -218,9 +219,9 @@ REFUSED_FUNCTIONS = words("""
 np.busday_count np.busday_offset np.datetime_as_string
 np.histogram np.histogram2d np.histogram_bin_edges np.histogramdd np.i0
 np.interp np.intersect1d np.is_busday np.may_share_memory np.median np.min_scalar_type
-np.nanmedian np.nanpercentile np.nanquantile np.partition np.percentile np.piecewise np.poly
+np.nanmedian np.nanpercentile np.nanquantile np.percentile np.piecewise np.poly
 np.polyadd np.polydiv np.polyfit np.polymul np.polysub np.quantile np.roots np.save np.savetxt
-np.savez np.savez_compressed np.setdiff1d np.setxor1d np.shares_memory np.sort np.sort_complex
+np.savez np.savez_compressed np.setdiff1d np.setxor1d np.shares_memory np.sort_complex
 np.union1d np.unique np.unique_all np.unique_counts np.unique_inverse np.unique_values
 np.linalg.cholesky np.linalg.cond np.linalg.det np.linalg.eig np.linalg.eigh np.linalg.eigvals
 np.linalg.eigvalsh np.linalg.inv np.linalg.lstsq np.linalg.pinv np.linalg.qr np.linalg.slogdet

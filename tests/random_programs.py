@@ -239,7 +239,9 @@ class Grower:
                 lambda: f"({self.truth(scope, depth - 1)}) * {n()}",
                 lambda: f"float(format({n()}, '.1f'))",
                 lambda: f"0.1 * len(str({n()}))",
-                lambda: f"(0.3 if isinstance({n()}, {self.pick(['np.floating', 'float', 'int', 'np.ndarray'])}) else 0.2)",
+                lambda: (
+                    f"(0.3 if isinstance({n()}, {self.pick(['np.floating', 'float', 'int', 'np.ndarray'])}) else 0.2)"
+                ),
                 lambda: f"(0.3 if type({n()}) {self.pick(['is float', 'is np.float64', 'in (int, bool)'])} else 0.2)",
                 lambda: f"(0.3 if hasattr({n()}, 'dtype') else 0.2)",
                 lambda: f"[{n()}, {n()}].index({n()}) if False else {n()}",
@@ -281,20 +283,20 @@ class Grower:
                     lambda: f"sum(p * q for p, q in zip({a()}, {a()}))",
                     lambda: f"(lambda first, *rest: first + 0.5 * len(rest))(*{a()})",
                     lambda: f"[*{a()}][-1]",
-                lambda: f"list(reversed({a()}))[0]",
-                lambda: f"list(map(np.sin, {a()}))[-1]",
-                lambda: f"list(filter(lambda v: v < 9.0, {a()}))[0]",
-                lambda: f"min(enumerate({a()}), key=lambda pair: pair[1])[0]",
-                lambda: f"{{k: v for k, v in enumerate({a()})}}[0]",
-                lambda: f"len({{int(v) for v in {a()}}})",
-                lambda: f"[f for f in [lambda v=v: v * 0.5 for v in {a()}]][0]()",
-                lambda: f"next((v for v in {a()} if v > {n()}), 0.1)",
-                lambda: f"(0.3 if type({a()}) is np.ndarray else 0.2)",
-                lambda: f"np.interp({n()}, [-1.0, 0.0, 1.0], [0.5, {n()}, 2.0])",
-                lambda: f"np.trapezoid({a()})",
-                lambda: f"np.ptp({a()})",
-                lambda: f"np.median({a()})",
-                lambda: f"np.std({a()} + np.arange({a()}.size)[0])",
+                    lambda: f"list(reversed({a()}))[0]",
+                    lambda: f"list(map(np.sin, {a()}))[-1]",
+                    lambda: f"list(filter(lambda v: v < 9.0, {a()}))[0]",
+                    lambda: f"min(enumerate({a()}), key=lambda pair: pair[1])[0]",
+                    lambda: f"{{k: v for k, v in enumerate({a()})}}[0]",
+                    lambda: f"len({{int(v) for v in {a()}}})",
+                    lambda: f"[f for f in [lambda v=v: v * 0.5 for v in {a()}]][0]()",
+                    lambda: f"next((v for v in {a()} if v > {n()}), 0.1)",
+                    lambda: f"(0.3 if type({a()}) is np.ndarray else 0.2)",
+                    lambda: f"np.interp({n()}, [-1.0, 0.0, 1.0], [0.5, {n()}, 2.0])",
+                    lambda: f"np.trapezoid({a()})",
+                    lambda: f"np.ptp({a()})",
+                    lambda: f"np.median({a()})",
+                    lambda: f"np.std({a()} + np.arange({a()}.size)[0])",
                 ]
             calls = [f for f in scope.functions if f.result == "number"]
             if calls:
@@ -412,33 +414,41 @@ class Grower:
             lambda: f"(lambda p, q=0.5: p * q)({e()})",
             lambda: f"np.vectorize(lambda v: v * 2 if v > 0.1 else -v)({e()})" if size else e(),
             lambda: f"np.where({e()} > 0, {e()}, 0.0)",
-            lambda: f"np.select([{self.mask(scope, shape)}, {self.mask(scope, shape)}], [{e()}, {e()}], {self.number(scope, 0)})",
+            lambda: (
+                f"np.select([{self.mask(scope, shape)}, {self.mask(scope, shape)}], [{e()}, {e()}], {self.number(scope, 0)})"
+            ),
             lambda: f"np.lib.stride_tricks.as_strided({e()})" if self.chance(2) else e(),
-            lambda: f"np.take({e()}, {[self.choose(max(size, 1)) for _ in range(size)]}).reshape({shape})" if size else e(),
+            lambda: (
+                f"np.take({e()}, {[self.choose(max(size, 1)) for _ in range(size)]}).reshape({shape})" if size else e()
+            ),
         ]
         if shape:
             rest = shape[1:]
             options += [
-                lambda: f"np.stack([{', '.join(self.array(scope, rest, 0) for _ in range(shape[0]))}])"
-                if shape[0]
-                else e(),
-                lambda: f"np.array([{', '.join(self.number(scope, 0) for _ in range(shape[0]))}])"
-                if len(shape) == 1 and shape[0]
-                else e(),
-                lambda: f"np.{self.pick(['cumsum', 'sort', 'flip', 'roll'])[:]}({e()}, {-1})"
-                if shape[-1]
-                else e(),
+                lambda: (
+                    f"np.stack([{', '.join(self.array(scope, rest, 0) for _ in range(shape[0]))}])" if shape[0] else e()
+                ),
+                lambda: (
+                    f"np.array([{', '.join(self.number(scope, 0) for _ in range(shape[0]))}])"
+                    if len(shape) == 1 and shape[0]
+                    else e()
+                ),
+                lambda: f"np.{self.pick(['cumsum', 'sort', 'flip', 'roll'])[:]}({e()}, {-1})" if shape[-1] else e(),
                 lambda: f"{e()}[::-1]",
                 lambda: f"{e()}[{[self.choose(shape[0]) for _ in range(shape[0])]}]" if shape[0] else e(),
                 lambda: f"np.{self.pick(['sum', 'mean', 'max'])}({self.array(scope, (2, *shape), 0)}, axis=0)",
-                lambda: f"np.array([{self.pick(['v * 0.5', 'np.sin(v)', 'v if v > 0 else -v'])} for v in {e()}])"
-                if len(shape) == 1 and shape[0]
-                else e(),
+                lambda: (
+                    f"np.array([{self.pick(['v * 0.5', 'np.sin(v)', 'v if v > 0 else -v'])} for v in {e()}])"
+                    if len(shape) == 1 and shape[0]
+                    else e()
+                ),
             ]
         if len(shape) == 2 and size:
             options += [
                 lambda: f"({self.array(scope, (shape[0], 2), 0)} @ {self.array(scope, (2, shape[1]), 0)})",
-                lambda: f"np.einsum('ij,jk->ik', {self.array(scope, (shape[0], 2), 0)}, {self.array(scope, (2, shape[1]), 0)})",
+                lambda: (
+                    f"np.einsum('ij,jk->ik', {self.array(scope, (shape[0], 2), 0)}, {self.array(scope, (2, shape[1]), 0)})"
+                ),
                 lambda: f"np.apply_along_axis(lambda v: v * 0.5, 0, {e()})",
                 lambda: f"np.array([[v * 0.5 for v in row] for row in {e()}])",
                 lambda: f"np.array([row if row[0] > 0 else -row for row in {e()}])",
@@ -523,7 +533,13 @@ class Grower:
         split = self.pick(divisors)
         forms = [keyed] * 5
         same = ["{}[:]" if shape else "{}[...]", "{}[...]", "np.asarray({})", "{}.view()"]
-        same += ["{}.reshape(-1)", "{}.ravel()", "np.atleast_1d({})", "{}[None]", "np.broadcast_to({}, (2, *np.shape({})))"]
+        same += [
+            "{}.reshape(-1)",
+            "{}.ravel()",
+            "np.atleast_1d({})",
+            "{}[None]",
+            "np.broadcast_to({}, (2, *np.shape({})))",
+        ]
         same += [f"{{}}.reshape({split}, -1)"] * 2 if size else []
         if shape:
             same += ["np.flip({}, 0)", "np.expand_dims({}, -1)", "{}[::-1]", "np.split({}, 1)[0]", "{}.flatten()"]
@@ -657,7 +673,11 @@ class Grower:
         except IndexError:
             return None
         operator = "=" if a.integer else self.pick(["=", "=", "=", "+=", "-=", "*=", "/="])
-        value = self.operand(scope, shape, 1) if operator in ("=", "+=", "-=") else f"(2.0 + np.cos({self.operand(scope, shape)}))"
+        value = (
+            self.operand(scope, shape, 1)
+            if operator in ("=", "+=", "-=")
+            else f"(2.0 + np.cos({self.operand(scope, shape)}))"
+        )
         self.put(f"{a.text}[{key}] {operator} {value}")
         return None
 
@@ -753,12 +773,18 @@ class Grower:
                 lambda: f"{t}.T[0] {self.pick(['=', '+='])} {self.operand(scope, shape[:1])}",
                 lambda: f"{t}[np.diag_indices({min(shape)})] = {number()}",
                 lambda: f"{t}[{[0] * 2}, {[shape[1] - 1, 0]}] += {number()}",
-                lambda: f"np.matmul({self.array(scope, (shape[0], 2), 0)}, {self.array(scope, (2, shape[1]), 0)}, out={t})",
+                lambda: (
+                    f"np.matmul({self.array(scope, (shape[0], 2), 0)}, {self.array(scope, (2, shape[1]), 0)}, out={t})"
+                ),
                 lambda: f"{t}[np.triu_indices({shape[0]}, 0, {shape[1]})] = {number()}",
                 lambda: f"{t}[:, ::-1][0] = {self.operand(scope, shape[1:])}",
             ]
             if shape[0] == shape[1]:
-                options += [lambda: f"{t}[...] += {t}.T", lambda: f"{t}[:] = {t}.T", lambda: f"{t}[...] = {t} @ {t} * 0.5"]
+                options += [
+                    lambda: f"{t}[...] += {t}.T",
+                    lambda: f"{t}[:] = {t}.T",
+                    lambda: f"{t}[...] = {t} @ {t} * 0.5",
+                ]
         self.put(self.pick(options)())
         return None
 
@@ -813,17 +839,19 @@ class Grower:
         options: list[Callable[[], str]] = [
             lambda: f"HISTORY.append({self.number(scope)})",
             lambda: f'CACHE["last"] = {self.number(scope)}',
-            lambda: f'CACHE["count"] = CACHE.get("count", 0) + 1',
+            lambda: 'CACHE["count"] = CACHE.get("count", 0) + 1',
             lambda: f'CACHE.setdefault("first", {self.number(scope)})',
-            lambda: f"HISTORY[:] = HISTORY[-2:]",
+            lambda: "HISTORY[:] = HISTORY[-2:]",
             lambda: f"kept({self.number(scope)})",
-            lambda: f"kept.calls = getattr(kept, 'calls', 0) + 1",
+            lambda: "kept.calls = getattr(kept, 'calls', 0) + 1",
         ]
         texts = [(a, a.text) for a in scope.arrays]
         for a, text in texts:
             if text in ('CONFIG["shift"]', "MODEL.w", "STATE.w", "LAYER.weight", "LAYERS[0]") or text.endswith('["w"]'):
                 options += [
-                    lambda a=a: f"{a.text} = {self.array(scope, a.shape) if a.shape else f'{a.text} * 0.5 + np.zeros(())'}",
+                    lambda a=a: (
+                        f"{a.text} = {self.array(scope, a.shape) if a.shape else f'{a.text} * 0.5 + np.zeros(())'}"
+                    ),
                     lambda a=a: f"{a.text} = {a.text} * {self.constant()}" if a.shape else "pass",
                 ]
             if text == "LAYERS[0]":
@@ -833,7 +861,9 @@ class Grower:
                 options += [lambda number=number: f"{number} {self.pick(['=', '*=', '+='])} {self.number(scope)}"] * 2
         self.put(self.pick(options)())
         if self.chance(40):
-            scope.numbers.append(self.pick(["sum(HISTORY)", 'CACHE.get("last", 0.5)', "len(HISTORY)", 'CACHE.get("first", 0)']))
+            scope.numbers.append(
+                self.pick(["sum(HISTORY)", 'CACHE.get("last", 0.5)', "len(HISTORY)", 'CACHE.get("first", 0)'])
+            )
 
     def objects(self, scope: Scope) -> None:
         """An object with state, whose methods write to arrays."""
@@ -1111,7 +1141,7 @@ def program(choose: Choose, statements: int, copies: int = 20) -> Program:
         grow.put(f"TABLE = {_layout(choose, _values(choose, shape), shape)}")
         outer.arrays.append(Array("TABLE", shape, own=False))
         changes.append(lambda: f"TABLE = {_values(choose, shape)}")
-        if grow.chance(30):  # two names for the same memory
+        if grow.chance(15):  # two names for the same memory
             part = grow.view(Scope(), outer.arrays[-1])
             if part is not None:
                 grow.put(f"PART = {part.text}")
@@ -1235,7 +1265,7 @@ def program(choose: Choose, statements: int, copies: int = 20) -> Program:
                 found.append(f"{_number(choose)}")
             elif k in mappings:
                 found.append(f'{{"w": {_values(choose, shape)}, "b": {_values(choose, shape)}}}')
-            elif k and shape == shapes[0] and 0 not in mappings and grow.chance(20):
+            elif k and shape == shapes[0] and 0 not in mappings and grow.chance(10):
                 found.append(grow.pick(["first", "first[...]"]))
             else:
                 found.append(_layout(choose, _values(choose, shape), shape))

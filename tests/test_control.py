@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hopgrad as hg
-from hopgrad.evaluate import evaluate
+from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.graph import Graph
 from hopgrad.show.schema import from_json
 
@@ -369,6 +369,23 @@ def test_forward_mode_of_a_carry_that_loses_its_tangent() -> None:
     with np.errstate(all="ignore"):
         assert_allclose(*[hg.jvp(f, (2.0,), (1.0,))[1] for f in (with_(hg.scan), with_(loop))])
         assert_allclose(*[hg.grad(f)(2.0) for f in (with_(hg.scan), with_(loop))])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_ties_with_a_carry_that_starts_as_a_constant(reverse: bool) -> None:
+    def with_(scan: Callable[..., Any]) -> Callable[..., Any]:
+        def f(x: Any) -> Any:
+            def step(best: Any, row: Any) -> Any:
+                best = np.maximum(best, row * x[0])
+                return best, best * row
+
+            best, ys = scan(step, 0.0, x, reverse=reverse)
+            return best + np.sum(ys * np.arange(1.0, 5.0))
+
+        return f
+
+    for x in (np.zeros(4), np.array([1.0, 1.0, 0.0, 1.0]), np.array([0.0, 2.0, 2.0, 0.0])):
+        agree(with_(hg.scan), with_(loop), x)
 
 
 def test_carries_that_take_turns() -> None:
@@ -1034,7 +1051,7 @@ def random_loop(seed: int, steps: int, scan: Any, cond: Any, while_loop: Any, fo
             for _ in range(draw.integers(1, 6)):
                 g, h = ONE[draw.integers(len(ONE))], TWO[draw.integers(len(TWO))]
                 a, b = values[draw.integers(len(values))], values[draw.integers(len(values))]
-                values.append(operation(draw.integers(9), g, h, a, b))
+                values.append(operation(int(draw.integers(9)), g, h, a, b))
             return [values[k] for k in draw.integers(0, len(values), len(init))], [values[draw.integers(len(values))]]
 
         def operation(kind: int, g: Any, h: Any, a: Any, b: Any) -> Any:
@@ -1074,3 +1091,35 @@ def test_random_bodies(seed: int) -> None:
                 lambda h: hg.jacobian(hg.grad(h), mode="reverse"),
             ):
                 assert_allclose(derive(f)(*args), derive(g)(*args), 1e-7, 1e-9, equal_nan=True)
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_can_be_run_again_and_compiled() -> None:
+    graph = hg.graph_of(shown)(0.5)
+    (x,), (y,) = graph.inputs, graph.outputs
+    plan = Plan(graph.builder, [y, x], [x])
+    compiled = plan.compiled([x])
+    assert compiled is not None
+    for value in (0.5, 0.7, 1.0, -2.0):
+        want = shown(value)
+        assert plan.run({x: np.float64(value)}) == [want, value]
+        assert compiled(np.float64(value)) == (want, value)
+    assert plan.compiled([x], limit=2) is None
+
+
+def test_a_plan_starts_from_given_values() -> None:
+    graph = hg.graph_of(lambda x: np.sin(x * 2.0) / x)(0.5)
+    middle = next(node.id for node in graph if node.hop.name == "sin")
+    plan = Plan(graph.builder, graph.outputs, [middle, *graph.inputs])
+    assert sorted(plan.inputs) == sorted([middle, *graph.inputs])
+    assert plan.run({middle: 6.0, graph.inputs[0]: 2.0}) == [3.0]
+    with np.errstate(divide="ignore"):
+        assert plan.run({middle: 6.0, graph.inputs[0]: 0.0}) == [np.inf]
+
+
+def test_results_that_nobody_takes_are_not_computed() -> None:
+    graph = hg.graph_of(lambda x: hg.scan(lambda c, row: (c * row, np.log(c)), x, np.ones(3))[0])(1.0)
+    with np.errstate(divide="raise"):
+        assert evaluate(graph.builder, graph.outputs, {graph.inputs[0]: 0.0}) == [0.0]

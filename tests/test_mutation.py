@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from random import Random
@@ -153,6 +154,12 @@ np.cumprod(p, axis=1, out=a)
 np.clip(a, -0.5, 0.5, out=a)
 a.clip(-0.5, s, out=a)
 np.matmul(p, p.T @ p, out=a)
+a.sort()
+a.sort(axis=0)
+a[1:].sort(0)
+a.T[0].sort()
+a.partition(2)
+a[:] = np.sort(a * p, axis=0)
 np.einsum("ij,kj,kl->il", p, p, p, out=a)
 np.take(p, [0, 1, 1], axis=0, out=a)
 np.concatenate([p[:1], p[1:] * 2], out=a)
@@ -713,6 +720,24 @@ def test_traced_integers_serve_as_plain_ones(expression: str) -> None:
         np.testing.assert_allclose(value, wanted)
         numeric = [(f(x + h) - f(x - h)) / 2e-6 for h in np.eye(3) * 1e-6]
         np.testing.assert_allclose(slope, numeric, 1e-6, 1e-8)
+
+
+def test_what_python_cannot_make_an_integer_of() -> None:
+    for value, error in ((np.inf, OverflowError), (np.nan, ValueError)):
+        for make in (int, round, math.floor, math.ceil, math.trunc):
+
+            def f(x: Any, make: Any = make) -> Any:
+                return x * make(x)
+
+            with pytest.raises(error):
+                hg.grad(f)(value)
+            assert hg.grad(f)(2.25) == make(2.25)
+            assert hg.grad(f)(1e30) == make(1e30)
+            with pytest.raises(error):
+                hg.grad(f)(np.float64(value))
+    assert hg.grad(lambda x: np.sum(x) * math.floor(x))(np.array(2.5)) == 2.0
+    with pytest.raises(TypeError):
+        hg.grad(lambda x: np.sum(x) * math.floor(x))(np.array([2.5, 1.0]))
 
 
 def test_hashes_of_traced_numbers() -> None:

@@ -9,10 +9,11 @@ compared with a transform that is made anew for each call.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import linecache
 import os
 import re
-import sys
 import types
 import warnings
 from collections import Counter
@@ -28,26 +29,25 @@ import hopgrad as hg
 from hopgrad.errors import DtypeError, HopgradError
 from hopgrad.trace.tracer import Tracer
 
-PLAIN = bool(os.environ.get("HOPGRAD_PLAIN"))
-"""Whether programs use plain NumPy also where they are differentiated."""
-
-EXAMPLES = int(os.environ.get("HOPGRAD_EXAMPLES", "600"))
+EXAMPLES = int(os.environ.get("HOPGRAD_EXAMPLES", "1000"))
 
 REFUSALS = {
-    "argument": "assignment into (an argument of the function|an array that is read-only in NumPy)",
-    "plain array": "cannot be written into a plain NumPy array",
-    "plain array (__array__)": "a plain NumPy array of a traced value is needed",
-    "float": "a plain float of a traced value is needed",
-    "chosen elements": "the number of chosen elements",
-    "indices": "indices that do not depend on values",
-    "layout": "depends on its memory layout, which is not known",
-    "overlap": "has elements in common|function that is differentiated inside(, which assigned to it| has it as an arg)",
+    # Two arguments, or an argument and a captured array, are one memory that is written to: which one is differentiated?
+    "overlap": r"has elements in common|function that is differentiated inside(, which assigned to it| has it as an)",
+    # A value of a function that is differentiated inside, kept outside of it and used there.
     "leak": "an input has no value here",
+    # Views of arrays whose strides are not known, and copies between overlapping parts in an order of NumPy's own.
+    "layout": "depends on its memory layout, which is not known",
     "flat": "the order in which NumPy copies",
-    "functions": "(np.sort|np.interp|np.median) is not supported",
-    "order": "the memory layout \\(order=",
+    # An array that NumPy made out of sight (of a scalar that hopgrad did not see, say) is to hold a traced value.
+    "plain array": "cannot be written into a plain NumPy array|cannot be written into an array that plain NumPy",
+    "plain value": "a plain (NumPy array|float|number) of a traced value is needed",
+    "functions": r"np\.(sort|interp|median) is not supported",
 }
-"""What hopgrad may refuse, by a pattern of the message."""
+"""What hopgrad may refuse, by patterns of the messages."""
+
+OFTEN = {"overlap": 0.04, "functions": 0.04}
+"""How large a part of all programs may be refused; one in two hundred for each of the other reasons."""
 
 
 @dataclass
@@ -63,21 +63,19 @@ class Outcome:
 
 # -- running ---------------------------------------------------------------------------------------------------------
 
-_codes: dict[tuple[str, str], Any] = {}
+
+@functools.lru_cache(maxsize=4)
+def compiled(source: str) -> Any:
+    """The code, whose lines error messages can show."""
+    name = "<random program>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    return compile(source, name, "exec")
 
 
-def module(source: str, namespace: str = "numpy") -> types.ModuleType:
-    """The source text as a module of its own, whose lines error messages can show."""
-    key = (source, namespace)
-    if key not in _codes:
-        _codes.clear() if len(_codes) > 50 else None
-        text = source.replace("import numpy as", f"import {namespace} as").replace("from numpy", f"from {namespace}")
-        name = f"<program {abs(hash(key)):x}>"
-        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-        _codes[key] = compile(text, name, "exec")
+def module(source: str) -> types.ModuleType:
+    """The source text as a module of its own."""
     made = types.ModuleType("program")
-    sys.modules["program"] = made  # where dataclasses look for the names of types
-    exec(_codes[key], made.__dict__)
+    exec(compiled(source), made.__dict__)
     return made
 
 
@@ -137,7 +135,14 @@ def agree(found: Any, wanted: Any, single: bool) -> bool:
     return bool(np.allclose(one, other, digits, digits * scale, equal_nan=True))
 
 
+def sharing(values: dict[str, Any]) -> set[tuple[str, str]]:
+    """Which of the arrays have memory in common."""
+    arrays = [(name, v) for name, v in values.items() if type(v) is np.ndarray and v.size]
+    return {(a, b) for (a, v), (b, w) in itertools.combinations(arrays, 2) if np.shares_memory(v, w)}
+
+
 def differences(one: list[Any], other: list[Any], before: dict[str, Any], after: dict[str, Any], single: bool) -> str:
+    """What differs in the arguments, or in captured state, from what NumPy leaves there, or ''."""
     for k, (a, b) in enumerate(zip(one, other, strict=True)):
         mine, theirs = leaves(a), leaves(b)
         if mine.keys() != theirs.keys() or not all(agree(v, theirs[key], single) for key, v in mine.items()):
@@ -147,7 +152,11 @@ def differences(one: list[Any], other: list[Any], before: dict[str, Any], after:
     for name, value in before.items():
         if not agree(value, after[name], single):
             return f"captured {name} is left as\n{value!r}\ninstead of\n{after[name]!r}"
-    return ""
+    for values, state_of in ((one, before), (other, after)):
+        for k, value in enumerate(values):
+            state_of.update({f"argument {k} {key or ''}": item for key, item in leaves(value).items()})
+    mine, theirs = sharing(before), sharing(after)
+    return "" if mine == theirs else f"memory is shared by {mine} instead of {theirs}"
 
 
 def alike(one: Exception, other: Exception) -> bool:
@@ -179,10 +188,9 @@ def of_reference_error(error: HopgradError) -> Outcome:
 class Reference:
     """The function in plain NumPy, in double precision, near the first arguments."""
 
-    def __init__(self, program: Program, namespace: str) -> None:
+    def __init__(self, program: Program) -> None:
         self.texts = program.arguments
         self.source = program.source.replace("np.float32", "np.float64")
-        self.namespace = namespace
 
     def at(self, k: int, key: Any, index: tuple[int, ...], step: float) -> float:
         values = arguments(self.texts, apart=True)
@@ -192,7 +200,7 @@ class Reference:
         else:
             values[k] += step
         try:
-            return float(module(self.source, self.namespace).f(*values))
+            return float(module(self.source).f(*values))
         except Exception:
             return float("nan")
 
@@ -233,13 +241,14 @@ def compare(reference: Reference, program: Program, gradients: Any, outcome: Out
                     outcome.smooth += 1
                 elif reference.is_sure(k, key, index, slope, mine):
                     outcome.kind = "wrong"
-                    outcome.detail = f"gradient by argument {k}{key or ''}{list(index)}: {mine}, finite differences say {slope}"
+                    place = f"argument {k}{key or ''}{list(index)}"
+                    outcome.detail = f"gradient by {place}: {mine}, finite differences say {slope}"
                     return
                 else:
                     outcome.rough += 1
 
 
-def forward(program: Program, namespace: str, gradients: Any) -> str:
+def forward(program: Program, gradients: Any) -> str:
     """Compare the derivative in a direction, in forward mode, with the gradient; what differs, or ''."""
     values = arguments(program.arguments, apart=True)
     if len(program.argnums) < len(values):
@@ -250,7 +259,7 @@ def forward(program: Program, namespace: str, gradients: Any) -> str:
         t if None not in t else np.asarray(t[None]) if isinstance(v, np.ndarray) else float(t[None])
         for t, v in zip(tangents, values, strict=True)
     ]
-    _, slope = hg.jvp(module(program.source, namespace).f, values, directions)
+    _, slope = hg.jvp(module(program.source).f, values, directions)
     wanted, size = 0.0, 1.0
     for t, gradient in zip(tangents, gradients, strict=True):
         for key, g in leaves(gradient).items():
@@ -271,14 +280,12 @@ def check(program: Program) -> Outcome:
 
 
 def _check(program: Program) -> Outcome:
-    namespace = "numpy" if PLAIN else "hopgrad.numpy"
-    of_reference = "numpy" if PLAIN or "hg." not in program.source else namespace
     single = "float32" in program.source
     try:
-        plain = module(program.source, of_reference)
+        plain = module(program.source)
     except SyntaxError as error:
         return Outcome("invalid", f"{type(error).__name__}: {error}")
-    traced, anew = module(program.source, namespace), module(program.source, namespace)
+    traced, anew = module(program.source), module(program.source)
     kept = hg.value_and_grad(traced.f, program.argnums)
     outcome = Outcome("right")
     for number, (change, texts) in enumerate([("", program.arguments), *program.later]):
@@ -325,11 +332,11 @@ def _check(program: Program) -> Outcome:
                     return Outcome("wrong", f"call {number}: gradient {one!r} kept, {other!r} anew")
         else:
             anew.f(*fresh)
-            compare(Reference(program, of_reference), program, gradients, outcome, float(wanted))
+            compare(Reference(program), program, gradients, outcome, float(wanted))
             if outcome.kind == "wrong":
                 return outcome
             try:
-                wrong = forward(program, namespace, gradients)
+                wrong = forward(program, gradients)
             except Exception as error:
                 wrong = f"forward mode raises {type(error).__name__}: {error}"
             if wrong:
@@ -345,12 +352,13 @@ def programs(draw: st.DrawFn) -> Program:
     return program(choose, 2 + choose(14))
 
 
-def test_random_programs() -> None:
+def test_random_programs_are_right_or_refused_for_a_reason_that_is_listed() -> None:
     counts: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
 
     @settings(
         max_examples=EXAMPLES,
-        derandomize=True,
+        derandomize=EXAMPLES <= 1000,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -358,13 +366,15 @@ def test_random_programs() -> None:
     @given(programs())
     def run(program: Program) -> None:
         outcome = check(program)
-        counts.update([outcome.kind, f"{outcome.kind}: {outcome.detail}"])
-        counts.update(smooth=outcome.smooth, rough=outcome.rough)
+        counts.update([outcome.kind], smooth=outcome.smooth, rough=outcome.rough)
+        if outcome.kind == "refused":
+            refused.update([outcome.detail])
         assert outcome.kind != "wrong", f"{outcome.detail}\n\n{program}"
 
     run()
-    print(counts)
-    total = sum(counts[kind] for kind in ("right", "refused", "invalid"))
-    assert counts["refused"] < 0.04 * total
+    print(dict(counts), dict(refused))
+    total = counts["right"] + counts["refused"] + counts["invalid"]
+    for reason, count in refused.items():
+        assert count <= OFTEN.get(reason, 0.005) * total, f"{reason}: {count} of {total} programs refused"
     assert counts["invalid"] < 0.04 * total
     assert counts["rough"] < 0.01 * counts["smooth"]

@@ -386,11 +386,7 @@ def test_method(call: str) -> None:
     check(call)
 
 
-REFUSED_METHODS = {
-    **{name: f"ndarray.{name}" for name in (
-        "byteswap", "dump", "dumps", "getfield", "resize", "setfield", "tobytes", "tofile")},
-    **{name: f"np.{name}" for name in ("partition", "sort")},
-}  # fmt: skip
+REFUSED_METHODS = ["byteswap", "dump", "dumps", "getfield", "resize", "setfield", "tobytes", "tofile"]
 OF_MEMORY = ["base", "ctypes", "data"]
 # They would hand out the memory, so that NumPy asks __array__ instead, which is refused.
 ABSENT = {"__array_interface__", "__array_struct__", "__array_finalize__", "__array_wrap__", "__array_priority__",
@@ -399,9 +395,8 @@ ABSENT = {"__array_interface__", "__array_struct__", "__array_finalize__", "__ar
 
 @pytest.mark.parametrize("name", REFUSED_METHODS)
 def test_refuses_a_method_by_name(name: str) -> None:
-    title = re.escape(REFUSED_METHODS[name])
     with pytest.raises(
-        NotDifferentiableError, match=rf"^{title} is not supported on traced values.*\n  at .*test_trac"
+        NotDifferentiableError, match=rf"^ndarray\.{name} is not supported on traced values.*\n  at .*test_trac"
     ):
         hg.grad(lambda x: getattr(x.copy(), name)(0))(x3)
 

@@ -620,6 +620,20 @@ def test_a_value_that_escapes_is_told_about() -> None:
         hg.grad(lambda x: x * value)(1.0)
 
 
+def test_a_value_that_leaves_an_inner_function_keeps_its_derivative() -> None:
+    def f(x: Any) -> Any:
+        kept = []
+
+        def inner(t: Any) -> Any:
+            kept.append(t * t)
+            return t**3
+
+        return hg.grad(inner)(x) + kept[0] * 10
+
+    assert hg.grad(f)(2.0) == 6 * 2.0 + 10 * 2 * 2.0
+    assert hg.jvp(f, (2.0,), (1.0,))[1] == 52.0
+
+
 def test_a_generator_exit_leaves_nothing_behind() -> None:
     def steps(x: Any) -> Iterator[Any]:
         yield x

@@ -527,6 +527,14 @@ def finish_call(call: Call, result: Any) -> None:
     """Note the function's results as values of the graph."""
     leaves, call.structure = tree.flatten(result)
     call.outputs = [as_output(call, leaf) for leaf in leaves]
+    # Functions that were differentiated inside may have handed out values in another way than by returning them: these
+    # depend on inputs of their own, which stand for values of this function.
+    since = max(call.inputs, default=-1) + 1
+    if any(fresh >= since for fresh in call.trace.standing):
+        outputs = [o for o in (*call.outputs, *call.aux[0]) if o.node is not None]
+        nodes = homes.outside(call.trace, [o.node for o in outputs if o.node is not None], since)
+        for output, node in zip(outputs, nodes, strict=True):
+            output.node = node
 
 
 def as_output(call: Call, value: Any) -> Output:
@@ -612,7 +620,9 @@ def finished(value: Any, kind: int, taken: set[int] | None = None) -> Any:
     if kind == SCALAR:
         return value[()] if isinstance(value, np.ndarray) else value
     array = np.asarray(value)
-    shared = array.base is not None or not array.flags.writeable or not array.flags.owndata
+    # In C order, whatever order it was computed in: inside an outer function nobody could know it.
+    shared = array.base is not None or not array.flags.writeable or not array.flags.c_contiguous
+    shared = shared or not array.flags.owndata
     if shared or id(array) in taken:
         return array.copy()
     taken.add(id(array))

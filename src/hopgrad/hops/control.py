@@ -279,9 +279,9 @@ class Scan(Compound):
         def trajectory(number: int) -> Expr:
             return ITEM(out, index=shown + number)
 
-        found = _pull_loop(
+        found = _pull_steps(
             loop, count[0] if count else None, consts, carries, xs, trajectory,
-            cotangents[: loop.carries], cotangents[loop.carries : shown], cotangents[shown:], flags,
+            cotangents[: loop.carries], cotangents[loop.carries : shown], cotangents[shown:], flags, loop.carries,
         )  # fmt: skip
         return [*[None for _ in count], *found]
 
@@ -417,7 +417,7 @@ class Loop:
     """The parameters of a loop by name, and what follows from them."""
 
     def __init__(self, params: Params) -> None:
-        given = dict(params)
+        self.given = given = dict(params)
         self.body: Graph = given["body"]
         self.consts: int = given["consts"]
         self.carries: int = given["carries"]
@@ -428,10 +428,14 @@ class Loop:
         length = given["length"] if "length" in given else given["max_steps"]
         self.endless = length is None
         self.length: int = -1 if length is None else length
+        """The number of steps, or the bound on it."""
         if type(self.length) is not int or (self.length < 0 and not self.endless):
             raise GraphError(f"a loop cannot have {length!r} steps")
-        """The number of steps, or the bound on it."""
         self.reverse: bool = given.get("reverse", False)
+
+    def cut(self, length: int) -> Loop:
+        """The same loop with another number of steps."""
+        return Loop(tuple({**self.given, "length": length}.items()))
 
     def split(self, values: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any], Sequence[Any]]:
         """Operands as (number of steps, constants, carries, arrays)."""
@@ -529,6 +533,77 @@ class _Backward(NamedTuple):
     ys: Columns
 
 
+def _pull_steps(
+    loop: Loop,
+    count: Expr | None,
+    consts: Sequence[Expr],
+    carries: Sequence[Expr],
+    xs: Sequence[Expr],
+    trajectory: Callable[[int], Expr],
+    last: Sequence[Cotangent | None],
+    stacked: Sequence[Cotangent | None],
+    before: Sequence[Cotangent | None],
+    active: Sequence[bool],
+    peels: int,
+) -> list[Cotangent | None]:
+    """As `_pull_loop`, with the first step by itself where that matters.
+
+    The derivative at a tie, as in ``np.maximum(total, x)``, depends on which operands are differentiated. A carry that
+    starts as a constant is not, in the first step.
+    """
+    a, b = loop.consts, loop.consts + loop.carries
+    after = reached(loop.body, active)[: loop.carries]
+    if count is not None or not (loop.length and peels) or after == list(active[a:b]) or not _has_ties(loop.body):
+        return _pull_loop(loop, count, consts, carries, xs, trajectory, last, stacked, before, active)
+    first, rest = _rows(loop, True), _rows(loop, False)
+
+    def part(take: Callable[[Any], Any], given: Sequence[Cotangent | None]) -> list[Cotangent | None]:
+        return [None if c is None else (take(c[0]), None if c[1] is None else take(c[1])) for c in given]
+
+    later: list[Cotangent | None] = [None] * len(active)
+    between = [c if flag else None for c, flag in zip(last, after, strict=True)]
+    if loop.length > 1:
+        later = _pull_steps(
+            loop.cut(loop.length - 1), None, consts, carries, [rest(x) for x in xs], lambda k: rest(trajectory(k)),
+            last, part(rest, stacked), part(rest, before), [*active[:a], *after, *active[b:]], peels - 1,
+        )  # fmt: skip
+        between = later[a:b]
+    head = _pull_loop(
+        loop.cut(1), None, consts, carries, [first(x) for x in xs],
+        lambda k: reshape(carries[k], shape=(1, *carries[k].shape)), between, part(first, stacked), part(first, before),
+        active,
+    )  # fmt: skip
+    sums = [c if d is None else _plus(c, d) for c, d in zip(later[:a], head[:a], strict=True)]
+    found = [_concatenated(loop, h, t, x) for h, t, x in zip(head[b:], later[b:], xs, strict=True)]
+    return [*sums, *head[a:b], *found]
+
+
+def _concatenated(loop: Loop, head: Cotangent | None, tail: Cotangent | None, x: Expr) -> Cotangent | None:
+    """The cotangent of an array from those of its first row in the loop's order and of the others."""
+    if loop.length == 1 or (head is None and tail is None):
+        return head
+    values, masks = [], []
+    for given, rows in ((head, 1), (tail, loop.length - 1)):
+        like = aval((rows, *x.shape[1:]), x.dtype)
+        values.append(zeros(x.builder, like) if given is None else given[0])
+        masks.append(no_mask(like, x.builder) if given is None else as_mask(given[1], like, x.builder))
+    if loop.reverse:
+        values.reverse()
+        masks.reverse()
+    full = head is not None and tail is not None and head[1] is None and tail[1] is None
+    return concatenate(*values, axis=0), None if full else concatenate(*masks, axis=0)
+
+
+def _has_ties(graph: Graph) -> bool:
+    """Whether the local gradient of some hop depends on which operands are differentiated."""
+    found = graph.cache.get("ties")
+    if found is None:
+        builder = graph.builder
+        own = any("active" in builder.hop(node).wants for node in graph.order)
+        found = graph.cache["ties"] = own or any(_has_ties(inner) for inner in graph.subgraphs)
+    return bool(found)
+
+
 def _pull_loop(
     loop: Loop,
     count: Expr | None,
@@ -546,7 +621,8 @@ def _pull_loop(
     `last` belong to the carries' last values, `stacked` to the results of the steps, `before` to the trajectory.
     """
     builder = (*consts, *carries, *xs)[0].builder
-    marks, _ = loop.spread(active)
+    # In a single step, what the carries will be does not matter.
+    marks = list(active) if count is None and loop.length == 1 else loop.spread(active)[0]
     if count is None and not loop.length:
         through = [c if flag else None for c, flag in zip(last, active[loop.consts :], strict=False)]
         return [*[None for _ in consts], *through, *[None for _ in xs]]
@@ -609,7 +685,9 @@ def _backward(
     """The body of the backward loop. Which carries have cotangents, and which of them masks, are least fixed points."""
     of_consts = [k for k in range(loop.consts) if marks[k]]
     of_carries = [k for k in range(loop.carries) if marks[loop.consts + k]]
-    carried = {k for k in of_carries if last[k] is not None or before[k] is not None}
+    after = reached(loop.body, marks)
+    carried = {k for k in range(loop.carries) if (marks[loop.consts + k] or after[k]) and last[k] is not None}
+    carried |= {k for k in of_carries if before[k] is not None}
     masked = {k for k in carried if last[k] is not False}
     sums: set[int] = set()
     masked_sums: set[int] = set()

@@ -44,6 +44,7 @@ from hopgrad.trace.tracer import (
     is_ordered,
     is_traced,
     is_writable,
+    large_integer,
     leaves_of,
     located,
     on_real,
@@ -414,7 +415,15 @@ def _update(tracer: Tracer, ufunc: np.ufunc, other: Any, frame: FrameType) -> An
 def _whole(ufunc: np.ufunc, tracer: Tracer, frame: FrameType | None) -> Any:
     """``round(x)``, ``math.floor(x)``: a Python integer."""
     if tracer._kind == ARRAY:
-        tracer._refuse("a plain number", f"use np.{ufunc.__name__}", frame)
+        if ufunc not in (np.floor, np.ceil):
+            raise TypeError(f"type numpy.ndarray doesn't define __{'round' if ufunc is np.rint else 'trunc'}__ method")
+        if tracer._aval.size != 1:
+            raise TypeError("only length-1 arrays can be converted to Python scalars")
+        tracer = tracer.reshape(())[()]  # as math.floor does with what __float__ gives
+        if type(tracer) is not Tracer:
+            return int(ufunc(tracer))
+    if (large := large_integer(tracer, frame)) is not None:
+        return large
     rounded = _elementwise(ufunc, (tracer,), frame)
     result = call(cast, (rounded, np.dtype(np.int64)), {}, frame)
     result._kind = PYTHON

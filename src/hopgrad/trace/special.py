@@ -284,6 +284,26 @@ _FLAT = (
 special.update({f: _flat(f) for f in _FLAT if f not in surfaces and f not in special})
 
 
+def _sort(
+    trace: Trace, frame: Any, a: Any, axis: Any = -1, kind: Any = None, order: Any = None, **keywords: Any
+) -> Any:
+    """The elements in the order that NumPy's ``argsort`` finds."""
+    if not has_traced(a):
+        return on_real(trace, np.sort, (a, axis, kind, order), keywords)
+    places = special[np.argsort](trace, frame, a, axis, kind, order, **keywords)
+    return np.take_along_axis(a, places, axis)
+
+
+def _partition(trace: Trace, frame: Any, a: Any, kth: Any, axis: Any = -1, *args: Any, **keywords: Any) -> Any:
+    if not has_traced(a):
+        return on_real(trace, np.partition, (a, kth, axis, *args), keywords)
+    places = special[np.argpartition](trace, frame, a, kth, axis, *args, **keywords)
+    return np.take_along_axis(a, places, axis)
+
+
+special.update({f: g for f, g in {np.sort: _sort, np.partition: _partition}.items() if f not in surfaces})
+
+
 def _bincount(trace: Trace, frame: Any, x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     """Counts are integers; sums of weights are linear in these."""
     if weights is None or not has_traced(weights):

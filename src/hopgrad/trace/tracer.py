@@ -260,6 +260,8 @@ class Tracer:
         frame = sys._getframe(1)
         if self._aval.dtype.kind in "iub":
             return int(settled(self, frame))
+        if (large := large_integer(self, frame)) is not None:
+            return large
         # The integer is what later code depends on: other values that are rounded to it take the same path.
         whole = call(lambda x: cast(x, np.dtype(np.int64)), (self,), {}, frame)
         return int(settled(whole, frame))
@@ -396,7 +398,7 @@ class Tracer:
         # An element is copied out as a scalar, unless the key has an ellipsis.
         array = any(k is Ellipsis for k in key) if isinstance(key, tuple) else key is Ellipsis
         self._trace.site(found.id, frame)
-        kind = ARRAY if found.aval.shape or (array and view) else SCALAR
+        kind = ARRAY if found.aval.shape or array else SCALAR
         result = Tracer(self._trace, found.id, kind)
         if kind == ARRAY and self._kind == ARRAY:
             if view:
@@ -1208,6 +1210,23 @@ def settled(tracer: Tracer, frame: FrameType | None) -> Any:
     """The value for the actual inputs, which later code may depend on: recorded as a guard."""
     tracer._trace.check_open()
     return tracer._trace.settle(current_node(tracer), frame)
+
+
+def large_integer(tracer: Tracer, frame: FrameType | None) -> int | None:
+    """The Python integer that a traced number is rounded to if it does not fit into 64 bits; errors as of ``int``.
+
+    Smaller ones, and those that are not known, are None.
+    """
+    if tracer._aval.dtype.kind != "f":
+        return None
+    try:
+        value = float(tracer._trace.concrete(current_node(tracer)))
+    except UnknownValueError:
+        return None
+    if abs(value) < 2.0**63:
+        return None
+    settled(tracer, frame)  # what comes next depends on it
+    return int(value)
 
 
 def shown(tracer: Tracer) -> Any:
