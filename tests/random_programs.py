@@ -1,9 +1,9 @@
 """Random Python programs over NumPy, as source text: the way people write, with every way to write in place.
 
-`program` grows the text of a module from a source of choices, so that Hypothesis can shrink it: the first of all options
-is the simplest one. Shapes are followed while the text grows, hence most programs run; one that NumPy refuses to
-run is a test as well. A module has captured state (global arrays, a dict, a list, an object, cells of a closure), helper
-functions, and a function ``f`` whose result depends on every array that there is at its end.
+`program` grows the text of a module from a source of choices, so that Hypothesis can shrink it: the first of all
+options is the simplest one. Shapes are followed while the text grows, hence most programs run; one that NumPy refuses
+to run is a test as well. A module has captured state (global arrays, a dict, a list, objects, cells of a closure),
+helper functions, and a function ``f`` whose result depends on every array that there is at its end.
 """
 
 from __future__ import annotations
@@ -106,8 +106,9 @@ _MOST = 36  # elements of an array
 class Program:
     """A module that defines ``f``; its arguments, and statements that change its captured state, are text too.
 
-    Attributes: ``argnums`` are the arguments to differentiate by; ``later`` are further calls of the same function, each
-    with a statement that is run in the module before it. In the text of an argument ``first`` is the one before all others.
+    Attributes: ``argnums`` are the arguments to differentiate by; ``later`` are further calls of the same function,
+    each with a statement that is run in the module before it. In the text of an argument ``first`` is the one before
+    all others.
     """
 
     source: str
@@ -388,6 +389,7 @@ class Grower:
             return self.pick(options)()
         e = lambda: self.array(scope, shape, depth - 1)  # noqa: E731
         o = lambda: self.operand(scope, shape, depth - 1)  # noqa: E731
+        m = lambda: self.mask(scope, shape)  # noqa: E731
         options += [
             lambda: f"({e()} {self.pick(['+', '-', '*'])} {o()})",
             lambda: f"({o()} {self.pick(['+', '-', '*'])} {e()})",
@@ -414,9 +416,7 @@ class Grower:
             lambda: f"(lambda p, q=0.5: p * q)({e()})",
             lambda: f"np.vectorize(lambda v: v * 2 if v > 0.1 else -v)({e()})" if size else e(),
             lambda: f"np.where({e()} > 0, {e()}, 0.0)",
-            lambda: (
-                f"np.select([{self.mask(scope, shape)}, {self.mask(scope, shape)}], [{e()}, {e()}], {self.number(scope, 0)})"
-            ),
+            lambda: f"np.select([{m()}, {m()}], [{e()}, {e()}], {self.number(scope, 0)})",
             lambda: f"np.lib.stride_tricks.as_strided({e()})" if self.chance(2) else e(),
             lambda: (
                 f"np.take({e()}, {[self.choose(max(size, 1)) for _ in range(size)]}).reshape({shape})" if size else e()
@@ -446,9 +446,8 @@ class Grower:
         if len(shape) == 2 and size:
             options += [
                 lambda: f"({self.array(scope, (shape[0], 2), 0)} @ {self.array(scope, (2, shape[1]), 0)})",
-                lambda: (
-                    f"np.einsum('ij,jk->ik', {self.array(scope, (shape[0], 2), 0)}, {self.array(scope, (2, shape[1]), 0)})"
-                ),
+                lambda: f"np.einsum('ij,ij->ij', {e()}, {e()})",
+                lambda: f"np.einsum('ij,jk->ik', {self.array(scope, (shape[0], 2), 0)}, np.ones((2, {shape[1]})))",
                 lambda: f"np.apply_along_axis(lambda v: v * 0.5, 0, {e()})",
                 lambda: f"np.array([[v * 0.5 for v in row] for row in {e()}])",
                 lambda: f"np.array([row if row[0] > 0 else -row for row in {e()}])",

@@ -388,6 +388,17 @@ def test_ties_with_a_carry_that_starts_as_a_constant(reverse: bool) -> None:
         agree(with_(hg.scan), with_(loop), x)
 
 
+def test_carries_without_any_cotangent() -> None:
+    def with_(scan: Callable[..., Any]) -> Callable[..., Any]:
+        def f(x: Any) -> Any:
+            (a, b), ys = scan(lambda s, row: ((row, np.minimum(s[1], row)), row), (x, x * 2.0), np.array([1.0, 2.0]))
+            return a + x + np.sum(ys)
+
+        return f
+
+    agree(with_(hg.scan), with_(loop), 0.5)
+
+
 def test_carries_that_take_turns() -> None:
     def with_(scan: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x: scan(lambda s, row: ((s[1] * row, np.sin(s[0])), None), (x, 2.0), np.arange(1.0, 6.0))[0][0]

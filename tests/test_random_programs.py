@@ -32,7 +32,7 @@ from hopgrad.trace.tracer import Tracer
 EXAMPLES = int(os.environ.get("HOPGRAD_EXAMPLES", "1000"))
 
 REFUSALS = {
-    # Two arguments, or an argument and a captured array, are one memory that is written to: which one is differentiated?
+    # Two arguments, or an argument and a captured array, have the same memory, and it is written to.
     "overlap": r"has elements in common|function that is differentiated inside(, which assigned to it| has it as an)",
     # A value of a function that is differentiated inside, kept outside of it and used there.
     "leak": "an input has no value here",
@@ -69,7 +69,7 @@ def compiled(source: str) -> Any:
     """The code, whose lines error messages can show."""
     name = "<random program>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    return compile(source, name, "exec")
+    return compile(source, name, "exec", dont_inherit=True)
 
 
 def module(source: str) -> types.ModuleType:
@@ -338,6 +338,8 @@ def _check(program: Program) -> Outcome:
             try:
                 wrong = forward(program, gradients)
             except Exception as error:
+                if refusal(error):
+                    return Outcome("refused", refusal(error))
                 wrong = f"forward mode raises {type(error).__name__}: {error}"
             if wrong:
                 return Outcome("wrong", wrong)

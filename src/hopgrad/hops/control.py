@@ -632,6 +632,8 @@ def _pull_loop(
     if made is None:
         made = loop.body.cache[key] = _backward(loop, count is not None, marks, *pattern)
     back: _Backward = made
+    if not back.body.outputs:
+        return [None for _ in active]
 
     def stored(kind: str, number: int) -> Expr:
         if kind == "carry":

@@ -32,7 +32,8 @@ def parse(key: Any, shape: Shape) -> tuple[Items, list[Any]]:
     arrays: list[Any] = []
     for part in parts:
         if part is Ellipsis:
-            items.extend([WHOLE] * (len(shape) - consumed))
+            # Between arrays of indices it has a meaning even where it stands for no axis: their axes come first then.
+            items.extend([WHOLE] * (len(shape) - consumed) or ([Ellipsis] if _parts_arrays(parts) else []))
         elif part is None or isinstance(part, int):
             items.append(part)
         elif isinstance(part, slice):
@@ -49,6 +50,15 @@ def parse(key: Any, shape: Shape) -> tuple[Items, list[Any]]:
     while items and items[-1] == WHOLE:
         items.pop()
     return tuple(items), arrays
+
+
+def _parts_arrays(parts: list[Any]) -> bool:
+    """Whether there are indices on both sides of the ellipsis, and arrays among them."""
+    place = next(k for k, part in enumerate(parts) if part is Ellipsis)
+    chosen = [
+        [p for p in side if not (p is None or isinstance(p, slice))] for side in (parts[:place], parts[place + 1 :])
+    ]
+    return all(chosen) and any(not isinstance(p, int) for side in chosen for p in side)
 
 
 def _part(part: Any) -> Any:
