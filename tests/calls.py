@@ -110,6 +110,21 @@ np.einsum('ij,ij->i',A,C) np.einsum('...j,...j',A,C) np.einsum('ij',A) np.einsum
 np.linalg.matmul(A,B) np.linalg.outer(x,y) np.linalg.tensordot(A,B,axes=1) np.linalg.trace(S)
 np.linalg.trace(T,offset=1) np.linalg.vecdot(x,y) np.linalg.vecdot(A,C,axis=0) np.linalg.cross(x,y)
 np.linalg.multi_dot([A,B,A,x]) np.linalg.diagonal(T) np.linalg.diagonal(S,offset=-1) np.linalg.matrix_transpose(T)
+np.linalg.norm(A,'nuc') np.linalg.norm(A,2) np.linalg.norm(A,-2,keepdims=True) np.linalg.norm(T,2,axis=(2,0))
+np.linalg.norm(x,2.5) np.linalg.norm(x,0.5) np.linalg.norm(T,'nuc',(0,1),keepdims=True)
+np.linalg.matrix_norm(T,ord=-2) np.linalg.vector_norm(T,axis=(0,2),ord=3,keepdims=True)
+np.linalg.inv(S) np.linalg.solve(S,x) np.linalg.solve(S,B) np.linalg.solve(S,w) np.linalg.solve(np.eye(3)*2,x)
+np.linalg.det(S) np.linalg.det(np.stack([S,S.T*2])) np.linalg.slogdet(S) np.linalg.slogdet(S)[1]
+np.linalg.cholesky(S@S.T+np.eye(3)) np.linalg.cholesky(np.diag(p)+0.1,upper=True) np.linalg.eigh(S) np.linalg.eigh(S)[0]
+np.linalg.eigh(S,UPLO='u').eigenvalues np.linalg.eigvalsh(S) np.linalg.eigvalsh(S,'U')
+np.linalg.svd(A,full_matrices=False) np.linalg.svd(A,full_matrices=False).S np.linalg.svd(S)[0]
+np.linalg.svd(A,compute_uv=False) np.linalg.svdvals(B) np.linalg.qr(B) np.linalg.qr(A) np.linalg.qr(B,mode='r')
+np.linalg.qr(A,'complete').R np.linalg.pinv(A) np.linalg.pinv(B,1e-9) np.linalg.pinv(S,rtol=None)
+np.linalg.lstsq(B,x) np.linalg.lstsq(B,x)[0] np.linalg.lstsq(A,[1.0,2.0],rcond=None)[0] np.linalg.lstsq(B,S)[1]
+np.linalg.tensorsolve(S,x) np.linalg.tensorsolve(S[:,None],x[:,None]) np.linalg.tensorinv(S,1) np.linalg.cond(S)
+np.linalg.cond(S,-2) np.linalg.cond(S,1) np.linalg.cond(S,'fro') np.linalg.matrix_rank(A) np.linalg.matrix_rank(x)
+np.linalg.matrix_rank(S,tol=s) np.linalg.matrix_rank(T,rtol=0.1) np.linalg.matrix_power(S,-2)
+np.linalg.inv(S.astype(np.float32)) np.linalg.multi_dot([A,B,A,S,x]) np.linalg.multi_dot([x,B,A,x])
 np.linalg.matrix_power(S,3) np.linalg.matrix_power(S,0) np.linalg.matrix_power(S,1) np.cross(x,y) np.cross(A,x)
 np.cross(B,B,axis=0) np.cross(np.ones((4,3)),x) np.cross(S,S,axisa=0,axisc=0) np.trace(S) np.trace(A,1)
 np.trace(T,axis1=1,axis2=2) np.trace(S,dtype=np.float32) np.kron(x,y) np.kron(A,B) np.kron(x,A) np.reshape(A,(3,2))
@@ -210,6 +225,18 @@ np.packbits(x>0) np.unpackbits(np.packbits(x>0)) np.repeat(x,np.argmax(x)) np.ro
 np.delete(x,np.argmax(x)) np.delete(A,np.argmax(A[0]),axis=1) np.insert(x,np.argmax(x),s) np.take(A,np.argmax(x),1)
 np.reshape(A,(np.argmax(x)+1,-1)) np.tile(x,np.argmax(x)) np.split(L,[np.argmax(x)]) np.eye(np.argmax(x))@A
 np.sum(A,axis=np.argmax(x)-1) np.zeros(np.argmax(x))+s np.arange(np.argmax(x))*s np.expand_dims(x,np.argmax(x)-1)
+np.median(x) np.median(A,0) np.median(T,(0,2),keepdims=True) np.median(L) np.nanmedian(N) np.nanmedian(A,1) np.median(N)
+np.quantile(L,0.3) np.quantile(A,[0.1,0.9],axis=1) np.quantile(L,0.5,method='midpoint') np.quantile(L,u[0])
+np.quantile(L,0.41,method='hazen') np.quantile(L,0.4,method='inverted_cdf') np.quantile(T,0.3,(0,1),keepdims=True)
+np.percentile(A,30) np.percentile(L,[20,75]) np.percentile(L,s*20) np.nanquantile(N,0.3) np.nanpercentile(N,70)
+np.nanpercentile(A,30,axis=0) np.interp(x,w,y) np.interp(1.7,w,x) np.interp(x,np.sort(v),y) np.interp(x,w,y,s,t)
+np.interp(x,w,y,period=2.5) np.interp(A,[-1.0,0.5,1.0],[s,t,2.0]) np.histogram(L,4) np.histogram(x,w)
+np.histogram(L,3,(-1,1))
+np.histogram(x,[-2.0,0.0,3.0],weights=y) np.histogram(x,[-2.0,0.0,3.0],density=True) np.histogram_bin_edges(L,4)
+np.polyfit(w,x,1) np.polyfit(v,y,1) np.polyfit(w,S,1) np.polyfit(v,y,2,w=p) np.unique(A) np.unique(K*s)
+np.unique(K*s,return_index=True,return_inverse=True,return_counts=True) np.unique_values(x) np.unique_counts(K*s)
+np.unique_inverse(K*s) np.unique_all(K*s) np.union1d(x,y) np.setdiff1d(x,y) np.setdiff1d(K*s,[0.0,7.0])
+np.intersect1d(K*s,w*s) np.intersect1d(x,[1]) np.digitize(x,p) np.isin(x,[s,t,0.4])
 np.sort(x) np.sort(A,axis=0) np.sort(A,axis=None) np.sort(L[::-1],kind='stable') np.partition(L,3) np.sort(N)
 np.partition(A,1,axis=1) np.swapaxes(T,0,np.argmax(x)) np.diag(x,np.argmax(x)) np.pad(x,np.argmax(x))
 """  # fmt: skip
@@ -217,15 +244,10 @@ ARRAY_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip())
 
 REFUSED_FUNCTIONS = words("""
 np.busday_count np.busday_offset np.datetime_as_string
-np.histogram np.histogram2d np.histogram_bin_edges np.histogramdd np.i0
-np.interp np.intersect1d np.is_busday np.may_share_memory np.median np.min_scalar_type
-np.nanmedian np.nanpercentile np.nanquantile np.percentile np.piecewise np.poly
-np.polyadd np.polydiv np.polyfit np.polymul np.polysub np.quantile np.roots np.save np.savetxt
-np.savez np.savez_compressed np.setdiff1d np.setxor1d np.shares_memory np.sort_complex
-np.union1d np.unique np.unique_all np.unique_counts np.unique_inverse np.unique_values
-np.linalg.cholesky np.linalg.cond np.linalg.det np.linalg.eig np.linalg.eigh np.linalg.eigvals
-np.linalg.eigvalsh np.linalg.inv np.linalg.lstsq np.linalg.pinv np.linalg.qr np.linalg.slogdet
-np.linalg.solve np.linalg.svd np.linalg.svdvals np.linalg.tensorinv np.linalg.tensorsolve np.fromfile
+np.histogram2d np.histogramdd np.i0 np.is_busday np.may_share_memory np.min_scalar_type np.piecewise np.poly
+np.polyadd np.polydiv np.polymul np.polysub np.roots np.save np.savetxt
+np.savez np.savez_compressed np.setxor1d np.shares_memory np.sort_complex
+np.linalg.eig np.linalg.eigvals np.fromfile
 """)  # fmt: skip
 REFUSED_MODULES = {
     "np.char", "np.fft", "np.lib.recfunctions", "np.lib.scimath", "np.polynomial.polynomial", "np.strings",

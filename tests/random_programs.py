@@ -842,6 +842,10 @@ class Grower:
             lambda: f'CACHE.setdefault("first", {self.number(scope)})',
             lambda: "HISTORY[:] = HISTORY[-2:]",
             lambda: f"kept({self.number(scope)})",
+            lambda: f'CACHE["array"] = {self.pick(scope.arrays).text}' if scope.arrays else "pass",
+            lambda: f'CACHE["array"] = {self.array(scope, (2,))}',
+            lambda: f'CACHE["arrays"] = [{self.array(scope, (2,))}]',
+            lambda: f"f.last = {self.pick(scope.arrays).text}" if scope.arrays else "pass",
             lambda: "kept.calls = getattr(kept, 'calls', 0) + 1",
         ]
         texts = [(a, a.text) for a in scope.arrays]

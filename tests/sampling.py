@@ -20,7 +20,7 @@ from hopgrad.differentiate import pull, push
 from hopgrad.errors import ShapeError
 from hopgrad.evaluate import evaluate
 from hopgrad.graph.builder import Builder, Expr, catalogue, zeros
-from hopgrad.graph.hop import Case, Compound, Draw, Elementwise, Hop, Interval, Item, Source
+from hopgrad.graph.hop import Case, Compound, Draw, Elementwise, Hop, Interval, Item, Matrices, Source
 from hopgrad.hops.custom import Identity, Ruled
 
 Array = np.ndarray[Any, Any]
@@ -51,6 +51,11 @@ OTHERS = ((2, 3),)
 def inside(interval: Interval, shape: tuple[int, ...], random: np.random.Generator) -> Array:
     """Random numbers well inside an interval: not so near its ends that differences there lose digits."""
     low, high = interval
+    if isinstance(interval, Matrices):
+        root = random.uniform(-1, 1, shape)
+        if len(shape) < 2 or shape[-2] != shape[-1]:
+            return root  # the shape rule refuses it
+        return np.asarray(root @ np.swapaxes(root, -1, -2) + np.eye(shape[-1]))
     if np.isfinite(low) and np.isfinite(high):
         low, high = low + 0.25 * min(1.0, (high - low) / 2), high - 0.25 * min(1.0, (high - low) / 2)
     elif np.isfinite(low):

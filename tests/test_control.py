@@ -388,10 +388,26 @@ def test_ties_with_a_carry_that_starts_as_a_constant(reverse: bool) -> None:
         agree(with_(hg.scan), with_(loop), x)
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 6])
+def test_carries_that_become_active_one_after_the_other(length: int) -> None:
+    def with_(scan: Callable[..., Any]) -> Callable[..., Any]:
+        def f(x: Any) -> Any:
+            def step(s: Any, row: Any) -> Any:
+                a, b, c, d = s
+                return (np.maximum(x * row, a * 0.9), np.hypot(a, b), np.minimum(b, c) * x, c * d), (b * c, d)
+
+            s, ys = scan(step, (0.5, 2.0, 3.0, x * x), np.linspace(0.3, 1.5, length))
+            return sum(np.sin(v) for v in s) + np.sum(ys[0]) + np.sum(np.cos(ys[1]))
+
+        return f
+
+    agree(with_(hg.scan), with_(loop), 0.8)
+
+
 def test_carries_without_any_cotangent() -> None:
     def with_(scan: Callable[..., Any]) -> Callable[..., Any]:
         def f(x: Any) -> Any:
-            (a, b), ys = scan(lambda s, row: ((row, np.minimum(s[1], row)), row), (x, x * 2.0), np.array([1.0, 2.0]))
+            (a, _), ys = scan(lambda s, row: ((row, np.minimum(s[1], row)), row), (x, x * 2.0), np.array([1.0, 2.0]))
             return a + x + np.sum(ys)
 
         return f

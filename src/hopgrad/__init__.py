@@ -36,8 +36,10 @@ _HOMES = {
     **dict.fromkeys(("Explanation", "explain"), "hopgrad.show.explanation"),
     **dict.fromkeys(("Graph", "Node"), "hopgrad.graph.graph"),
     **dict.fromkeys(
-        ("DtypeError", "ExpressionError", "GraphError", "HopgradError", "LoopError", "NotDifferentiableError", "RetraceWarning",
-         "ShapeError", "TraceError"),
+        (
+            "DtypeError", "ExpressionError", "GraphError", "HopgradError", "LoopError", "NotDifferentiableError",
+            "RetraceWarning", "ShapeError", "TraceError",
+        ),
         "hopgrad.errors",
     ),
 }  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import gc
 import inspect
 import sys
 import threading
@@ -717,10 +718,14 @@ def run(
                 running.only_once("writes to an array of the caller that had to be converted", frame=None)
             else:
                 call.writes.append((memory.node, place))
+    listed = outside_of(running).objects.listed
     if kept is not None:
         replays.keep(kept, running, call, [*call.inputs, *outside_of(running).data])
     elif running.once:
         replays.note(read.key, running.once)
+    if listed:
+        del running, call  # these hold copies of classes
+        gc.collect()
     return result
 
 

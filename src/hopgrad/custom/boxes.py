@@ -189,7 +189,7 @@ def _original(trace: Trace, f: Any) -> Any:
     """
     if type(f) is not FunctionType or type(f.__globals__) is not Globals:
         return f
-    own = outside_of(trace).outer(f)
+    own = outside_of(trace).original(f)
     if own is not f:
         return own
     cells = []

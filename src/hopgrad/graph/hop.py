@@ -67,8 +67,15 @@ class Interval(NamedTuple):
     high: float = np.inf
 
 
+class Matrices(Interval):
+    """A domain of matrices instead of single numbers: positive definite ones."""
+
+    __slots__ = ()
+
+
 REAL = Interval()
 POSITIVE = Interval(0.0, np.inf)
+DEFINITE = Matrices()
 
 
 # -- traits ----------------------------------------------------------------------------------------------------------
@@ -87,6 +94,8 @@ TRAITS = {
     "partial": "may leave elements of an operand unused, so supports begin here",
     "mixing": "the transposed map adds up elements, with positive weights",
     "hidden": "left out of stories",
+    "certain": "true whenever it has a value at all, so that no reader needs to be told",
+    "raises": "raises LinAlgError where it has no value, so it is computed when it is recorded",
 }
 """Every word that may stand among a hop's traits, and what it says."""
 
@@ -559,8 +568,8 @@ def _item(values: Sequence[Any], *, index: int) -> Any:
 
 def _no_value(*, name: str = "", **params: Any) -> Any:
     raise TraceError(
-        f"an input has no value here: {name}. If it is one of the body of a loop or branch, the body keeps a traced value"
-        " elsewhere: return it from the body instead"
+        f"an input has no value here: {name}. If it is one of the body of a loop or branch, the body keeps a traced"
+        " value elsewhere: return it from the body instead"
     )
 
 

@@ -570,8 +570,7 @@ def _pull_steps(
         between = later[a:b]
     head = _pull_loop(
         loop.cut(1), None, consts, carries, [first(x) for x in xs],
-        lambda k: reshape(carries[k], shape=(1, *carries[k].shape)), between, part(first, stacked), part(first, before),
-        active,
+        lambda k: first(trajectory(k)), between, part(first, stacked), part(first, before), active,
     )  # fmt: skip
     sums = [c if d is None else _plus(c, d) for c, d in zip(later[:a], head[:a], strict=True)]
     found = [_concatenated(loop, h, t, x) for h, t, x in zip(head[b:], later[b:], xs, strict=True)]

@@ -295,49 +295,6 @@ def polygamma(n: Any, x: Any) -> Expr:
     return special.digamma(x) if n == 0 else special.polygamma(x, order=operator.index(n))
 
 
-@surface(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Expr:
-    x = as_float(lift(x))
-    axes = tuple(
-        normalize_axis(k, x.ndim) for k in (axis if np.iterable(axis) else range(x.ndim) if axis is None else (axis,))
-    )
-    if ord is None and (axis is None or len(axes) < 3):
-        return _reduce(reduce.norm, x, axes, keepdims)
-    if len(axes) == 1:
-        return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
-    if len(axes) != 2:
-        raise ValueError("Improper number of dimensions to norm.")
-    if ord in ("fro", "f"):
-        return _reduce(reduce.norm, x, axes, keepdims)
-    # The largest (or smallest) sum of absolute values of a column (1) or a row (inf).
-    first, second = axes if ord in (1, -1) else axes[::-1]
-    if ord in (1, -1, np.inf, -np.inf):
-        sums = sum(ew.absolute(x), first, keepdims=True)
-        found: Expr = (max if ord > 0 else min)(sums, second, keepdims=True)
-        return found if keepdims else squeeze(found, axes)
-    raise refused(f"np.linalg.norm(ord={ord!r}) of a matrix", "ord None, 'fro', 1, -1, inf and -inf are")
-
-
-@surface(np.linalg.vector_norm)
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Expr:
-    x = as_float(lift(x))
-    if ord in (None, 2):
-        return _reduce(reduce.norm, x, axis, keepdims)
-    if isinstance(ord, str):
-        raise ValueError(f"Invalid norm order {ord!r} for vectors")
-    if ord == 0:
-        return cast(sum(_truth(x), axis, keepdims=keepdims), x.dtype)
-    size = ew.absolute(x)
-    if ord in (1, np.inf, -np.inf):
-        return {1: sum, np.inf: max, -np.inf: min}[ord](size, axis, keepdims=keepdims)
-    return sum(size**ord, axis, keepdims=keepdims) ** (1 / ord)
-
-
-@surface(np.linalg.matrix_norm)
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Expr:
-    return norm(x, ord, (-2, -1), keepdims)
-
-
 # -- products --------------------------------------------------------------------------------------------------------
 
 
@@ -401,32 +358,6 @@ def vector_outer(x1: Any, x2: Any, /) -> Expr:
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(f"Input arrays must be one-dimensional, but they are {a.ndim=} and {b.ndim=}.")
     return outer(a, b)
-
-
-@surface(np.linalg.multi_dot)
-def multi_dot(arrays: Any, *, out: Any = None) -> Expr:
-    """From left to right: the value does not depend on the order of multiplying."""
-    first, *others = join(arrays)
-    for other in others:
-        first = dot(first, other)
-    return first
-
-
-@surface(np.linalg.matrix_power, aliasing="view")
-def matrix_power(a: Any, n: Any) -> Expr:
-    x = lift(a)
-    n = operator.index(n)
-    if n < 0:
-        raise refused("np.linalg.matrix_power with n < 0")
-    found: Expr | None = None
-    square = x
-    while n:
-        if n % 2:
-            found = square if found is None else products.matmul(found, square)
-        n //= 2
-        if n:
-            square = products.matmul(square, square)
-    return to_shape(x.builder.constant(np.eye(x.shape[-1], dtype=x.dtype)), x.shape) if found is None else found
 
 
 @surface(np.cross)

@@ -7,6 +7,7 @@ an `Operand`, which stands for one of the hop's integer-array operands (indexing
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import EllipsisType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,7 +124,8 @@ class Operand(NamedTuple):
     number: int
 
 
-Items = tuple[int | Slice | Operand | None, ...]
+Items = tuple[int | Slice | Operand | EllipsisType | None, ...]
+"""An ellipsis stands for no axis; between index arrays it says that their axes come first, as NumPy has it."""
 
 
 def selection(items: Items, arrays: Sequence[Any] = ()) -> tuple[Any, ...]:

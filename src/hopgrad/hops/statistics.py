@@ -316,9 +316,8 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Expr:
 
 @surface(np.polyval)
 def polyval(p: Any, x: Any) -> Expr:
-    """Horner's rule, as in NumPy."""
-    builder = find_builder([p, x])
-    coefficients, at = promote([p if isinstance(p, Expr) else np.asarray(p), x], builder)
+    """Horner's rule, as in NumPy, which makes an array of a number."""
+    coefficients, at = join([p if isinstance(p, Expr) else np.asarray(p), x])
     total = zeros(at.builder, at.aval)
     for k in range(coefficients.shape[0]):
         total = total * at + sh.index(coefficients, items=(k,))

@@ -147,6 +147,23 @@ def _transpose(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: 
     return Apply("transpose", _upright("transpose"), (*args, Word(", ".join(map(str, axes)))))
 
 
+def _inverse(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return Power(_raisable(args[0]), Number("−1"))
+
+
+def _raisable(base: Term) -> Term:
+    """In brackets if there is something above it already."""
+    return fit(base, POWER + 1) if isinstance(base, (Power, Root, Indexed)) else base
+
+
+def _pseudoinverse(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return Power(_raisable(args[0]), Word("+"))
+
+
+def _solve(hop: Hop, args: tuple[Term, ...], params: dict[str, Any], avals: tuple[Aval, ...]) -> Term:
+    return Infix("@", "", (Power(_raisable(args[0]), Number("−1")), fit(args[1], APPLY)), PRODUCT)
+
+
 def index_text(items: Sequence[Any], arrays: Sequence[Term] = ()) -> str:
     """An index as Python writes it; `arrays` are the terms of index arrays.
 
@@ -205,6 +222,7 @@ _FORMS: dict[str, Callable[..., Term]] = {
     "function": _function, "infix": _infix, "prefix": _prefix, "power": _power, "fraction": _fraction,
     "exp": _exponential("e"), "exp2": _exponential("2"), "root": _root, "fence": _fence, "cases": _cases,
     "convert": _same, "call": _call, "transpose": _transpose, "index": _index, "big": _big,
+    "inverse": _inverse, "pseudoinverse": _pseudoinverse, "solve": _solve,
     "product": _matrix_product, "einsum": _einsum, "loop": _loop, "item": _item, "titled": _titled,
 }  # fmt: skip
 

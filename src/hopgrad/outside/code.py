@@ -54,6 +54,15 @@ def methods_mention(module: dict[str, Any], names: frozenset[str]) -> bool:
     return False
 
 
+def mentions(module: dict[str, Any], name: str) -> bool:
+    """Whether a function or method of the module has a global or attribute of this name in its code."""
+    members = list(module.values())
+    for value in list(members):
+        if isinstance(value, type) and value.__module__ == module.get("__name__"):
+            members.extend(getattr(m, "__func__", getattr(m, "fget", m)) for m in list(vars(value).values()))
+    return any(type(m) is FunctionType and _mentions(m, {name}) for m in members)
+
+
 def _mentions(f: FunctionType, names: set[str]) -> bool:
     return any(not names.isdisjoint(code.co_names) for code in _codes(f.__code__))
 

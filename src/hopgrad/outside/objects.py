@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hopgrad.outside.code import is_library
+from hopgrad.outside.code import is_library, mentions
 from hopgrad.outside.reads import MISSING, Equal, Get, Read
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ class Objects:
         """By identity of the view: the real object."""
         self.attributes: list[tuple[type, str]] = []
         """Attributes of classes that were assigned to."""
+        self.listed = False
+        """Whether the user's code lists subclasses: then copies must be gone when the call is over."""
         self._read: dict[tuple[int, str], tuple[Any, Any]] = {}
         """By identity of an object's attributes, and name: the value that was read and what was handed out for it."""
 
@@ -149,6 +151,7 @@ class Objects:
             cls.__name__, (*quiet, cls, *bases), members
         )
         self.copies[cls] = made
+        self.listed = self.listed or mentions(vars(sys.modules.get(cls.__module__, sys)), "__subclasses__")
         outside.reads.append(Equal(lambda: tuple(vars(cls)), tuple(vars(cls))))
         for name, member in list(vars(cls).items()):
             if name not in _KEPT:

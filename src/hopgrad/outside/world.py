@@ -32,9 +32,10 @@ from hopgrad.outside.reads import (
     window_of,
 )
 from hopgrad.standins import builtins_stand_in, is_pure, stand_in
-from hopgrad.trace import homes
+from hopgrad.trace import homes, memory
 from hopgrad.trace.context import Trace
-from hopgrad.trace.tracer import ARRAY, Tracer, shown
+from hopgrad.trace.memory import Memory
+from hopgrad.trace.tracer import ARRAY, Tracer, memory_of, shown
 
 _RAW = ("__name__", "__file__", "__package__", "__spec__", "__loader__", "__doc__")
 _CACHED = type(functools.lru_cache(maxsize=0)(len))
@@ -166,6 +167,8 @@ class Outside:
         self._cells: dict[int, _Cell] = {}
         self._assigned: list[types.CellType] = []
         """Original cells that copies assign to directly."""
+        self._wholes: dict[int, tuple[Memory, np.ndarray[Any, Any]]] = {}
+        """By identity of the memory, which it keeps alive: arrays made inside that are kept outside."""
         self._contents: list[tuple[Content, str, FrameType | None]] = []
         self._containers: list[tuple[Any, list[Any], Any, list[Any]]] = []
         """Captured lists and dicts of which there are copies: (own, its items, copy, its items)."""
@@ -561,6 +564,22 @@ class Outside:
                     self.trace.only_once("keeps values outside of the function", None)
                     item[key] = outer
 
+    def _whole(self, shared: Memory) -> np.ndarray[Any, Any]:
+        """The array outside that a memory stands for. One that was made inside is made there once for all its views."""
+        home = shared.home
+        if type(home) is Tracer:
+            home = self.outer(home)
+        if type(home) is np.ndarray:
+            return home
+        if id(shared) not in self._wholes:
+            data = shared.data if shared.data is not None else self.trace.concrete(shared.node)
+            self._wholes[id(shared)] = (shared, np.array(data))
+        return self._wholes[id(shared)][1]
+
+    def original(self, copy: Any) -> Any:
+        """What a copy was handed out for; anything else itself."""
+        return next((own for own, made in self._handed.values() if made is copy), copy)
+
     def outer(self, value: Any) -> Any:
         """What a value of the traced function is to the world outside."""
         cls = type(value)
@@ -569,11 +588,12 @@ class Outside:
         if cls is Tracer:
             if value._trace is not self.trace:
                 return value
-            shared = value._memory
-            if shared is not None and type(shared.home) is np.ndarray and not value._path:
-                return shared.home
             found = shown(value)
-            return found.copy() if isinstance(found, np.ndarray) else found
+            if not isinstance(found, np.ndarray):
+                return found
+            shared = memory_of(value)
+            whole = self._whole(shared)
+            return memory.window(whole, value._path) if value._path else whole
         if cls in (list, dict):
             self._put_values(value)
         elif cls is tuple or (isinstance(value, tuple) and hasattr(value, "_make")):
@@ -582,8 +602,8 @@ class Outside:
             return value if same else tuple(parts) if cls is tuple else value._make(parts)
         elif cls is FunctionType:
             if type(value.__globals__) is Globals:
-                own = next((own for own, made in self._handed.values() if made is value), None)
-                if own is not None:
+                own = self.original(value)
+                if own is not value:
                     return own
                 for cell in value.__closure__ or ():  # made inside
                     content = _contents(cell)

@@ -260,9 +260,7 @@ class Analysis:
         builder = self.graph.builder
         args = builder.args(node)
         if arguments is None:
-            arguments = [
-                self.hop_term(a) if isinstance(builder.avals[a], Several) else self.symbol(a) for a in args
-            ]
+            arguments = [self.hop_term(a) if isinstance(builder.avals[a], Several) else self.symbol(a) for a in args]
         terms = arguments
         return write(builder.hop(node), terms, dict(builder.params(node)), [builder.avals[a] for a in args])
 
@@ -441,7 +439,6 @@ class Analysis:
     def troubles(self) -> list[Trouble]:
         """Where values or local derivatives first become infinite or NaN."""
         found = []
-        builder = self.graph.builder
         for node in self.nodes:
             args = self.operands(node)
             if args and not _finite(self.value(node)) and all(_finite(self.values[a]) for a in args):

@@ -151,7 +151,8 @@ def relevant(analysis: Analysis) -> list[Guard]:
     for node in reachable(builder, [guard.node for guard in found]):
         if not depends.isdisjoint(builder.args(node)):
             depends.add(node)
-    return [guard for guard in found if guard.node in depends]
+    told = [guard for guard in found if "certain" not in builder.hop(guard.node).traits]
+    return [guard for guard in told if guard.node in depends]
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

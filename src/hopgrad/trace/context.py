@@ -32,7 +32,7 @@ class Trace:
     inside the trace, so that its results stay symbolic; ``once`` are reasons why the trace holds for this call only;
     ``outside`` is how the user's functions see the world, for ``hopgrad.outside`` to fill;
     ``homes`` are the memories of arrays that were not made inside, and ``dirty`` those of them that were written to;
-    ``wrt`` are the inputs that are differentiated by, None for all.
+    ``wrt`` are the inputs that are differentiated by, None for all; ``failed`` are values that could not be computed.
     ``eager`` says that each hop is computed as it is recorded, since it may raise; ``flushed`` how many hops were
     computed, or passed over, by `flush`.
     ``body`` is the number of the loop's or branch's body that is traced now (0: none), ``bodies`` how many there were;
@@ -53,6 +53,7 @@ class Trace:
         self.wrt: set[int] | None = None
         self._active = bytearray()
         self.nested = False
+        self.failed: set[int] = set()
         self.body = 0
         self.bodies = 0
         self._body_start = 0

@@ -47,7 +47,7 @@ def parse(key: Any, shape: Shape) -> tuple[Items, list[Any]]:
             for places in part.nonzero():
                 items.append(Operand(len(arrays)))
                 arrays.append(places)
-    while items and items[-1] == WHOLE:
+    while items and items[-1] == WHOLE and Ellipsis not in items:
         items.pop()
     return tuple(items), arrays
 
@@ -58,7 +58,7 @@ def _parts_arrays(parts: list[Any]) -> bool:
     chosen = [
         [p for p in side if not (p is None or isinstance(p, slice))] for side in (parts[:place], parts[place + 1 :])
     ]
-    return all(chosen) and any(not isinstance(p, int) for side in chosen for p in side)
+    return all(chosen) and any(not isinstance(p, int) and p.ndim for side in chosen for p in side)
 
 
 def _part(part: Any) -> Any:

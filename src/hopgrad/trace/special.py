@@ -9,9 +9,10 @@ import numpy as np
 
 from hopgrad.graph.builder import Expr
 from hopgrad.hops import functions as fn
-from hopgrad.hops.surface import refusals, refused, surfaces
+from hopgrad.hops import linalg_functions
+from hopgrad.hops.surface import Surface, refusals, refused, surfaces
 from hopgrad.trace import memory
-from hopgrad.trace.context import Trace
+from hopgrad.trace.context import Trace, UnknownValueError
 from hopgrad.trace.tracer import (
     ARRAY,
     Tracer,
@@ -30,6 +31,7 @@ from hopgrad.trace.tracer import (
     perform,
     real,
     refuse_plain,
+    settled,
     shown,
     special,
     strides_of,
@@ -89,6 +91,10 @@ def _in_place(function: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
                 return on_real(trace, function, (target, *args), keywords)
             if type(target) is not Tracer:
                 refuse_plain(trace, frame)
+            if target._kind != ARRAY and function in (np.copyto, np.place, np.putmask):
+                raise TypeError(
+                    f"{function.__name__}() argument 1 must be numpy.ndarray, not {target.__class__.__name__}"
+                )
             args = tuple(as_array(v) for v in args)
             return written(frame, target, *args, **{k: as_array(v) for k, v in keywords.items()})
 
@@ -157,6 +163,8 @@ def _place(frame: Any, arr: Any, mask: Any, vals: Any) -> None:
 
 @_in_place(np.put)
 def _put(frame: Any, a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    if a._kind != ARRAY:
+        return  # NumPy writes to a copy
     places = np.asarray(plain(ind, frame)).ravel()
     places = places.astype(np.intp, casting="same_kind" if places.size else "unsafe")
     size = a._aval.size
@@ -278,30 +286,9 @@ def _flat(function: Any) -> Callable[..., Any]:
 
 
 _FLAT = (
-    np.argsort, np.argpartition, np.lexsort, np.searchsorted, np.digitize, np.isin, np.linalg.matrix_rank,
-    np.ix_, np.ravel_multi_index, np.unravel_index, np.packbits, np.unpackbits,
+    np.linalg.matrix_rank, np.ix_, np.ravel_multi_index, np.unravel_index, np.packbits, np.unpackbits,
 )  # fmt: skip
 special.update({f: _flat(f) for f in _FLAT if f not in surfaces and f not in special})
-
-
-def _sort(
-    trace: Trace, frame: Any, a: Any, axis: Any = -1, kind: Any = None, order: Any = None, **keywords: Any
-) -> Any:
-    """The elements in the order that NumPy's ``argsort`` finds."""
-    if not has_traced(a):
-        return on_real(trace, np.sort, (a, axis, kind, order), keywords)
-    places = special[np.argsort](trace, frame, a, axis, kind, order, **keywords)
-    return np.take_along_axis(a, places, axis)
-
-
-def _partition(trace: Trace, frame: Any, a: Any, kth: Any, axis: Any = -1, *args: Any, **keywords: Any) -> Any:
-    if not has_traced(a):
-        return on_real(trace, np.partition, (a, kth, axis, *args), keywords)
-    places = special[np.argpartition](trace, frame, a, kth, axis, *args, **keywords)
-    return np.take_along_axis(a, places, axis)
-
-
-special.update({f: g for f, g in {np.sort: _sort, np.partition: _partition}.items() if f not in surfaces})
 
 
 def _bincount(trace: Trace, frame: Any, x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
@@ -317,6 +304,26 @@ def _bincount(trace: Trace, frame: Any, x: Any, /, weights: Any = None, minlengt
 
 
 special[np.bincount] = _bincount
+
+
+def _lstsq(trace: Trace, frame: Any, a: Any, b: Any, rcond: Any = None) -> Any:
+    """The shapes of the results depend on the rank, which is a plain number. Where it is not known, it is full."""
+    if not has_traced((a, b, rcond)):
+        return on_real(trace, np.linalg.lstsq, (a, b, rcond), {})
+    found = perform(Surface(linalg_functions.lstsq_rank), (a, b, rcond), {}, frame, np.linalg.lstsq)
+    if type(found) is tuple:
+        return found  # NumPy's own answer, since no derivative is asked for
+    try:
+        trace.concrete(found._id)
+        rank, keywords = settled(found, frame), {"rank": int(settled(found, frame))}
+    except UnknownValueError:
+        rank, keywords = np.int32(min(np.shape(a))), {}
+    solve = Surface(linalg_functions.lstsq, contiguous=True)
+    x, residuals, s = perform(solve, (a, b, rcond), keywords, frame, np.linalg.lstsq)
+    return x, residuals, rank, s
+
+
+special[np.linalg.lstsq] = _lstsq
 
 # -- printing --------------------------------------------------------------------------------------------------------
 

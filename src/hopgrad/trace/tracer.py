@@ -18,11 +18,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from hopgrad.aval import Aval, Shape, aval_of
+from hopgrad.aval import Aval, Several, Shape, aval_of
 from hopgrad.errors import DtypeError, HopgradError, NotDifferentiableError, ShapeError, TraceError
 from hopgrad.graph.builder import Builder, Expr, catalogue
+from hopgrad.graph.graph import reachable
+from hopgrad.graph.hop import ITEM
 from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import functions as fn
+from hopgrad.hops import linalg
 from hopgrad.hops import shape as sh
 from hopgrad.hops.surface import Surface, array_of, cast, lift, means_more, newer, refusals, refused, surfaces
 from hopgrad.trace import context, memory, ufuncs
@@ -298,10 +301,10 @@ class Tracer:
             return memory_of(self).expose(data)
         if (value := known_value(self, "an array", sys._getframe(1))) is not None:
             shared = self._memory
-            if shared is not None and type(shared.home) is np.ndarray and shared not in self._trace.dirty:
+            own = shared is not None and type(shared.home) is np.ndarray and shared not in self._trace.dirty
+            if own and not any(step.rest for step in self._path) and memory.is_writable(self._path):
                 # The caller's own memory: what other code writes to it is noticed when the trace is over.
-                if memory.is_writable(self._path):
-                    value = memory.window(shared.home, self._path)
+                value = memory.window(shared.home, self._path)  # type: ignore[union-attr]  # there is one
             return np.array(value, dtype, copy=copy or None)
         self._refuse("a plain NumPy array", "NumPy does not let traced values take part in np.array([x, y]),"
                      " np.asarray(x), np.full(n, x) or a[i:j] = x on a plain array: use `import hopgrad.numpy as"
@@ -1128,6 +1131,34 @@ def check_places(trace: Trace, node: int, frame: FrameType | None) -> None:
         raise IndexError(f"{error}\n  at {context.where(frame)}") from None
 
 
+def check_raises(trace: Trace, first: int, answer: Any, frame: FrameType | None) -> None:
+    """Raise what new values, from `first` on, raise for the actual inputs: here, where the user's code expects it.
+
+    Which of both happened is a guard, since the path of the program may depend on it.
+    """
+    builder = trace.builder
+    if trace.failed:  # what raised once does so again, though it is no new value
+        wanted = [v.id for v in leaves_of(answer) if isinstance(v, Expr)]
+        again = trace.failed.intersection(reachable(builder, wanted, min(trace.failed)))
+        if again:
+            trace.concrete(min(again))
+    for node in range(first, len(builder)):
+        hop, params = builder.hop(node), builder.params(node)
+        if "raises" not in hop.traits or dict(params).get("strict") is False:
+            continue
+        value = ITEM(builder.expr(node), index=0).id if isinstance(builder.avals[node], Several) else node
+        try:
+            trace.concrete(value)
+        except UnknownValueError:
+            continue
+        except np.linalg.LinAlgError:
+            trace.failed.update((node, value))
+            operands = [builder.expr(a) for a in builder.args(node)]
+            trace.settle(linalg.has_value(hop.name, operands, params).id, frame)
+            raise
+        trace.settle(linalg.exists(builder.expr(value)).id, frame)
+
+
 def parsed(tracer: Tracer, key: Any, frame: FrameType | None) -> tuple[sh.Items, list[Any]]:
     """`parse`, with errors that name the line."""
     for part in key if isinstance(key, tuple) else (key,):
@@ -1374,6 +1405,7 @@ def perform(found: Surface, args: Any, keywords: dict[str, Any], frame: FrameTyp
             Expr(trace.builder, current_node(a)) if found.aliasing and type(a) is Tracer else unwrap(a) for a in args
         ]
         answer = found.function(*given, **{k: unwrap(v) for k, v in keywords.items()})
+        check_raises(trace, first, answer, frame)
         result = _wrap(trace, answer, frame, found.array)
     except (HopgradError, TypeError, AttributeError) as error:
         if any(error is refusal for refusal in trace.refusals):
