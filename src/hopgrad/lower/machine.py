@@ -1,0 +1,177 @@
+"""The machine that native code is made for, and the way from LLVM's text form to addresses of functions.
+
+Kernels are SIMD code already when they get here: vectors of `Machine.width` bytes, with the vector functions of the
+C library's math (libmvec) where there are any. So LLVM has to do no vectorizing, which is what makes its optimizer
+slow: parsing, a few cheap passes and code generation take some milliseconds a module.
+
+Object code is kept in memory by its text, and on disk across processes (`hopgrad.lower.cache`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import itertools
+import platform
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hopgrad.lower import cache
+
+_lock = threading.RLock()
+_names = itertools.count()
+
+VECTORIZED = frozenset({
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "cos", "cosh", "erf", "erfc", "exp", "exp10",
+    "exp2", "expm1", "hypot", "log", "log10", "log1p", "log2", "pow", "sin", "sinh", "tan", "tanh",
+})  # fmt: skip
+"""Functions of which the C library may have vector variants."""
+
+
+class Machine:
+    """The processor of this process: `width` bytes in a vector; `prefix` of its vector functions' names."""
+
+    def __init__(self) -> None:
+        import llvmlite.binding as llvm
+
+        self.llvm = llvm
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        features = llvm.get_host_cpu_features()
+        self.cpu = llvm.get_host_cpu_name()
+        self.features = features.flatten()
+        triple = llvm.get_process_triple()
+        self.target = llvm.Target.from_triple(triple).create_target_machine(
+            opt=2, cpu=self.cpu, features=self.features, jit=True, reloc="pic", codemodel="large"
+        )
+        self.header = f'target triple = "{triple}"\ntarget datalayout = "{self.target.target_data}"\n'
+        machine = platform.machine()
+        self.width, self._isa = 16, ""
+        if machine in ("x86_64", "AMD64"):
+            self.width, self._isa = (32, "d") if features.get("avx2") else (16, "b")
+        elif machine in ("aarch64", "arm64"):
+            self.width, self._isa = 16, "n"
+        self._library = _math_library()
+        self._passes = llvm.create_pass_builder(self.target, llvm.create_pipeline_tuning_options(0))
+        self.jit = llvm.create_lljit_compiler(self.target)
+        self.identity = f"{llvm.llvm_version_info} {self.cpu} {self.features}"
+
+    def lanes(self, itemsize: int) -> int:
+        """How many elements of a size fit into a vector."""
+        return self.width // itemsize
+
+    def optimized(self, text: str) -> Any:
+        """The module of a text, after a few cheap passes: kernels are in good order already."""
+        module = self.llvm.parse_assembly(self.header + text)
+        module.verify()
+        passes = self.llvm.create_new_function_pass_manager()
+        passes.add_instruction_combine_pass()
+        passes.add_new_gvn_pass()
+        passes.add_simplify_cfg_pass()
+        for function in module.functions:
+            if not function.is_declaration:
+                passes.run(function, self._passes)
+        return module
+
+    @functools.cache  # noqa: B019 - there is one machine
+    def vector_function(self, name: str, itemsize: int, lanes: int, arity: int) -> str | None:
+        """The name of a vector variant of a function of the C library's math, or None if it has none."""
+        if self._library is None or name not in VECTORIZED or itemsize * lanes > self.width:
+            return None
+        isa = self._isa if itemsize * lanes == self.width else "b" if self._isa == "d" else ""
+        if not isa or itemsize * lanes != (32 if isa == "d" else 16):
+            return None
+        symbol = f"_ZGV{isa}N{lanes}{'v' * arity}_{name}{'f' if itemsize == 4 else ''}"
+        return symbol if hasattr(self._library, symbol) else None
+
+
+def _math_library() -> Any:
+    """The library of vector functions, loaded so that generated code finds its symbols; None where there is none."""
+    import llvmlite.binding as llvm
+
+    try:
+        llvm.load_library_permanently("libmvec.so.1")
+        return ctypes.CDLL("libmvec.so.1")
+    except (OSError, RuntimeError):
+        return None
+
+
+@functools.cache
+def machine() -> Machine:
+    """This process's machine; starting LLVM takes some milliseconds."""
+    with _lock:
+        return Machine()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A native function in LLVM's text form, under the name ``@NAME``, with declarations of what it calls.
+
+    Two sources with the same text are the same function, compiled once. A text names its function and everything
+    private to it by words that begin with ``NAME``, which a hash takes the place of.
+    """
+
+    text: str
+
+    @functools.cached_property
+    def symbol(self) -> str:
+        """The name under which the function is linked."""
+        return "hg" + hashlib.blake2b(self.text.encode(), digest_size=12).hexdigest()
+
+    @property
+    def llvm(self) -> str:
+        """The text as LLVM takes it."""
+        return self.text.replace("NAME", self.symbol)
+
+    @property
+    def assembly(self) -> str:
+        """The machine code in the assembler's notation."""
+        with _lock:
+            made = machine()
+            return str(made.target.emit_assembly(made.optimized(self.llvm)))
+
+
+class Loaded:
+    """A function in memory: its address, and whether it came from disk. The code lives as long as this object."""
+
+    __slots__ = ("_tracker", "address", "source", "stored")
+
+    def __init__(self, source: Source, tracker: Any, stored: bool) -> None:
+        self.source = source
+        self.stored = stored
+        self._tracker = tracker
+        self.address: int = tracker[source.symbol]
+
+
+_loaded: dict[Source, Loaded] = {}
+
+
+def load(sources: Sequence[Source]) -> list[Loaded]:
+    """The functions, compiled or read from disk where they are not in memory yet. Thread-safe."""
+    if any(source not in _loaded for source in sources):
+        with _lock:
+            missing = [source for source in dict.fromkeys(sources) if source not in _loaded]
+            if missing:
+                _link(missing)
+    return [_loaded[source] for source in sources]
+
+
+def _link(sources: list[Source]) -> None:
+    """Compile what is not on disk, and link all together, since each linking costs some 50 kB."""
+    made = machine()
+    builder = made.llvm.JITLibraryBuilder().add_current_process()
+    stored = {}
+    for source in sources:
+        name = cache.key(made.identity, source.text)
+        image = cache.load(name)
+        stored[source] = image is not None
+        if image is None:
+            image = made.target.emit_object(made.optimized(source.llvm))
+            cache.store(name, image)
+        builder.add_object_img(image).export_symbol(source.symbol)
+    tracker = builder.link(made.jit, f"hopgrad{next(_names)}")
+    for source in sources:
+        _loaded[source] = Loaded(source, tracker, stored[source])
