@@ -148,6 +148,12 @@ class Hop:
     """(log f)′, for hops whose value overflows where this is still finite: a function of operands and parameters."""
     elasticity: Callable[..., Any] | None = None
     """d log f / d log x for each operand, for hops through which relative changes pass well: numbers or thunks."""
+    lowering: str = ""
+    """How native code computes one element: an expression over the instructions of ``hopgrad.lower.scalar``. The
+    operands are a, b, c, … (x, if there is only one), the static parameters have their names; ``m = …;`` gives a part a
+    name. Of a reduction: the name of the way in which two elements are put together."""
+    parts: Callable[..., Any] | None = None
+    """The same value made of simpler hops (a function of operands and parameters), for native code."""
 
     wants: frozenset[str] = field(init=False)
 

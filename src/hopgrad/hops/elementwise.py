@@ -36,40 +36,41 @@ NONZERO = Interval(0.3, 3.0)
 
 
 @elementwise(np.add, Infix("+", rule="sum rule"), domain=(REAL, REAL), traits=("commutative",),
-             elasticity=lambda a, b: (lambda: 1 / (1 + b / a), lambda: 1 / (1 + a / b)))  # fmt: skip
+             elasticity=lambda a, b: (lambda: 1 / (1 + b / a), lambda: 1 / (1 + a / b)), lowering="a + b")  # fmt: skip
 def add(a: Expr, b: Expr) -> Any:
     """Each operand passes its change on as it is."""
     return 1, 1
 
 
 @elementwise(np.subtract, Infix("−", "-", rule="difference rule"), domain=(REAL, REAL),
-             elasticity=lambda a, b: (lambda: 1 / (1 - b / a), lambda: 1 / (1 - a / b)))  # fmt: skip
+             elasticity=lambda a, b: (lambda: 1 / (1 - b / a), lambda: 1 / (1 - a / b)), lowering="a - b")  # fmt: skip
 def subtract(a: Expr, b: Expr) -> Any:
     """The second operand's change counts negatively."""
     return 1, -1
 
 
 @elementwise(np.multiply, Infix("·", r"\cdot", rule="product rule"), domain=(REAL, REAL), traits=("commutative",),
-             elasticity=lambda a, b: (1, 1))  # fmt: skip
+             elasticity=lambda a, b: (1, 1), lowering="a * b")  # fmt: skip
 def multiply(a: Expr, b: Expr) -> Any:
     """Each operand's change is scaled by the other operand."""
     return lambda: b, lambda: a
 
 
 @elementwise(np.divide, Notation("fraction", "/", rule="quotient rule"), domain=(REAL, NONZERO),
-             elasticity=lambda a, b: (1, -1))  # fmt: skip
+             elasticity=lambda a, b: (1, -1), lowering="a / b")  # fmt: skip
 def divide(a: Expr, b: Expr, *, out: Expr) -> Any:
     """The quotient is used again for the denominator, since a/b² would overflow where a/b/b does not."""
     return lambda: 1 / b, lambda: -out / b
 
 
-@elementwise(np.negative, Notation("prefix", "−", "-", rule="negation"), traits=("odd",), elasticity=lambda x: 1)
+@elementwise(np.negative, Notation("prefix", "−", "-", rule="negation"), traits=("odd",), elasticity=lambda x: 1,
+             lowering="-x")  # fmt: skip
 def negative(x: Expr) -> Any:
     """A change is mirrored."""
     return -1
 
 
-@elementwise(np.power, Notation("power", rule="power rule"), domain=(POSITIVE, REAL))
+@elementwise(np.power, Notation("power", rule="power rule"), domain=(POSITIVE, REAL), lowering="pow(a, b)")
 def power(a: Expr, b: Expr, *, out: Expr) -> Any:
     """Masked where b = 0 (a⁰ is constant) and where a = 0 (0ᵇ is constant around b > 0), so no 0·∞ arises."""
 
@@ -99,7 +100,7 @@ def _exponents(draw: Draw) -> Case:
 
 
 @elementwise(_constant_power, Notation("power", rule="power rule"), domain=(POSITIVE,), sample=_exponents,
-             elasticity=lambda x, exponent: exponent)  # fmt: skip
+             elasticity=lambda x, exponent: exponent, lowering="power(x, exponent)")  # fmt: skip
 def constant_power(x: Expr, *, exponent: float) -> Any:
     """The exponent is fixed, so no logarithm of the base is needed and 0, 1 and 2 have no singularity."""
     if exponent == 0:
@@ -110,14 +111,16 @@ def constant_power(x: Expr, *, exponent: float) -> Any:
 
 
 @elementwise(np.remainder, Infix("mod", r"\bmod"), domain=(REAL, NONZERO), traits=("piecewise",),
-             kink="the derivative of the branch that NumPy's rounding takes")  # fmt: skip
+             kink="the derivative of the branch that NumPy's rounding takes",
+             lowering="m = fmod(a, b);"
+             " select(m == 0, copysign(0, b), select((b < 0) ^ (m < 0), m + b, m))")  # fmt: skip
 def remainder(a: Expr, b: Expr) -> Any:
     """a − ⌊a/b⌋ b, where the floor does not change."""
     return lambda: 1, lambda: -floor(a / b)
 
 
 @elementwise(np.fmod, Infix("fmod", r"\operatorname{fmod}"), domain=(REAL, NONZERO), traits=("piecewise",),
-             kink="the derivative of the branch that C's rounding takes")  # fmt: skip
+             kink="the derivative of the branch that C's rounding takes", lowering="fmod(a, b)")  # fmt: skip
 def fmod(a: Expr, b: Expr) -> Any:
     """As remainder, with rounding towards zero."""
     return lambda: 1, lambda: -trunc(a / b)
@@ -126,13 +129,13 @@ def fmod(a: Expr, b: Expr) -> Any:
 # -- exponentials and logarithms -------------------------------------------------------------------------------------
 
 
-@elementwise(np.exp, Notation("exp", "exp", r"\exp", rule="exponential"), growth=lambda x: 1)
+@elementwise(np.exp, Notation("exp", "exp", r"\exp", rule="exponential"), growth=lambda x: 1, lowering="exp(x)")
 def exp(x: Expr, *, out: Expr) -> Any:
     """The exponential is its own derivative, so the value is used again."""
     return out
 
 
-@elementwise(np.exp2, Notation("exp2", "exp2", rule="exponential"), growth=lambda x: ln(2))
+@elementwise(np.exp2, Notation("exp2", "exp2", rule="exponential"), growth=lambda x: ln(2), lowering="exp2(x)")
 def exp2(x: Expr, *, out: Expr) -> Any:
     """2ˣ = exp(x ln 2)."""
     return out * ln(2)
@@ -142,33 +145,36 @@ def _growth_of_expm1(x: Expr) -> Expr:
     return -1 / expm1(-x)
 
 
-@elementwise(np.expm1, Function("expm1", r"\operatorname{expm1}", "exponential"), growth=_growth_of_expm1)
+@elementwise(np.expm1, Function("expm1", r"\operatorname{expm1}", "exponential"), growth=_growth_of_expm1,
+             lowering="expm1(x)")  # fmt: skip
 def expm1(x: Expr, *, out: Expr) -> Any:
     """eˣ, not the value plus one: that would lose digits for very negative x."""
     return exp(x)
 
 
-@elementwise(np.log, Function("log", r"\log", "logarithm"), domain=(POSITIVE,), kink="at 0: ∞, from the right")
+@elementwise(np.log, Function("log", r"\log", "logarithm"), domain=(POSITIVE,), kink="at 0: ∞, from the right",
+             lowering="log(x)")  # fmt: skip
 def log(x: Expr) -> Any:
     """The reciprocal."""
     return 1 / x
 
 
-@elementwise(np.log2, Function("log₂", r"\log_2", "logarithm"), domain=(POSITIVE,), kink="at 0: ∞, from the right")
+@elementwise(np.log2, Function("log₂", r"\log_2", "logarithm"), domain=(POSITIVE,), kink="at 0: ∞, from the right",
+             lowering="log2(x)")  # fmt: skip
 def log2(x: Expr) -> Any:
     """ln x / ln 2."""
     return (1 / ln(2)) / x
 
 
 @elementwise(np.log10, Function("log₁₀", r"\log_{10}", "logarithm"), domain=(POSITIVE,),
-             kink="at 0: ∞, from the right")  # fmt: skip
+             kink="at 0: ∞, from the right", lowering="log10(x)")  # fmt: skip
 def log10(x: Expr) -> Any:
     """ln x / ln 10."""
     return (1 / ln(10)) / x
 
 
 @elementwise(np.log1p, Function("log1p", r"\operatorname{log1p}", "logarithm"), domain=(Interval(-1.0),),
-             kink="at −1: ∞, from the right")  # fmt: skip
+             kink="at −1: ∞, from the right", lowering="log1p(x)")  # fmt: skip
 def log1p(x: Expr) -> Any:
     """The reciprocal of 1 + x."""
     return 1 / (1 + x)
@@ -180,7 +186,8 @@ def _share(mine: Expr, other: Expr, out: Expr, exponential: Any) -> On:
 
 
 @elementwise(np.logaddexp, Function("logaddexp", r"\operatorname{logaddexp}"), domain=(REAL, REAL),
-             traits=("commutative",), kink="all −∞: 0")  # fmt: skip
+             traits=("commutative",), kink="all −∞: 0",
+             lowering="select(a == b, a + 0.6931471805599453, maximum(a, b) + log1p(exp(-fabs(a - b))))")  # fmt: skip
 def logaddexp(a: Expr, b: Expr, *, out: Expr) -> Any:
     """Each operand's share of the sum, a logistic function of the difference."""
     return lambda: _share(a, b, out, exp), lambda: _share(b, a, out, exp)
@@ -197,14 +204,14 @@ def logaddexp2(a: Expr, b: Expr, *, out: Expr) -> Any:
 
 
 @elementwise(np.sqrt, Notation("root", "√", r"\sqrt", rule="square root"), domain=(POSITIVE,),
-             kink="at 0: ∞, from the right", elasticity=lambda x: 0.5)  # fmt: skip
+             kink="at 0: ∞, from the right", elasticity=lambda x: 0.5, lowering="sqrt(x)")  # fmt: skip
 def sqrt(x: Expr, *, out: Expr) -> Any:
     """1/(2√x), from the root that is there already."""
     return 1 / (2 * out)
 
 
 @elementwise(np.cbrt, Notation("root", "∛", "3", rule="cube root"), domain=(NONZERO,), traits=("odd",),
-             kink="at 0: ∞")  # fmt: skip
+             kink="at 0: ∞", lowering="cbrt(x)")  # fmt: skip
 def cbrt(x: Expr, *, out: Expr) -> Any:
     """1/(3 x^⅔), from the root that is there already."""
     return 1 / (3 * constant_power(out, exponent=2))
@@ -213,19 +220,20 @@ def cbrt(x: Expr, *, out: Expr) -> Any:
 # -- trigonometry ----------------------------------------------------------------------------------------------------
 
 
-@elementwise(np.sin, Function("sin", r"\sin", "sine"), traits=("odd", "bounded"))
+@elementwise(np.sin, Function("sin", r"\sin", "sine"), traits=("odd", "bounded"), lowering="sin(x)")
 def sin(x: Expr) -> Any:
     """The sine a quarter turn ahead."""
     return cos(x)
 
 
-@elementwise(np.cos, Function("cos", r"\cos", "cosine"), traits=("even", "bounded"))
+@elementwise(np.cos, Function("cos", r"\cos", "cosine"), traits=("even", "bounded"), lowering="cos(x)")
 def cos(x: Expr) -> Any:
     """The cosine a quarter turn ahead."""
     return -sin(x)
 
 
-@elementwise(np.tan, Function("tan", r"\tan", "tangent"), domain=(Interval(-1.4, 1.4),), traits=("odd",))
+@elementwise(np.tan, Function("tan", r"\tan", "tangent"), domain=(Interval(-1.4, 1.4),), traits=("odd",),
+             lowering="tan(x)")  # fmt: skip
 def tan(x: Expr, *, out: Expr) -> Any:
     """1 + tan², which needs no cosine that could vanish."""
     return 1 + constant_power(out, exponent=2)
@@ -237,27 +245,27 @@ def _versed(x: Expr) -> Expr:
 
 
 @elementwise(np.arcsin, Function("arcsin", r"\arcsin", "arc sine"), domain=(UNIT,), traits=("odd", "bounded"),
-             kink="at ±1: ∞, from inside")  # fmt: skip
+             kink="at ±1: ∞, from inside", lowering="asin(x)")  # fmt: skip
 def arcsin(x: Expr) -> Any:
     """From sin² + cos² = 1."""
     return 1 / sqrt(_versed(x))
 
 
 @elementwise(np.arccos, Function("arccos", r"\arccos", "arc cosine"), domain=(UNIT,), traits=("bounded",),
-             kink="at ±1: −∞, from inside")  # fmt: skip
+             kink="at ±1: −∞, from inside", lowering="acos(x)")  # fmt: skip
 def arccos(x: Expr) -> Any:
     """The arc sine's, negated: the two add up to π/2."""
     return -1 / sqrt(_versed(x))
 
 
-@elementwise(np.arctan, Function("arctan", r"\arctan", "arc tangent"), traits=("odd", "bounded"))
+@elementwise(np.arctan, Function("arctan", r"\arctan", "arc tangent"), traits=("odd", "bounded"), lowering="atan(x)")
 def arctan(x: Expr) -> Any:
     """From tan' = 1 + tan²."""
     return 1 / (1 + constant_power(x, exponent=2))
 
 
 @elementwise(np.arctan2, Function("arctan2", r"\operatorname{arctan2}", "arc tangent"), domain=(REAL, REAL),
-             traits=("bounded", "piecewise"), kink="at the origin: NaN")  # fmt: skip
+             traits=("bounded", "piecewise"), kink="at the origin: NaN", lowering="atan2(a, b)")  # fmt: skip
 def arctan2(y: Expr, x: Expr) -> Any:
     """Divided by the radius twice, because its square overflows and underflows too early."""
 
@@ -269,7 +277,7 @@ def arctan2(y: Expr, x: Expr) -> Any:
 
 
 @elementwise(np.hypot, Function("hypot", r"\operatorname{hypot}", "Pythagoras"), domain=(REAL, REAL),
-             traits=("commutative", "kink"), kink="at the origin: 0, the least subgradient")  # fmt: skip
+             traits=("commutative", "kink"), kink="at the origin: 0, the least subgradient", lowering="hypot(a, b)")  # fmt: skip
 def hypot(a: Expr, b: Expr, *, out: Expr) -> Any:
     """The direction of (a, b): a quotient that cannot overflow."""
     return lambda: On(out != 0, a / out), lambda: On(out != 0, b / out)
@@ -284,52 +292,55 @@ def _growth_of_cosh(x: Expr) -> Expr:
 
 
 @elementwise(np.sinh, Function("sinh", r"\sinh", "hyperbolic sine"), traits=("odd",),
-             growth=_growth_of_sinh)  # fmt: skip
+             growth=_growth_of_sinh, lowering="sinh(x)")  # fmt: skip
 def sinh(x: Expr) -> Any:
     """No sign changes in the hyperbolic family."""
     return cosh(x)
 
 
 @elementwise(np.cosh, Function("cosh", r"\cosh", "hyperbolic cosine"), traits=("even",),
-             growth=_growth_of_cosh)  # fmt: skip
+             growth=_growth_of_cosh, lowering="cosh(x)")  # fmt: skip
 def cosh(x: Expr) -> Any:
     """No sign changes in the hyperbolic family."""
     return sinh(x)
 
 
-@elementwise(np.tanh, Function("tanh", r"\tanh", "hyperbolic tangent"), traits=("odd", "bounded"))
+@elementwise(np.tanh, Function("tanh", r"\tanh", "hyperbolic tangent"), traits=("odd", "bounded"), lowering="tanh(x)")
 def tanh(x: Expr, *, out: Expr) -> Any:
     """1 − tanh², from the value that is there; 0 far out, without overflow."""
     return 1 - constant_power(out, exponent=2)
 
 
-@elementwise(np.arcsinh, Function("arsinh", r"\operatorname{arsinh}", "area hyperbolic sine"), traits=("odd",))
+@elementwise(np.arcsinh, Function("arsinh", r"\operatorname{arsinh}", "area hyperbolic sine"), traits=("odd",),
+             lowering="asinh(x)")  # fmt: skip
 def arcsinh(x: Expr) -> Any:
     """hypot, because x² + 1 overflows."""
     return 1 / hypot(x, 1.0)
 
 
 @elementwise(np.arccosh, Function("arcosh", r"\operatorname{arcosh}", "area hyperbolic cosine"),
-             domain=(Interval(1.0),), kink="at 1: ∞, from the right")  # fmt: skip
+             domain=(Interval(1.0),), kink="at 1: ∞, from the right", lowering="acosh(x)")  # fmt: skip
 def arccosh(x: Expr) -> Any:
     """Two roots, because x² − 1 overflows and loses digits near 1."""
     return 1 / (sqrt(x - 1) * sqrt(x + 1))
 
 
 @elementwise(np.arctanh, Function("artanh", r"\operatorname{artanh}", "area hyperbolic tangent"), domain=(UNIT,),
-             traits=("odd",), kink="at ±1: ∞, from inside")  # fmt: skip
+             traits=("odd",), kink="at ±1: ∞, from inside", lowering="atanh(x)")  # fmt: skip
 def arctanh(x: Expr) -> Any:
     """From tanh' = 1 − tanh²."""
     return 1 / _versed(x)
 
 
-@elementwise(np.deg2rad, Function("rad", r"\operatorname{rad}", "constant factor"), traits=("odd",))
+@elementwise(np.deg2rad, Function("rad", r"\operatorname{rad}", "constant factor"), traits=("odd",),
+             lowering="x * 0.017453292519943295")  # fmt: skip
 def deg2rad(x: Expr) -> Any:
     """A fixed scale."""
     return pi / 180
 
 
-@elementwise(np.rad2deg, Function("deg", r"\operatorname{deg}", "constant factor"), traits=("odd",))
+@elementwise(np.rad2deg, Function("deg", r"\operatorname{deg}", "constant factor"), traits=("odd",),
+             lowering="x * 57.29577951308232")  # fmt: skip
 def rad2deg(x: Expr) -> Any:
     """A fixed scale."""
     return 180 / pi
@@ -339,14 +350,14 @@ def rad2deg(x: Expr) -> Any:
 
 
 @elementwise(np.absolute, Notation("fence", "|", rule="absolute value"), traits=("even", "kink"),
-             kink="at 0: 0, the least subgradient")  # fmt: skip
+             kink="at 0: 0, the least subgradient", lowering="fabs(x)")  # fmt: skip
 def absolute(x: Expr) -> Any:
     """The sign, which is 0 at 0."""
     return sign(x)
 
 
 @elementwise(np.copysign, Function("copysign", r"\operatorname{copysign}"), domain=(NONZERO, NONZERO),
-             traits=("piecewise",), kink="at 0: 0")  # fmt: skip
+             traits=("piecewise",), kink="at 0: 0", lowering="copysign(a, b)")  # fmt: skip
 def copysign(a: Expr, b: Expr) -> Any:
     """a's own sign, turned where b's differs."""
     return lambda: sign(a) * copysign(a.builder.constant(1, a.dtype), b), None
@@ -363,26 +374,52 @@ def _flat_hop(name: str, value: Any, notation: Notation, arity: int = 1, *traits
     return elementwise(value, notation, domain=domain, traits=("flat", *traits), **fields)(body)
 
 
-sign = _flat_hop("sign", np.sign, Function("sign", r"\operatorname{sign}"), 1, "odd", "bounded")
-floor = _flat_hop("floor", np.floor, Notation("fence", "⌊"))
-ceil = _flat_hop("ceil", np.ceil, Notation("fence", "⌈"))
-trunc = _flat_hop("trunc", np.trunc, Function("trunc", r"\operatorname{trunc}"), 1, "odd")
-rint = _flat_hop("rint", np.rint, Function("round", r"\operatorname{round}"), 1, "odd")
+sign = _flat_hop(
+    "sign",
+    np.sign,
+    Function("sign", r"\operatorname{sign}"),
+    1,
+    "odd",
+    "bounded",
+    lowering="select(x > 0, 1, select(x < 0, -1, select(x == 0, 0, x)))",
+)
+floor = _flat_hop("floor", np.floor, Notation("fence", "⌊"), lowering="floor(x)")
+ceil = _flat_hop("ceil", np.ceil, Notation("fence", "⌈"), lowering="ceil(x)")
+trunc = _flat_hop("trunc", np.trunc, Function("trunc", r"\operatorname{trunc}"), 1, "odd", lowering="trunc(x)")
+rint = _flat_hop("rint", np.rint, Function("round", r"\operatorname{round}"), 1, "odd", lowering="rint(x)")
 floor_divide = _flat_hop("floor_divide", np.floor_divide, Infix("//", r"\mathbin{//}"), 2, domain=(REAL, NONZERO))
-heaviside = _flat_hop("heaviside", np.heaviside, Function("heaviside", r"\operatorname{H}"), 2)
-equal = _flat_hop("equal", np.equal, Infix("=", "="), 2, "predicate", "commutative")
-not_equal = _flat_hop("not_equal", np.not_equal, Infix("≠", r"\neq"), 2, "predicate", "commutative")
-less = _flat_hop("less", np.less, Infix("<", "<"), 2, "predicate")
-less_equal = _flat_hop("less_equal", np.less_equal, Infix("≤", r"\leq"), 2, "predicate")
-greater = _flat_hop("greater", np.greater, Infix(">", ">"), 2, "predicate")
-greater_equal = _flat_hop("greater_equal", np.greater_equal, Infix("≥", r"\geq"), 2, "predicate")
-logical_and = _flat_hop("logical_and", np.logical_and, Infix("∧", r"\land"), 2, "predicate", "commutative")
-logical_or = _flat_hop("logical_or", np.logical_or, Infix("∨", r"\lor"), 2, "predicate", "commutative")
-logical_xor = _flat_hop("logical_xor", np.logical_xor, Infix("⊻", r"\veebar"), 2, "predicate", "commutative")
-logical_not = _flat_hop("logical_not", np.logical_not, Notation("prefix", "¬", r"\lnot"), 1, "predicate")
-isnan = _flat_hop("isnan", np.isnan, Function("isnan", r"\operatorname{isnan}"), 1, "predicate")
-isinf = _flat_hop("isinf", np.isinf, Function("isinf", r"\operatorname{isinf}"), 1, "predicate")
-isfinite = _flat_hop("isfinite", np.isfinite, Function("isfinite", r"\operatorname{isfinite}"), 1, "predicate")
+heaviside = _flat_hop(
+    "heaviside",
+    np.heaviside,
+    Function("heaviside", r"\operatorname{H}"),
+    2,
+    lowering="select(isnan(a), a, select(a == 0, b, select(a < 0, 0, 1)))",
+)
+equal = _flat_hop("equal", np.equal, Infix("=", "="), 2, "predicate", "commutative", lowering="a == b")
+not_equal = _flat_hop("not_equal", np.not_equal, Infix("≠", r"\neq"), 2, "predicate", "commutative", lowering="a != b")
+less = _flat_hop("less", np.less, Infix("<", "<"), 2, "predicate", lowering="a < b")
+less_equal = _flat_hop("less_equal", np.less_equal, Infix("≤", r"\leq"), 2, "predicate", lowering="a <= b")
+greater = _flat_hop("greater", np.greater, Infix(">", ">"), 2, "predicate", lowering="a > b")
+greater_equal = _flat_hop("greater_equal", np.greater_equal, Infix("≥", r"\geq"), 2, "predicate", lowering="a >= b")
+logical_and = _flat_hop(
+    "logical_and", np.logical_and, Infix("∧", r"\land"), 2, "predicate", "commutative", lowering="truth(a) & truth(b)"
+)
+logical_or = _flat_hop(
+    "logical_or", np.logical_or, Infix("∨", r"\lor"), 2, "predicate", "commutative", lowering="truth(a) | truth(b)"
+)
+logical_xor = _flat_hop(
+    "logical_xor", np.logical_xor, Infix("⊻", r"\veebar"), 2, "predicate", "commutative", lowering="truth(a) ^ truth(b)"
+)
+logical_not = _flat_hop(
+    "logical_not", np.logical_not, Notation("prefix", "¬", r"\lnot"), 1, "predicate", lowering="~truth(x)"
+)
+isnan = _flat_hop("isnan", np.isnan, Function("isnan", r"\operatorname{isnan}"), 1, "predicate", lowering="isnan(x)")
+isinf = _flat_hop(
+    "isinf", np.isinf, Function("isinf", r"\operatorname{isinf}"), 1, "predicate", lowering="fabs(x) == inf"
+)
+isfinite = _flat_hop(
+    "isfinite", np.isfinite, Function("isfinite", r"\operatorname{isfinite}"), 1, "predicate", lowering="fabs(x) < inf"
+)
 signbit = _flat_hop("signbit", np.signbit, Function("signbit", r"\operatorname{signbit}"), 1, "predicate")
 
 
@@ -420,13 +457,15 @@ def _condition_of(args: tuple[Expr, ...], active: tuple[bool, ...], wins: Any) -
 _TIES = "ties: split evenly among the differentiated operands; 0 against a constant"
 
 
-@elementwise(np.maximum, Function("max", r"\max"), domain=(REAL, REAL), traits=("commutative", "kink"), kink=_TIES)
+@elementwise(np.maximum, Function("max", r"\max"), domain=(REAL, REAL), traits=("commutative", "kink"), kink=_TIES,
+             lowering="maximum(a, b)")  # fmt: skip
 def maximum(a: Expr, b: Expr, *, active: tuple[bool, ...]) -> Any:
     """Passes to the operand that is taken."""
     return _condition_of((a, b), active, greater)
 
 
-@elementwise(np.minimum, Function("min", r"\min"), domain=(REAL, REAL), traits=("commutative", "kink"), kink=_TIES)
+@elementwise(np.minimum, Function("min", r"\min"), domain=(REAL, REAL), traits=("commutative", "kink"), kink=_TIES,
+             lowering="minimum(a, b)")  # fmt: skip
 def minimum(a: Expr, b: Expr, *, active: tuple[bool, ...]) -> Any:
     """Passes to the operand that is taken."""
     return _condition_of((a, b), active, less)
@@ -437,14 +476,14 @@ def _ignoring_nan(wins: Any) -> Any:
 
 
 @elementwise(np.fmax, Function("fmax", r"\operatorname{fmax}"), domain=(REAL, REAL), traits=("commutative", "kink"),
-             kink=_TIES)  # fmt: skip
+             kink=_TIES, lowering="select(isnan(a), b, select(isnan(b), a, maximum(a, b)))")  # fmt: skip
 def fmax(a: Expr, b: Expr, *, active: tuple[bool, ...]) -> Any:
     """Passes to the operand that is taken; one that is NaN is not."""
     return _condition_of((a, b), active, _ignoring_nan(greater))
 
 
 @elementwise(np.fmin, Function("fmin", r"\operatorname{fmin}"), domain=(REAL, REAL), traits=("commutative", "kink"),
-             kink=_TIES)  # fmt: skip
+             kink=_TIES, lowering="select(isnan(a), b, select(isnan(b), a, minimum(a, b)))")  # fmt: skip
 def fmin(a: Expr, b: Expr, *, active: tuple[bool, ...]) -> Any:
     """Passes to the operand that is taken; one that is NaN is not."""
     return _condition_of((a, b), active, _ignoring_nan(less))
@@ -452,7 +491,7 @@ def fmin(a: Expr, b: Expr, *, active: tuple[bool, ...]) -> Any:
 
 @elementwise(np.clip, Function("clip", r"\operatorname{clip}"),
              domain=(REAL, Interval(-2.0, -1.0), Interval(1.0, 2.0)), traits=("kink",),
-             kink="on a bound: 1 to the operand, 0 to the bound")  # fmt: skip
+             kink="on a bound: 1 to the operand, 0 to the bound", lowering="minimum(maximum(a, b), c)")  # fmt: skip
 def clip(x: Expr, low: Expr, high: Expr) -> Any:
     """Passes to the operand inside, to the bound outside."""
     return (
@@ -462,7 +501,8 @@ def clip(x: Expr, low: Expr, high: Expr) -> Any:
     )
 
 
-@elementwise(np.where, Notation("cases"), domain=(REAL, REAL, REAL), traits=("select",))
+@elementwise(np.where, Notation("cases"), domain=(REAL, REAL, REAL), traits=("select",),
+             lowering="select(truth(a), b, c)")  # fmt: skip
 def where(condition: Expr, a: Expr, b: Expr) -> Any:
     """Passes to what was taken; the other branch is structurally zero, whatever it holds."""
     return None, lambda: On(condition), lambda: On(logical_not(condition))

@@ -241,7 +241,8 @@ def _lerp(a: Any, b: Any, t: Any) -> Any:
     return np.where(t >= 0.5, b - step * (1 - t), a + step * t)[()]
 
 
-@elementwise(_lerp, Function("lerp", r"\operatorname{lerp}", "linear interpolation"), domain=(REAL, REAL, REAL))
+@elementwise(_lerp, Function("lerp", r"\operatorname{lerp}", "linear interpolation"), domain=(REAL, REAL, REAL),
+             lowering="select(c >= 0.5, b - (b - a) * (1 - c), a + (b - a) * c)")  # fmt: skip
 def lerp(a: Expr, b: Expr, t: Expr) -> Any:
     """The two shares 1 − t and t. At an end the other one is not used, whatever it is."""
     return lambda: On(t != 1, 1 - t), lambda: On(t != 0, t), lambda: b - a

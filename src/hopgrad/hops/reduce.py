@@ -14,7 +14,7 @@ from hopgrad.aval import Aval, aval
 from hopgrad.graph.builder import Expr, ones
 from hopgrad.graph.hop import Case, Draw, Function, Notation, On, general, reduction, structural
 from hopgrad.graph.operators import Linear, Operator, Support, expand
-from hopgrad.hops.elementwise import exp, where
+from hopgrad.hops.elementwise import exp, isfinite, log, sqrt, where
 from hopgrad.hops.shape import concatenate, reshape, slice_axis, transposed
 
 Axes = tuple[int, ...]
@@ -44,7 +44,7 @@ def _all(x: Any, *, axes: Axes, keepdims: bool) -> Any:
     return np.all(x, axis=axes, keepdims=keepdims)
 
 
-@reduction(_sum, _big("Σ", r"\sum", "sum"), sample=_draw_axes)
+@reduction(_sum, _big("Σ", r"\sum", "sum"), sample=_draw_axes, lowering="sum")
 def sum_(x: Expr) -> Any:
     """Every element counts once."""
     return 1
@@ -54,7 +54,12 @@ def _mean(x: Any, *, axes: Axes, keepdims: bool) -> Any:
     return np.mean(x, axis=axes, keepdims=keepdims)
 
 
-@reduction(_mean, Function("mean", r"\operatorname{mean}", "mean"), sample=_draw_axes, traits=("nonempty",))
+def _mean_parts(x: Expr, *, axes: Axes, keepdims: bool) -> Expr:
+    return sum_(x, axes=axes, keepdims=keepdims) / _count(x, axes)
+
+
+@reduction(_mean, Function("mean", r"\operatorname{mean}", "mean"), sample=_draw_axes, traits=("nonempty",),
+           parts=_mean_parts)  # fmt: skip
 def mean(x: Expr, *, axes: Axes) -> Any:
     """Every element counts the same."""
     count = _count(x, axes)
@@ -78,14 +83,24 @@ def _degrees(x: Expr, axes: Axes, ddof: float) -> float:
     return 1 / degrees if degrees > 0 else np.nan
 
 
-@reduction(_var, Function("var", r"\operatorname{var}", "variance"), sample=_draw_spread, traits=("nonempty",))
+def _var_parts(x: Expr, *, axes: Axes, keepdims: bool, ddof: float) -> Expr:
+    deviation = x - _mean_parts(x, axes=axes, keepdims=True)
+    return sum_(deviation * deviation, axes=axes, keepdims=keepdims) / max(_count(x, axes) - ddof, 0)
+
+
+def _std_parts(x: Expr, **params: Any) -> Expr:
+    return sqrt(_var_parts(x, **params))
+
+
+@reduction(_var, Function("var", r"\operatorname{var}", "variance"), sample=_draw_spread, traits=("nonempty",),
+           parts=_var_parts)  # fmt: skip
 def var(x: Expr, *, axes: Axes, ddof: float) -> Any:
     """Twice the deviation; the mean's own change drops out, as deviations add up to 0."""
     return (2 * _degrees(x, axes, ddof)) * (x - mean(x, axes=axes, keepdims=True))
 
 
 @reduction(_std, Function("std", r"\operatorname{std}", "standard deviation"), sample=_draw_spread,
-           traits=("nonempty", "kink"), kink="all equal: 0, the least subgradient")  # fmt: skip
+           traits=("nonempty", "kink"), kink="all equal: 0, the least subgradient", parts=_std_parts)  # fmt: skip
 def std(x: Expr, *, out: Expr, axes: Axes, ddof: float) -> Any:
     """The deviation over the standard deviation; masked where that is 0, where std has a corner."""
     spread = expand(out, axes, x.aval, keepdims=out.ndim == x.ndim)
@@ -97,8 +112,12 @@ def _norm(x: Any, *, axes: Axes, keepdims: bool) -> Any:
     return np.sqrt(np.sum(np.square(x), axis=axes, keepdims=keepdims))
 
 
+def _norm_parts(x: Expr, *, axes: Axes, keepdims: bool) -> Expr:
+    return sqrt(sum_(x * x, axes=axes, keepdims=keepdims))
+
+
 @reduction(_norm, Notation("fence", "‖", rule="norm"), sample=_draw_axes, traits=("kink",),
-           kink="at 0: 0, the least subgradient")  # fmt: skip
+           kink="at 0: 0, the least subgradient", parts=_norm_parts)  # fmt: skip
 def norm(x: Expr, *, out: Expr, axes: Axes) -> Any:
     """The unit vector; masked at 0, where the norm has a corner."""
     spread = expand(out, axes, x.aval, keepdims=out.ndim == x.ndim)
@@ -109,7 +128,7 @@ def _prod(x: Any, *, axes: Axes, keepdims: bool) -> Any:
     return np.prod(x, axis=axes, keepdims=keepdims, dtype=x.dtype if x.dtype.kind in "fc" else None)
 
 
-@reduction(_prod, _big("Π", r"\prod", "product rule"), sample=_draw_axes)
+@reduction(_prod, _big("Π", r"\prod", "product rule"), sample=_draw_axes, lowering="prod")
 def prod(x: Expr, *, axes: Axes) -> Any:
     """The product of all other elements, never as out/x: right through zeros, to every order."""
     if x.size == 0:
@@ -162,13 +181,15 @@ def _extreme(x: Expr, out: Expr, axes: Axes) -> Any:
 _TIES = "ties: split evenly"
 
 
-@reduction(_max, Function("max", r"\max", "maximum"), sample=_draw_axes, traits=("nonempty", "kink"), kink=_TIES)
+@reduction(_max, Function("max", r"\max", "maximum"), sample=_draw_axes, traits=("nonempty", "kink"), kink=_TIES,
+           lowering="max")  # fmt: skip
 def max_(x: Expr, *, out: Expr, axes: Axes) -> Any:
     """Passes to the largest elements."""
     return _extreme(x, out, axes)
 
 
-@reduction(_min, Function("min", r"\min", "minimum"), sample=_draw_axes, traits=("nonempty", "kink"), kink=_TIES)
+@reduction(_min, Function("min", r"\min", "minimum"), sample=_draw_axes, traits=("nonempty", "kink"), kink=_TIES,
+           lowering="min")  # fmt: skip
 def min_(x: Expr, *, out: Expr, axes: Axes) -> Any:
     """Passes to the smallest elements."""
     return _extreme(x, out, axes)
@@ -182,8 +203,15 @@ def _logsumexp(x: Any, *, axes: Axes, keepdims: bool) -> Any:
     return out.astype(x.dtype) if keepdims else np.squeeze(out, axis=axes).astype(x.dtype)
 
 
+def _logsumexp_parts(x: Expr, *, axes: Axes, keepdims: bool) -> Expr:
+    top = max_(x, axes=axes, keepdims=True)
+    safe = where(isfinite(top), top, 0)
+    out = log(sum_(exp(x - safe), axes=axes, keepdims=True)) + safe
+    return out if keepdims else reshape(out, shape=tuple(n for k, n in enumerate(x.shape) if k not in axes))
+
+
 @reduction(_logsumexp, Function("logsumexp", r"\operatorname{logsumexp}", "log-sum-exp"), sample=_draw_axes,
-           kink="all −∞: 0")  # fmt: skip
+           kink="all −∞: 0", parts=_logsumexp_parts)  # fmt: skip
 def logsumexp(x: Expr, *, out: Expr, axes: Axes) -> Any:
     """The softmax."""
     return On(expand(out, axes, x.aval, keepdims=out.ndim == x.ndim) != -np.inf, softmax(x, axes=axes))
@@ -195,7 +223,7 @@ def _flat_reduction(name: str, value: Any, symbol: str, *traits: str) -> Any:
 
     body.__name__, body.__module__ = name, __name__
     return reduction(value, Function(symbol, rf"\operatorname{{{symbol}}}"), sample=_draw_axes,
-                     traits=("flat", *traits))(body)  # fmt: skip
+                     traits=("flat", *traits), lowering=name)(body)  # fmt: skip
 
 
 any_ = _flat_reduction("any", _any, "any", "predicate")
@@ -270,8 +298,13 @@ def _lines(x: Aval, axes: Axes) -> Any:
     return mask
 
 
+def _softmax_parts(x: Expr, *, axes: Axes) -> Expr:
+    e = exp(x - max_(x, axes=axes, keepdims=True))
+    return e / sum_(e, axes=axes, keepdims=True)
+
+
 @general(_softmax, Function("softmax", r"\operatorname{softmax}", "softmax"), infer=_same,
-         sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
+         parts=_softmax_parts, sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
 def softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     """diag(y) − y yᵀ, which is symmetric: pushing and pulling are the same map."""
 
@@ -286,8 +319,13 @@ def _log_softmax(x: Any, *, axes: Axes) -> Any:
     return shifted - np.log(np.sum(np.exp(shifted), axis=axes, keepdims=True))
 
 
+def _log_softmax_parts(x: Expr, *, axes: Axes) -> Expr:
+    shifted = x - max_(x, axes=axes, keepdims=True)
+    return shifted - log(sum_(exp(shifted), axes=axes, keepdims=True))
+
+
 @general(_log_softmax, Function("log softmax", r"\log\operatorname{softmax}", "log softmax"), infer=_same,
-         sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
+         parts=_log_softmax_parts, sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
 def log_softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     """I − 1 yᵀ, with y the softmax."""
 

@@ -14,44 +14,50 @@ from hopgrad.hops.elementwise import constant_power, exp, log, log1p
 _SPECIAL = "scipy.special:"
 
 
-@elementwise(_SPECIAL + "erf", Function("erf", r"\operatorname{erf}", "error function"), traits=("odd", "bounded"))
+@elementwise(_SPECIAL + "erf", Function("erf", r"\operatorname{erf}", "error function"), traits=("odd", "bounded"),
+             lowering="erf(x)")  # fmt: skip
 def erf(x: Expr) -> Any:
     """The Gaussian under the integral."""
     return (2 / sqrt(pi)) * exp(-constant_power(x, exponent=2))
 
 
-@elementwise(_SPECIAL + "erfc", Function("erfc", r"\operatorname{erfc}", "error function"), traits=("bounded",))
+@elementwise(_SPECIAL + "erfc", Function("erfc", r"\operatorname{erfc}", "error function"), traits=("bounded",),
+             lowering="erfc(x)")  # fmt: skip
 def erfc(x: Expr) -> Any:
     """1 − erf."""
     return (-2 / sqrt(pi)) * exp(-constant_power(x, exponent=2))
 
 
-@elementwise(_SPECIAL + "expit", Function("σ", r"\sigma", "logistic function"), traits=("bounded",))
+@elementwise(_SPECIAL + "expit", Function("σ", r"\sigma", "logistic function"), traits=("bounded",),
+             lowering="e = exp(-fabs(x)); select(x < 0, e, 1) / (1 + e)")  # fmt: skip
 def expit(x: Expr, *, out: Expr) -> Any:
     """σ(x) σ(−x) rather than σ (1 − σ), which loses all digits for large x."""
     return out * expit(-x)
 
 
 @elementwise(_SPECIAL + "logit", Function("logit", r"\operatorname{logit}", "log odds"), domain=(Interval(0.0, 1.0),),
-             kink="at 0 and 1: ∞, from inside")  # fmt: skip
+             kink="at 0 and 1: ∞, from inside",
+             lowering="d = 2 * (x - 0.5); select(fabs(d) < 0.4, log1p(d) - log1p(-d), log(x / (1 - x)))")  # fmt: skip
 def logit(x: Expr) -> Any:
     """From log x − log(1 − x)."""
     return 1 / (x * (1 - x))
 
 
-@elementwise(_SPECIAL + "log_expit", Function("log σ", r"\log\sigma", "log of the logistic function"))
+@elementwise(_SPECIAL + "log_expit", Function("log σ", r"\log\sigma", "log of the logistic function"),
+             lowering="minimum(x, 0) - log1p(exp(-fabs(x)))")  # fmt: skip
 def log_expit(x: Expr) -> Any:
     """1 − σ(x), written without the cancellation."""
     return expit(-x)
 
 
-@elementwise(_SPECIAL + "gammaln", Function("ln Γ", r"\ln\Gamma", "log gamma"), domain=(POSITIVE,))
+@elementwise(_SPECIAL + "gammaln", Function("ln Γ", r"\ln\Gamma", "log gamma"), domain=(POSITIVE,),
+             lowering="lgamma(x)")  # fmt: skip
 def gammaln(x: Expr) -> Any:
     """The digamma function, by definition."""
     return digamma(x)
 
 
-@elementwise(_SPECIAL + "gamma", Function("Γ", r"\Gamma", "gamma"), domain=(POSITIVE,))
+@elementwise(_SPECIAL + "gamma", Function("Γ", r"\Gamma", "gamma"), domain=(POSITIVE,), lowering="tgamma(x)")
 def gamma(x: Expr, *, out: Expr) -> Any:
     """The derivative of its logarithm, times itself."""
     return out * digamma(x)
@@ -77,14 +83,14 @@ def polygamma(x: Expr, *, order: int) -> Any:
 
 
 @elementwise(_SPECIAL + "xlogy", Function("xlogy", r"\operatorname{xlogy}"), domain=(REAL, POSITIVE),
-             kink="x = 0: 0 to y, since 0 log y is constant")  # fmt: skip
+             kink="x = 0: 0 to y, since 0 log y is constant", lowering="select((a == 0) & ~isnan(b), 0, a * log(b))")  # fmt: skip
 def xlogy(x: Expr, y: Expr) -> Any:
     """The product rule; x/y is masked where x = 0, so that 0 log 0 stays flat in y."""
     return lambda: log(y), lambda: On(x != 0, x / y)
 
 
 @elementwise(_SPECIAL + "xlog1py", Function("xlog1py", r"\operatorname{xlog1py}"), domain=(REAL, POSITIVE),
-             kink="x = 0: 0 to y")  # fmt: skip
+             kink="x = 0: 0 to y", lowering="select((a == 0) & ~isnan(b), 0, a * log1p(b))")  # fmt: skip
 def xlog1py(x: Expr, y: Expr) -> Any:
     """The product rule, masked as in xlogy."""
     return lambda: log1p(y), lambda: On(x != 0, x / (1 + y))
@@ -111,7 +117,8 @@ def _sinc(x: Any) -> Any:
     return np.sinc(x)
 
 
-@elementwise(_sinc, Function("sinc", r"\operatorname{sinc}"), traits=("even", "bounded"))
+@elementwise(_sinc, Function("sinc", r"\operatorname{sinc}"), traits=("even", "bounded"),
+             lowering="y = 3.141592653589793 * select(x == 0, 1e-20, x); sin(y) / y")  # fmt: skip
 def sinc(x: Expr) -> Any:
     """sin(πx)/(πx) is the spherical Bessel function j₀(πx), whose derivative is −j₁: no quotient that is 0/0 at 0."""
     return -pi * spherical_jn(pi * x, order=1)
