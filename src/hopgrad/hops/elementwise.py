@@ -277,7 +277,8 @@ def arctan2(y: Expr, x: Expr) -> Any:
 
 
 @elementwise(np.hypot, Function("hypot", r"\operatorname{hypot}", "Pythagoras"), domain=(REAL, REAL),
-             traits=("commutative", "kink"), kink="at the origin: 0, the least subgradient", lowering="hypot(a, b)")  # fmt: skip
+             traits=("commutative", "kink"), kink="at the origin: 0, the least subgradient",
+             lowering="hypot(a, b)")  # fmt: skip
 def hypot(a: Expr, b: Expr, *, out: Expr) -> Any:
     """The direction of (a, b): a quotient that cannot overflow."""
     return lambda: On(out != 0, a / out), lambda: On(out != 0, b / out)

@@ -68,6 +68,7 @@ class Machine:
         module = self.llvm.parse_assembly(self.header + text)
         module.verify()
         passes = self.llvm.create_new_function_pass_manager()
+        passes.add_sroa_pass()
         passes.add_instruction_combine_pass()
         passes.add_new_gvn_pass()
         passes.add_simplify_cfg_pass()

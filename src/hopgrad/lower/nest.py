@@ -1,0 +1,704 @@
+"""Loop nests: the kernels that fused hops become.
+
+A `Nest` is a computation over a rectangular range of places: values are loaded, computed, stored and reduced. Its text
+depends on its structure alone; slots, sizes, strides, offsets and captured numbers become parameters. Before it is
+written, axes of length 1 are dropped, the others are ordered so that memory is walked through in its order, and merged
+where they are contiguous for every access.
+
+The innermost loop is vectorized here, with a masked step for what is left over: so an element's value does not depend
+on where in the array it stands. Values that do not depend on inner axes are computed outside of the inner loops. Sums
+along the innermost axes are added up in blocks, and the blocks' sums with compensation (Neumaier 1974), which is more
+accurate than the pairwise sums of NumPy; a sum over outer axes alone is added up row by row, as NumPy does it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hopgrad.lower import scalar
+from hopgrad.lower.machine import Source, machine
+from hopgrad.lower.scalar import Code, Value
+
+BLOCK = 128
+"""How many vectors are added up before their sum is added to the total."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a value stands in memory: element ``offset + Σ index · stride`` of a slot, in elements."""
+
+    slot: int
+    kind: str
+    strides: tuple[int, ...]
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Load:
+    """A value from memory."""
+
+    access: Access
+
+
+@dataclass(frozen=True)
+class Number:
+    """A captured number: a parameter of the kernel, unless it is 0, ±1 or ±2."""
+
+    value: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A hop's lowering over earlier values, given by their places in the list; `kind` is that of the result."""
+
+    lowering: str
+    operands: tuple[int, ...]
+    kind: str
+    params: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Convert:
+    """An earlier value as another kind."""
+
+    operand: int
+    kind: str
+
+
+Entry = Load | Number | Compute | Convert
+
+
+@dataclass(frozen=True)
+class Store:
+    """A value goes to memory at each place."""
+
+    value: int
+    access: Access
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """A value is put together over some axes (`REDUCERS`); the access has stride 0 along them."""
+
+    way: str
+    value: int
+    axes: frozenset[int]
+    access: Access
+
+
+@dataclass(frozen=True)
+class Check:
+    """A guard: the program ends here unless the value, of a nest without axes, is this one."""
+
+    value: int
+    expected: float
+
+
+@dataclass
+class Nest:
+    """A kernel before it is written: `values` in order of computation, over a range of `shape`."""
+
+    shape: tuple[int, ...]
+    values: list[Entry] = field(default_factory=list)
+    stores: list[Store] = field(default_factory=list)
+    reduces: list[Reduce] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+
+    def accesses(self) -> list[Access]:
+        """All places in memory that it touches."""
+        loads = [v.access for v in self.values if isinstance(v, Load)]
+        return loads + [s.access for s in self.stores] + [r.access for r in self.reduces]
+
+    @property
+    def flops(self) -> int:
+        """Operations on all elements together, functions counted as one."""
+        count = 1
+        for n in self.shape:
+            count *= n
+        return count * (sum(isinstance(v, Compute) for v in self.values) + len(self.reduces))
+
+    def __str__(self) -> str:
+        """The loop form, for reading."""
+        letters = "ijklmnopqrstuvw"
+        out = [
+            f"for {', '.join(f'{c} < {n}' for c, n in zip(letters, self.shape, strict=False))}:"
+            if self.shape
+            else "once:"
+        ]
+
+        def place(access: Access) -> str:
+            terms = [c if s == 1 else f"{s}{c}" for c, s in zip(letters, access.strides, strict=False) if s]
+            terms += [str(access.offset)] if access.offset or not terms else []
+            return f"slot{access.slot}[{' + '.join(terms)}]"
+
+        for k, v in enumerate(self.values):
+            if isinstance(v, Load):
+                text = place(v.access)
+            elif isinstance(v, Number):
+                text = repr(v.value)
+            elif isinstance(v, Convert):
+                text = f"{v.kind}(v{v.operand})"
+            else:
+                named = {c: f"v{o}" for c, o in zip("abcdefgh", v.operands, strict=False)}
+                named |= {"x": f"v{v.operands[0]}"} if len(v.operands) == 1 else {}
+                given = ", ".join(f"{a} = {b}" for a, b in [*named.items(), *v.params] if a in v.lowering)
+                text = f"{v.lowering}   where {given}"
+            out.append(f"    v{k} = {text}")
+        out += [f"    {place(s.access)} = v{s.value}" for s in self.stores]
+        out += [f"    {place(r.access)} = {r.way}(v{r.value})" for r in self.reduces]
+        out += [f"    leave unless v{c.value} == {c.expected}" for c in self.checks]
+        return "\n".join(out)
+
+
+# -- arranging the axes ----------------------------------------------------------------------------------------------
+
+
+def arranged(nest: Nest) -> Nest:
+    """The same with its axes ordered by stride and merged."""
+    accesses = nest.accesses()
+    rank = len(nest.shape)
+    order = [d for d in range(rank) if nest.shape[d] != 1]
+
+    def reach(d: int) -> float:
+        return sum(abs(a.strides[d]) for a in accesses)
+
+    order.sort(key=reach, reverse=True)
+    groups: list[list[int]] = []
+    for d in order:
+        if groups:
+            last = groups[-1][-1]
+            joined = all(a.strides[last] == a.strides[d] * nest.shape[d] for a in accesses)
+            if joined and all((last in r.axes) == (d in r.axes) for r in nest.reduces):
+                groups[-1].append(d)
+                continue
+        groups.append([d])
+    shape = []
+    for group in groups:
+        n = 1
+        for d in group:
+            n *= nest.shape[d]
+        shape.append(n)
+
+    def moved(access: Access) -> Access:
+        return replace(access, strides=tuple(access.strides[group[-1]] for group in groups))
+
+    return Nest(
+        tuple(shape),
+        [Load(moved(v.access)) if isinstance(v, Load) else v for v in nest.values],
+        [replace(s, access=moved(s.access)) for s in nest.stores],
+        [
+            replace(r, access=moved(r.access), axes=frozenset(k for k, g in enumerate(groups) if g[0] in r.axes))
+            for r in nest.reduces
+        ],
+        nest.checks,
+    )
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+_PLAIN_NUMBERS = (0.0, 1.0, -1.0, 2.0, -2.0)
+
+
+class _Writer:
+    """Writes one nest as LLVM's text, and collects its parameters."""
+
+    def __init__(self, nest: Nest) -> None:
+        self.nest = nest
+        self.code = Code()
+        self.params: list[int] = []
+        self.rank = len(nest.shape)
+        self.entry: list[str] = []
+        """Instructions at the very beginning: parameters, and memory for accumulators."""
+        self.levels = self._levels()
+        kinds = {self._kind(v) for v in nest.values} | {a.kind for a in nest.accesses()}
+        largest = max((scalar.SIZES[k] for k in kinds), default=8)
+        self.lanes = machine().lanes(max(largest, 4)) if self.rank else 1
+        self.values: dict[int, Value] = {}
+        self.sizes = [self._param(n) for n in nest.shape]
+        self.pointers: dict[tuple[Access, int], str] = {}
+        self.strides: dict[tuple[Access, int], str] = {}
+        self._numbers: dict[int, str] = {}
+        self.mask: str | None = None
+        self.index = ""
+
+    # -- parameters and memory -----------------------------------------------------------------------------------
+
+    def _param(self, value: int) -> str:
+        """A parameter of 64 bits, loaded at the beginning."""
+        place = len(self.params)
+        self.params.append(value)
+        name, at = self.code.fresh("p"), self.code.fresh("at")
+        self.entry.append(f"  {at} = getelementptr i64, ptr %params, i64 {place}")
+        self.entry.append(f"  {name} = load i64, ptr {at}")
+        return name
+
+    def _alloca(self, type_: str) -> str:
+        name = self.code.fresh("m")
+        self.entry.append(f"  {name} = alloca {type_}")
+        return name
+
+    def _pointer(self, access: Access) -> None:
+        """The address of an access's first element, and its strides."""
+        if (access, 0) in self.pointers:
+            return
+        slot = self._param(access.slot)
+        at, base = self.code.fresh("at"), self.code.fresh("b")
+        self.entry.append(f"  {at} = getelementptr ptr, ptr %slots, i64 {slot}")
+        self.entry.append(f"  {base} = load ptr, ptr {at}")
+        if access.offset:
+            moved = self.code.fresh("b")
+            self.entry.append(
+                f"  {moved} = getelementptr {_memory(access.kind)}, ptr {base}, i64 {self._param(access.offset)}"
+            )
+            base = moved
+        self.pointers[access, 0] = base
+        for d, stride in enumerate(access.strides):
+            if stride not in (0, 1):
+                self.strides[access, d] = self._param(stride)
+
+    def _step(self, access: Access, d: int, index: str) -> str:
+        """The offset of an index along an axis, in elements."""
+        stride = self.strides.get((access, d))
+        return index if stride is None else self.code.new(f"mul i64 {index}, {stride}")
+
+    def _at(self, access: Access, level: int) -> str:
+        """The address for the indices of the loops down to `level`."""
+        found = self.pointers.get((access, level))
+        while found is None:
+            level -= 1
+            found = self.pointers.get((access, level))
+        return found
+
+    def _advance(self, level: int, index: str) -> None:
+        """Addresses inside of the loop `level` (counted from 1), which is not the innermost one."""
+        for access in dict.fromkeys(self.nest.accesses()):
+            if access.strides[level - 1]:
+                offset = self._step(access, level - 1, index)
+                base = self._at(access, level - 1)
+                self.pointers[access, level] = self.code.new(
+                    f"getelementptr {_memory(access.kind)}, ptr {base}, i64 {offset}"
+                )
+
+    # -- values --------------------------------------------------------------------------------------------------
+
+    def _kind(self, entry: Entry) -> str:
+        return entry.access.kind if isinstance(entry, Load) else entry.kind
+
+    def _levels(self) -> list[int]:
+        """For each value how many loops it is in."""
+        levels: list[int] = []
+        for v in self.nest.values:
+            if isinstance(v, Load):
+                levels.append(max((d + 1 for d, s in enumerate(v.access.strides) if s), default=0))
+            elif isinstance(v, Number):
+                levels.append(0)
+            elif isinstance(v, Convert):
+                levels.append(levels[v.operand])
+            else:
+                levels.append(max((levels[o] for o in v.operands), default=0))
+        return levels
+
+    def _number(self, v: Number) -> Value:
+        whole = v.kind[0] == "i"
+        if v.kind == "i1" or v.value in _PLAIN_NUMBERS:
+            return scalar.constant(v.value, v.kind)
+        bits = int(v.value) if whole else struct.unpack("q", struct.pack("d", v.value))[0]
+        word = self._param(bits)
+        name = self.code.fresh("n")
+        if whole:
+            if v.kind == "i64":
+                return Value(word, v.kind)
+            self.entry.append(f"  {name} = trunc i64 {word} to {v.kind}")
+            return Value(name, v.kind)
+        self.entry.append(f"  {name} = bitcast i64 {word} to double")
+        if v.kind == "float":
+            short = self.code.fresh("n")
+            self.entry.append(f"  {short} = fptrunc double {name} to float")
+            name = short
+        return Value(name, v.kind)
+
+    def _compute(self, level: int, lanes: int) -> None:
+        """Write the values that belong into the loop `level`."""
+        code = self.code
+        for k, v in enumerate(self.nest.values):
+            if self.levels[k] != level:
+                continue
+            if isinstance(v, Load):
+                self.values[k] = self._load(v.access, level, lanes)
+            elif isinstance(v, Number):
+                self.values[k] = self._number(v)
+            elif isinstance(v, Convert):
+                self.values[k] = scalar.convert(code, self.values[v.operand], v.kind)
+            else:
+                operands = [self.values[o] for o in v.operands]
+                params = dict(v.params)
+                if "exponent" in params and params["exponent"] not in scalar.FIXED_POWERS:
+                    params["exponent"] = self._number(Number(params["exponent"], v.kind))
+                self.values[k] = scalar.write(code, v.lowering, operands, params, v.kind)
+
+    def _load(self, access: Access, level: int, lanes: int) -> Value:
+        code, kind = self.code, access.kind
+        innermost = lanes > 1 or (level == self.rank and level > 0)
+        memory = _memory(kind)
+        if not innermost or not access.strides or not access.strides[-1]:
+            at = self._at(access, level)
+            return _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
+        base = self._at(access, self.rank - 1)
+        stride = access.strides[-1]
+        if lanes == 1:
+            offset = self._step(access, self.rank - 1, self.index)
+            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {offset}")
+            return _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
+        if stride == 1 and (self.mask is None or kind != "i1"):
+            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self.index}")
+            whole = f"<{lanes} x {memory}>"
+            align = scalar.SIZES[kind]
+            if self.mask is None:
+                text = f"load {whole}, ptr {at}, align {align}"
+            else:
+                name = f"llvm.masked.load.v{lanes}{_suffix(memory)}.p0"
+                called = code.declare(name, f"declare {whole} @{name}(ptr, i32, <{lanes} x i1>, {whole})")
+                other = "zeroinitializer" if memory[0] == "i" else f"splat ({memory} {scalar.literal(1.0, memory)})"
+                text = f"call {whole} {called}(ptr {at}, i32 {align}, <{lanes} x i1> {self.mask}, {whole} {other})"
+            return _from_memory(code, Value(code.new(text), memory, lanes), kind)
+        parts = []
+        for lane in range(lanes):
+            index = code.new(f"add i64 {self.index}, {lane}") if lane else self.index
+            if self.mask is not None:  # an element that is there, in place of those that are not
+                inside = code.new(f"extractelement <{lanes} x i1> {self.mask}, i64 {lane}")
+                index = code.new(f"select i1 {inside}, i64 {index}, i64 {self.index}")
+            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self._step(access, self.rank - 1, index)}")
+            parts.append(Value(code.new(f"load {memory}, ptr {at}"), memory))
+        return _from_memory(code, scalar.gathered(code, parts), kind)
+
+    def _store(self, access: Access, value: Value, lanes: int) -> None:
+        """At the current place of the innermost loop."""
+        code, kind = self.code, access.kind
+        value = _to_memory(code, scalar.spread(code, value, lanes))
+        memory = _memory(kind)
+        if not self.rank:
+            code.line(f"store {memory} {value.name}, ptr {self._at(access, 0)}")
+            return
+        base = self._at(access, self.rank - 1)
+        if lanes == 1:
+            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self._step(access, self.rank - 1, self.index)}")
+            code.line(f"store {memory} {value.name}, ptr {at}")
+            return
+        if access.strides[-1] == 1:
+            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self.index}")
+            align = scalar.SIZES[kind]
+            if self.mask is None:
+                code.line(f"store {value.type} {value.name}, ptr {at}, align {align}")
+            else:
+                name = f"llvm.masked.store.v{lanes}{_suffix(memory)}.p0"
+                called = code.declare(name, f"declare void @{name}({value.type}, ptr, i32, <{lanes} x i1>)")
+                code.line(
+                    f"call void {called}({value.type} {value.name}, ptr {at}, i32 {align}, <{lanes} x i1> {self.mask})"
+                )
+            return
+        for lane in range(lanes):
+            after = ""
+            if self.mask is not None:
+                inside = code.new(f"extractelement <{lanes} x i1> {self.mask}, i64 {lane}")
+                there, after = code.fresh("L"), code.fresh("L")
+                code.line(f"br i1 {inside}, label {there}, label {after}")
+                code.label(there)
+            index = code.new(f"add i64 {self.index}, {lane}") if lane else self.index
+            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self._step(access, self.rank - 1, index)}")
+            part = code.new(f"extractelement {value.type} {value.name}, i64 {lane}")
+            code.line(f"store {memory} {part}, ptr {at}")
+            if after:
+                code.line(f"br label {after}")
+                code.label(after)
+
+    # -- loops ---------------------------------------------------------------------------------------------------
+
+    def write(self) -> tuple[Source, list[int]]:
+        code = self.code
+        for access in dict.fromkeys(self.nest.accesses()):
+            self._pointer(access)
+        self.sums = {r: _Accumulator(self, r) for r in self.nest.reduces}
+        for sum_ in self.sums.values():
+            if sum_.in_memory:
+                sum_.clear_memory()
+        self._compute(0, 1)
+        self._open(0)
+        if self.rank:
+            self._loop(1)
+        else:
+            for s in self.nest.stores:
+                self._store(s.access, self.values[s.value], 1)
+            for sum_ in self.sums.values():
+                sum_.add(self.values[sum_.reduce.value])
+        self._close(0)
+        bad = "0"
+        for check in self.nest.checks:
+            value = self.values[check.value]
+            expected = scalar.constant(check.expected, "i1") if value.kind == "i1" else self._number(
+                Number(check.expected, value.kind))  # fmt: skip
+            wrong = scalar.compare(code, "!=", value, expected)
+            word = code.new(f"zext i1 {wrong.name} to i32")
+            bad = word if bad == "0" else code.new(f"or i32 {bad}, {word}")
+        code.line(f"ret i32 {bad}")
+        body = "\n".join([*self.entry, *code.lines])
+        declared = "\n".join(code.declared.values())
+        attributes = "attributes #0 = { nounwind willreturn memory(none) }"
+        text = f"{declared}\ndefine i32 @NAME(ptr %slots, ptr %params) {{\nentry:\n{body}\n}}\n{attributes}\n"
+        return Source(text), self.params
+
+    def _open(self, level: int) -> None:
+        for sum_ in self.sums.values():
+            if not sum_.plain and sum_.outer == level:
+                sum_.clear()
+
+    def _close(self, level: int) -> None:
+        for sum_ in self.sums.values():
+            if not sum_.plain and sum_.outer == level:
+                sum_.finish()
+
+    def _loop(self, level: int) -> None:
+        if level == self.rank:
+            self._innermost()
+            return
+        code = self.code
+        counter = self._counter()
+        head, body, end = code.fresh("L"), code.fresh("L"), code.fresh("L")
+        code.line(f"br label {head}")
+        code.label(head)
+        index = code.new(f"load i64, ptr {counter}")
+        more = code.new(f"icmp slt i64 {index}, {self.sizes[level - 1]}")
+        code.line(f"br i1 {more}, label {body}, label {end}")
+        code.label(body)
+        self._advance(level, index)
+        self._compute(level, 1)
+        self._open(level)
+        self._loop(level + 1)
+        self._close(level)
+        code.line(f"store i64 {code.new(f'add i64 {index}, 1')}, ptr {counter}")
+        code.line(f"br label {head}")
+        code.label(end)
+
+    def _counter(self, start: str = "0") -> str:
+        counter = self._alloca("i64")
+        self.code.line(f"store i64 {start}, ptr {counter}")
+        return counter
+
+    def _innermost(self) -> None:
+        """Whole vectors, in blocks where sums are added up, and then one masked vector for the rest."""
+        code, n = self.code, self.sizes[-1]
+        lanes = self.lanes
+        blocked = any(s.compensated for s in self.sums.values())
+        counter = self._counter()
+        whole = code.new(f"and i64 {n}, {-lanes}")
+        outer_head, outer_end = code.fresh("L"), code.fresh("L")
+        limit = whole
+        if blocked:
+            code.line(f"br label {outer_head}")
+            code.label(outer_head)
+            begin = code.new(f"load i64, ptr {counter}")
+            left = code.new(f"icmp slt i64 {begin}, {whole}")
+            inside = code.fresh("L")
+            code.line(f"br i1 {left}, label {inside}, label {outer_end}")
+            code.label(inside)
+            last = code.new(f"add i64 {begin}, {BLOCK * lanes}")
+            over = code.new(f"icmp slt i64 {last}, {whole}")
+            limit = code.new(f"select i1 {over}, i64 {last}, i64 {whole}")
+        head, body, end = code.fresh("L"), code.fresh("L"), code.fresh("L")
+        code.line(f"br label {head}")
+        code.label(head)
+        self.index = code.new(f"load i64, ptr {counter}")
+        more = code.new(f"icmp slt i64 {self.index}, {limit}")
+        code.line(f"br i1 {more}, label {body}, label {end}")
+        code.label(body)
+        self._places(lanes)
+        code.line(f"store i64 {code.new(f'add i64 {self.index}, {lanes}')}, ptr {counter}")
+        code.line(f"br label {head}")
+        code.label(end)
+        if blocked:
+            for sum_ in self.sums.values():
+                if sum_.compensated:
+                    sum_.add_block()
+            code.line(f"br label {outer_head}")
+            code.label(outer_end)
+        # The rest.
+        rest, done = code.fresh("L"), code.fresh("L")
+        some = code.new(f"icmp slt i64 {whole}, {n}")
+        code.line(f"br i1 {some}, label {rest}, label {done}")
+        code.label(rest)
+        self.index = whole
+        count = scalar.spread(code, Value(code.new(f"sub i64 {n}, {whole}"), "i64"), lanes)
+        steps = ", ".join(f"i64 {k}" for k in range(lanes))
+        self.mask = code.new(f"icmp slt <{lanes} x i64> <{steps}>, {count.name}")
+        self._places(lanes)
+        self.mask = None
+        if blocked:
+            for sum_ in self.sums.values():
+                if sum_.compensated:
+                    sum_.add_block()
+        code.line(f"br label {done}")
+        code.label(done)
+
+    def _places(self, lanes: int) -> None:
+        """Everything that is done for one vector of places."""
+        self._compute(self.rank, lanes)
+        for s in self.nest.stores:
+            self._store(s.access, self.values[s.value], lanes)
+        for sum_ in self.sums.values():
+            sum_.add(scalar.spread(self.code, self.values[sum_.reduce.value], lanes))
+
+
+class _Accumulator:
+    """Where a reduction is put together: in a register over the innermost loops that it reduces, then in memory.
+
+    ``outer`` is the loop inside of which the register counts; ``plain``: the innermost axis is kept, so there is none.
+    """
+
+    def __init__(self, writer: _Writer, reduce: Reduce) -> None:
+        self.writer = writer
+        self.reduce = reduce
+        self.kind = reduce.access.kind
+        self.neutral, self.put_together = scalar.REDUCERS[reduce.way]
+        rank = writer.rank
+        self.outer = rank
+        while self.outer and self.outer - 1 in reduce.axes:
+            self.outer -= 1
+        self.plain = self.outer == rank and rank > 0
+        self.in_memory = any(axis < self.outer for axis in reduce.axes)
+        self.compensated = reduce.way == "sum" and not self.plain and self.kind in ("double", "float") and rank > 0
+        lanes = writer.lanes
+        type_ = self.kind if lanes == 1 else f"<{lanes} x {self.kind}>"
+        self.type = type_
+        self.register = "" if self.plain else writer._alloca(type_)
+        self.high, self.low = (writer._alloca(type_), writer._alloca(type_)) if self.compensated else ("", "")
+
+    def _neutral(self, lanes: int = 1) -> Value:
+        return scalar.constant(self.neutral, self.kind, lanes)
+
+    def clear_memory(self) -> None:
+        """Write the neutral number to all places of the result, in a nest of its own."""
+        access = self.reduce.access
+        kept = [d for d in range(self.writer.rank) if d not in self.reduce.axes]
+        code, writer = self.writer.code, self.writer
+        at = writer.pointers[access, 0]
+        ends = []
+        for d in kept:
+            counter = writer._counter()
+            head, body, end = code.fresh("L"), code.fresh("L"), code.fresh("L")
+            code.line(f"br label {head}")
+            code.label(head)
+            index = code.new(f"load i64, ptr {counter}")
+            more = code.new(f"icmp slt i64 {index}, {writer.sizes[d]}")
+            code.line(f"br i1 {more}, label {body}, label {end}")
+            code.label(body)
+            at = code.new(f"getelementptr {_memory(self.kind)}, ptr {at}, i64 {writer._step(access, d, index)}")
+            ends.append((index, counter, head, end))
+        value = _to_memory(code, self._neutral())
+        code.line(f"store {value.type} {value.name}, ptr {at}")
+        for index, counter, head, end in reversed(ends):
+            code.line(f"store i64 {code.new(f'add i64 {index}, 1')}, ptr {counter}")
+            code.line(f"br label {head}")
+            code.label(end)
+
+    def clear(self) -> None:
+        """Begin."""
+        lanes = self.writer.lanes
+        code = self.writer.code
+        for place in (self.register, self.high, self.low):
+            if place:
+                neutral = self._neutral(lanes)
+                code.line(f"store {neutral.type} {neutral.name}, ptr {place}")
+
+    def add(self, value: Value) -> None:
+        """One more vector of places."""
+        code, writer = self.writer.code, self.writer
+        if writer.mask is not None:
+            value = scalar.select(code, Value(writer.mask, "i1", value.lanes), value, self._neutral(value.lanes))
+        if self.plain:
+            before = writer._load(self.reduce.access, writer.rank, value.lanes)
+            writer._store(self.reduce.access, self.put_together(code, before, value), value.lanes)
+            return
+        before = Value(code.new(f"load {self.type}, ptr {self.register}"), self.kind, value.lanes)
+        after = self.put_together(code, before, value)
+        code.line(f"store {self.type} {after.name}, ptr {self.register}")
+
+    def add_block(self) -> None:
+        """high + low += register, without an error; then the register begins again."""
+        code, type_ = self.writer.code, self.type
+        a = code.new(f"load {type_}, ptr {self.high}")
+        b = code.new(f"load {type_}, ptr {self.register}")
+        s = code.new(f"fadd {type_} {a}, {b}")
+        bb = code.new(f"fsub {type_} {s}, {a}")
+        da = code.new(f"fsub {type_} {a}, {code.new(f'fsub {type_} {s}, {bb}')}")
+        db = code.new(f"fsub {type_} {b}, {bb}")
+        error = code.new(f"fadd {type_} {da}, {db}")
+        # Infinite sums have no error to speak of.
+        known = code.new(f"fcmp ord {type_} {error}, {error}")
+        mask = "i1" if self.writer.lanes == 1 else f"<{self.writer.lanes} x i1>"
+        error = code.new(f"select {mask} {known}, {type_} {error}, {type_} zeroinitializer")
+        low = code.new(f"load {type_}, ptr {self.low}")
+        code.line(f"store {type_} {s}, ptr {self.high}")
+        code.line(f"store {type_} {code.new(f'fadd {type_} {low}, {error}')}, ptr {self.low}")
+        neutral = self._neutral(self.writer.lanes)
+        code.line(f"store {type_} {neutral.name}, ptr {self.register}")
+
+    def finish(self) -> None:
+        """The lanes put together, and into memory."""
+        code, writer = self.writer.code, self.writer
+        total = self._total(self.high if self.compensated else self.register)
+        if self.compensated:
+            total = scalar.arithmetic(code, "+", total, self._total(self.low))
+        access = self.reduce.access
+        at = writer._at(access, self.outer)
+        memory = _memory(self.kind)
+        if self.in_memory:
+            before = _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), self.kind)
+            total = self.put_together(code, before, total)
+        value = _to_memory(code, total)
+        code.line(f"store {memory} {value.name}, ptr {at}")
+
+    def _total(self, place: str) -> Value:
+        code, lanes = self.writer.code, self.writer.lanes
+        whole = Value(code.new(f"load {self.type}, ptr {place}"), self.kind, lanes)
+        if lanes == 1:
+            return whole
+        parts = [scalar.lane(code, [whole], k)[0] for k in range(lanes)]
+        while len(parts) > 1:
+            parts = [self.put_together(code, a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
+
+
+def _memory(kind: str) -> str:
+    """What stands in memory for a kind: booleans are bytes there."""
+    return "i8" if kind == "i1" else kind
+
+
+def _from_memory(code: Code, value: Value, kind: str) -> Value:
+    if kind != "i1":
+        return value
+    zero = "0" if value.lanes == 1 else "zeroinitializer"
+    return code.value("i1", value.lanes, f"icmp ne {value.type} {value.name}, {zero}")
+
+
+def _to_memory(code: Code, value: Value) -> Value:
+    if value.kind != "i1":
+        return value
+    to = "i8" if value.lanes == 1 else f"<{value.lanes} x i8>"
+    return code.value("i8", value.lanes, f"zext {value.type} {value.name} to {to}")
+
+
+def _suffix(memory: str) -> str:
+    return {"double": "f64", "float": "f32"}.get(memory, memory)
+
+
+def write(nest: Nest) -> tuple[Source, list[int]]:
+    """The kernel of a nest and its parameters."""
+    return _Writer(nest).write()
+
+
+def kinds_of(values: Sequence[Entry]) -> list[str]:
+    """The kinds of values, in order."""
+    return [v.access.kind if isinstance(v, Load) else v.kind for v in values]
