@@ -1,0 +1,600 @@
+"""Products of matrices as native steps: BLAS where it pays, a loop written on the spot where its overhead counts.
+
+A product is a sum over an index that both operands have. So all that matters of an index is its length and how far it
+moves in the memory of the two operands and of the result: an `Axis`. ``matmul`` and ``einsum`` are two notations for
+a list of them. Axes that lie one behind the other in memory become one, whether they are rows, columns, terms of
+the sum or a batch of products; what is then left beside rows, columns and sum are loops around the product.
+
+BLAS stores matrices by columns, and takes the addresses of all its arguments. These are the step's own words: a number
+stands at the beginning of its word on little-endian machines, and so does a character. So one function does for all
+dtypes, sizes and transpositions, and the address of the routine is a word, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib.machinery
+import importlib.util
+import os
+import struct
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopgrad.lower.machine import Source, machine
+
+
+@dataclass(frozen=True)
+class View:
+    """An array in a slot's memory: the element at `offset` is the first one; strides and offset count elements."""
+
+    slot: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+
+@dataclass
+class Step:
+    """A native step. If it needs scratch memory, its slot has to be added to `params` as the last word.
+
+    ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes.
+    """
+
+    source: Source
+    params: list[int]
+    flops: int
+    work: int = 0
+    note: str = ""
+
+
+class Axis(NamedTuple):
+    """An index: its length, and the strides with which it moves in both operands and the result, 0 if it does not."""
+
+    size: int
+    a: int
+    b: int
+    out: int
+
+
+_NONE = Axis(1, 0, 0, 0)
+_LIMIT = 2**31
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A dtype: what LLVM calls it, its bytes, the letter that BLAS and LAPACK begin their names with."""
+
+    name: str
+    size: int
+    letter: str
+    pack: str = field(repr=False, default="d")
+
+    def bits(self, number: float) -> int:
+        """A number as a word that begins with it."""
+        return int.from_bytes(struct.pack("<" + self.pack, number).ljust(8, b"\0"), "little")
+
+
+KINDS = {
+    np.dtype(np.float64): Kind("double", 8, "d", "d"),
+    np.dtype(np.float32): Kind("float", 4, "s", "f"),
+}
+"""The dtypes that have products in BLAS. (Complex ones have, too; there is no native code for those.)"""
+
+
+# -- routines --------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _exported(module: str) -> dict[str, Any]:
+    """The C functions that a module of SciPy's exports, as capsules.
+
+    Only the module itself is loaded, by its file: importing ``scipy.linalg`` takes five times as long. Where that does
+    not work, it is imported as usual.
+    """
+    name = f"scipy.linalg.{module}"
+    found: Any = sys.modules.get(name)
+    if found is None:
+        with contextlib.suppress(Exception):
+            found = _by_file(name)
+    if found is None:
+        found = importlib.import_module(name)
+    return dict(found.__pyx_capi__)
+
+
+def _by_file(name: str) -> Any:
+    scipy = importlib.util.find_spec("scipy")
+    for folder in (scipy.submodule_search_locations if scipy else None) or ():
+        for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+            path = os.path.join(folder, *name.split(".")[1:]) + suffix
+            if os.path.exists(path):
+                spec = importlib.util.spec_from_file_location(name, path)
+                assert spec is not None
+                assert spec.loader is not None
+                module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+                return module
+    return None
+
+
+_capsule = ctypes.pythonapi.PyCapsule_GetPointer
+_capsule.restype = ctypes.c_void_p
+_capsule.argtypes = [ctypes.py_object, ctypes.c_char_p]
+_capsule_name = ctypes.pythonapi.PyCapsule_GetName
+_capsule_name.restype = ctypes.c_char_p
+_capsule_name.argtypes = [ctypes.py_object]
+
+
+@functools.cache
+def routine(module: str, name: str) -> int:
+    """The address of a routine of ``cython_blas`` or ``cython_lapack``, whose integers are C's ``int``."""
+    capsule = _exported(module)[name]
+    return int(_capsule(capsule, _capsule_name(capsule)) or 0)
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
+
+
+class Loop:
+    """A loop that is being written: its index, and values that it carries along: set `following` in the body."""
+
+    def __init__(self, index: str, values: list[str]) -> None:
+        self.index = index
+        self.values = values
+        self.following: list[str] = values
+
+
+class Code:
+    """The text of a step while it is written. Addresses and strides are in bytes there."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._count = 0
+
+    def new(self, text: str) -> str:
+        """An instruction with a result, and the name of that."""
+        self._count += 1
+        self.lines.append(f"%v{self._count} = {text}")
+        return f"%v{self._count}"
+
+    def line(self, text: str) -> None:
+        """An instruction without a result, or a label."""
+        self.lines.append(text)
+
+    def address(self, index: int) -> str:
+        """Where a word of the step is."""
+        return self.new(f"getelementptr i64, ptr %params, i64 {index}")
+
+    def word(self, index: int, kind: str = "i64") -> str:
+        """A word of the step."""
+        return self.new(f"load {kind}, ptr {self.address(index)}")
+
+    def slot(self, index: int) -> str:
+        """The address that is in the slot whose number is a word of the step."""
+        return self.new(f"load ptr, ptr {self.new(f'getelementptr ptr, ptr %slots, i64 {self.word(index)}')}")
+
+    def add(self, x: str, y: str | int) -> str:
+        """The sum of two numbers."""
+        return self.new(f"add i64 {x}, {y}")
+
+    def mul(self, x: str, y: str | int) -> str:
+        """The product of two numbers."""
+        return self.new(f"mul i64 {x}, {y}")
+
+    def at(self, base: str, offset: str, *strides: str | int) -> str:
+        """An address moved by an offset, times a stride if that is given."""
+        for stride in strides:
+            offset = self.mul(offset, stride)
+        return self.new(f"getelementptr i8, ptr {base}, i64 {offset}")
+
+    @contextlib.contextmanager
+    def loop(self, start: str, stop: str, step: int = 1, carried: Sequence[tuple[str, str]] = ()) -> Iterator[Loop]:
+        """A loop over an index, which carries values along: pairs of type and first value."""
+        self._count += 1
+        mark = self._count
+        made = Loop(f"%i{mark}", [f"%x{mark}.{k}" for k in range(len(carried))])
+        self.lines += [f"br label %pre{mark}", f"pre{mark}:", f"br label %head{mark}", f"head{mark}:"]
+        place = len(self.lines)
+        test = self.new(f"icmp slt i64 {made.index}, {stop}")
+        self.lines += [f"br i1 {test}, label %body{mark}, label %done{mark}", f"body{mark}:"]
+        yield made
+        self.lines += [f"br label %latch{mark}", f"latch{mark}:"]
+        following = self.add(made.index, step)
+        self.lines += [f"br label %head{mark}", f"done{mark}:"]
+        joined = [("i64", start), *carried]
+        names, ends = [made.index, *made.values], [following, *made.following]
+        self.lines[place:place] = [
+            f"{name} = phi {kind} [{first}, %pre{mark}], [{end}, %latch{mark}]"
+            for name, (kind, first), end in zip(names, joined, ends, strict=True)
+        ]
+
+    def source(self, *declared: str) -> Source:
+        """The finished step."""
+        body = "\n".join(self.lines)
+        return Source("\n".join([*declared, "define i32 @NAME(ptr %slots, ptr %params) {", body, "ret i32 0", "}\n"]))
+
+
+# -- batches ---------------------------------------------------------------------------------------------------------
+
+# The words of a product begin with those of its operands (slot and offset of a, b and out) and of each loop around it
+# (length and strides). Then come those of the routine or of the kernel.
+
+
+def _first(rank: int) -> int:
+    return 6 + 4 * rank
+
+
+def _words(kind: Kind, views: Iterable[View], batch: Sequence[Axis]) -> list[int]:
+    places = [word for view in views for word in (view.slot, view.offset * kind.size)]
+    return places + [word for axis in batch for word in _scaled(axis, kind)]
+
+
+def _scaled(axis: Axis, kind: Kind) -> tuple[int, int, int, int]:
+    return axis.size, axis.a * kind.size, axis.b * kind.size, axis.out * kind.size
+
+
+@contextlib.contextmanager
+def _each(code: Code, rank: int) -> Iterator[list[str]]:
+    """Loops over a batch; in them, where the matrices are."""
+    places = [code.at(code.slot(2 * k), code.word(2 * k + 1)) for k in range(3)]
+    axes = [[code.word(6 + 4 * k + j) for j in range(4)] for k in range(rank)]
+    with contextlib.ExitStack() as stack:
+        for size, *strides in axes:
+            loop = stack.enter_context(code.loop("0", size))
+            places = [code.at(place, loop.index, stride) for place, stride in zip(places, strides, strict=True)]
+        yield places
+
+
+# -- steps that call BLAS --------------------------------------------------------------------------------------------
+
+_GEMM = "{1} {2} {3} {4} {5} {6} b {7} a {8} {9} out {10}"
+_GEMV = "{1} {2} {3} {4} a {5} b {6} {7} out {8}"
+
+
+@functools.cache
+def _call(form: str, rank: int) -> Source:
+    """A step that calls a routine for each product of a batch; `form` lists operands and words that it is given."""
+    code = Code()
+    start = _first(rank)
+    target = code.word(start, "ptr")
+    given = {str(k): code.address(start + k) for k in range(1, 11) if f"{{{k}}}" in form}
+    with _each(code, rank) as places:
+        given |= dict(zip(("a", "b", "out"), places, strict=True))
+        code.line(f"call void {target}({', '.join('ptr ' + given[name.strip('{}')] for name in form.split())})")
+    return code.source()
+
+
+@functools.cache
+def _dot(kind: str, accumulates: bool, rank: int) -> Source:
+    """A step that calls ``dot`` for each product of a batch."""
+    code = Code()
+    start = _first(rank)
+    target = code.word(start, "ptr")
+    n, x, y = (code.address(start + k) for k in (1, 2, 3))
+    scales = _Scales(code, kind, accumulates, start + 4)
+    with _each(code, rank) as (a, b, out):
+        scales.store(code.new(f"call {kind} {target}(ptr {n}, ptr {a}, ptr {x}, ptr {b}, ptr {y})"), out)
+    return code.source(*scales.declared)
+
+
+class _Scales:
+    """α and β of a product: the words from `index` on. A result that is not accumulated is never read."""
+
+    def __init__(self, code: Code, kind: str, accumulates: bool, index: int) -> None:
+        self.code = code
+        self.kind = kind
+        self.alpha = code.word(index, kind)
+        self.beta = code.word(index + 1, kind) if accumulates else ""
+        self._declared: dict[str, None] = {}
+
+    @property
+    def declared(self) -> list[str]:
+        """Declarations of what was called."""
+        return list(self._declared)
+
+    def type(self, lanes: int) -> str:
+        """LLVM's type of some elements."""
+        return f"<{lanes} x {self.kind}>" if lanes > 1 else self.kind
+
+    def spread(self, value: str, lanes: int) -> str:
+        """A number in all lanes."""
+        if lanes == 1:
+            return value
+        whole = self.type(lanes)
+        first = self.code.new(f"insertelement {whole} poison, {self.kind} {value}, i64 0")
+        return self.code.new(f"shufflevector {whole} {first}, {whole} poison, <{lanes} x i32> zeroinitializer")
+
+    def muladd(self, x: str, y: str, z: str, lanes: int) -> str:
+        """X y + z, rounded once where the processor can."""
+        whole = self.type(lanes)
+        name = f"@llvm.fmuladd.{f'v{lanes}' if lanes > 1 else ''}f{64 if self.kind == 'double' else 32}"
+        self._declared[f"declare {whole} {name}({whole}, {whole}, {whole})"] = None
+        return self.code.new(f"call {whole} {name}({whole} {x}, {whole} {y}, {whole} {z})")
+
+    def load(self, place: str, lanes: int = 1) -> str:
+        """Some elements from memory."""
+        return self.code.new(f"load {self.type(lanes)}, ptr {place}, align {8 if self.kind == 'double' else 4}")
+
+    def store(self, value: str, place: str, lanes: int = 1) -> None:
+        """A result into memory, scaled, and added to what is there."""
+        whole = self.type(lanes)
+        value = self.code.new(f"fmul {whole} {value}, {self.spread(self.alpha, lanes)}")
+        if self.beta:
+            value = self.muladd(self.spread(self.beta, lanes), self.load(place, lanes), value, lanes)
+        self.code.line(f"store {whole} {value}, ptr {place}, align {8 if self.kind == 'double' else 4}")
+
+
+# -- the kernel for small matrices -----------------------------------------------------------------------------------
+
+_ROWS = (4, 1)
+
+
+@functools.cache
+def _kernel(kind: Kind, packed: bool, accumulates: bool, rank: int) -> Source:
+    """A step that multiplies small matrices, in blocks of rows times vectors of columns kept in registers.
+
+    Columns of b and of the result have stride 1; `packed`: those of b have not, so b is copied into scratch memory.
+    """
+    code = Code()
+    start = _first(rank)
+    m, n, k, a_row, out_row, a_term, b_term, b_column = (code.word(start + j) for j in range(8))
+    scales = _Scales(code, kind.name, accumulates, start + 8)
+    scratch = code.slot(start + 10) if packed else ""
+    widest = 2 * machine().lanes(kind.size)
+    widths = [widest >> j for j in range(widest.bit_length())]
+    with _each(code, rank) as (a, b, out):
+        if packed:
+            line = code.mul(n, kind.size)
+            with code.loop("0", k) as term:
+                source, target = code.at(b, term.index, b_term), code.at(scratch, term.index, line)
+                with code.loop("0", n) as column:
+                    element = scales.load(code.at(source, column.index, b_column))
+                    place = code.at(target, column.index, kind.size)
+                    code.line(f"store {kind.name} {element}, ptr {place}")
+            b, b_term = scratch, line
+        done = "0"
+        for height in _ROWS:
+            rows = code.new(f"and i64 {m}, {-height}")
+            with code.loop(done, rows, height) as row:
+                lines = [code.add(row.index, r) for r in range(height)]
+                left = [code.at(a, r, a_row) for r in lines]
+                right = [code.at(out, r, out_row) for r in lines]
+                reached = "0"
+                for lanes in widths:
+                    columns = code.new(f"and i64 {n}, {-lanes}")
+                    with code.loop(reached, columns, lanes) as column:
+                        shift = code.mul(column.index, kind.size)
+                        source = code.at(b, shift)
+                        whole = scales.type(lanes)
+                        zero = "zeroinitializer" if lanes > 1 else "0.0"
+                        with code.loop("0", k, 1, [(whole, zero)] * height) as term:
+                            vector = scales.load(code.at(source, term.index, b_term), lanes)
+                            move = code.mul(term.index, a_term)
+                            factors = [scales.spread(scales.load(code.at(p, move)), lanes) for p in left]
+                            term.following = [
+                                scales.muladd(factor, vector, total, lanes)
+                                for factor, total in zip(factors, term.values, strict=True)
+                            ]
+                        for total, place in zip(term.values, right, strict=True):
+                            scales.store(total, code.at(place, shift), lanes)
+                    reached = columns
+            done = rows
+    return code.source(*scales.declared)
+
+
+# -- from axes to steps ----------------------------------------------------------------------------------------------
+
+
+def _fold(axes: Iterable[Axis]) -> list[Axis]:
+    """Axes from the outermost in memory to the innermost; those that go on where the next one ends are one with it."""
+    found: list[Axis] = []
+    for axis in sorted(axes, key=lambda x: (abs(x.out), abs(x.a), abs(x.b)), reverse=True):
+        if found and all(o == axis.size * i for o, i in zip(found[-1][1:], axis[1:], strict=True)):
+            outer = found.pop()
+            axis = axis._replace(size=outer.size * axis.size)
+        found.append(axis)
+    return found
+
+
+def _swapped(axis: Axis) -> Axis:
+    return axis._replace(a=axis.b, b=axis.a)
+
+
+def _pick(axes: list[Axis]) -> Axis:
+    """The axis that becomes rows or columns; it is taken out of the list."""
+    if not axes:
+        return _NONE
+    best = max(axes, key=lambda x: (x.out == 1, 1 in (x.a, x.b), x.size))
+    axes.remove(best)
+    return best
+
+
+def _product(
+    dtype: np.dtype[Any], axes: Sequence[Axis], a: View, b: View, out: View, alpha: float, beta: float
+) -> Step | None:
+    """The step for a product of which all axes are known."""
+    kind = KINDS.get(dtype)
+    if kind is None:
+        return None
+    if 0 in out.shape:
+        return _small(kind, [], (_NONE._replace(size=0), _NONE, _NONE), (a, b, out), alpha, beta)
+    axes = [axis for axis in axes if axis.size != 1]
+    inner = _fold(axis for axis in axes if not axis.out)
+    rows = _fold(axis for axis in axes if axis.out and axis.a and not axis.b)
+    columns = _fold(axis for axis in axes if axis.out and axis.b and not axis.a)
+    batch = [axis for axis in axes if axis.out and bool(axis.a) == bool(axis.b)]
+    if len(inner) > 1:
+        return None
+    m, n, k = _pick(rows), _pick(columns), inner[0] if inner else _NONE
+    batch = _fold([*batch, *rows, *columns])
+    # Results are stored by rows here, which is by columns for BLAS if everything is turned round.
+    if (m.out == 1 and n.size != 1) or (m.size == 1 and n.size != 1):
+        m, n, k, batch = _swapped(n), _swapped(m), _swapped(k), [_swapped(axis) for axis in batch]
+        a, b = b, a
+    sizes = (m, n, k)
+    if min(m.size, n.size, k.size) == 0 or _is_small(m, n, k):
+        found = _small(kind, batch, sizes, (a, b, out), alpha, beta)
+        if found is not None:
+            return found
+    return _large(kind, batch, sizes, (a, b, out), alpha, beta)
+
+
+def _is_small(m: Axis, n: Axis, k: Axis) -> bool:
+    return max(m.size, n.size, k.size) <= 16
+
+
+def _flops(batch: Sequence[Axis], m: Axis, n: Axis, k: Axis) -> int:
+    count = 2 * m.size * n.size * k.size
+    for axis in batch:
+        count *= axis.size
+    return count
+
+
+def _noted(text: str, batch: Sequence[Axis], m: Axis, n: Axis, k: Axis) -> str:
+    times = "".join(f"{axis.size}·" for axis in batch)
+    return f"{text} {times}{m.size}x{k.size}x{n.size}"
+
+
+def _small(
+    kind: Kind, batch: list[Axis], sizes: tuple[Axis, Axis, Axis], views: tuple[View, View, View],
+    alpha: float, beta: float,
+) -> Step | None:  # fmt: skip
+    """The step with the kernel for small matrices."""
+    m, n, k = sizes
+    if n.size > 1 and n.out != 1:
+        return None
+    packed = n.size > 1 and n.b != 1
+    params = _words(kind, views, batch)
+    params += [m.size, n.size, k.size]
+    params += [stride * kind.size for stride in (m.a, m.out, k.a, k.b, n.b)]
+    params += [kind.bits(alpha), kind.bits(beta)]
+    source = _kernel(kind, packed, beta != 0, len(batch))
+    work = max(n.size * k.size, 1) * kind.size if packed else 0
+    return Step(source, params, _flops(batch, *sizes), work, _noted(f"{kind.letter} kernel", batch, *sizes))
+
+
+def _stored(rows: int, row_stride: int, columns: int, column_stride: int) -> tuple[str, int] | None:
+    """How BLAS has to read memory for a matrix, whose columns it expects one after the other: flag and distance."""
+    for flag, length, stride, count, distance in (
+        ("N", rows, row_stride, columns, column_stride),
+        ("T", columns, column_stride, rows, row_stride),
+    ):
+        if (length == 1 or stride == 1) and (count == 1 or distance >= length):
+            return flag, length if count == 1 else distance
+    return None
+
+
+def _vector(view: View, axis: Axis, stride: int) -> tuple[View, int] | None:
+    """A vector as BLAS takes it: from its lowest address, even if it goes backwards."""
+    if axis.size == 1:
+        return view, 1
+    if stride < 0:
+        view = View(view.slot, view.shape, view.strides, view.offset + (axis.size - 1) * stride)
+    return (view, stride) if stride else None
+
+
+def _large(
+    kind: Kind, batch: list[Axis], sizes: tuple[Axis, Axis, Axis], views: tuple[View, View, View],
+    alpha: float, beta: float,
+) -> Step | None:  # fmt: skip
+    """The step that calls BLAS, or None where strides or sizes are not of its kind."""
+    m, n, k = sizes
+    a, b, out = views
+    scales = kind.bits(alpha), kind.bits(beta)
+    if m.size == 1:  # a sum of products
+        x, y = _vector(a, k, k.a), _vector(b, k, k.b)
+        if x is None or y is None:
+            return None
+        views = x[0], y[0], out
+        name, source = "dot", _dot(kind.name, beta != 0, len(batch))
+        words = [k.size, x[1], y[1], *scales]
+        integers, shown = words[:3], ""
+    elif n.size == 1:  # a matrix times a vector
+        x, y = _vector(b, k, k.b), _vector(out, m, m.out)
+        matrix = _stored(m.size, m.a, k.size, k.a)
+        if x is None or y is None or matrix is None:
+            return None
+        views = a, x[0], y[0]
+        flag, distance = matrix
+        name, source = "gemv", _call(_GEMV, len(batch))
+        lengths = (m.size, k.size) if flag == "N" else (k.size, m.size)
+        words = [ord(flag), *lengths, scales[0], distance, x[1], scales[1], y[1]]
+        integers, shown = [*lengths, distance, x[1], y[1]], f" {flag}"
+    else:
+        first = _stored(n.size, n.b, k.size, k.b)
+        second = _stored(k.size, k.a, m.size, m.a)
+        target = _stored(n.size, n.out, m.size, m.out)
+        if first is None or second is None or target is None or target[0] != "N":
+            return None
+        name, source = "gemm", _call(_GEMM, len(batch))
+        words = [ord(first[0]), ord(second[0]), n.size, m.size, k.size, scales[0], first[1], second[1], scales[1],
+                 target[1]]  # fmt: skip
+        integers, shown = [n.size, m.size, k.size, first[1], second[1], target[1]], f" {first[0]} {second[0]}"
+    if not all(-_LIMIT < number < _LIMIT for number in integers):
+        return None
+    name = kind.letter + name
+    params = [*_words(kind, views, batch), routine("cython_blas", name), *words]
+    return Step(source, params, _flops(batch, *sizes), 0, _noted(name + shown, batch, *sizes))
+
+
+# -- notations -------------------------------------------------------------------------------------------------------
+
+
+def _writable(out: View) -> bool:
+    """Whether no element of a result is written twice, as far as strides of 0 go."""
+    return all(stride or size < 2 for size, stride in zip(out.shape, out.strides, strict=True)) or 0 in out.shape
+
+
+def matmul(
+    dtype: np.dtype[Any], a: View, b: View, out: View, *, alpha: float = 1.0, beta: float = 0.0
+) -> Step | None:  # fmt: skip
+    """The step for out = α a b + β out, with the shapes of NumPy's ``matmul``; None if there is none.
+
+    There is none for other dtypes than float64 and float32, and, but for small matrices, for operands neither rows nor
+    columns of which have stride 1: copy these first. The result must not overlap with an operand. If β is 0, the result
+    is not read.
+    """
+    lead = len(out.shape) - (len(a.shape) > 1) - (len(b.shape) > 1)
+
+    def strides(view: View) -> list[int]:
+        """Along the axes of the batch."""
+        own = max(len(view.shape) - 2, 0)
+        moves = [0 if n == 1 else s for n, s in zip(view.shape[:own], view.strides[:own], strict=True)]
+        return [0] * (lead - own) + moves
+
+    axes = [Axis(*found) for found in zip(out.shape[:lead], strides(a), strides(b), out.strides[:lead], strict=True)]
+    if len(a.shape) > 1:
+        axes.append(Axis(a.shape[-2], a.strides[-2], 0, out.strides[lead]))
+    if len(b.shape) > 1:
+        axes.append(Axis(b.shape[-1], 0, b.strides[-1], out.strides[-1]))
+    axes.append(Axis(a.shape[-1], a.strides[-1], b.strides[max(len(b.shape) - 2, 0)], 0))
+    return _product(dtype, axes, a, b, out, alpha, beta) if _writable(out) else None
+
+
+def einsum(dtype: np.dtype[Any], subscripts: str, operands: Sequence[View], out: View) -> Step | None:
+    """The step for a contraction of two operands, given with an arrow, that is a product of matrices; else None.
+
+    None, too, where no index is summed over, since that is elementwise, or one that a single operand has; and where the
+    indices that are summed over do not lie one behind the other in memory.
+    """
+    left, _, result = subscripts.partition("->")
+    terms = left.split(",")
+    if len(terms) != 2 or len(operands) != 2 or not _writable(out):
+        return None
+    axes: dict[str, Axis] = {}
+    for place, term, view in zip((1, 2, 3), (*terms, result), (*operands, out), strict=True):
+        for letter, size, stride in zip(term, view.shape, view.strides, strict=True):
+            known = list(axes.get(letter, _NONE))
+            if size != 1:  # an index of length 1 is repeated to meet a longer one
+                known[0] = size
+                known[place] += stride  # an index that comes twice goes along the diagonal
+            axes[letter] = Axis(*known)
+    summed = [letter for letter in axes if letter not in result]
+    if not summed or any(letter not in term for letter in summed for term in terms):
+        return None
+    return _product(dtype, list(axes.values()), *operands, out, 1.0, 0.0)
