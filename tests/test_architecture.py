@@ -20,6 +20,7 @@ LAYERS = [
     ("evaluate", "differentiate"),
     ("hops",),
     ("trace", "rewrite", "notation"),
+    ("simplify",),
     ("numpy", "scipy"),
     ("standins",),
     ("outside",),

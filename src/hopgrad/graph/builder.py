@@ -83,6 +83,21 @@ class Builder:
         if kind is None:
             kind = kinds[hop, params] = len(self.kinds)
             self.kinds.append((hop, params))
+        return self.place(kind, args)
+
+    def kind_of(self, hop: Hop, params: Params = ()) -> int:
+        """The number in ``kinds`` of a hop with its parameters."""
+        kind = self._kind_ids.get((hop, params))
+        if kind is None:
+            kind = self._kind_ids[hop, params] = len(self.kinds)
+            self.kinds.append((hop, params))
+        return kind
+
+    def place(self, kind: int, args: Sequence[int], result: Aval | None = None) -> int:
+        """As `emit`, by the number of the kind; the shape rule is not asked if its answer is given.
+
+        This is the fast way to copy values from another builder.
+        """
         count = len(args)
         key: Any
         # Packing operands into one integer halves the memory of the table against a tuple.
@@ -92,18 +107,29 @@ class Builder:
             key = (kind << 32 | args[0]) << 32 | _NO_ARGUMENT
         else:
             key = (kind, *args)
+        hop, params = self.kinds[kind]
         if hop.pure:
             found = self._interned.get(key)
             if found is not None:
                 return found
-        avals = self.avals
-        if params:
-            result = hop.infer(*[avals[a] for a in args], **dict(params))
-        else:
-            result = hop.infer(*[avals[a] for a in args])
+        if result is None:
+            avals = self.avals
+            if params:
+                result = hop.infer(*[avals[a] for a in args], **dict(params))
+            else:
+                result = hop.infer(*[avals[a] for a in args])
         node = self._append(kind, args, result)
         if hop.pure:
             self._interned[key] = node
+        return node
+
+    def share(self, data: np.ndarray[Any, Any]) -> int:
+        """A constant that holds a read-only array itself. Large ones are not compared with others."""
+        if data.nbytes <= 4096:
+            return self.constant(data).id
+        params = (("index", len(self.avals)), ("value", aval_of(data)))
+        node = self.emit(catalogue["constant"], (), params)
+        self.constants[node] = data
         return node
 
     def _append(self, kind: int, args: Sequence[int], result: Aval) -> int:

@@ -1,0 +1,253 @@
+"""The graph that is being written, and what rules may ask of it and do to it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hopgrad.aval import Aval, Shape
+from hopgrad.graph.builder import Builder, Params, catalogue
+from hopgrad.graph.graph import reachable
+from hopgrad.graph.hop import Hop, Reduction
+from hopgrad.simplify.rules import Plan, Trial, ruled, table
+
+# Results that are folded have at most as many elements as the first number says, operands together the second.
+SMALL, LARGE = 4096, 1 << 20
+
+
+@dataclass
+class Call:
+    """A hop that is about to be written: rules read it, and may say that something else shall stand for it."""
+
+    hop: Hop
+    args: tuple[int, ...]
+    params: Params
+    aval: Aval
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the result."""
+        return self.aval.shape
+
+    @property
+    def kind(self) -> str:
+        """What numbers the result has, by NumPy's letter: b, i, u, f or c."""
+        return self.aval.dtype.kind
+
+
+class Draft:
+    """A new builder with what is needed of another one, simplified. All ids here are of the new one, unless told."""
+
+    def __init__(self, source: Builder, outputs: Sequence[int]) -> None:
+        self.source = source
+        self.outputs = outputs
+        self.builder = Builder()
+        self.builder.sites = source.sites
+        self.builder.stages = list(source.stages)
+        self.origins: list[int] = []
+        """For each new value one of the source that it stands for. Those of the current value follow at its end."""
+        self.counts = dict.fromkeys((found.name for found in table), 0)
+        self.folded = 0
+        self.shared = 0
+        self.user = True
+        """Whether what is being written stands for a hop of the user's own."""
+        self._plans: dict[Hop, Plan | None] = {}
+        self._by_kind: list[tuple[str, Plan | None]] = []
+        self._numbers: dict[int, Any] = {}
+        self._remembered: dict[int, Any] = {}
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def aval(self, node: int) -> Aval:
+        """Shape and dtype of a value."""
+        return self.builder.avals[node]
+
+    def shape(self, node: int) -> Shape:
+        """Shape of a value."""
+        return self.builder.avals[node].shape
+
+    def name(self, node: int) -> str:
+        """The name of the hop that makes a value; "number" for a constant without axes."""
+        return self._of_kind(self.builder.kind[node])[0]
+
+    def args(self, node: int) -> tuple[int, ...]:
+        """Operands of a value."""
+        return self.builder.args(node)
+
+    def params(self, node: int) -> dict[str, Any]:
+        """Parameters of the hop that makes a value."""
+        return dict(self.builder.params(node))
+
+    def of(self, node: int, name: str) -> int | None:
+        """The (first) operand of a value that is made by the hop of this name."""
+        return self.builder.args_flat[self.builder.start[node]] if self.name(node) == name else None
+
+    def number(self, node: int) -> Any:
+        """The number that a value is in all places, as a NumPy scalar, or None. Bits decide: 0.0 is not -0.0."""
+        if node not in self._numbers:
+            self._numbers[node] = self._number(node)
+        return self._numbers[node]
+
+    def _number(self, node: int) -> Any:
+        while self.name(node) == "broadcast_to":
+            (node,) = self.args(node)
+        data = self.builder.constants.get(node)
+        if data is None or not data.size or data.dtype.hasobject:
+            return None
+        line = data.reshape(-1)
+        if data.size > 1:
+            rows = line.view(np.uint8).reshape(data.size, -1)
+            if not (np.array_equal(rows[0], rows[-1]) and (rows == rows[0]).all()):
+                return None
+        return line[0]
+
+    def remembered(self, node: int, work: Callable[[], Any]) -> Any:
+        """What `work` gave for a value when it was first asked for."""
+        if node not in self._remembered:
+            self._remembered[node] = work()
+        return self._remembered[node]
+
+    def single(self, node: int) -> bool:
+        """Whether a value is used once, as far as the source tells: then changing it costs nobody else anything."""
+        return node >= len(self.origins) or self._uses[self.origins[node]] <= 1
+
+    @cached_property
+    def _uses(self) -> list[int]:
+        source, uses = self.source, [0] * len(self.source)
+        for node in self.outputs:
+            uses[node] += 1
+        for node in reachable(source, self.outputs):
+            for arg in source.args_flat[source.start[node] : source.start[node + 1]]:
+                uses[arg] += 1
+        return uses
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def make(self, name: str, *args: int, **params: Any) -> int:
+        """A hop, with all rules applied to it."""
+        return self.again(catalogue[name], args, tuple(sorted(params.items())))
+
+    def again(self, hop: Hop, args: Sequence[int], params: Params) -> int:
+        """As `make`, for a hop at hand."""
+        avals = self.builder.avals
+        result = hop.infer(*[avals[a] for a in args], **dict(params))
+        return self.write(self.builder.kind_of(hop, params), tuple(args), result)
+
+    def constant(self, value: Any, dtype: Any = None) -> int:
+        """A constant."""
+        return self.builder.constant(value, dtype).id
+
+    def fill(self, value: Any, like: Aval) -> int:
+        """A number in all places."""
+        return self.broadcast(self.constant(value, like.dtype), like.shape)
+
+    def broadcast(self, node: int, shape: Shape) -> int:
+        """Broadcast, if the shape is not the right one already."""
+        return node if self.shape(node) == shape else self.make("broadcast_to", node, shape=shape)
+
+    def reshape(self, node: int, shape: Shape) -> int:
+        """Reshaped, if the shape is not the right one already."""
+        return node if self.shape(node) == shape else self.make("reshape", node, shape=shape)
+
+    def transpose(self, node: int, axes: Sequence[int]) -> int:
+        """Transposed, if that changes anything."""
+        axes = tuple(axes)
+        return node if axes == tuple(range(len(axes))) else self.make("transpose", node, axes=axes)
+
+    def write(self, kind: int, args: tuple[int, ...], result: Aval) -> int:
+        """The value of a hop: what a rule has for it, an equal one that exists, or a new one."""
+        seen = self._by_kind
+        # What is asked of operands stands there too, so all kinds have to be in the list, not this one alone.
+        plan = seen[kind][1] if len(seen) == len(self.builder.kinds) else self._of_kind(kind)[1]
+        if plan is not None:
+            if plan.exchangeable:
+                args = self._ordered(args, result)
+            found = self._simplified(plan, kind, args, result)
+            if found is not None:
+                return found
+        before = len(self.builder)
+        node = self.builder.place(kind, args, result)
+        if node < before:
+            self.shared += 1
+            if self.user:
+                self.builder.stage[node] = 0
+        return node
+
+    def _ordered(self, args: tuple[int, ...], result: Aval) -> tuple[int, ...]:
+        """The operands of a commutative hop in their canonical order: older ones first, numbers last."""
+        a, b = args
+        kinds, by_kind = self.builder.kind, self._by_kind
+        last = by_kind[kinds[a]][0] == "number", a
+        return (b, a) if last > (by_kind[kinds[b]][0] == "number", b) and result.dtype.kind != "c" else args
+
+    # -- rules -------------------------------------------------------------------------------------------------------
+
+    def _of_kind(self, kind: int) -> tuple[str, Plan | None]:
+        """The name that operand patterns know, and the rules, of a kind."""
+        seen, kinds = self._by_kind, self.builder.kinds
+        while len(seen) < len(kinds):
+            hop, params = kinds[len(seen)]
+            if hop not in self._plans:
+                self._plans[hop] = Plan(hop) if ruled(hop) else None
+            number = hop.name == "constant" and not dict(params)["value"].shape
+            seen.append(("number" if number else hop.name, self._plans[hop]))
+        return seen[kind]
+
+    def _simplified(self, plan: Plan, kind: int, args: tuple[int, ...], result: Aval) -> int | None:
+        by_kind, kinds, by_operand = self._by_kind, self.builder.kind, plan.by_operand
+        constant = plan.foldable
+        hits: list[str] = []
+        for a in args:
+            name = by_kind[kinds[a]][0]
+            if name in by_operand and name not in hits:
+                hits.append(name)
+            if constant and name != "number" and name != "constant":
+                constant = False
+        if constant:
+            folded = self._fold(kind, args, result)
+            if folded is not None:
+                self.folded += 1
+                return folded
+        trials = plan.always
+        for name in hits:
+            trials = trials + by_operand[name]
+        if plan.same and len(set(args)) < len(args):
+            trials = trials + plan.same
+        return self._try(trials, kind, args, result) if trials else None
+
+    def _fold(self, kind: int, args: tuple[int, ...], result: Aval) -> int | None:
+        """A hop of constants, computed, if it is small and computes as it should."""
+        if not args or result.size > SMALL or sum(self.builder.avals[a].size for a in args) > LARGE:
+            return None
+        hop, params = self.builder.kinds[kind]
+        constants = self.builder.constants
+        try:
+            with warnings.catch_warnings() if isinstance(hop, Reduction) else nullcontext():
+                if isinstance(hop, Reduction):  # NumPy's own warn in words, beside the floating-point flags
+                    warnings.simplefilter("error")
+                value = np.asarray(hop.function(*[constants[a][()] for a in args], **dict(params)))
+        except Exception:  # whatever is wrong with it is the caller's to see, when it is computed
+            return None
+        return self.constant(value) if value.shape == result.shape and value.dtype == result.dtype else None
+
+    def _try(self, trials: list[Trial], kind: int, args: tuple[int, ...], result: Aval) -> int | None:
+        names = [self._by_kind[self.builder.kind[a]][0] for a in args]
+        hop, params = self.builder.kinds[kind]
+        call = Call(hop, args, params, result)
+        given = dict(params)
+        for found, exchanged in trials:
+            operands = args[::-1] if exchanged else args
+            if not Trial(found, exchanged).matches(names[::-1] if exchanged else names, operands):
+                continue
+            node = found.function(self, call, *operands, **given)
+            if node is not None:
+                assert self.builder.avals[node] is result, f"{found.name}: {self.builder.avals[node]!r}, not {result!r}"
+                self.counts[found.name] += 1
+                return node
+        return None

@@ -1,0 +1,278 @@
+"""Reading and writing at fixed places: indices by integers and slices compose, cancel, or do not meet."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from types import EllipsisType
+from typing import Any
+
+from hopgrad.aval import Shape
+from hopgrad.hops.shape import Items, Operand, Slice
+from hopgrad.simplify.draft import Call, Draft
+from hopgrad.simplify.rules import ANY, rule
+
+Pick = int | range | None
+"""What is picked on one axis: one place, several, or (None) an axis of length 1 is made."""
+
+# How many writes are looked through for the one that wrote what is read.
+_DEPTH = 64
+
+
+def picks_of(items: Items, shape: Shape) -> list[Pick] | None:
+    """What an index picks, one entry for each axis that is read or made; None if it holds arrays."""
+    found: list[Pick] = []
+    axis = 0
+    for item in items:
+        if isinstance(item, (Operand, EllipsisType)):
+            return None
+        if item is None:
+            found.append(None)
+            continue
+        n = shape[axis]
+        found.append(range(n)[slice(*item)] if isinstance(item, Slice) else range(n)[item])
+        axis += 1
+    return found + [range(n) for n in shape[axis:]]
+
+
+def items_of(picks: Sequence[Pick], shape: Shape) -> Items:
+    """The index that picks this, in its shortest form."""
+    items: list[Any] = []
+    axis = 0
+    for pick in picks:
+        if isinstance(pick, range):
+            items.append(_slice(pick, shape[axis]))
+        else:
+            items.append(pick)
+        axis += pick is not None
+    while items and items[-1] == _ALL:
+        items.pop()
+    return tuple(items)
+
+
+_ALL = Slice(None, None, None)
+
+
+def _slice(pick: range, n: int) -> Slice:
+    if pick == range(n):
+        return _ALL
+    if not pick:
+        return Slice(0, 0, 1)
+    if len(pick) == 1:
+        return Slice(pick.start, pick.start + 1, 1)
+    stop = pick.start + len(pick) * pick.step
+    return Slice(pick.start, stop if stop >= 0 else None, pick.step)
+
+
+def _length(pick: Pick) -> int:
+    return 1 if pick is None else len(pick) if isinstance(pick, range) else -1
+
+
+def read(draft: Draft, node: int, picks: Sequence[Pick]) -> int:
+    """An index by picks; nothing if they pick everything."""
+    items = items_of(picks, draft.shape(node))
+    return draft.make("index", node, items=items) if items else node
+
+
+def compose(first: Sequence[Pick], second: Sequence[Pick]) -> list[Pick] | None:
+    """What `second` picks of what `first` picks; None if it cannot be said in one index."""
+    found: list[Pick] = []
+    rest = iter(second)
+    for pick in first:
+        if isinstance(pick, int):
+            found.append(pick)
+            continue
+        then = next(rest)
+        while then is None:
+            found.append(None)
+            then = next(rest)
+        if pick is not None:
+            found.append(pick[then] if isinstance(then, int) else pick[then.start : _end(then) : then.step])
+        elif isinstance(then, range):
+            if len(then) != 1:
+                return None
+            found.append(None)
+    return found + list(rest)
+
+
+def _end(pick: range) -> int | None:
+    stop = pick.start + len(pick) * pick.step
+    return stop if stop >= 0 else None
+
+
+def _apart(first: Pick, second: Pick) -> bool:
+    """Whether two picks of one axis have no place in common, as far as is easily seen."""
+    a = range(first, first + 1) if isinstance(first, int) else first
+    b = range(second, second + 1) if isinstance(second, int) else second
+    if a is None or b is None:
+        return False
+    if not a or not b:
+        return True
+    if max(a[0], a[-1]) < min(b[0], b[-1]) or max(b[0], b[-1]) < min(a[0], a[-1]):
+        return True
+    if len(a) == 1:
+        return a[0] not in b
+    if len(b) == 1:
+        return b[0] not in a
+    return abs(a.step) == abs(b.step) and (a[0] - b[0]) % abs(a.step) != 0
+
+
+def apart(first: Sequence[Pick], second: Sequence[Pick]) -> bool:
+    """Whether two indices of one array certainly have no place in common. Neither makes axes."""
+    return any(_apart(a, b) for a, b in zip(first, second, strict=True))
+
+
+def within(inner: Sequence[Pick], outer: Sequence[Pick]) -> list[Pick] | None:
+    """How `inner` is read from what `outer` picks, if all of it is in there. Neither makes axes."""
+    found: list[Pick] = []
+    for a, b in zip(inner, outer, strict=True):
+        if b is None or a is None:
+            return None
+        if isinstance(b, int):
+            if a != b:
+                return None
+        elif isinstance(a, int):
+            if a not in b:
+                return None
+            found.append(b.index(a))
+        else:
+            if not a or a[0] not in b or a[-1] not in b or (len(a) > 1 and a.step % b.step):
+                return None
+            start, step = b.index(a[0]), a.step // b.step if len(a) > 1 else 1
+            stop = start + len(a) * step
+            found.append(range(start, stop, step))
+    return found
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+@rule("index")
+def index_of_everything(draft: Draft, call: Call, x: int, *arrays: int, items: Items) -> int | None:
+    """Reading everything in order, at most with axes of length 1 added or left out, is a reshape."""
+    picks = picks_of(items, draft.shape(x))
+    if picks is None or draft.aval(x).size != call.aval.size:
+        return None
+    backwards = any(isinstance(p, range) and len(p) > 1 and p.step < 0 for p in picks)
+    return None if backwards else draft.reshape(x, call.shape)
+
+
+@rule("index", "index")
+def index_of_an_index(draft: Draft, call: Call, x: int, *arrays: int, items: Items) -> int | None:
+    """A view of a view is a view."""
+    inner = draft.args(x)
+    if len(inner) > 1:
+        return None
+    first = picks_of(draft.params(x)["items"], draft.shape(inner[0]))
+    second = picks_of(items, draft.shape(x))
+    if first is None or second is None:
+        return None
+    both = compose(first, second)
+    return None if both is None else read(draft, inner[0], both)
+
+
+@rule("index", "broadcast_to")
+def index_of_broadcast(draft: Draft, call: Call, x: int, *arrays: int, items: Items) -> int | None:
+    """What was broadcast is read, and broadcast."""
+    (inner,) = draft.args(x)
+    shape, small = draft.shape(x), draft.shape(inner)
+    picks = picks_of(items, shape)
+    if picks is None:
+        return None
+    axis = len(small) - len(shape)
+    found: list[Pick] = []
+    for pick in picks:
+        if pick is None:
+            if axis >= 0:
+                found.append(None)
+            continue
+        if axis >= 0:
+            whole: Pick = 0 if isinstance(pick, int) else range(1)
+            found.append(whole if small[axis] == 1 else pick)
+        axis += 1
+    return draft.broadcast(read(draft, inner, found), call.shape)
+
+
+@rule("index", "concatenate")
+def index_of_joined(draft: Draft, call: Call, x: int, *arrays: int, items: Items) -> int | None:
+    """What lies within one part is read from there."""
+    picks = picks_of(items, draft.shape(x))
+    if picks is None:
+        return None
+    axis = draft.params(x)["axis"]
+    place = [k for k, p in enumerate(picks) if p is not None][axis]
+    pick = picks[place]
+    assert pick is not None
+    if isinstance(pick, range) and not pick:
+        return None
+    parts = draft.args(x)
+    ends = draft.remembered(x, lambda: list(accumulate(draft.shape(a)[axis] for a in parts)))
+    first, last = (pick, pick) if isinstance(pick, int) else (pick[0], pick[-1])
+    number = bisect_right(ends, first)
+    if number != bisect_right(ends, last):
+        return None
+    start = ends[number - 1] if number else 0
+    moved = pick - start if isinstance(pick, int) else range(pick.start - start, pick.stop - start, pick.step)
+    picks[place] = moved
+    return read(draft, parts[number], picks)
+
+
+@rule("index", ("put", "scatter"))
+def index_of_written(draft: Draft, call: Call, x: int, *arrays: int, items: Items) -> int | None:
+    """What was written there last, or what was there before if nothing was: without the whole array."""
+    shape = draft.shape(x)
+    wanted = picks_of(items, shape)
+    node = x
+    for _ in range(_DEPTH):
+        name, args = draft.name(node), draft.args(node)
+        if name not in ("put", "scatter"):
+            break
+        count = 2 if name == "put" else 1
+        written = draft.params(node)["items"]
+        if written == items and args[count:] == arrays and (name == "put" or not arrays):
+            return args[count - 1]
+        picks = picks_of(written, shape)
+        if wanted is None or picks is None:
+            return None
+        places = [p for p in picks if p is not None], [p for p in wanted if p is not None]
+        if not apart(*places):
+            inside = None if None in picks or None in wanted else within(wanted, picks)
+            return read(draft, args[count - 1], inside) if inside is not None else _reread(draft, x, node, items)
+        if name == "scatter":
+            return draft.fill(0, call.aval)
+        node = args[0]
+    return _reread(draft, x, node, items)
+
+
+def _reread(draft: Draft, x: int, node: int, items: Items) -> int | None:
+    return None if node == x else draft.make("index", node, items=items)
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+@rule("put")
+def put_everywhere(draft: Draft, call: Call, x: int, v: int, *arrays: int, items: Items) -> int | None:
+    """Writing everything, in order."""
+    picks = picks_of(items, call.shape)
+    if picks is None or draft.aval(v).size != call.aval.size:
+        return None
+    backwards = any(isinstance(p, range) and len(p) > 1 and p.step < 0 for p in picks)
+    return None if backwards else draft.reshape(v, call.shape)
+
+
+@rule("put", "put")
+def put_twice(draft: Draft, call: Call, x: int, v: int, *arrays: int, items: Items) -> int | None:
+    """What is written at the same place as before is all that counts."""
+    before, _, *others = draft.args(x)
+    if draft.params(x)["items"] != items or tuple(others) != arrays or not draft.single(x):
+        return None
+    return draft.again(call.hop, (before, v, *arrays), call.params)
+
+
+@rule("put", ANY, "index")
+def put_back(draft: Draft, call: Call, x: int, v: int, *arrays: int, items: Items) -> int | None:
+    """Writing what is there already."""
+    same = draft.args(v) == (x, *arrays) and draft.params(v)["items"] == items
+    return x if same and not arrays else None

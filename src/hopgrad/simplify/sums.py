@@ -1,0 +1,107 @@
+"""Reductions."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from hopgrad.simplify.draft import Call, Draft
+from hopgrad.simplify.rules import rule
+from hopgrad.simplify.shapes import padded
+
+Axes = tuple[int, ...]
+
+# Reductions whose value for a single element is that element.
+_OF_ONE = ("sum", "mean", "prod", "max", "min", "any", "all")
+
+
+@rule(_OF_ONE)
+def reduction_of_one(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
+    """Along axes of length 1 there is nothing to reduce; the rest is a reshape."""
+    shape = draft.shape(x)
+    if draft.aval(x).dtype != call.aval.dtype:
+        return None
+    single = tuple(k for k in axes if shape[k] == 1)
+    if len(single) == len(axes):
+        return draft.reshape(x, call.shape)
+    if not single or call.hop.name == "mean":
+        return None
+    left = tuple(k for k in range(len(shape)) if k not in single)
+    flat = draft.reshape(x, tuple(shape[k] for k in left))
+    rest = tuple(left.index(k) for k in axes if k not in single)
+    return draft.reshape(draft.make(call.hop.name, flat, axes=rest, keepdims=False), call.shape)
+
+
+@rule(("sum", "max", "min", "any", "all"), "broadcast_to")
+def reduction_of_broadcast(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
+    """A sum over n repetitions is n times one of them (rounded once); the largest of equal elements is any of them.
+
+    Not where n is 0, or too large for the dtype, and not for complex numbers, where n·(∞ + 0i) has a NaN part.
+    """
+    (inner,) = draft.args(x)
+    shape = draft.shape(x)
+    small = (1,) * (len(shape) - draft.aval(inner).ndim) + draft.shape(inner)
+    repeated = tuple(k for k in axes if small[k] == 1 != shape[k])
+    count = prod(shape[k] for k in repeated)
+    if not repeated or not count or draft.aval(x).dtype != call.aval.dtype:
+        return None
+    if call.hop.name in ("max", "min") and any(shape[k] != 1 for k in axes if k not in repeated):
+        return None  # which zero is taken of zeros of both signs depends on the order
+    kept = tuple(1 if k in repeated else n for k, n in enumerate(shape))
+    once = draft.broadcast(padded(draft, inner, len(shape)), kept)
+    total = draft.make(call.hop.name, once, axes=axes, keepdims=keepdims)
+    if call.hop.name != "sum":
+        return total
+    if call.kind not in "fiu" or (call.kind == "f" and count > np.finfo(call.aval.dtype).max):
+        return None
+    return draft.make("multiply", total, draft.constant(count, call.aval.dtype))
+
+
+@rule("sum", "sum")
+def sum_of_sums(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
+    """One sum over the axes of both, if nobody else wants the inner one."""
+    if not draft.single(x):
+        return None
+    (inner,), first = draft.args(x), draft.params(x)
+    left = tuple(k for k in range(draft.aval(inner).ndim) if first["keepdims"] or k not in first["axes"])
+    both = tuple(sorted({*first["axes"], *[left[k] for k in axes]}))
+    return draft.reshape(draft.make("sum", inner, axes=both, keepdims=False), call.shape)
+
+
+@rule("sum", ("reshape", "transpose"))
+def sum_of_everything(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
+    """The sum of all elements, wherever they stand."""
+    (inner,) = draft.args(x)
+    if len(axes) != draft.aval(x).ndim or keepdims:
+        return None
+    return draft.make("sum", inner, axes=tuple(range(draft.aval(inner).ndim)), keepdims=False)
+
+
+@rule("sum", "transpose")
+def sum_of_transpose(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
+    """A sum over other axes, if those that stay keep their order."""
+    (inner,), order = draft.args(x), draft.params(x)["axes"]
+    left = [order[k] for k in range(len(order)) if k not in axes]
+    if left != sorted(left) or keepdims:
+        return None
+    return draft.make("sum", inner, axes=tuple(sorted(order[k] for k in axes)), keepdims=False)
+
+
+@rule("sum", "multiply")
+def sum_of_multiples(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
+    """Σ c·x → c·Σ x for a constant 1 ≤ c < ∞: where Σ x overflows, Σ c·x does. A smaller c might have prevented it."""
+    a, b = draft.args(x)
+    if draft.name(a) == "number":
+        a, b = b, a
+    if draft.name(b) != "number" or call.kind != "f" or not draft.single(x):
+        return None
+    if not 1 <= draft.number(b) < np.inf or draft.shape(a) != draft.shape(x):
+        return None
+    return draft.make("multiply", draft.make("sum", a, axes=axes, keepdims=keepdims), b)
+
+
+@rule("cumsum")
+def running_sum_of_one(draft: Draft, call: Call, x: int, *, axis: int) -> int | None:
+    """Along an axis of length 1 there is nothing to add."""
+    return x if call.shape[axis] == 1 else None
