@@ -63,7 +63,12 @@ class Axis(NamedTuple):
 
 
 _NONE = Axis(1, 0, 0, 0)
-_LIMIT = 2**31
+_LIMIT = 2**31  # of C's int
+
+# The kernel below is faster than OpenBLAS up to products of 64×64 matrices, after which that takes several threads; its
+# second operand has to stay in the first-level cache.
+_FEW = 2**18
+_CACHE = 2**15
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ def _by_file(name: str) -> Any:
                 assert spec.loader is not None
                 module = importlib.util.module_from_spec(spec)
                 spec.loader.exec_module(module)
+                sys.modules.pop(name, None)  # so that SciPy finds nothing half done when it is imported as a whole
                 return module
     return None
 
@@ -185,6 +191,18 @@ class Code:
     def mul(self, x: str, y: str | int) -> str:
         """The product of two numbers."""
         return self.new(f"mul i64 {x}, {y}")
+
+    def min(self, x: str, y: str) -> str:
+        """The smaller one of two numbers."""
+        return self.new(f"select i1 {self.new(f'icmp slt i64 {x}, {y}')}, i64 {x}, i64 {y}")
+
+    def below(self, start: str, stop: str, lanes: int) -> str:
+        """A mask of those of some numbers from `start` on that are below `stop`."""
+        kind = f"<{lanes} x i32>"
+        left = self.new(f"trunc i64 {self.new(f'sub i64 {stop}, {start}')} to i32")
+        first = self.new(f"insertelement {kind} poison, i32 {left}, i64 0")
+        lefts = self.new(f"shufflevector {kind} {first}, {kind} poison, {kind} zeroinitializer")
+        return self.new(f"icmp slt {kind} <{', '.join(f'i32 {j}' for j in range(lanes))}>, {lefts}")
 
     def at(self, base: str, offset: str, *strides: str | int) -> str:
         """An address moved by an offset, times a stride if that is given."""
@@ -278,7 +296,8 @@ def _dot(kind: str, accumulates: bool, rank: int) -> Source:
     n, x, y = (code.address(start + k) for k in (1, 2, 3))
     scales = _Scales(code, kind, accumulates, start + 4)
     with _each(code, rank) as (a, b, out):
-        scales.store(code.new(f"call {kind} {target}(ptr {n}, ptr {a}, ptr {x}, ptr {b}, ptr {y})"), out)
+        total = code.new(f"call {kind} {target}(ptr {n}, ptr {a}, ptr {x}, ptr {b}, ptr {y})")
+        scales.store([total], [out])
     return code.source(*scales.declared)
 
 
@@ -288,6 +307,7 @@ class _Scales:
     def __init__(self, code: Code, kind: str, accumulates: bool, index: int) -> None:
         self.code = code
         self.kind = kind
+        self.bytes = 8 if kind == "double" else 4
         self.alpha = code.word(index, kind)
         self.beta = code.word(index + 1, kind) if accumulates else ""
         self._declared: dict[str, None] = {}
@@ -301,6 +321,13 @@ class _Scales:
         """LLVM's type of some elements."""
         return f"<{lanes} x {self.kind}>" if lanes > 1 else self.kind
 
+    def call(self, stem: str, lanes: int, result: str, *arguments: str) -> str:
+        """A call of an intrinsic function whose name ends with the type of elements; arguments with their types."""
+        name = f"@llvm.{stem}.{f'v{lanes}' if lanes > 1 else ''}f{8 * self.bytes}{'.p0' if 'masked' in stem else ''}"
+        kinds = ", ".join(argument.rpartition(" ")[0] for argument in arguments)
+        self._declared[f"declare {result} {name}({kinds})"] = None
+        return f"call {result} {name}({', '.join(arguments)})"
+
     def spread(self, value: str, lanes: int) -> str:
         """A number in all lanes."""
         if lanes == 1:
@@ -312,26 +339,43 @@ class _Scales:
     def muladd(self, x: str, y: str, z: str, lanes: int) -> str:
         """X y + z, rounded once where the processor can."""
         whole = self.type(lanes)
-        name = f"@llvm.fmuladd.{f'v{lanes}' if lanes > 1 else ''}f{64 if self.kind == 'double' else 32}"
-        self._declared[f"declare {whole} {name}({whole}, {whole}, {whole})"] = None
-        return self.code.new(f"call {whole} {name}({whole} {x}, {whole} {y}, {whole} {z})")
+        return self.code.new(self.call("fmuladd", lanes, whole, f"{whole} {x}", f"{whole} {y}", f"{whole} {z}"))
 
-    def load(self, place: str, lanes: int = 1) -> str:
-        """Some elements from memory."""
-        return self.code.new(f"load {self.type(lanes)}, ptr {place}, align {8 if self.kind == 'double' else 4}")
-
-    def store(self, value: str, place: str, lanes: int = 1) -> None:
-        """A result into memory, scaled, and added to what is there."""
+    def load(self, place: str, lanes: int = 1, mask: str = "") -> str:
+        """Some elements from memory; those that a mask leaves out are not touched."""
         whole = self.type(lanes)
-        value = self.code.new(f"fmul {whole} {value}, {self.spread(self.alpha, lanes)}")
+        if not mask:
+            return self.code.new(f"load {whole}, ptr {place}, align {self.bytes}")
+        given = f"ptr {place}", f"i32 {self.bytes}", f"<{lanes} x i1> {mask}", f"{whole} zeroinitializer"
+        return self.code.new(self.call("masked.load", lanes, whole, *given))
+
+    def store(self, values: Sequence[str], places: Sequence[str], lanes: int = 1, mask: str = "") -> None:
+        """Results into memory, scaled, and added to what is there. All is read before anything is written."""
+        whole = self.type(lanes)
+        alpha = self.spread(self.alpha, lanes)
+        values = [self.code.new(f"fmul {whole} {value}, {alpha}") for value in values]
         if self.beta:
-            value = self.muladd(self.spread(self.beta, lanes), self.load(place, lanes), value, lanes)
-        self.code.line(f"store {whole} {value}, ptr {place}, align {8 if self.kind == 'double' else 4}")
+            beta = self.spread(self.beta, lanes)
+            old = [self.load(place, lanes, mask) for place in places]
+            values = [self.muladd(beta, x, value, lanes) for x, value in zip(old, values, strict=True)]
+        for value, place in zip(values, places, strict=True):
+            if mask:
+                given = f"{whole} {value}", f"ptr {place}", f"i32 {self.bytes}", f"<{lanes} x i1> {mask}"
+                self.code.line(self.call("masked.store", lanes, "void", *given))
+            else:
+                self.code.line(f"store {whole} {value}, ptr {place}, align {self.bytes}")
 
 
 # -- the kernel for small matrices -----------------------------------------------------------------------------------
 
-_ROWS = (4, 1)
+_ROWS = 4
+"""Rows of a block. With two vectors in each of them that is as many sums as keep a processor busy that starts two
+additions in each cycle, and has their results after four."""
+
+
+def _vector_bytes() -> int:
+    """Of the longest vectors; other steps keep to shorter ones, for which there are more functions."""
+    return 64 if "+avx512f" in machine().features.split(",") else machine().width
 
 
 @functools.cache
@@ -345,46 +389,50 @@ def _kernel(kind: Kind, packed: bool, accumulates: bool, rank: int) -> Source:
     m, n, k, a_row, out_row, a_term, b_term, b_column = (code.word(start + j) for j in range(8))
     scales = _Scales(code, kind.name, accumulates, start + 8)
     scratch = code.slot(start + 10) if packed else ""
-    widest = 2 * machine().lanes(kind.size)
-    widths = [widest >> j for j in range(widest.bit_length())]
+    lanes = _vector_bytes() // kind.size
+    last = code.add(m, -1)
+    whole = code.new(f"and i64 {n}, {-2 * lanes}")
     with _each(code, rank) as (a, b, out):
         if packed:
-            line = code.mul(n, kind.size)
-            with code.loop("0", k) as term:
-                source, target = code.at(b, term.index, b_term), code.at(scratch, term.index, line)
-                with code.loop("0", n) as column:
-                    element = scales.load(code.at(source, column.index, b_column))
-                    place = code.at(target, column.index, kind.size)
-                    code.line(f"store {kind.name} {element}, ptr {place}")
-            b, b_term = scratch, line
-        done = "0"
-        for height in _ROWS:
-            rows = code.new(f"and i64 {m}, {-height}")
-            with code.loop(done, rows, height) as row:
-                lines = [code.add(row.index, r) for r in range(height)]
-                left = [code.at(a, r, a_row) for r in lines]
-                right = [code.at(out, r, out_row) for r in lines]
-                reached = "0"
-                for lanes in widths:
-                    columns = code.new(f"and i64 {n}, {-lanes}")
-                    with code.loop(reached, columns, lanes) as column:
-                        shift = code.mul(column.index, kind.size)
-                        source = code.at(b, shift)
-                        whole = scales.type(lanes)
-                        zero = "zeroinitializer" if lanes > 1 else "0.0"
-                        with code.loop("0", k, 1, [(whole, zero)] * height) as term:
-                            vector = scales.load(code.at(source, term.index, b_term), lanes)
-                            move = code.mul(term.index, a_term)
-                            factors = [scales.spread(scales.load(code.at(p, move)), lanes) for p in left]
-                            term.following = [
-                                scales.muladd(factor, vector, total, lanes)
-                                for factor, total in zip(factors, term.values, strict=True)
-                            ]
-                        for total, place in zip(term.values, right, strict=True):
-                            scales.store(total, code.at(place, shift), lanes)
-                    reached = columns
-            done = rows
+            _pack(code, scales, (b, b_term, b_column), scratch, k, n)
+            b, b_term = scratch, code.mul(n, kind.size)
+        with code.loop("0", m, _ROWS) as block:
+            # Beyond the last row it is taken again: the same results are stored twice.
+            rows = [code.min(code.add(block.index, r), last) for r in range(_ROWS)]
+            lefts, outs = [code.at(a, r, a_row) for r in rows], [code.at(out, r, out_row) for r in rows]
+            with code.loop("0", whole, 2 * lanes) as column:
+                _block(code, scales, column.index, 2 * lanes, "", (lefts, a_term), (b, b_term), outs, k)
+            with code.loop(whole, n, lanes) as column:
+                mask = code.below(column.index, n, lanes)
+                _block(code, scales, column.index, lanes, mask, (lefts, a_term), (b, b_term), outs, k)
     return code.source(*scales.declared)
+
+
+def _pack(code: Code, scales: _Scales, matrix: tuple[str, str, str], target: str, rows: str, columns: str) -> None:
+    """Copy a matrix, given by its place and its strides, so that it lies there row by row."""
+    place, row_stride, column_stride = matrix
+    with code.loop("0", rows) as row:
+        source, line = code.at(place, row.index, row_stride), code.at(target, row.index, columns, scales.bytes)
+        with code.loop("0", columns) as column:
+            element = scales.load(code.at(source, column.index, column_stride))
+            code.line(f"store {scales.kind} {element}, ptr {code.at(line, column.index, scales.bytes)}")
+
+
+def _block(
+    code: Code, scales: _Scales, column: str, lanes: int, mask: str, left: tuple[list[str], str],
+    right: tuple[str, str], outs: list[str], terms: str,
+) -> None:  # fmt: skip
+    """Some rows of the result in the columns that are covered by a vector."""
+    shift = code.mul(column, scales.bytes)
+    source = code.at(right[0], shift)
+    kind = scales.type(lanes)
+    with code.loop("0", terms, 1, [(kind, "zeroinitializer")] * len(outs)) as term:
+        vector = scales.load(code.at(source, term.index, right[1]), lanes, mask)
+        move = code.mul(term.index, left[1])
+        factors = [scales.spread(scales.load(code.at(place, move)), lanes) for place in left[0]]
+        sums = zip(factors, term.values, strict=True)
+        term.following = [scales.muladd(factor, vector, total, lanes) for factor, total in sums]
+    scales.store(term.values, [code.at(place, shift) for place in outs], lanes, mask)
 
 
 # -- from axes to steps ----------------------------------------------------------------------------------------------
@@ -401,8 +449,10 @@ def _fold(axes: Iterable[Axis]) -> list[Axis]:
     return found
 
 
-def _swapped(axis: Axis) -> Axis:
-    return axis._replace(a=axis.b, b=axis.a)
+def _turned(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, Axis, Axis, list[Axis]]:
+    """Everything transposed: the product of b and a, in this order."""
+    n, m, k, *rest = (axis._replace(a=axis.b, b=axis.a) for axis in (m, n, k, *batch))
+    return m, n, k, rest
 
 
 def _pick(axes: list[Axis]) -> Axis:
@@ -422,7 +472,7 @@ def _product(
     if kind is None:
         return None
     if 0 in out.shape:
-        return _small(kind, [], (_NONE._replace(size=0), _NONE, _NONE), (a, b, out), alpha, beta)
+        return _small(kind, _NONE._replace(size=0), _NONE, _NONE, [], a, b, out, alpha, beta)
     axes = [axis for axis in axes if axis.size != 1]
     inner = _fold(axis for axis in axes if not axis.out)
     rows = _fold(axis for axis in axes if axis.out and axis.a and not axis.b)
@@ -432,50 +482,52 @@ def _product(
         return None
     m, n, k = _pick(rows), _pick(columns), inner[0] if inner else _NONE
     batch = _fold([*batch, *rows, *columns])
-    # Results are stored by rows here, which is by columns for BLAS if everything is turned round.
-    if (m.out == 1 and n.size != 1) or (m.size == 1 and n.size != 1):
-        m, n, k, batch = _swapped(n), _swapped(m), _swapped(k), [_swapped(axis) for axis in batch]
-        a, b = b, a
-    sizes = (m, n, k)
-    if min(m.size, n.size, k.size) == 0 or _is_small(m, n, k):
-        found = _small(kind, batch, sizes, (a, b, out), alpha, beta)
-        if found is not None:
-            return found
-    return _large(kind, batch, sizes, (a, b, out), alpha, beta)
+    # Results are stored by rows here, which is by columns for BLAS: it gets everything turned round.
+    if n.size > 1 and (m.out == 1 or m.size == 1):
+        m, n, k, batch, a, b = *_turned(m, n, k, batch), b, a
+    found = None
+    if k.size == 0 or _is_small(kind, m, n, k):
+        if m.out == 1 == m.a:  # vectors of columns pay for a single row, too
+            turned = *_turned(m, n, k, batch), b, a
+            found = _small(kind, *turned, out, alpha, beta)
+        else:
+            found = _small(kind, m, n, k, batch, a, b, out, alpha, beta)
+    return found or _large(kind, m, n, k, batch, a, b, out, alpha, beta)
 
 
-def _is_small(m: Axis, n: Axis, k: Axis) -> bool:
-    return max(m.size, n.size, k.size) <= 16
+def _is_small(kind: Kind, m: Axis, n: Axis, k: Axis) -> bool:
+    """Whether the kernel is faster than BLAS; where BLAS would use several threads, it is not."""
+    if n.size == 1:
+        return k.size * m.size <= (16 if m.size == 1 else 100)
+    return m.size * n.size * k.size <= _FEW and n.size * k.size * kind.size <= _CACHE and k.size <= _CACHE // 16
 
 
-def _flops(batch: Sequence[Axis], m: Axis, n: Axis, k: Axis) -> int:
+def _flops(m: Axis, n: Axis, k: Axis, batch: Sequence[Axis]) -> int:
     count = 2 * m.size * n.size * k.size
     for axis in batch:
         count *= axis.size
     return count
 
 
-def _noted(text: str, batch: Sequence[Axis], m: Axis, n: Axis, k: Axis) -> str:
+def _noted(text: str, m: Axis, n: Axis, k: Axis, batch: Sequence[Axis]) -> str:
     times = "".join(f"{axis.size}·" for axis in batch)
     return f"{text} {times}{m.size}x{k.size}x{n.size}"
 
 
 def _small(
-    kind: Kind, batch: list[Axis], sizes: tuple[Axis, Axis, Axis], views: tuple[View, View, View],
-    alpha: float, beta: float,
+    kind: Kind, m: Axis, n: Axis, k: Axis, batch: list[Axis], a: View, b: View, out: View, alpha: float, beta: float
 ) -> Step | None:  # fmt: skip
     """The step with the kernel for small matrices."""
-    m, n, k = sizes
     if n.size > 1 and n.out != 1:
         return None
     packed = n.size > 1 and n.b != 1
-    params = _words(kind, views, batch)
+    params = _words(kind, (a, b, out), batch)
     params += [m.size, n.size, k.size]
     params += [stride * kind.size for stride in (m.a, m.out, k.a, k.b, n.b)]
     params += [kind.bits(alpha), kind.bits(beta)]
     source = _kernel(kind, packed, beta != 0, len(batch))
     work = max(n.size * k.size, 1) * kind.size if packed else 0
-    return Step(source, params, _flops(batch, *sizes), work, _noted(f"{kind.letter} kernel", batch, *sizes))
+    return Step(source, params, _flops(m, n, k, batch), work, _noted(f"{kind.letter} kernel", m, n, k, batch))
 
 
 def _stored(rows: int, row_stride: int, columns: int, column_stride: int) -> tuple[str, int] | None:
@@ -499,18 +551,15 @@ def _vector(view: View, axis: Axis, stride: int) -> tuple[View, int] | None:
 
 
 def _large(
-    kind: Kind, batch: list[Axis], sizes: tuple[Axis, Axis, Axis], views: tuple[View, View, View],
-    alpha: float, beta: float,
+    kind: Kind, m: Axis, n: Axis, k: Axis, batch: list[Axis], a: View, b: View, out: View, alpha: float, beta: float
 ) -> Step | None:  # fmt: skip
     """The step that calls BLAS, or None where strides or sizes are not of its kind."""
-    m, n, k = sizes
-    a, b, out = views
     scales = kind.bits(alpha), kind.bits(beta)
     if m.size == 1:  # a sum of products
         x, y = _vector(a, k, k.a), _vector(b, k, k.b)
         if x is None or y is None:
             return None
-        views = x[0], y[0], out
+        a, b = x[0], y[0]
         name, source = "dot", _dot(kind.name, beta != 0, len(batch))
         words = [k.size, x[1], y[1], *scales]
         integers, shown = words[:3], ""
@@ -519,7 +568,7 @@ def _large(
         matrix = _stored(m.size, m.a, k.size, k.a)
         if x is None or y is None or matrix is None:
             return None
-        views = a, x[0], y[0]
+        b, out = x[0], y[0]
         flag, distance = matrix
         name, source = "gemv", _call(_GEMV, len(batch))
         lengths = (m.size, k.size) if flag == "N" else (k.size, m.size)
@@ -538,8 +587,8 @@ def _large(
     if not all(-_LIMIT < number < _LIMIT for number in integers):
         return None
     name = kind.letter + name
-    params = [*_words(kind, views, batch), routine("cython_blas", name), *words]
-    return Step(source, params, _flops(batch, *sizes), 0, _noted(name + shown, batch, *sizes))
+    params = [*_words(kind, (a, b, out), batch), routine("cython_blas", name), *words]
+    return Step(source, params, _flops(m, n, k, batch), 0, _noted(name + shown, m, n, k, batch))
 
 
 # -- notations -------------------------------------------------------------------------------------------------------
@@ -550,9 +599,7 @@ def _writable(out: View) -> bool:
     return all(stride or size < 2 for size, stride in zip(out.shape, out.strides, strict=True)) or 0 in out.shape
 
 
-def matmul(
-    dtype: np.dtype[Any], a: View, b: View, out: View, *, alpha: float = 1.0, beta: float = 0.0
-) -> Step | None:  # fmt: skip
+def matmul(dtype: np.dtype[Any], a: View, b: View, out: View, *, alpha: float = 1.0, beta: float = 0.0) -> Step | None:
     """The step for out = α a b + β out, with the shapes of NumPy's ``matmul``; None if there is none.
 
     There is none for other dtypes than float64 and float32, and, but for small matrices, for operands neither rows nor
@@ -597,4 +644,5 @@ def einsum(dtype: np.dtype[Any], subscripts: str, operands: Sequence[View], out:
     summed = [letter for letter in axes if letter not in result]
     if not summed or any(letter not in term for letter in summed for term in terms):
         return None
-    return _product(dtype, list(axes.values()), *operands, out, 1.0, 0.0)
+    a, b = operands
+    return _product(dtype, list(axes.values()), a, b, out, 1.0, 0.0)
