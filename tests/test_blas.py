@@ -1,4 +1,4 @@
-"""Products as native steps, against NumPy: all layouts, batches and sizes, with nothing touched around the result."""
+"""Products and linear algebra as native steps, against NumPy: layouts, batches, sizes; nothing else is touched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopgrad.lower import blas
+from hopgrad.graph.builder import catalogue
+from hopgrad.hops import linalg as _hops  # noqa: F401 - fills the catalogue
+from hopgrad.lower import blas, lapack
 from hopgrad.lower.blas import Step, View
 from hopgrad.lower.machine import load
 
@@ -268,7 +270,9 @@ def test_contractions_that_are_no_products_of_matrices() -> None:
 def test_loading_routines_leaves_scipy_as_it_is() -> None:
     program = """
 import sys
-from hopgrad.lower import blas
+from hopgrad.graph.builder import catalogue
+from hopgrad.hops import linalg as _hops  # noqa: F401 - fills the catalogue
+from hopgrad.lower import blas, lapack
 assert blas.routine("cython_blas", "dgemm")
 assert "scipy.linalg" not in sys.modules
 import scipy.linalg, scipy.linalg.cython_blas, scipy.linalg.cython_lapack
@@ -277,3 +281,122 @@ assert np.allclose(scipy.linalg.blas.dgemm(1.0, np.eye(2), np.ones((2, 2))), 1)
 assert scipy.linalg.cython_blas.__pyx_capi__
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# -- LAPACK ----------------------------------------------------------------------------------------------------------
+
+
+def definite(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> np.ndarray:
+    x = numbers(shape, np.float64, seed)
+    return (x @ x.swapaxes(-1, -2) / max(shape[-1], 1) + np.eye(shape[-1])).astype(dtype)
+
+
+HOPS: list[tuple[str, dict[str, Any]]] = [
+    ("inv", {"strict": True}), ("inv", {"strict": False}), ("det", {}), ("sign_det", {}), ("log_det", {}),
+    ("cholesky", {"upper": False}), ("cholesky", {"upper": True}),
+    ("eigvalsh", {"lower": True}), ("eigvalsh", {"lower": False}), ("solve", {}),
+    *(("triangular_solve", {"lower": lower, "unit": unit, "strict": strict})
+      for lower in (False, True) for unit in (False, True) for strict in (False, True)),
+]  # fmt: skip
+SQUARES = [(0, 0), (1, 1), (2, 2), (3, 3), (40, 40), (4, 3, 3), (2, 3, 5, 5), (0, 3, 3), (3, 0, 0)]
+
+
+def lowered(hop: str, params: dict[str, Any], operands: Sequence[np.ndarray], out: np.ndarray) -> Step | None:
+    views = [as_view(k, x) for k, x in enumerate(operands)]
+    return lapack.lower(hop, params, views, as_view(len(views), out), [x.dtype for x in operands])
+
+
+def check_hop(
+    hop: str, params: dict[str, Any], operands: Sequence[np.ndarray], order: Sequence[int] | None = None
+) -> Step:
+    """The step gives what the hop gives."""
+    function: Any = catalogue[hop].function
+    want = np.asarray(function(*operands, **params))
+    out = laid_out(np.zeros(want.shape, operands[0].dtype), order if order and len(order) == want.ndim else None)
+    step = lowered(hop, params, operands, out)
+    assert step is not None
+    assert run(step, [*operands, out]) == 0
+    eps = np.finfo(out.dtype).eps
+    np.testing.assert_allclose(
+        out, want, rtol=100 * eps, atol=100 * eps * np.abs(want).max(initial=0, where=np.isfinite(want))
+    )
+    return step
+
+
+@FLOATS
+@pytest.mark.parametrize("shape", SQUARES)
+@pytest.mark.parametrize(("hop", "params"), HOPS)
+def test_linear_algebra(hop: str, params: dict[str, Any], shape: tuple[int, ...], dtype: Any) -> None:
+    a = definite(shape, dtype)
+    if hop not in ("cholesky", "eigvalsh"):
+        a = a - (numbers(shape, float, 3) / max(shape[-1], 1)).astype(dtype)
+        a = a[..., [1, 0, *range(2, shape[-1])], :] if shape[-1] > 1 and "tri" not in hop else a  # rows are exchanged
+    orders = [None, (*range(a.ndim - 2), a.ndim - 1, a.ndim - 2)]
+    rights = [()]
+    if hop in ("solve", "triangular_solve"):
+        n = shape[-1]
+        rights = [(n,), (n, 2), (2, *(1 for _ in shape[:-2]), n, 3), (*shape[:-2], n, 0)]
+    for order, right in itertools.product(orders, rights):
+        operands = [laid_out(a, order), *([laid_out(numbers(right, dtype, 4))] if right else [])]
+        check_hop(hop, params, operands, order)
+
+
+def test_what_does_not_count_is_not_read() -> None:
+    whole = definite((5, 5), float)
+    half = np.where(np.tri(5, dtype=bool), whole, np.nan)
+    for turned in (False, True):
+        x = half.T if turned else half
+        check_hop("cholesky", {"upper": turned}, [laid_out(x)])
+        check_hop("eigvalsh", {"lower": not turned}, [laid_out(x)])
+        given = {"lower": not turned, "unit": False, "strict": True}
+        out = laid_out(np.zeros(5))
+        step = lowered("triangular_solve", given, [laid_out(x), np.ones(5)], out)
+        assert step is not None
+        assert run(step, [laid_out(x), np.ones(5), out]) == 0
+        np.testing.assert_allclose(np.nan_to_num(x) @ out, np.ones(5))
+
+
+@FLOATS
+def test_singular_matrices(dtype: Any) -> None:
+    good, bad = np.eye(2, dtype=dtype), np.array([[1, 2], [2, 4]], dtype)
+    stack = np.stack([good, bad, good])
+    for hop in ("det", "sign_det", "log_det"):
+        check_hop(hop, {}, [stack])
+    check_hop("inv", {"strict": False}, [stack])
+    upper = np.stack([good, np.array([[1, 2], [0, 0]], dtype)])
+    given = {"lower": False, "unit": False}
+    check_hop("triangular_solve", {**given, "strict": False}, [upper, np.ones((2, 1), dtype)])
+    check_hop("triangular_solve", {"lower": False, "unit": True, "strict": True}, [upper, np.ones((2, 1), dtype)])
+    for hop, params, operands in [
+        ("inv", {"strict": True}, [stack]),
+        ("solve", {}, [stack, np.ones((2, 1), dtype)]),
+        ("triangular_solve", {**given, "strict": True}, [upper, np.ones((2, 1), dtype)]),
+        ("cholesky", {"upper": False}, [-stack]),
+    ]:  # fmt: skip
+        function: Any = catalogue[hop].function
+        with pytest.raises(np.linalg.LinAlgError):
+            function(*operands, **params)
+        out = np.zeros((*operands[0].shape[:-1], operands[-1].shape[-1]), dtype)
+        step = lowered(hop, params, operands, out)
+        assert step is not None
+        assert run(step, [*operands, out]) == 1
+
+
+def test_sizes_of_determinants() -> None:
+    for scale in (1e-200, 1e200):
+        check_hop("det", {}, [np.diag([scale, 1 / scale, scale, 1 / scale, -2.0])])
+    for found in (np.full((2, 2), np.nan), np.zeros((2, 2)), -np.eye(3)):
+        for hop in ("det", "sign_det", "log_det"):
+            with np.errstate(invalid="ignore"):
+                check_hop(hop, {}, [found])
+
+
+def test_linear_algebra_without_native_form() -> None:
+    x = np.eye(2)
+    assert lowered("eigh", {"lower": True}, [x], x) is None
+    assert lowered("inv", {"strict": True}, [x.astype(complex)], x.astype(complex)) is None
+    assert lowered("solve", {}, [x, x.astype(np.float32)], x) is None
+    step = lowered("solve", {}, [x, np.ones((2, 3))], np.zeros((2, 3)))
+    assert step is not None
+    assert step.note == "dgesv 2x2 3"
+    assert step.flops == 2 * 8 // 3 + 2 * 4 * 3

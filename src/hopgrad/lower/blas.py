@@ -62,8 +62,8 @@ class Axis(NamedTuple):
     out: int
 
 
-_NONE = Axis(1, 0, 0, 0)
-_LIMIT = 2**31  # of C's int
+NONE = Axis(1, 0, 0, 0)
+LIMIT = 2**31  # of C's int
 
 # The kernel below is faster than OpenBLAS up to products of 64×64 matrices, after which that takes several threads; its
 # second operand has to stay in the first-level cache.
@@ -210,6 +210,12 @@ class Code:
             offset = self.mul(offset, stride)
         return self.new(f"getelementptr i8, ptr {base}, i64 {offset}")
 
+    def leave_if(self, condition: str) -> None:
+        """Leave the step, and with it the program, if this holds."""
+        self._count += 1
+        leave, stay = f"leave{self._count}", f"stay{self._count}"
+        self.lines += [f"br i1 {condition}, label %{leave}, label %{stay}", f"{leave}:", "ret i32 1", f"{stay}:"]
+
     @contextlib.contextmanager
     def loop(self, start: str, stop: str, step: int = 1, carried: Sequence[tuple[str, str]] = ()) -> Iterator[Loop]:
         """A loop over an index, which carries values along: pairs of type and first value."""
@@ -243,11 +249,13 @@ class Code:
 # (length and strides). Then come those of the routine or of the kernel.
 
 
-def _first(rank: int) -> int:
+def head_length(rank: int) -> int:
+    """How many these are."""
     return 6 + 4 * rank
 
 
-def _words(kind: Kind, views: Iterable[View], batch: Sequence[Axis]) -> list[int]:
+def head_words(kind: Kind, views: Iterable[View], batch: Sequence[Axis]) -> list[int]:
+    """These words themselves."""
     places = [word for view in views for word in (view.slot, view.offset * kind.size)]
     return places + [word for axis in batch for word in _scaled(axis, kind)]
 
@@ -257,7 +265,7 @@ def _scaled(axis: Axis, kind: Kind) -> tuple[int, int, int, int]:
 
 
 @contextlib.contextmanager
-def _each(code: Code, rank: int) -> Iterator[list[str]]:
+def each(code: Code, rank: int) -> Iterator[list[str]]:
     """Loops over a batch; in them, where the matrices are."""
     places = [code.at(code.slot(2 * k), code.word(2 * k + 1)) for k in range(3)]
     axes = [[code.word(6 + 4 * k + j) for j in range(4)] for k in range(rank)]
@@ -278,10 +286,10 @@ _GEMV = "{1} {2} {3} {4} a {5} b {6} {7} out {8}"
 def _call(form: str, rank: int) -> Source:
     """A step that calls a routine for each product of a batch; `form` lists operands and words that it is given."""
     code = Code()
-    start = _first(rank)
+    start = head_length(rank)
     target = code.word(start, "ptr")
     given = {str(k): code.address(start + k) for k in range(1, 11) if f"{{{k}}}" in form}
-    with _each(code, rank) as places:
+    with each(code, rank) as places:
         given |= dict(zip(("a", "b", "out"), places, strict=True))
         code.line(f"call void {target}({', '.join('ptr ' + given[name.strip('{}')] for name in form.split())})")
     return code.source()
@@ -291,11 +299,11 @@ def _call(form: str, rank: int) -> Source:
 def _dot(kind: str, accumulates: bool, rank: int) -> Source:
     """A step that calls ``dot`` for each product of a batch."""
     code = Code()
-    start = _first(rank)
+    start = head_length(rank)
     target = code.word(start, "ptr")
     n, x, y = (code.address(start + k) for k in (1, 2, 3))
     scales = _Scales(code, kind, accumulates, start + 4)
-    with _each(code, rank) as (a, b, out):
+    with each(code, rank) as (a, b, out):
         total = code.new(f"call {kind} {target}(ptr {n}, ptr {a}, ptr {x}, ptr {b}, ptr {y})")
         scales.store([total], [out])
     return code.source(*scales.declared)
@@ -385,14 +393,14 @@ def _kernel(kind: Kind, packed: bool, accumulates: bool, rank: int) -> Source:
     Columns of b and of the result have stride 1; `packed`: those of b have not, so b is copied into scratch memory.
     """
     code = Code()
-    start = _first(rank)
+    start = head_length(rank)
     m, n, k, a_row, out_row, a_term, b_term, b_column = (code.word(start + j) for j in range(8))
     scales = _Scales(code, kind.name, accumulates, start + 8)
     scratch = code.slot(start + 10) if packed else ""
     lanes = _vector_bytes() // kind.size
     last = code.add(m, -1)
     whole = code.new(f"and i64 {n}, {-2 * lanes}")
-    with _each(code, rank) as (a, b, out):
+    with each(code, rank) as (a, b, out):
         if packed:
             _pack(code, scales, (b, b_term, b_column), scratch, k, n)
             b, b_term = scratch, code.mul(n, kind.size)
@@ -438,7 +446,7 @@ def _block(
 # -- from axes to steps ----------------------------------------------------------------------------------------------
 
 
-def _fold(axes: Iterable[Axis]) -> list[Axis]:
+def fold(axes: Iterable[Axis]) -> list[Axis]:
     """Axes from the outermost in memory to the innermost; those that go on where the next one ends are one with it."""
     found: list[Axis] = []
     for axis in sorted(axes, key=lambda x: (abs(x.out), abs(x.a), abs(x.b)), reverse=True):
@@ -458,7 +466,7 @@ def _turned(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, Axis, A
 def _pick(axes: list[Axis]) -> Axis:
     """The axis that becomes rows or columns; it is taken out of the list."""
     if not axes:
-        return _NONE
+        return NONE
     best = max(axes, key=lambda x: (x.out == 1, 1 in (x.a, x.b), x.size))
     axes.remove(best)
     return best
@@ -472,16 +480,16 @@ def _product(
     if kind is None:
         return None
     if 0 in out.shape:
-        return _small(kind, _NONE._replace(size=0), _NONE, _NONE, [], a, b, out, alpha, beta)
+        return _small(kind, NONE._replace(size=0), NONE, NONE, [], a, b, out, alpha, beta)
     axes = [axis for axis in axes if axis.size != 1]
-    inner = _fold(axis for axis in axes if not axis.out)
-    rows = _fold(axis for axis in axes if axis.out and axis.a and not axis.b)
-    columns = _fold(axis for axis in axes if axis.out and axis.b and not axis.a)
+    inner = fold(axis for axis in axes if not axis.out)
+    rows = fold(axis for axis in axes if axis.out and axis.a and not axis.b)
+    columns = fold(axis for axis in axes if axis.out and axis.b and not axis.a)
     batch = [axis for axis in axes if axis.out and bool(axis.a) == bool(axis.b)]
     if len(inner) > 1:
         return None
-    m, n, k = _pick(rows), _pick(columns), inner[0] if inner else _NONE
-    batch = _fold([*batch, *rows, *columns])
+    m, n, k = _pick(rows), _pick(columns), inner[0] if inner else NONE
+    batch = fold([*batch, *rows, *columns])
     # Results are stored by rows here, which is by columns for BLAS: it gets everything turned round.
     if n.size > 1 and (m.out == 1 or m.size == 1):
         m, n, k, batch, a, b = *_turned(m, n, k, batch), b, a
@@ -521,7 +529,7 @@ def _small(
     if n.size > 1 and n.out != 1:
         return None
     packed = n.size > 1 and n.b != 1
-    params = _words(kind, (a, b, out), batch)
+    params = head_words(kind, (a, b, out), batch)
     params += [m.size, n.size, k.size]
     params += [stride * kind.size for stride in (m.a, m.out, k.a, k.b, n.b)]
     params += [kind.bits(alpha), kind.bits(beta)]
@@ -584,19 +592,31 @@ def _large(
         words = [ord(first[0]), ord(second[0]), n.size, m.size, k.size, scales[0], first[1], second[1], scales[1],
                  target[1]]  # fmt: skip
         integers, shown = [n.size, m.size, k.size, first[1], second[1], target[1]], f" {first[0]} {second[0]}"
-    if not all(-_LIMIT < number < _LIMIT for number in integers):
+    if not all(-LIMIT < number < LIMIT for number in integers):
         return None
     name = kind.letter + name
-    params = [*_words(kind, (a, b, out), batch), routine("cython_blas", name), *words]
+    params = [*head_words(kind, (a, b, out), batch), routine("cython_blas", name), *words]
     return Step(source, params, _flops(m, n, k, batch), 0, _noted(name + shown, m, n, k, batch))
 
 
 # -- notations -------------------------------------------------------------------------------------------------------
 
 
-def _writable(out: View) -> bool:
+def writable(out: View) -> bool:
     """Whether no element of a result is written twice, as far as strides of 0 go."""
     return all(stride or size < 2 for size, stride in zip(out.shape, out.strides, strict=True)) or 0 in out.shape
+
+
+def batch_of(rank: int, a: View, b: View, out: View) -> list[Axis]:
+    """The axes before the matrices, along which operands are repeated where they are shorter or have none."""
+
+    def strides(view: View) -> list[int]:
+        own = max(len(view.shape) - 2, 0)
+        moves = [0 if n == 1 else s for n, s in zip(view.shape[:own], view.strides[:own], strict=True)]
+        return [0] * (rank - own) + moves
+
+    found = zip(out.shape[:rank], strides(a), strides(b), out.strides[:rank], strict=True)
+    return [Axis(*axis) for axis in found]
 
 
 def matmul(dtype: np.dtype[Any], a: View, b: View, out: View, *, alpha: float = 1.0, beta: float = 0.0) -> Step | None:
@@ -607,20 +627,13 @@ def matmul(dtype: np.dtype[Any], a: View, b: View, out: View, *, alpha: float = 
     is not read.
     """
     lead = len(out.shape) - (len(a.shape) > 1) - (len(b.shape) > 1)
-
-    def strides(view: View) -> list[int]:
-        """Along the axes of the batch."""
-        own = max(len(view.shape) - 2, 0)
-        moves = [0 if n == 1 else s for n, s in zip(view.shape[:own], view.strides[:own], strict=True)]
-        return [0] * (lead - own) + moves
-
-    axes = [Axis(*found) for found in zip(out.shape[:lead], strides(a), strides(b), out.strides[:lead], strict=True)]
+    axes = batch_of(lead, a, b, out)
     if len(a.shape) > 1:
         axes.append(Axis(a.shape[-2], a.strides[-2], 0, out.strides[lead]))
     if len(b.shape) > 1:
         axes.append(Axis(b.shape[-1], 0, b.strides[-1], out.strides[-1]))
     axes.append(Axis(a.shape[-1], a.strides[-1], b.strides[max(len(b.shape) - 2, 0)], 0))
-    return _product(dtype, axes, a, b, out, alpha, beta) if _writable(out) else None
+    return _product(dtype, axes, a, b, out, alpha, beta) if writable(out) else None
 
 
 def einsum(dtype: np.dtype[Any], subscripts: str, operands: Sequence[View], out: View) -> Step | None:
@@ -631,12 +644,12 @@ def einsum(dtype: np.dtype[Any], subscripts: str, operands: Sequence[View], out:
     """
     left, _, result = subscripts.partition("->")
     terms = left.split(",")
-    if len(terms) != 2 or len(operands) != 2 or not _writable(out):
+    if len(terms) != 2 or len(operands) != 2 or not writable(out):
         return None
     axes: dict[str, Axis] = {}
     for place, term, view in zip((1, 2, 3), (*terms, result), (*operands, out), strict=True):
         for letter, size, stride in zip(term, view.shape, view.strides, strict=True):
-            known = list(axes.get(letter, _NONE))
+            known = list(axes.get(letter, NONE))
             if size != 1:  # an index of length 1 is repeated to meet a longer one
                 known[0] = size
                 known[place] += stride  # an index that comes twice goes along the diagonal
