@@ -16,6 +16,10 @@ settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+# Most tests are about what is computed, not how, and call a function once: compiling would take most of their time.
+# Native code has tests of its own, which choose it, and the whole catalogue and all programs run by it there.
+os.environ.setdefault("HOPGRAD_BACKEND", "numpy")
+
 CHROMIUM = Path(os.environ.get("HOPGRAD_CHROMIUM", "/usr/bin/chromium"))
 CHROMIUM_ARGS = [
     "--headless",

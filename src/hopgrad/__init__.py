@@ -27,10 +27,11 @@ _HOMES = {
     **dict.fromkeys(
         (
             "check_grads", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "graph_of",
-            "value_and_grad", "vjp",
+            "compile", "value_and_grad", "vjp",
         ),
         "hopgrad.transforms",
     ),
+    "use_backend": "hopgrad.backend",
     **dict.fromkeys(("cond", "fori_loop", "scan", "switch", "while_loop"), "hopgrad.control"),
     **dict.fromkeys(("custom_jvp", "custom_vjp", "external", "stop_gradient"), "hopgrad.custom"),
     **dict.fromkeys(("Explanation", "explain"), "hopgrad.show.explanation"),
@@ -64,6 +65,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from hopgrad.backend import use_backend as use_backend
     from hopgrad.control import cond as cond
     from hopgrad.control import fori_loop as fori_loop
     from hopgrad.control import scan as scan
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from hopgrad.graph.graph import Graph as Graph
     from hopgrad.graph.graph import Node as Node
     from hopgrad.transforms import check_grads as check_grads
+    from hopgrad.transforms import compile as compile
     from hopgrad.transforms import elementwise_grad as elementwise_grad
     from hopgrad.transforms import grad as grad
     from hopgrad.transforms import graph_of as graph_of

@@ -24,6 +24,7 @@ import numpy as np
 
 from hopgrad import tree
 from hopgrad.aval import Aval, aval, aval_of
+from hopgrad.backend import NativePlan, backend
 from hopgrad.differentiate import substitute
 from hopgrad.errors import DtypeError, TraceError
 from hopgrad.evaluate import Plan, evaluate
@@ -31,12 +32,14 @@ from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
 from hopgrad.outside import SCALARS, Outside, array_token, is_copyable, outside_of, users_class
 from hopgrad.replay import Replays
-from hopgrad.standins import is_pure
+from hopgrad.standins import is_pure, stand_in
 from hopgrad.trace import context, homes
 from hopgrad.trace.context import Trace, tracing
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, current_node, real
 
 Argnums = int | str | Sequence[int | str]
+NOTHING: Argnums = range(0)
+"""The argnums of a transform that differentiates nothing."""
 
 
 # -- arguments -------------------------------------------------------------------------------------------------------
@@ -84,6 +87,10 @@ class Call:
     held: list[Any] = field(default_factory=list)
     """Arrays that belong to the caller, so that a result must be a copy of them."""
     replayed: bool = False
+    asked: list[tuple[int, ...]] = field(default_factory=list)
+    """What was evaluated for the first call."""
+    results: Sequence[Any] | None = None
+    """The same for this call, by native code."""
     writes: list[tuple[int, int]] = field(default_factory=list)
     """For arrays of the caller that the function writes to: what they hold in the end, and the input."""
 
@@ -114,16 +121,19 @@ class Call:
                 self.derived[name] = make()
             return self.derived[name]
 
-    def again(self, actual: Sequence[Any], known: dict[int, Any]) -> Call:
+    def again(self, actual: Sequence[Any], known: dict[int, Any], results: Sequence[Any] | None = None) -> Call:
         """The same trace for other arguments of the same kind."""
         leaves = [Leaf(leaf.node, leaf.kind, leaf.name, v) for leaf, v in zip(self.leaves, actual, strict=False)]
-        return replace(self, leaves=leaves, known=known, held=list(known.values()), replayed=True)
+        held = list(known.values()) if results is None else []
+        return replace(self, leaves=leaves, known=known, held=held, replayed=True, results=results)
 
 
 def positions(
     f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], keywords: dict[str, Any]
 ) -> list[int | str]:
     """Each chosen argument as a position in `args` or a name in `keywords`."""
+    if argnums is NOTHING:
+        return []
     chosen = [argnums] if isinstance(argnums, (int, str)) else list(argnums)
     if not chosen:
         raise ValueError("argnums is empty: name at least one argument to differentiate by")
@@ -343,6 +353,8 @@ def start_call(
     frame = sys._getframe(1)
     new_args, new_keywords = list(args), dict(keywords)
     call = Call(running, [], [], isinstance(argnums, (int, str)), known=running.known)
+    if argnums is NOTHING and not running.nested:
+        running.wrt = set()
 
     def give(place: int | str, value: Any) -> None:
         if isinstance(place, str):
@@ -474,7 +486,7 @@ def _outer_argument(call: Call, outside: Outside, value: Any, title: str, data: 
         value if isinstance(value, type) else type(value)
     ):
         return outside.hand(value, lambda: value, title, frame)
-    return value
+    return stand_in(value)  # for a random generator: one whose arrays can be filled
 
 
 def trace_argument(call: Call, value: Any, title: str) -> tuple[Any, tree.Structure]:
@@ -576,12 +588,14 @@ def give_back(
     """
     if context.current() is not call.trace or not call.trace.nested:
         given = {**call.known, **more} if more else call.known
-        plan: Plan = (
-            call.derive(("plan", *nodes), lambda: Plan(call.builder, nodes, frozenset(given)))
-            if call.replayed
-            else Plan(call.builder, nodes, given)
-        )
-        values = plan.run(given)
+        values: Sequence[Any]
+        if call.results is not None:
+            values = call.results
+        elif call.replayed:
+            values = _again(call, nodes, given)
+        else:
+            call.asked.append((*nodes, -1) if more else tuple(nodes))
+            values = Plan(call.builder, nodes, given).run(given)
         taken = {id(v) for v in (*call.held, *(more or {}).values())}
         return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
     given = {leaf.node: leaf.actual for leaf in call.leaves}
@@ -604,6 +618,19 @@ def give_back(
             value = finished(evaluate(builder, [node], {})[0], kind)
             out.append(real(call.trace, value) if type(value) is np.ndarray else value)
     return out
+
+
+def _again(call: Call, nodes: Sequence[int], given: dict[int, Any]) -> Sequence[Any]:
+    """Values of `nodes` for another call of the same kind."""
+    builder = call.builder
+    if backend() == "native":
+        inputs = [n for n in given if builder.hop(n).name == "input"]
+        native: NativePlan = call.derive(("native", *nodes), lambda: NativePlan(builder, nodes, inputs))
+        found = native.run(given)
+        if found is not None:
+            return found
+    plan: Plan = call.derive(("plan", *nodes), lambda: Plan(builder, nodes, frozenset(given)))
+    return plan.run(given)
 
 
 def _depends(builder: Builder, node: int) -> bool:
@@ -665,9 +692,10 @@ Finish = Callable[[Call, FrameType | None], Any]
 
 
 def transform(
-    f: Callable[..., Any], argnums: Argnums, title: str, finish: Finish, has_aux: bool = False
+    f: Callable[..., Any], argnums: Argnums, title: str, finish: Finish, has_aux: bool = False, way: str | None = None
 ) -> Callable[..., Any]:
     """The function that traces `f` at its arguments, or finds a trace that holds for them, and finishes the call."""
+    backend(way)
     replays = Replays(title.format(title_of(f)))
 
     @wraps(f, title)
@@ -676,7 +704,7 @@ def transform(
         if context.current() is not None:
             with Level() as running:
                 return finish(start_call(f, running, argnums, args, keywords, has_aux), frame)
-        return run(f, replays, argnums, args, keywords, lambda call: finish(call, frame), has_aux)
+        return run(f, replays, argnums, args, keywords, lambda call: finish(call, frame), has_aux, way)
 
     transformed.report = replays.report  # type: ignore[attr-defined]  # functions may have attributes
     return transformed
@@ -690,8 +718,10 @@ def run(
     keywords: dict[str, Any],
     finish: Callable[[Call], Any],
     has_aux: bool = False,
+    way: str | None = None,
 ) -> Any:
     """An outermost call: by a kept trace, or traced anew."""
+    native = backend(way) == "native"
     read = read_arguments(f, argnums, args, keywords)
     kept = None
     actual: list[Any] = []
@@ -702,10 +732,10 @@ def run(
         else:
             actual = read.actual()
 
-            def again(call: Call, known: dict[int, Any]) -> Any:
-                return _written(call.again(actual, known), finish)
+            def again(call: Call, known: dict[int, Any], results: Sequence[Any] | None) -> Any:
+                return _written(call.again(actual, known, results), finish)
 
-            found = replays.replay(kept, actual, again)
+            found = replays.replay(kept, actual, again, native)
             if found is not None:
                 return found[0]
     with Level() as running:
@@ -720,7 +750,10 @@ def run(
                 call.writes.append((memory.node, place))
     listed = outside_of(running).objects.listed
     if kept is not None:
-        replays.keep(kept, running, call, [*call.inputs, *outside_of(running).data])
+        guards = outer_guards(running) if native else []
+        recorded = replays.keep(kept, running, call, [*call.inputs, *outside_of(running).data])
+        if recorded is not None and native and len(call.asked) == 1 and -1 not in call.asked[0] and not call.writes:
+            recorded.compile(call.asked[0], guards, actual)
     elif running.once:
         replays.note(read.key, running.once)
     if listed:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hopgrad.backend import NativePlan
 from hopgrad.errors import RetraceWarning
 from hopgrad.evaluate import extend
 from hopgrad.graph.graph import Guard
@@ -45,20 +46,35 @@ class Recorded:
         self.reads: list[Read] = list(trace.outside.reads) if trace.outside is not None else []
         self.replayed = 0
         self.failed: Guard | None = None
+        self.native: NativePlan | None = None
 
-    def values(self, actual: Sequence[Any]) -> dict[int, Any] | None:
-        """Values of inputs and of what guards need, if everything holds for the actual arguments; else None."""
+    def compile(self, nodes: Sequence[int], guards: Sequence[Guard], actual: Sequence[Any]) -> None:
+        """Have native code for some values, which checks the guards itself: these, in terms of the inputs."""
+        arrays: dict[int, Any] = {}
+        if not all(read.holds(arrays) for read in self.reads):
+            return
+        known = {**dict(zip(self.inputs, actual, strict=True)), **arrays}
+        native = NativePlan(self.builder, nodes, list(known), [(g.node, g.value) for g in guards])
+        native.prepare(known)
+        self.native = native
+
+    def given(self, actual: Sequence[Any]) -> dict[int, Any] | None:
+        """Values of the inputs, if everything that was read from outside is as it was; else None."""
         arrays: dict[int, Any] = {}
         for read in self.reads:
             if not read.holds(arrays):
                 return None
         known: dict[int, Any] = dict(zip(self.inputs, actual, strict=True))
         known.update(arrays)
+        return known
+
+    def holds(self, known: dict[int, Any]) -> bool:
+        """Whether all guards hold; what they need is put into `known`."""
         for guard in self.guards:
             if not agrees(extend(self.builder, guard.node, known, self.standing), guard.value):
                 self.failed = guard
-                return None
-        return known
+                return False
+        return True
 
     def place(self, guard: Guard) -> str:
         """The line of a guard."""
@@ -117,17 +133,29 @@ class Replays:
             if len(self._kept) > KINDS:
                 self._kept.popitem(last=False)
 
-    def replay(self, kept: _Kept, actual: Sequence[Any], finish: Callable[[Any, dict[int, Any]], Any]) -> Any:
+    def replay(
+        self,
+        kept: _Kept,
+        actual: Sequence[Any],
+        finish: Callable[[Any, dict[int, Any], Sequence[Any] | None], Any],
+        native: bool,
+    ) -> Any:
         """``(result,)`` of the kept trace whose reads and guards hold, or None.
 
-        What the trace raises is not passed on: the user's code, run again, may handle it.
+        `finish` gets the values of the inputs and, if native code has computed them, of what was compiled. What the
+        trace raises is not passed on: the user's code, run again, may handle it.
         """
         for recorded in reversed(kept.traces[:]):
             try:
-                known = recorded.values(actual)
+                known = recorded.given(actual)
                 if known is None:
                     continue
-                result = finish(recorded.call, known)
+                values = recorded.native.run(known) if native and recorded.native is not None else None
+                # Native code may round otherwise than NumPy does, so that a guard fails for the very arguments that
+                # the trace was made with: the interpreter has the last word.
+                if values is None and not recorded.holds(known):
+                    continue
+                result = finish(recorded.call, known, values)
             except Exception:
                 return None
             recorded.replayed += 1
@@ -139,13 +167,13 @@ class Replays:
             return (result,)
         return None
 
-    def keep(self, kept: _Kept, trace: Trace, call: Any, inputs: Sequence[int]) -> None:
+    def keep(self, kept: _Kept, trace: Trace, call: Any, inputs: Sequence[int]) -> Recorded | None:
         """Keep a new trace if it can be replayed."""
         with self._lock:
             if trace.once:
                 kept.once.update(trace.once)
                 kept.traces.clear()
-                return
+                return None
             if kept.traces:
                 kept.misses += 1
             recorded = Recorded(trace, call, inputs)
@@ -161,7 +189,7 @@ class Replays:
                 kept.traces.append(recorded)
                 del kept.traces[:-PATHS]
                 self._bound()
-                return
+                return recorded
         warnings.warn(
             f"{self.title} took another path at each of {PATHS + 1} calls in a row, so it is traced anew from now on"
             f" at each call, which is slower. What decides last is {kept.asks}. Where that is min, max or sorted of"
@@ -169,6 +197,7 @@ class Replays:
             RetraceWarning,
             stacklevel=4,
         )
+        return None
 
     def _bound(self) -> None:
         """Forget the oldest traces if all together are too large."""

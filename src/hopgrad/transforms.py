@@ -17,7 +17,9 @@ import numpy as np
 
 from hopgrad import tree
 from hopgrad.aval import Aval
+from hopgrad.backend import Backend
 from hopgrad.calling import (
+    NOTHING,
     Argnums,
     Call,
     Leaf,
@@ -46,6 +48,7 @@ from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, converted, curre
 
 __all__ = [
     "check_grads",
+    "compile",
     "elementwise_grad",
     "grad",
     "graph_of",
@@ -80,16 +83,49 @@ def _scalar_output(call: Call, f: Any, verb: str) -> Output:
     return output
 
 
+# -- the function itself ---------------------------------------------------------------------------------------------
+
+
+def compile(f: Callable[..., Any], *, backend: Backend | None = None) -> Callable[..., Any]:
+    """The same function, traced once for each kind of arguments and run as native code from then on.
+
+    Args:
+        f: A function of numbers, arrays and nested structures of them, written with plain NumPy.
+        backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
+
+    Returns:
+        A function of the same arguments and with the same results, but that these are new arrays, never views of the
+        arguments. Its ``report()`` tells what was compiled.
+
+    >>> import numpy as np
+    >>> norm = compile(lambda x: np.sqrt(np.sum(x**2)))
+    >>> float(norm(np.array([3.0, 4.0])))
+    5.0
+    """
+    check_function(f, "compile")
+
+    def result(call: Call, frame: FrameType | None) -> Any:
+        real = [o for o in call.outputs if o.node is not None]
+        found = iter(give_back(call, [o.node for o in real if o.node is not None], [o.kind for o in real], frame))
+        leaves = [o.other if o.node is None else next(found) for o in call.outputs]
+        return tree.unflatten(call.structure, leaves)
+
+    return transform(f, NOTHING, "compiled {}", result, way=backend)
+
+
 # -- grad ------------------------------------------------------------------------------------------------------------
 
 
-def grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
+def grad(
+    f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False, backend: Backend | None = None
+) -> Callable[..., Any]:
     """The function that computes the gradient of `f`.
 
     Args:
         f: Returns a scalar (or, with `has_aux`, a pair of a scalar and anything else). Written with plain NumPy.
         argnums: Which arguments to differentiate by: a position or a name, or several.
         has_aux: Whether `f` returns ``(value, aux)``; then the result is ``(gradient, aux)``.
+        backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
 
     Returns:
         A function of the same arguments. Its result has the structure, shapes and dtypes of the chosen argument (a
@@ -113,10 +149,12 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False) 
         _, derivative, aux = _value_and_grad(call, f, frame)
         return (derivative, aux) if has_aux else derivative
 
-    return transform(f, argnums, "gradient of {}", gradient, has_aux)
+    return transform(f, argnums, "gradient of {}", gradient, has_aux, backend)
 
 
-def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False, backend: Backend | None = None
+) -> Callable[..., Any]:
     """As `grad`, but the new function returns ``(value, gradient)``, which fits ``scipy.optimize.minimize(jac=True)``.
 
     With `has_aux` it returns ``((value, aux), gradient)``.
@@ -129,7 +167,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool
         value, derivative, aux = _value_and_grad(call, f, frame)
         return ((value, aux), derivative) if has_aux else (value, derivative)
 
-    return transform(f, argnums, "value and gradient of {}", both, has_aux)
+    return transform(f, argnums, "value and gradient of {}", both, has_aux, backend)
 
 
 def _value_and_grad(call: Call, f: Any, frame: FrameType | None) -> tuple[Any, Any, Any]:
@@ -166,7 +204,9 @@ def _adjoints(call: Call, back: Pullback) -> list[int]:
     ]
 
 
-def elementwise_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+def elementwise_grad(
+    f: Callable[..., Any], argnums: Argnums = 0, *, backend: Backend | None = None
+) -> Callable[..., Any]:
     """The derivative of each result element by its own input element, for functions that work element by element.
 
     More exactly: the gradient of the sum of the result. For ``f`` elementwise the two are the same.
@@ -188,7 +228,7 @@ def elementwise_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..
         nodes = call.derive("elementwise", derive)
         return call.regroup(give_back(call, nodes, [leaf.kind for leaf in call.leaves], frame))
 
-    return transform(f, argnums, "elementwise derivative of {}", derivative)
+    return transform(f, argnums, "elementwise derivative of {}", derivative, way=backend)
 
 
 def _check_elementwise(call: Call, output: Output, f: Any) -> None:

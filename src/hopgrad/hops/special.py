@@ -83,7 +83,8 @@ def polygamma(x: Expr, *, order: int) -> Any:
 
 
 @elementwise(_SPECIAL + "xlogy", Function("xlogy", r"\operatorname{xlogy}"), domain=(REAL, POSITIVE),
-             kink="x = 0: 0 to y, since 0 log y is constant", lowering="select((a == 0) & ~isnan(b), 0, a * log(b))")  # fmt: skip
+             kink="x = 0: 0 to y, since 0 log y is constant",
+             lowering="select((a == 0) & ~isnan(b), 0, a * log(b))")  # fmt: skip
 def xlogy(x: Expr, y: Expr) -> Any:
     """The product rule; x/y is masked where x = 0, so that 0 log 0 stays flat in y."""
     return lambda: log(y), lambda: On(x != 0, x / y)

@@ -616,6 +616,9 @@ class _Accumulator:
         """One more vector of places."""
         code, writer = self.writer.code, self.writer
         if writer.mask is not None:
+            # Without the freeze LLVM 22 joins this with the masked load of the value, and may do that after a store to
+            # the same place.
+            value = code.value(value.kind, value.lanes, f"freeze {value.type} {value.name}")
             value = scalar.select(code, Value(writer.mask, "i1", value.lanes), value, self._neutral(value.lanes))
         if self.plain:
             before = writer._load(self.reduce.access, writer.rank, value.lanes)

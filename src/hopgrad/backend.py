@@ -1,0 +1,140 @@
+"""Which way values are computed: by native code, or by the interpreter (`hopgrad.evaluate`), which is the reference.
+
+Native code is the default. ``HOPGRAD_BACKEND=numpy`` in the environment, `use_backend` for a block, or the argument
+``backend="numpy"`` of a transform choose the interpreter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from hopgrad.graph.builder import Builder, catalogue
+
+if TYPE_CHECKING:
+    from hopgrad.lower.program import Program
+
+Backend = Literal["native", "numpy"]
+_BACKENDS = ("native", "numpy")
+
+_chosen: ContextVar[str | None] = ContextVar("hopgrad_backend", default=None)
+
+
+def backend(given: str | None = None) -> str:
+    """The backend in force: the one that is given, or else that of the block, or of the environment.
+
+    Raises:
+        ValueError: there is no such backend.
+    """
+    found = given or _chosen.get() or os.environ.get("HOPGRAD_BACKEND") or "native"
+    if found not in _BACKENDS:
+        raise ValueError(f"there is no backend {found!r}: choose one of {', '.join(_BACKENDS)}")
+    return found
+
+
+@contextlib.contextmanager
+def use_backend(name: Backend) -> Iterator[None]:
+    """Within this block functions of hopgrad compute in the way `name`.
+
+    >>> import hopgrad as hg
+    >>> with hg.use_backend("numpy"):
+    ...     hg.grad(lambda x: x**2)(3.0)
+    6.0
+    """
+    backend(name)
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+class NativePlan:
+    """Native code for some values of a graph: as `hopgrad.evaluate.Plan`, for values of the inputs given by id.
+
+    There is one `Program` for each way in which the given arrays lie in memory, made when it is first needed.
+
+    Args:
+        source: The graph.
+        nodes: What to compute.
+        inputs: Values that will be given.
+        guards: Values that have to be these; else `run` gives None.
+    """
+
+    def __init__(
+        self, source: Builder, nodes: Sequence[int], inputs: Sequence[int], guards: Sequence[tuple[int, Any]] = ()
+    ) -> None:
+        from hopgrad.lower.expand import expanded
+
+        wanted = [*nodes, *[node for node, _ in guards]]
+        self._builder, moved, given = expanded(source, wanted, frozenset(inputs))
+        self.outputs = moved[: len(nodes)]
+        self.checks = [
+            (_holds(self._builder, node, value), 1.0)
+            for node, (_, value) in zip(moved[len(nodes) :], guards, strict=True)
+        ]
+        self.keys = list(given)
+        self._inputs = [given[key] for key in self.keys]
+        self._programs: dict[tuple[Any, ...], Program] = {}
+        self._lock = threading.Lock()
+
+    def run(self, given: Mapping[int, Any]) -> list[Any] | None:
+        """The values, new arrays each time; None if a guard does not hold."""
+        values = [given[key] for key in self.keys]
+        return self.program(values).run(values)
+
+    def prepare(self, given: Mapping[int, Any]) -> None:
+        """Compile for arrays like these."""
+        self.program([given[key] for key in self.keys])
+
+    def program(self, values: Sequence[Any]) -> Program:
+        """The program for arrays that lie in memory as these do."""
+        key = tuple([_strides(v) for v in values])
+        found = self._programs.get(key)
+        if found is None:
+            with self._lock:
+                found = self._programs.get(key)
+                if found is None:
+                    found = self._programs[key] = self._compile(key)
+        return found
+
+    def _compile(self, strides: tuple[Any, ...]) -> Program:
+        from hopgrad.lower.library import library
+        from hopgrad.lower.program import Program
+
+        return Program(self._builder, self.outputs, dict(zip(self._inputs, strides, strict=True)), self.checks, library)
+
+    @property
+    def programs(self) -> list[Program]:
+        """What was compiled."""
+        return list(self._programs.values())
+
+
+def _strides(value: Any) -> tuple[int, ...] | None:
+    """Strides in elements; None for what is no number or array."""
+    if type(value) is np.ndarray:
+        size = value.itemsize
+        return tuple([s // size for s in value.strides])
+    if isinstance(value, (np.generic, float, int, np.ndarray)):
+        return ()
+    return None
+
+
+def _holds(builder: Builder, node: int, value: Any) -> int:
+    """A hop that tells whether a value is this one; of arrays, all elements, NaN being equal to NaN."""
+    here = builder.expr(node)
+    expected = builder.constant(value, here.dtype)
+    with builder.passing("guards"):
+        same = catalogue["equal"](here, expected)
+        if isinstance(value, np.ndarray) and value.shape:
+            if value.dtype.kind == "f":
+                both = catalogue["logical_and"](catalogue["isnan"](here), catalogue["isnan"](expected))
+                same = catalogue["logical_or"](same, both)
+            same = catalogue["all"](same, axes=tuple(range(same.ndim)), keepdims=False)
+    return same.id

@@ -1,0 +1,688 @@
+"""From a graph to a list of steps: which hops are computed together, and which values stand in memory.
+
+Elementwise hops are *virtual*: they are computed where their value is needed, inside the kernel that needs it. What has
+to stand in memory makes kernels: results, what is reduced, operands of products and of hops that NumPy computes.
+Everything has a *level*: one more than the deepest kernel that it needs. What is needed on one level over places of one
+shape goes into one kernel. A virtual value that several kernels need is computed in each of them if that is cheap, else
+stored by the first one. Views (slices, transposes, broadcasts, reshapes) are no work at all: they are other ways of
+addressing what they are views of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hopgrad.aval import Aval, Several, Shape, aval
+from hopgrad.graph.builder import Builder
+from hopgrad.graph.graph import reachable
+from hopgrad.graph.hop import Elementwise, Hop, Reduction
+from hopgrad.hops.shape import Operand
+from hopgrad.lower import scalar
+from hopgrad.lower.machine import Source
+from hopgrad.lower.nest import Access, Check, Compute, Convert, Entry, Load, Nest, Number, Reduce, Store
+from hopgrad.lower.scalar import KINDS
+from hopgrad.lower.views import Map, View, broadcast, c_strides, identity, through, view_through
+
+LARGEST = 64
+"""How many hops a value may be computed from without anything on the way being stored."""
+LARGEST_SCALAR = 200
+"""The same for numbers without axes, which make straight-line code."""
+MOST_VALUES = 160
+"""How many values a kernel with loops has at most, so that it stays in the processor's registers and caches."""
+MOST_ACCESSES = 24
+DEAR = 15
+"""From what cost on (in additions) a value is stored instead of computed again."""
+
+_VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
+
+# -- buffers and steps -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Buffer:
+    """Memory of a value: an argument, a constant, a result, or part of the call's own block."""
+
+    aval: Aval
+    role: str
+    """"input", "constant", "output", "temporary", or "object": whatever NumPy returns."""
+    number: int = -1
+    """Of the input or output."""
+    data: np.ndarray[Any, Any] | None = None
+    """Of a constant."""
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        return self.aval.size * self.aval.dtype.itemsize
+
+
+@dataclass
+class KernelStep:
+    """A loop nest."""
+
+    nest: Nest
+    level: int
+
+
+@dataclass
+class CallStep:
+    """A hop that NumPy (or a library, natively) computes from values in memory."""
+
+    node: int
+    hop: Hop
+    params: dict[str, Any]
+    operands: list[View | int]
+    """Views of memory, or ids of values that are objects of Python."""
+    result: int
+    """A buffer; −1 if the result is no array."""
+    level: int
+    wanted: tuple[int, ...] = ()
+    """Of a hop with several results: those that somebody takes."""
+    native: Native | None = None
+    """How a library computes it, called natively; None: NumPy does."""
+
+
+@dataclass
+class Native:
+    """A step that calls a library."""
+
+    source: Source
+    params: list[int]
+    flops: int
+    note: str
+    scratch: int = -1
+    """The buffer that it works in, if it needs one."""
+
+
+Library = Callable[[Hop, dict[str, Any], np.dtype[Any], Sequence[View], View, Callable[[int], int]], Native | None]
+"""Finds the native form of a hop, given its operands and result in memory, and how to get scratch memory in bytes."""
+
+
+@dataclass
+class Schedule:
+    """What to do, in order, and with which memory; `views` tells where each stored value is."""
+
+    buffers: list[Buffer]
+    steps: list[KernelStep | CallStep]
+    views: dict[int, View]
+    outputs: list[int]
+    """The buffer of each result."""
+
+
+@dataclass
+class _Kernel:
+    """A kernel in the making."""
+
+    shape: Shape
+    level: int
+    nest: Nest
+    memo: dict[tuple[int, Map], int] = field(default_factory=dict)
+
+
+@dataclass
+class _Sink:
+    """Something that a kernel has to do: store or reduce a value."""
+
+    node: int
+    level: int
+    shape: Shape
+    target: View
+    reduce: tuple[str, frozenset[int]] | None = None
+    expected: float | None = None
+
+
+class Fuser:
+    """Makes the schedule for some outputs of a graph, given the strides of its inputs.
+
+    Args:
+        builder: A graph that was simplified.
+        outputs: What to compute; each gets memory of its own.
+        inputs: Nodes whose values are given, with their strides in elements; None for one that is no array.
+        checks: Nodes that have to have a value for the program to go on (guards).
+        library: Finds native forms of hops that are no loop nests.
+    """
+
+    def __init__(
+        self,
+        builder: Builder,
+        outputs: Sequence[int],
+        inputs: dict[int, tuple[int, ...] | None],
+        checks: Sequence[tuple[int, float]] = (),
+        library: Library | None = None,
+    ) -> None:
+        self.builder = builder
+        self.given = inputs
+        self.order = reachable(builder, [*outputs, *[node for node, _ in checks]], known=inputs)
+        self.buffers: list[Buffer] = []
+        self.views: dict[int, View] = {}
+        self.avail: dict[int, int] = {}
+        """The level from which on a stored value can be read."""
+        self.ready: dict[int, int] = {}
+        """The level from which on a virtual value can be computed."""
+        self.stored_at: dict[int, int] = {}
+        """The level of the kernel that stores a virtual value."""
+        self._cut_kinds: set[int] = set()
+        self.cut: set[int] = set()
+        """Virtual values that are read from memory even by kernels which could compute them."""
+        self.cones: dict[int, frozenset[int]] = {}
+        """What a virtual value is computed from without being read from memory; gone when its last user is placed."""
+        self.cost: dict[int, int] = {}
+        self.sinks: list[_Sink] = []
+        self.calls: list[CallStep] = []
+        self.checks = checks
+        self.library = library
+        self.wanted: dict[int, int] = {}
+        """Virtual values that the first kernel which computes them is to store, and its level."""
+        self._uses()
+        self._output_of: dict[int, int] = {}
+        self.output_buffers = [self._buffer(Buffer(builder.avals[node], "output", k)) for k, node in enumerate(outputs)]
+        self._outputs = list(outputs)
+        for node, buffer in zip(outputs, self.output_buffers, strict=True):
+            self._output_of.setdefault(node, buffer)
+
+    def schedule(self) -> Schedule:
+        """The whole."""
+        left = {node: len(users) for node, users in self.users.items()}
+        for node in self.order:
+            self._place(node)
+            if node not in self.given:
+                for a in set(self.builder.args(node)):
+                    left[a] -= 1
+                    if not left[a]:
+                        self.cones.pop(a, None)
+        self._results()
+        self._store_what_is_dear()
+        kernels = self._kernels()
+        steps: list[KernelStep | CallStep] = [*kernels, *self.calls]
+        steps.sort(key=lambda s: s.level)
+        return Schedule(self.buffers, steps, self.views, self.output_buffers)
+
+    # -- what is what ----------------------------------------------------------------------------------------------
+
+    def _uses(self) -> None:
+        """Who uses each value."""
+        builder = self.builder
+        self.users: dict[int, list[int]] = {node: [] for node in self.order}
+        for node in self.order:
+            if node not in self.given:
+                for a in dict.fromkeys(builder.args(node)):
+                    self.users[a].append(node)
+
+    def _buffer(self, buffer: Buffer) -> int:
+        self.buffers.append(buffer)
+        return len(self.buffers) - 1
+
+    def _is_native(self, node: int) -> bool:
+        """Whether a value is of a dtype that kernels compute with."""
+        like = self.builder.avals[node]
+        return like.dtype in KINDS and like.size > 0
+
+    def _is_virtual(self, node: int, hop: Hop) -> bool:
+        builder = self.builder
+        if hop.name == "convert" or (isinstance(hop, Elementwise) and hop.lowering):
+            if hop.name != "convert" and not _fits(hop, [builder.avals[a].dtype for a in builder.args(node)]):
+                return False
+            return self._is_native(node) and all(builder.avals[a].dtype in KINDS for a in builder.args(node))
+        return False
+
+    def _place(self, node: int) -> None:
+        """Decide how a value comes about."""
+        builder = self.builder
+        like = builder.avals[node]
+        hop = builder.hop(node)
+        args = builder.args(node)
+        params = dict(builder.params(node))
+        if node in self.given:
+            strides = self.given[node]
+            if strides is None:
+                self.avail[node] = 0
+                return
+            k = self._buffer(Buffer(like, "input", list(self.given).index(node)))
+            self._stored(node, View(k, like.shape, strides), 0)
+        elif node in builder.constants:
+            if not like.shape and like.dtype in KINDS:
+                self.ready[node], self.cones[node], self.cost[node] = 0, _NOTHING, 0
+            else:
+                k = self._buffer(Buffer(like, "constant", data=builder.constants[node]))
+                self._stored(node, View(k, like.shape, c_strides(like.shape)), 0)
+        elif self._is_virtual(node, hop):
+            self._place_virtual(node, hop, args)
+        elif hop.name in _VIEWS and len(args) == 1 and self._place_view(node, hop.name, params, args[0]):
+            pass
+        elif (
+            isinstance(hop, Reduction)
+            and hop.lowering in scalar.REDUCERS
+            and self._reduces(node, args[0], hop.lowering)
+        ):
+            self._place_reduction(node, hop.lowering, frozenset(params["axes"]), params["keepdims"], args[0])
+        elif hop.name == "concatenate" and self._is_native(node):
+            self._place_joined(node, params["axis"], args)
+        elif hop.name in ("put", "scatter") and self._is_window(node, params["items"], args):
+            self._place_window(node, hop.name, params, args)
+        else:
+            self._place_call(node, hop, params, args)
+
+    def _reduces(self, node: int, source: int, way: str) -> bool:
+        """Whether a reduction can be part of a kernel."""
+        like, whole = self.builder.avals[source], self.builder.avals[node]
+        if not like.size or not whole.size or like.dtype not in KINDS or whole.dtype not in KINDS:
+            return False
+        return way in ("any", "all") or (like.dtype == whole.dtype and like.dtype.kind == "f")
+
+    def _stored(self, node: int, view: View, level: int) -> None:
+        self.views[node] = view
+        self.avail[node] = level
+
+    def _home(self, node: int) -> View:
+        """New memory for a value, in C order: that of the result, if it is one."""
+        like = self.builder.avals[node]
+        buffer = self._output_of.get(node)
+        if buffer is None:
+            buffer = self._buffer(Buffer(like, "temporary"))
+        return View(buffer, like.shape, c_strides(like.shape))
+
+    # -- virtual values --------------------------------------------------------------------------------------------
+
+    def _level(self, node: int, shape: Shape) -> int:
+        """When a value can be used over places of a shape.
+
+        One that is stored and has this shape can be used at once, by the very kernel that stores it.
+        """
+        at_once = node in self.ready and node not in self.cut and self.builder.avals[node].shape == shape
+        return self.ready[node] if at_once or node not in self.avail else self.avail[node]
+
+    def _place_virtual(self, node: int, hop: Hop, args: Sequence[int]) -> None:
+        like = self.builder.avals[node]
+        own = scalar.cost(hop.lowering) if hop.lowering else 1
+        for a in args:  # what would be computed over and over again along an axis is stored
+            self._keep_if_repeated(a, like)
+        self.ready[node] = max((self._level(a, like.shape) for a in args), default=0)
+        inner = [a for a in args if a in self.ready and a not in self.cut]
+        self.cost[node] = own + sum(self.cost[a] for a in inner)
+        cone = frozenset((node,)).union(*[self.cones[a] for a in inner])
+        self.cones[node] = cone
+        largest = LARGEST if like.shape else LARGEST_SCALAR
+        kind = self.builder.kind[node]
+        # Cuts of a loop that was written out are made at the same place of each step, so that their kernels are alike.
+        if len(cone) > largest or (2 * len(cone) > largest and kind in self._cut_kinds):
+            self._cut_kinds.add(kind)
+            self._cut(node)
+
+    def _cut(self, node: int) -> None:
+        """Store a value, and have everybody read it."""
+        self.cut.add(node)
+        self._store(node)
+
+    def _keep_if_repeated(self, node: int, large: Aval) -> None:
+        """Store a virtual value that is broadcast along an outer axis, unless it is cheap."""
+        if node not in self.ready or node in self.cut or self.cost[node] < DEAR or not self.builder.avals[node].shape:
+            return
+        small = self.builder.avals[node].shape
+        lead = len(large.shape) - len(small)
+        inner = [k for k, n in enumerate(small) if n != 1]
+        if not inner:
+            return
+        last = lead + inner[-1]
+        outer = range(last)
+        if any(large.shape[d] != 1 and (d < lead or small[d - lead] == 1) for d in outer):
+            self._cut(node)
+
+    def _place_view(self, node: int, hop: str, params: dict[str, Any], source: int) -> bool:
+        builder = self.builder
+        like, whole = builder.avals[source], builder.avals[node]
+        if isinstance(like, Several) or (source in self.avail and source not in self.views):
+            return False
+        if source in self.ready and source not in self.cut:
+            places = through(hop, params, like, whole, identity(whole.ndim))
+            if places is not None and whole.size:
+                if hop == "broadcast_to":
+                    self._keep_if_repeated(source, whole)
+                if source not in self.cut:
+                    self.ready[node], self.cost[node] = self.ready[source], self.cost[source]
+                    self.cones[node] = self.cones[source]
+                    return True
+            self._store(source)
+        view = view_through(hop, params, like, whole, self.views[source])
+        if view is None:
+            if like.dtype not in KINDS or not whole.size:
+                return False
+            # The elements in C order can be looked at in any shape.
+            home = View(self._buffer(Buffer(like, "temporary")), like.shape, c_strides(like.shape))
+            self.sinks.append(_Sink(source, self.avail[source], like.shape, home))
+            self._stored(node, View(home.buffer, whole.shape, c_strides(whole.shape)), self.avail[source] + 1)
+            return True
+        self._stored(node, view, self.avail[source])
+        return True
+
+    def _store(self, node: int) -> View:
+        """Have a value in memory."""
+        if node in self.views:
+            return self.views[node]
+        like = self.builder.avals[node]
+        home = self._home(node)
+        level = self.stored_at[node] = self.ready[node]
+        self.sinks.append(_Sink(node, level, like.shape, home))
+        self._stored(node, home, level + 1)
+        return home
+
+    # -- the other kinds -------------------------------------------------------------------------------------------
+
+    def _place_reduction(self, node: int, way: str, axes: frozenset[int], keepdims: bool, source: int) -> None:
+        like = self.builder.avals[source]
+        home = self._home(node)
+        level = self._level(source, like.shape)
+        if not axes:
+            self.sinks.append(_Sink(source, level, like.shape, home))
+        else:
+            strides = list(home.strides)
+            wide = [0 if k in axes else (strides[k] if keepdims else strides.pop(0)) for k in range(like.ndim)]
+            target = View(home.buffer, like.shape, tuple(wide))
+            self.sinks.append(_Sink(source, level, like.shape, target, (way, axes)))
+        self._stored(node, home, level + 1)
+
+    def _place_joined(self, node: int, axis: int, args: Sequence[int]) -> None:
+        home = self._home(node)
+        start = latest = 0
+        for a in args:
+            like = self.builder.avals[a]
+            part = View(home.buffer, like.shape, home.strides, start * home.strides[axis])
+            start += like.shape[axis]
+            level = self._level(a, like.shape)
+            latest = max(latest, level)
+            if like.size:
+                self.sinks.append(_Sink(a, level, like.shape, part))
+        self._stored(node, home, latest + 1)
+
+    def _is_window(self, node: int, items: Any, args: Sequence[int]) -> bool:
+        if not self._is_native(node) or any(isinstance(item, Operand) for item in items):
+            return False
+        return all(a in self.views or a in self.ready for a in args)
+
+    def _place_window(self, node: int, hop: str, params: dict[str, Any], args: Sequence[int]) -> None:
+        """``put`` and ``scatter`` at a fixed place: the whole first, then the part."""
+        builder = self.builder
+        like = builder.avals[node]
+        value = args[-1] if hop == "scatter" else args[1]
+        if hop == "scatter":
+            home, level = self._home(node), 0
+            zero = builder.constant(0, like.dtype).id
+            self.ready[zero], self.cones[zero], self.cost[zero] = 0, _NOTHING, 0
+            self.sinks.append(_Sink(zero, 0, like.shape, home))
+        else:
+            home, level = self._base_of(node, args[0])
+        part = builder.avals[value]
+        window = view_through("index", {"items": params["items"]}, like, part, home)
+        assert window is not None
+        after = max(level + 1, self._level(value, part.shape))
+        if part.size:
+            self.sinks.append(_Sink(value, after, part.shape, window))
+        self._stored(node, home, after + 1)
+
+    def _base_of(self, node: int, source: int) -> tuple[View, int]:
+        """Where to write into a copy of `source`: into itself, if nobody else reads it; and its level."""
+        old = self.views.get(source)
+        alone = self.users[source] == [node] and source not in self._output_of and node not in self._output_of
+        if alone and old is not None and self.buffers[old.buffer].role == "temporary" and self._owns(source, old):
+            return old, self.avail[source] - 1
+        home = self._home(node)
+        like = self.builder.avals[node]
+        level = self._level(source, like.shape)
+        self.sinks.append(_Sink(source, level, like.shape, home))
+        return home, level
+
+    def _owns(self, node: int, view: View) -> bool:
+        """Whether a value is the only one in its buffer."""
+        return sum(v.buffer == view.buffer for v in self.views.values()) == 1
+
+    def _place_call(self, node: int, hop: Hop, params: dict[str, Any], args: Sequence[int]) -> None:
+        """Whatever is no loop nest."""
+        like = self.builder.avals[node]
+        operands: list[View | int] = []
+        level = 0
+        for a in args:
+            if a not in self.avail:
+                self._store(a)
+            level = max(level, self.avail[a])
+            operands.append(self.views.get(a, a))
+        wanted: tuple[int, ...] = ()
+        native = self._native_call(node, hop, params, operands)
+        if isinstance(like, Several):
+            wanted = tuple(sorted({dict(self.builder.params(u))["index"] for u in self.users[node]}))
+            buffer = -1
+        elif native is not None:
+            buffer = self.views[node].buffer
+        else:
+            role = "output" if node in self._output_of else "object"
+            buffer = self._output_of[node] if role == "output" else self._buffer(Buffer(like, "object"))
+            self.views[node] = View(buffer, like.shape, c_strides(like.shape))
+        self.avail[node] = level + 1
+        self.calls.append(CallStep(node, hop, params, operands, buffer, level, wanted, native))
+
+    def _native_call(
+        self, node: int, hop: Hop, params: dict[str, Any], operands: Sequence[View | int]
+    ) -> Native | None:
+        """The native form of a hop, with memory for its result."""
+        views = [v for v in operands if isinstance(v, View)]
+        dtype = self.builder.avals[node].dtype
+        alike = all(self.builder.avals[a].dtype == dtype for a in self.builder.args(node))
+        if self.library is None or not self._is_native(node) or len(views) < len(operands) or not alike:
+            return None
+        scratch = -1
+
+        def reserve(size: int) -> int:
+            nonlocal scratch
+            scratch = self._buffer(Buffer(aval((size,), np.uint8), "temporary"))
+            return scratch
+
+        home = self._home(node)
+        found = self.library(hop, params, dtype, views, home, reserve)
+        if found is None:
+            return None
+        found.scratch = scratch
+        self.views[node] = home
+        return found
+
+    def _results(self) -> None:
+        """See that each result is in memory of its own."""
+        for node, buffer in zip(self._outputs, self.output_buffers, strict=True):
+            if node not in self.avail:
+                self._store(node)
+            view = self.views.get(node)
+            if view is not None and view.buffer == buffer:
+                continue
+            like = self.builder.avals[node]
+            target = View(buffer, like.shape, c_strides(like.shape))
+            if view is not None and like.dtype in KINDS and like.size:
+                self.sinks.append(_Sink(node, self.avail[node], like.shape, target))
+            else:
+                given = node if view is None else view
+                self.calls.append(CallStep(node, _COPY, {}, [given], buffer, self.avail[node]))
+        for node, expected in self.checks:
+            target = View(-1, (), ())
+            self.sinks.append(_Sink(node, self._level(node, ()), (), target, expected=expected))
+
+    # -- kernels ---------------------------------------------------------------------------------------------------
+
+    def _store_what_is_dear(self) -> None:
+        """Virtual values that kernels of several levels need are stored by the first of them, if they are dear."""
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+
+        def ask(node: int, low: int, high: int) -> None:
+            first[node] = min(first.get(node, low), low)
+            last[node] = max(last.get(node, high), high)
+
+        for sink in self.sinks:
+            ask(sink.node, sink.level, sink.level)
+        for node in reversed(self.order):
+            if node in first and node in self.ready and node not in self.builder.constants:
+                # From the level after that of its storing on nobody needs its operands.
+                high = min(last[node], self.stored_at.get(node, last[node]))
+                for a in self.builder.args(node):
+                    if a in self.ready and a not in self.cut:
+                        ask(a, first[node], high)
+        dear: dict[int, int] = {}
+        for node in self.order:
+            if node not in first or node not in self.ready or node in self.builder.constants:
+                continue
+            hop = self.builder.hop(node)
+            own = scalar.cost(hop.lowering) if hop.lowering else 0
+            dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
+            if node in self.stored_at:
+                dear[node] = 0
+            elif dear[node] >= DEAR and first[node] < last[node] and self.builder.avals[node].shape:
+                self.wanted[node] = first[node]
+                dear[node] = 0
+
+    def _kernels(self) -> list[KernelStep]:
+        """Sinks of one level over places of one shape go into one kernel, up to a size."""
+        self.sinks.sort(key=lambda s: s.level)  # stable
+        open_: dict[tuple[int, Shape], _Kernel] = {}
+        made: list[_Kernel] = []
+        for sink in self.sinks:
+            key = (sink.level, sink.shape)
+            kernel = open_.get(key)
+            if kernel is None or self._is_full(kernel):
+                kernel = open_[key] = _Kernel(sink.shape, sink.level, Nest(sink.shape))
+                made.append(kernel)
+            self._compute(kernel, sink)
+        return [KernelStep(k.nest, k.level) for k in made]
+
+    def _is_full(self, kernel: _Kernel) -> bool:
+        if not kernel.shape:
+            return len(kernel.nest.values) > 2 * LARGEST_SCALAR
+        return len(kernel.nest.values) > MOST_VALUES or len(set(kernel.nest.accesses())) > MOST_ACCESSES
+
+    def _compute(self, kernel: _Kernel, sink: _Sink) -> None:
+        value = self._value(kernel, sink.node, identity(len(sink.shape)))
+        nest = kernel.nest
+        if sink.expected is not None:
+            nest.checks.append(Check(value, sink.expected))
+            return
+        target = sink.target
+        like = self.buffers[target.buffer].aval
+        kind = KINDS[like.dtype]
+        access = Access(target.buffer, kind, target.strides, target.offset)
+        if sink.reduce is None:
+            nest.stores.append(Store(value, access))
+            return
+        way, axes = sink.reduce
+        if way in ("any", "all") and KINDS[self.builder.avals[sink.node].dtype] != "i1":
+            nest.values.append(Convert(value, "i1"))
+            value = len(nest.values) - 1
+        nest.reduces.append(Reduce(way, value, axes, access))
+
+    def _is_loaded(self, kernel: _Kernel, node: int) -> bool:
+        """Whether a kernel reads a value from memory: if it was stored before."""
+        return node in self.views and (node not in self.ready or kernel.level > self.stored_at[node])
+
+    def _value(self, kernel: _Kernel, node: int, places: Map) -> int:
+        """The place of a value in a kernel's list; what it is made of comes before it. Iterative: chains are long."""
+        memo, nest = kernel.memo, kernel.nest
+        stack: list[tuple[int, Map]] = [(node, places)]
+        while stack:
+            top = stack[-1]
+            if top in memo:
+                stack.pop()
+                continue
+            current, at = top
+            if self._is_loaded(kernel, current):
+                memo[top] = self._append(nest, self._load(current, at, len(kernel.shape)))
+                stack.pop()
+                continue
+            constant = self.builder.constants.get(current)
+            if constant is not None:
+                memo[top] = self._append(nest, Number(constant.item(), KINDS[constant.dtype]))
+                stack.pop()
+                continue
+            needed = self._operands(current, at)
+            missing = [n for n in needed if n not in memo]
+            if missing:
+                stack.extend(reversed(missing))
+                continue
+            stack.pop()
+            hop = self.builder.hop(current)
+            if hop.name in _VIEWS:
+                memo[top] = memo[needed[0]]
+                continue
+            kind = KINDS[self.builder.avals[current].dtype]
+            operands = tuple(memo[n] for n in needed)
+            entry: Entry
+            if hop.name == "convert":
+                entry = Convert(operands[0], kind)
+            else:
+                entry = Compute(hop.lowering, operands, kind, self.builder.params(current))
+            memo[top] = self._append(nest, entry)
+            if self.wanted.get(current) == kernel.level and self._is_whole(kernel, current, at):
+                self._keep(kernel, current, memo[top])
+        return memo[node, places]
+
+    def _is_whole(self, kernel: _Kernel, node: int, places: Map) -> bool:
+        """Whether a kernel computes a value at all of its places, each once."""
+        return self.builder.avals[node].shape == kernel.shape and places == identity(len(kernel.shape))
+
+    def _keep(self, kernel: _Kernel, node: int, value: int) -> None:
+        """Store a value that a kernel computes anyway, for later ones."""
+        del self.wanted[node]
+        home = self._home(node)
+        self._stored(node, home, kernel.level + 1)
+        self.stored_at[node] = kernel.level
+        kind = KINDS[self.builder.avals[node].dtype]
+        kernel.nest.stores.append(Store(value, Access(home.buffer, kind, home.strides)))
+
+    def _append(self, nest: Nest, entry: Entry) -> int:
+        nest.values.append(entry)
+        return len(nest.values) - 1
+
+    def _load(self, node: int, places: Map, rank: int) -> Load:
+        view = self.views[node]
+        strides, offset = view.mapped(places, rank)
+        return Load(Access(view.buffer, KINDS[self.builder.avals[node].dtype], strides, offset))
+
+    def _operands(self, node: int, places: Map) -> list[tuple[int, Map]]:
+        builder = self.builder
+        hop, args = builder.hop(node), builder.args(node)
+        like = builder.avals[node]
+        if hop.name in _VIEWS:
+            found = through(hop.name, dict(builder.params(node)), builder.avals[args[0]], like, places)
+            assert found is not None
+            return [(args[0], found)]
+        return [(a, broadcast(places, builder.avals[a].shape, like.shape)) for a in args]
+
+
+_NOTHING: frozenset[int] = frozenset()
+
+
+def _copy(x: Any) -> Any:
+    return np.array(x)
+
+
+class _Copy:
+    """A stand-in for a hop: copies what kernels cannot."""
+
+    name = "copy"
+    function = staticmethod(_copy)
+
+
+_COPY: Any = _Copy()
+
+_WHOLE = frozenset({"add", "subtract", "multiply", "negative", "maximum", "minimum", "absolute", "sign", "where"})
+"""Hops whose lowering is right for integers, too, besides comparisons and predicates."""
+
+
+def _fits(hop: Hop, dtypes: Sequence[np.dtype[Any]]) -> bool:
+    """Whether a lowering is right for the dtypes of the operands."""
+    if all(d.kind == "f" for d in dtypes) or "predicate" in hop.traits:
+        return True
+    if hop.name == "where":
+        return True
+    if any(d.kind == "b" for d in dtypes):
+        return False
+    return hop.name in _WHOLE
+
+
+__all__ = ["Buffer", "CallStep", "Fuser", "KernelStep", "Schedule"]

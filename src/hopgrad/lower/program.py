@@ -1,0 +1,240 @@
+"""Programs: the steps of a graph compiled, with their memory, ready to run."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hopgrad.aval import Shape
+from hopgrad.graph.builder import Builder
+from hopgrad.graph.hop import Compound
+from hopgrad.lower import memory, nest
+from hopgrad.lower.fuse import CallStep, Fuser, KernelStep, Library, Schedule
+from hopgrad.lower.machine import Loaded, Source, load
+from hopgrad.lower.views import View
+
+_RUN = """
+define i32 @NAME(ptr %program, ptr %slots) {
+entry:
+  br label %head
+head:
+  %at = phi ptr [%program, %entry], [%next, %done]
+  %step = load ptr, ptr %at
+  %last = icmp eq ptr %step, null
+  br i1 %last, label %end, label %go
+go:
+  %after = getelementptr ptr, ptr %at, i64 1
+  %params = load ptr, ptr %after
+  %bad = call i32 %step(ptr %slots, ptr %params)
+  %fine = icmp eq i32 %bad, 0
+  br i1 %fine, label %done, label %end
+done:
+  %next = getelementptr ptr, ptr %at, i64 2
+  br label %head
+end:
+  %result = phi i32 [0, %head], [%bad, %go]
+  ret i32 %result
+}
+"""
+
+
+@functools.cache
+def _runner() -> tuple[Loaded, Callable[[int, int], int]]:
+    """The native function that runs the steps of a program one after the other."""
+    (loaded,) = load([Source(_RUN)])
+    call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)(loaded.address)
+    return loaded, call
+
+
+@dataclass
+class Segment:
+    """Steps that run natively without a break."""
+
+    table: Any
+    """Pairs of step and parameters, ended by zeros."""
+    address: int
+    kernels: list[tuple[Loaded, KernelStep | CallStep]]
+
+
+class Program:
+    """Native code for some outputs of a graph.
+
+    Args:
+        builder: Simplified.
+        outputs: What to compute.
+        inputs: Values that will be given, in the order in which they are given to `run`; each with its strides in
+            elements, None for what is no array.
+        checks: Values that have to be what they were, else `run` gives None.
+        library: Finds native forms of hops that are no loop nests.
+    """
+
+    def __init__(
+        self,
+        builder: Builder,
+        outputs: Sequence[int],
+        inputs: Mapping[int, tuple[int, ...] | None],
+        checks: Sequence[tuple[int, float]] = (),
+        library: Library | None = None,
+    ) -> None:
+        start = time.perf_counter()
+        self.builder = builder
+        self.inputs = dict(inputs)
+        self.schedule: Schedule = Fuser(builder, outputs, self.inputs, checks, library).schedule()
+        self.layout = memory.plan(self.schedule)
+        self._keep: list[Any] = []
+        self._native(self._written())
+        self._slots()
+        self.seconds = time.perf_counter() - start
+
+    # -- making ----------------------------------------------------------------------------------------------------
+
+    def _written(self) -> list[tuple[Source, list[int]] | None]:
+        """The text and the parameters of each step that is native."""
+        found: list[tuple[Source, list[int]] | None] = []
+        for step in self.schedule.steps:
+            if isinstance(step, KernelStep):
+                found.append(nest.write(nest.arranged(step.nest)))
+            else:
+                found.append((step.native.source, step.native.params) if step.native is not None else None)
+        return found
+
+    def _native(self, written: Sequence[tuple[Source, list[int]] | None]) -> None:
+        """Compile, and group the steps."""
+        loaded = iter(load([pair[0] for pair in written if pair is not None]))
+        self.parts: list[Segment | CallStep] = []
+        group: list[tuple[Loaded, list[int], KernelStep | CallStep]] = []
+
+        def close() -> None:
+            if not group:
+                return
+            table = (ctypes.c_uint64 * (2 * len(group) + 2))()
+            kernels = []
+            for k, (function, params, step) in enumerate(group):
+                words = (ctypes.c_int64 * max(1, len(params)))(*params)
+                self._keep.append(words)
+                table[2 * k], table[2 * k + 1] = function.address, ctypes.addressof(words)
+                kernels.append((function, step))
+            self.parts.append(Segment(table, ctypes.addressof(table), kernels))
+            group.clear()
+
+        for pair, step in zip(written, self.schedule.steps, strict=True):
+            if pair is not None:
+                group.append((next(loaded), pair[1], step))
+            else:
+                close()
+                assert isinstance(step, CallStep)
+                self.parts.append(step)
+        close()
+
+    def _slots(self) -> None:
+        """The table of addresses, as far as it is the same for all calls."""
+        buffers = self.schedule.buffers
+        self._template = np.zeros(max(1, len(buffers)), np.uint64)
+        for k, buffer in enumerate(buffers):
+            if buffer.role == "constant":
+                assert buffer.data is not None
+                self._template[k] = _address(buffer.data)
+        self._placed = np.array(list(self.layout.offsets), np.intp)
+        self._offsets = np.array(list(self.layout.offsets.values()), np.uint64)
+        self._inputs = [(k, b.number) for k, b in enumerate(buffers) if b.role == "input"]
+        by_python = {s.result for s in self.parts if isinstance(s, CallStep)}
+        self._outputs = [(k, b) for k, b in enumerate(buffers) if b.role == "output" and k not in by_python]
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it runs without any step of NumPy."""
+        return all(isinstance(part, Segment) for part in self.parts)
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def run(self, given: Sequence[Any]) -> list[Any] | None:
+        """The outputs for values of the inputs, arrays of the strides that were said.
+
+        None if what was computed does not count: a guard does not hold, or a library's function failed.
+        """
+        slots = self._template.copy()
+        block = np.empty(self.layout.size + memory.ALIGNMENT, np.uint8)
+        base = _address(block)
+        base += -base % memory.ALIGNMENT
+        slots[self._placed] = self._offsets + np.uint64(base)
+        arrays: dict[int, Any] = {}
+        for k, number in self._inputs:
+            arrays[k] = data = np.asarray(given[number])
+            slots[k] = _address(data)
+        for k, buffer in self._outputs:
+            arrays[k] = data = np.empty(buffer.aval.shape, buffer.aval.dtype)
+            slots[k] = _address(data)
+        for k, output in self.layout.shared.items():
+            slots[k] = slots[output]
+        objects: dict[int, Any] = {}
+        for node, number in self._objects():
+            objects[node] = given[number]
+        table = _address(slots)
+        _, call = _runner()
+        for part in self.parts:
+            if isinstance(part, Segment):
+                if call(part.address, table):
+                    return None
+            else:
+                self._call(part, slots, block, base, arrays, objects)
+        return [arrays[b] for b in self.schedule.outputs]
+
+    @functools.cache  # noqa: B019 - lives as long as the program
+    def _objects(self) -> list[tuple[int, int]]:
+        return [(node, k) for k, (node, strides) in enumerate(self.inputs.items()) if strides is None]
+
+    def _call(
+        self, step: CallStep, slots: Any, block: Any, base: int, arrays: dict[int, Any], objects: dict[int, Any]
+    ) -> None:
+        """A step that NumPy computes."""
+        operands = []
+        for operand in step.operands:
+            if isinstance(operand, View):
+                operands.append(self._array(operand, slots, arrays, block))
+            else:
+                operands.append(objects[operand])
+        if isinstance(step.hop, Compound):
+            function = step.hop.bind(tuple(sorted(step.params.items())), step.wanted)
+            found = function(*operands)
+        else:
+            with np.errstate(all="ignore"):
+                found = step.hop.function(*operands, **step.params)
+        if step.result < 0:
+            objects[step.node] = found
+            return
+        like = self.schedule.buffers[step.result].aval
+        array = np.ascontiguousarray(found, like.dtype).reshape(like.shape)
+        if not array.flags.owndata or not array.flags.writeable or any(array is o for o in operands):
+            array = array.copy()
+        arrays[step.result] = array
+        slots[step.result] = _address(array)
+
+    def _array(self, view: View, slots: Any, arrays: dict[int, Any], block: Any) -> Any:
+        """The values that a view shows, as NumPy sees them: a scalar, if there are no axes."""
+        buffer = self.schedule.buffers[view.buffer]
+        dtype = buffer.aval.dtype
+        owner = arrays.get(view.buffer, block if buffer.data is None else buffer.data)
+        strides = tuple(s * dtype.itemsize for s in view.strides)
+        address = int(slots[view.buffer]) + view.offset * dtype.itemsize
+        return np.asarray(_Memory(owner, address, view.shape, strides, dtype.str))[()]
+
+
+class _Memory:
+    """Elements from an address on, for NumPy; keeps alive what they belong to."""
+
+    def __init__(self, owner: Any, address: int, shape: Shape, strides: tuple[int, ...], dtype: str) -> None:
+        self.owner = owner
+        self.__array_interface__ = {
+            "data": (address, True), "shape": shape, "strides": strides, "typestr": dtype, "version": 3,
+        }  # fmt: skip
+
+
+def _address(array: Any) -> int:
+    found: int = array.__array_interface__["data"][0]
+    return found

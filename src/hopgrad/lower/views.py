@@ -1,0 +1,161 @@
+"""Affine views: how the axes of a value lie over the places of a kernel, or over memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hopgrad.aval import Aval, Shape
+from hopgrad.hops.shape import Slice
+
+
+class Axis(NamedTuple):
+    """An index as a function of a kernel's: ``offset + step · i_dim``, or just the offset where dim is −1."""
+
+    dim: int
+    step: int
+    offset: int
+
+
+Map = tuple[Axis, ...]
+"""For each axis of a value: where it lies."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A value in memory: the buffer, and the place of its elements there, in elements."""
+
+    buffer: int
+    shape: Shape
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    def mapped(self, places: Map, rank: int) -> tuple[tuple[int, ...], int]:
+        """(strides along the axes of a kernel, offset) of the element at the mapped index."""
+        strides = [0] * rank
+        offset = self.offset
+        for axis, stride in zip(places, self.strides, strict=True):
+            offset += axis.offset * stride
+            if axis.dim >= 0:
+                strides[axis.dim] += axis.step * stride
+        return tuple(strides), offset
+
+
+def c_strides(shape: Shape) -> tuple[int, ...]:
+    """Strides in elements of an array in C order.
+
+    >>> c_strides((2, 3))
+    (3, 1)
+    """
+    out = []
+    stride = 1
+    for n in reversed(shape):
+        out.append(stride)
+        stride *= n
+    return tuple(reversed(out))
+
+
+def identity(rank: int) -> Map:
+    """Each axis by itself."""
+    return tuple(Axis(d, 1, 0) for d in range(rank))
+
+
+def broadcast(places: Map, small: Shape, large: Shape) -> Map:
+    """The map of an operand of shape `small`, given that of a result of shape `large` with which it is broadcast."""
+    lead = len(large) - len(small)
+    return tuple(Axis(-1, 0, 0) if n == 1 else places[lead + k] for k, n in enumerate(small))
+
+
+def through(hop: str, params: dict[str, Any], source: Aval, result: Aval, places: Map) -> Map | None:
+    """The map of the operand of a structural hop, given that of its result; None where it is not affine."""
+    if hop == "broadcast_to":
+        return broadcast(places, source.shape, result.shape)
+    if hop == "transpose":
+        found: list[Axis] = [Axis(-1, 0, 0)] * source.ndim
+        for k, axis in enumerate(params["axes"]):
+            found[axis] = places[k]
+        return tuple(found)
+    if hop == "reshape":
+        return _reshaped(source.shape, result.shape, places)
+    if hop == "index":
+        return _indexed(source.shape, params["items"], places)
+    return None
+
+
+def _reshaped(source: Shape, result: Shape, places: Map) -> Map | None:
+    """Axes of length 1 that come and go."""
+    rest = [axis for n, axis in zip(result, places, strict=True) if n != 1]
+    if [n for n in source if n != 1] != [n for n in result if n != 1]:
+        return None
+    following = iter(rest)
+    return tuple(next(following) if n != 1 else Axis(-1, 0, 0) for n in source)
+
+
+def _indexed(source: Shape, items: Any, places: Map) -> Map | None:
+    found: list[Axis] = []
+    at = 0
+    for item in items:
+        if item is None:
+            at += 1
+        elif item is Ellipsis:
+            continue
+        elif isinstance(item, Slice):
+            n = source[len(found)]
+            start, _, step = slice(*item).indices(n)
+            dim, stride, offset = places[at]
+            found.append(Axis(dim, stride * step, start + offset * step))
+            at += 1
+        elif isinstance(item, int):
+            found.append(Axis(-1, 0, item + source[len(found)] if item < 0 else item))
+        else:
+            return None
+    found.extend(places[at:])
+    return tuple(found)
+
+
+def view_through(hop: str, params: dict[str, Any], source: Aval, result: Aval, view: View) -> View | None:
+    """The result of a structural hop as a view of its operand's memory; None where it has to be copied."""
+    places = through(hop, params, source, result, identity(result.ndim))
+    if places is not None:
+        strides, offset = view.mapped(places, result.ndim)
+        return View(view.buffer, result.shape, strides, offset)
+    if hop == "reshape":
+        found = reshaped_strides(view.shape, view.strides, result.shape)
+        if found is not None:
+            return View(view.buffer, result.shape, found, view.offset)
+    return None
+
+
+def reshaped_strides(shape: Shape, strides: tuple[int, ...], new: Shape) -> tuple[int, ...] | None:
+    """Strides of a reshaped array over the same memory, or None if there are none.
+
+    >>> reshaped_strides((2, 3, 4), (12, 4, 1), (6, 4))
+    (4, 1)
+    >>> reshaped_strides((2, 3), (1, 2), (6,)) is None
+    True
+    """
+    if 0 in shape:
+        return c_strides(new)
+    # Merge axes that are contiguous, then split them as wanted.
+    merged: list[list[int]] = []
+    for n, s in zip(shape, strides, strict=True):
+        if n == 1:
+            continue
+        if merged and merged[-1][1] == s * n:
+            merged[-1] = [merged[-1][0] * n, s]
+        else:
+            merged.append([n, s])
+    out: list[int] = []
+    left = [list(m) for m in merged]
+    for n in reversed(new):
+        if n == 1:
+            out.append(0)
+            continue
+        if not left or left[-1][0] % n:
+            return None
+        out.append(left[-1][1])
+        left[-1][0] //= n
+        left[-1][1] *= n
+        if left[-1][0] == 1:
+            left.pop()
+    return tuple(reversed(out)) if not left else None
