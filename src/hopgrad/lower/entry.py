@@ -4,9 +4,9 @@ A `Function` is what users call. It has *entries*, each for one kind of argument
 dtypes, shapes and strides, and what must be unchanged outside of them. The first entry that fits runs its program. When
 none does, when a guard of the program fails or memory runs out, the function's `__call__` gets the very same arguments.
 
-All entries run through one native function (`entry_code`), which reads a descriptor that is written here, from patterns
-(`entry_form`). Where an interpreter's structures are unknown (`entry_native`), there are no entries, and every call goes
-to `__call__`.
+All entries run through one native function (`entry_code`), which reads a descriptor that is written here, from
+patterns (`entry_form`). Where an interpreter's structures are unknown (`entry_native`), there are no entries, and every
+call goes to `__call__`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hopgrad.lower import entry_native
 from hopgrad.lower.entry_code import SLOTS, Build, Check, Fetch, Header, call_source, release_source
 from hopgrad.lower.entry_form import MISSING, Array, Items, Keys, Number, Pattern, Read, Same, Slot, UnsupportedError
 from hopgrad.lower.entry_native import WORD, Structures
-from hopgrad.lower.machine import load
+from hopgrad.lower.machine import Loaded, load
 
 __all__ = [
     "MISSING",
@@ -51,7 +51,7 @@ class Function(entry_native.Callable):  # type: ignore[misc]  # a class made at 
         text: What it is, for its repr: ``"gradient of f"``.
     """
 
-    __slots__ = ("__call__", "__dict__", "__weakref__", "_entries")
+    __slots__ = ("__call__", "__dict__", "__weakref__", "_entries", "_text")
 
     __call__: Callable[..., Any]
     """The fallback, as a slot: so calling an instance calls it with no Python frame of its own between."""
@@ -59,7 +59,7 @@ class Function(entry_native.Callable):  # type: ignore[misc]  # a class made at 
     def __init__(self, fallback: Callable[..., Any], wrapped: Any, text: str) -> None:
         self.__call__ = fallback
         functools.update_wrapper(self, wrapped)
-        self.text = text
+        self._text = text
 
     def __init_subclass__(cls) -> None:
         entry_native.use_vectorcall(cls)
@@ -77,17 +77,17 @@ class Function(entry_native.Callable):  # type: ignore[misc]  # a class made at 
         self._entries = made
         found = native()
         if made and found is not None:
-            entry_native.set_vectorcall(self, found.call)
+            entry_native.set_vectorcall(self, found.call.address)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
     def __reduce__(self) -> str:
         # As functions: copied as themselves, pickled by name.
-        return self.__qualname__
+        return getattr(self, "__qualname__", self._text)
 
     def __repr__(self) -> str:
-        return f"<{self.text}>"
+        return f"<{self._text}>"
 
 
 entry_native.use_vectorcall(Function)
@@ -95,10 +95,10 @@ entry_native.use_vectorcall(Function)
 
 @dataclass(frozen=True)
 class Native:
-    """The entry function's address, that of the destructor of descriptors, and the structures they are for."""
+    """The entry function, the destructor of descriptors, and the structures that they are for."""
 
-    call: int
-    release: int
+    call: Loaded
+    release: Loaded
     structures: Structures
 
 
@@ -106,12 +106,13 @@ class Native:
 def native() -> Native | None:
     """The native functions, compiled for the structures found in this process; None where there can be none."""
     probe = Function(str, str, "")
-    probe._entries = marks = (Entry,)
+    marks: Any = (Entry,)
+    probe._entries = marks
     found = entry_native.structures(probe, {"ENTRIES": marks, "FALLBACK": str})
     if found is None:
         return None
     call, release = load([call_source(found.offsets), release_source(found.offsets)])
-    return Native(call.address, release.address, found)
+    return Native(call, release, found)
 
 
 # -- entries -----------------------------------------------------------------------------------------------------------
@@ -137,6 +138,8 @@ class Entry(tuple[Any, ...]):
     """
 
     __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __new__(
         cls,
@@ -164,7 +167,9 @@ class Entry(tuple[Any, ...]):
         if address is None:
             raise MemoryError
         ctypes.memmove(address, (ctypes.c_uint64 * len(words))(*words), WORD * len(words))
-        return super().__new__(cls, (entry_native.new_capsule(address, None, found.release), *writer.kept, *keep))
+        return super().__new__(
+            cls, (entry_native.new_capsule(address, None, found.release.address), *writer.kept, *keep)
+        )
 
     def __repr__(self) -> str:
         return f"<entry at {id(self):#x}>"
@@ -214,13 +219,11 @@ class _Writer:
         if type(owner) is dict:
             self.match(Fetch.READ, self.address(owner), self.key(name), pattern)
             return
-        known = (
-            entry_native.FUNCTION_FIELDS
-            if type(owner) is FunctionType
-            else ("cell_contents",)
-            if type(owner) is CellType
-            else ()
-        )
+        known: tuple[str, ...] = ()
+        if type(owner) is FunctionType:
+            known = entry_native.FUNCTION_FIELDS
+        elif type(owner) is CellType:
+            known = ("cell_contents",)
         if name not in known:
             raise UnsupportedError(f"{name} of {type(owner).__name__} cannot be read natively")
         if isinstance(pattern, Same) and pattern.value is None and type(owner) is FunctionType:
@@ -265,13 +268,13 @@ class _Writer:
             write(Check.ARRAY, id(np.ndarray), self.address(dtype), *form)
             self.held += 1
         elif isinstance(pattern, Items):
-            kind = pattern.type
-            if not (kind is list or (isinstance(kind, type) and issubclass(kind, tuple))):
-                raise UnsupportedError(f"arguments of type {kind}")
-            write(Check.ITEMS, self.address(kind), len(pattern.items))
+            container: Any = pattern.type
+            if container is not list and not (isinstance(container, type) and issubclass(container, tuple)):
+                raise UnsupportedError(f"arguments of type {container}")
+            write(Check.ITEMS, self.address(container), len(pattern.items))
             place, self.held = self.held, self.held + 1
             for k, item in enumerate(pattern.items):
-                self.match(Fetch.LIST if kind is list else Fetch.TUPLE, place, k, item)
+                self.match(Fetch.LIST if container is list else Fetch.TUPLE, place, k, item)
         else:
             write(Check.ITEMS, id(dict), len(pattern.items))
             place, self.held = self.held, self.held + 1

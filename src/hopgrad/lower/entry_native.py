@@ -1,7 +1,7 @@
 """The structures of CPython and NumPy that entry points read, found and checked in this process.
 
-Everything here is looked for in objects of known contents before it is relied on. Where something is not where it should
-be, and in free-threaded or debug builds, `structures` and `Callable` say so, and there are no native entry points.
+Everything here is looked for in objects of known contents before it is relied on. Where something is not where it
+should be, and in free-threaded or debug builds, `structures` finds nothing, and there are no native entry points.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Structures:
 
 
 def structures(instance: Any, slots: Mapping[str, Any]) -> Structures | None:
-    """What was found, or None if anything is not as expected; with the offsets of an instance's slots, by their values."""
+    """What was found, or None if anything is not as expected; an instance's slots are found by their values."""
     if Callable is object or not type(instance).__flags__ & _HAVE_VECTORCALL:
         return None
     try:
