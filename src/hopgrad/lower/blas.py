@@ -65,9 +65,9 @@ class Axis(NamedTuple):
 NONE = Axis(1, 0, 0, 0)
 LIMIT = 2**31  # of C's int
 
-# The kernel below is faster than OpenBLAS up to products of 64×64 matrices, after which that takes several threads; its
-# second operand has to stay in the first-level cache.
-_FEW = 2**18
+# With vectors of 32 bytes and more the kernel below is faster than OpenBLAS up to products of 64×64 matrices, after which
+# that takes several threads; with shorter ones up to 16×16. Its second operand has to stay in the first-level cache.
+_FEW, _FEWER = 2**18, 2**12
 _CACHE = 2**15
 
 
@@ -507,7 +507,8 @@ def _is_small(kind: Kind, m: Axis, n: Axis, k: Axis) -> bool:
     """Whether the kernel is faster than BLAS; where BLAS would use several threads, it is not."""
     if n.size == 1:
         return k.size * m.size <= (16 if m.size == 1 else 100)
-    return m.size * n.size * k.size <= _FEW and n.size * k.size * kind.size <= _CACHE and k.size <= _CACHE // 16
+    few = _FEW if _vector_bytes() > 16 else _FEWER
+    return m.size * n.size * k.size <= few and n.size * k.size * kind.size <= _CACHE and k.size <= _CACHE // 16
 
 
 def _flops(m: Axis, n: Axis, k: Axis, batch: Sequence[Axis]) -> int:
@@ -524,7 +525,7 @@ def _noted(text: str, m: Axis, n: Axis, k: Axis, batch: Sequence[Axis]) -> str:
 
 def _small(
     kind: Kind, m: Axis, n: Axis, k: Axis, batch: list[Axis], a: View, b: View, out: View, alpha: float, beta: float
-) -> Step | None:  # fmt: skip
+) -> Step | None:
     """The step with the kernel for small matrices."""
     if n.size > 1 and n.out != 1:
         return None
@@ -560,7 +561,7 @@ def _vector(view: View, axis: Axis, stride: int) -> tuple[View, int] | None:
 
 def _large(
     kind: Kind, m: Axis, n: Axis, k: Axis, batch: list[Axis], a: View, b: View, out: View, alpha: float, beta: float
-) -> Step | None:  # fmt: skip
+) -> Step | None:
     """The step that calls BLAS, or None where strides or sizes are not of its kind."""
     scales = kind.bits(alpha), kind.bits(beta)
     if m.size == 1:  # a sum of products
