@@ -65,8 +65,8 @@ class Axis(NamedTuple):
 NONE = Axis(1, 0, 0, 0)
 LIMIT = 2**31  # of C's int
 
-# With vectors of 32 bytes and more the kernel below is faster than OpenBLAS up to products of 64×64 matrices, after which
-# that takes several threads; with shorter ones up to 16×16. Its second operand has to stay in the first-level cache.
+# With vectors of 32 bytes and more the kernel below is faster than OpenBLAS up to products of 64×64 matrices, beyond
+# which that takes several threads; with shorter ones up to 16×16. Its second operand stays in the first-level cache.
 _FEW, _FEWER = 2**18, 2**12
 _CACHE = 2**15
 
