@@ -3,41 +3,54 @@
 PYTHON ?= python3
 CHROMIUM ?= /usr/bin/chromium
 ARGS ?=
+ONLY ?=
+QUICK ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/dev.lock
 STAMP := $(VENV)/.setup-done
+BENCH_VENV := .venv-bench
+BENCH_LOCK := bench/requirements.lock
+BENCH_STAMP := $(BENCH_VENV)/.setup-done
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-browser browser lint format lock clean check-python
+.PHONY: help setup demo test bench test-browser browser lint format lock clean check-python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ARGS goes to pytest:  make test ARGS="-k grad -x"'
+	@echo '  ONLY and QUICK go to the benchmark:  make bench ONLY=rosenbrock QUICK=1'
 	@echo '  PYTHON picks the interpreter of a new .venv:  make setup PYTHON=python3.12'
 
 setup: $(STAMP) ## make .venv and install the locked packages and hopgrad (editable)
 
-# The stamp comes last, so that an interrupted set-up starts over. An environment that cannot run pip,
-# or whose interpreter is too old or gone, is made anew.
-$(STAMP): pyproject.toml $(LOCK)
-	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+# An environment $(1) with the packages of $(2). The stamp comes last, so that an interrupted set-up starts over. An
+# environment that cannot run pip, or whose interpreter is too old or gone, is made anew.
+define make-environment
+	@$(1)/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		$(MAKE) --no-print-directory check-python && \
-		echo "making $(VENV) with $(PYTHON)" && \
-		{ $(PYTHON) -m venv --clear $(VENV) || { \
-			rm -rf $(VENV); \
-			echo 'hopgrad: could not make $(VENV); on Debian: apt-get install python3-venv' >&2; \
+		echo "making $(1) with $(PYTHON)" && \
+		{ $(PYTHON) -m venv --clear $(1) || { \
+			rm -rf $(1); \
+			echo 'hopgrad: could not make $(1); on Debian: apt-get install python3-venv' >&2; \
 			exit 1; }; }; }
-	@echo "installing $(LOCK) and hopgrad into $(VENV)"
-	@$(BIN)/python $(PIP_INSTALL) -r $(LOCK)
-	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@echo "installing $(2) and hopgrad into $(1)"
+	@$(1)/bin/python $(PIP_INSTALL) -r $(2)
+	@$(1)/bin/python $(PIP_INSTALL) --no-build-isolation --no-deps -e .
 	@touch $@
+endef
+
+$(STAMP): pyproject.toml $(LOCK)
+	$(call make-environment,$(VENV),$(LOCK))
+
+$(BENCH_STAMP): pyproject.toml $(BENCH_LOCK)
+	$(call make-environment,$(BENCH_VENV),$(BENCH_LOCK))
 
 check-python:
 	@command -v $(PYTHON) >/dev/null || { \
@@ -52,6 +65,9 @@ demo: $(STAMP) ## show what hopgrad does
 test: $(STAMP) ## run all tests that need no browser, doctests included
 	@$(BIN)/python -m pytest -m 'not browser' $(ARGS); status=$$?; \
 		echo; echo '*** BROWSER TESTS WERE NOT RUN: make test-browser runs them ***'; exit $$status
+
+bench: $(BENCH_STAMP) ## time hopgrad beside JAX, PyTorch, autograd and CasADi (ONLY=name, QUICK=1)
+	@$(BENCH_VENV)/bin/python -m bench --only '$(ONLY)' $(if $(QUICK),--quick)
 
 test-browser: $(STAMP) browser ## run the browser tests (installs Debian's chromium when missing)
 	@HOPGRAD_REQUIRE_BROWSER=1 HOPGRAD_CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser $(ARGS)
@@ -88,5 +104,5 @@ lock: check-python ## renew requirements/dev.lock from the ranges in pyproject.t
 	@rm -rf .venv-lock
 
 clean: ## remove .venv, caches and everything built
-	@rm -rf $(VENV) .venv-lock build dist out .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	@find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@rm -rf $(VENV) $(BENCH_VENV) .venv-lock build dist out .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

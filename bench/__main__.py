@@ -1,0 +1,96 @@
+"""Runs the cases, each in a process of its own, and prints and saves the report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench.cases import CASES
+from bench.report import ENVIRONMENT, machine, markdown, save, stamp
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT = 300  # seconds a process, which takes some ten
+
+
+def worker(case: str, cache: Path, *options: str) -> dict[str, Any]:
+    """What `bench.worker` found, or an account of its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "found.json"
+        command = [sys.executable, "-m", "bench.worker", case, str(output), *options]
+        environment = {**os.environ, **ENVIRONMENT, "HOPGRAD_CACHE_DIR": str(cache)}
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, timeout=TIMEOUT, capture_output=True, text=True, check=False
+            )
+            broken = f"exit status {done.returncode}: {' '.join(done.stderr.split())[-300:]}"
+        except subprocess.TimeoutExpired:
+            broken = f"stopped after {TIMEOUT} s"
+        if output.exists():
+            return json.loads(output.read_text())
+        return {"case": case, "rows": [], "first_size": "", "first_calls": {}, "versions": {}, "broken": broken}
+
+
+def run_case(name: str, budget: float, repeats: int) -> dict[str, Any]:
+    """One case: all tools side by side, then hopgrad's first call again, with empty and with filled caches."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = worker(name, Path(folder) / "main", "--budget", str(budget))
+        cold: list[float] = []
+        warm: list[float] = []
+        for i in range(repeats):
+            for kept in (cold, warm):
+                found = worker(name, Path(folder) / f"{i}", "--budget", "0", "--tools", "hopgrad")
+                kept += [found["first_calls"][tool] for tool in found["first_calls"]]
+        if cold and warm:
+            result["first_calls"]["hopgrad"] = min(cold)
+            result["first_call_warm"] = min(warm)
+        return result
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", default="", metavar="NAME", help="cases whose name contains NAME")
+    parser.add_argument("--quick", action="store_true", help="a fast pass with coarse figures")
+    parser.add_argument("--list", action="store_true", help="list the cases and end")
+    options = parser.parse_args()
+    names = [name for name in CASES if options.only in name]
+    if options.list or not names:
+        print("\n".join(names or [f"no case has {options.only!r} in its name; there are:", *CASES]))
+        sys.exit(not names)
+    budget, repeats = (0.5, 1) if options.quick else (4.0, 2)
+    start, load = time.perf_counter(), os.getloadavg()[0]
+    results = []
+    for i, name in enumerate(names, 1):
+        print(f"[{i}/{len(names)}] {name}", end="", file=sys.stderr, flush=True)
+        began = time.perf_counter()
+        results.append(run_case(name, budget, repeats))
+        print(f"  {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    versions: dict[str, str] = {}
+    for result in results:
+        versions.update(result.pop("versions"))
+    run = {
+        "date": datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "machine": machine(),
+        "versions": versions,
+        "environment": ENVIRONMENT,
+        "load": [load, os.getloadavg()[0]],
+        "quick": options.quick,
+        "seconds": round(time.perf_counter() - start),
+        "results": results,
+    }
+    print(markdown(run))
+    whole = not (options.only or options.quick)
+    for name in (stamp(), "latest") if whole else (stamp(),):
+        print(f"saved {save(run, name).relative_to(ROOT)} and .json", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

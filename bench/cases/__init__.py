@@ -1,0 +1,40 @@
+"""The cases, one module a family."""
+
+from __future__ import annotations
+
+from bench.case import Case
+from bench.cases import (
+    black_scholes,
+    elementwise,
+    gaussian_process,
+    kmeans,
+    logistic,
+    logsumexp,
+    mlp,
+    nbody,
+    overhead,
+    reductions,
+    rosenbrock,
+    softmax,
+    stencil,
+    unrolled,
+)
+
+FAMILIES = (
+    overhead,
+    elementwise,
+    reductions,
+    logsumexp,
+    softmax,
+    rosenbrock,
+    logistic,
+    nbody,
+    black_scholes,
+    kmeans,
+    mlp,
+    gaussian_process,
+    stencil,
+    unrolled,
+)
+
+CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in family.CASES}

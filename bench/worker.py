@@ -1,0 +1,128 @@
+"""Measures one case with all tools in this process, and writes what it found as JSON.
+
+Run as ``python -m bench.worker CASE OUTPUT``, with the number of threads and HOPGRAD_CACHE_DIR set by the caller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.case import Case, Size
+from bench.cases import CASES
+from bench.measure import arrays, disagreeing, measure
+from bench.tools import TOOLS, Call, Tool, Unsupported
+
+NO_FIRST_CALL = ("by hand", "JAX device")  # nothing to compile, and the same as JAX
+
+
+def problem(error: Exception) -> str:
+    """One line about an exception."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}"
+
+
+def started(names: Sequence[str]) -> tuple[dict[str, Tool], dict[str, str]]:
+    """The tools, imported and warmed up, and why others did not start."""
+    tools: dict[str, Tool] = {}
+    failures: dict[str, str] = {}
+    for kind in TOOLS:
+        if kind.name in names:
+            try:
+                tool = kind()
+                tool.warm_up()
+                tools[kind.name] = tool
+            except Exception as error:
+                failures[kind.name] = problem(error)
+    return tools, failures
+
+
+def first_calls(case: Case, tools: dict[str, Tool]) -> dict[str, float]:
+    """Seconds from the function to its first derivative: tracing, differentiating, compiling, running."""
+    size = first_size(case)
+    seconds: dict[str, float] = {}
+    for name, tool in tools.items():
+        if name in NO_FIRST_CALL or case.excuse(name, size):
+            continue
+        args = case.arguments(size)
+        try:
+            tool.source(case)
+            start = time.perf_counter()
+            tool.prepare(case, args)()
+            seconds[name] = time.perf_counter() - start
+        except Exception:  # it fails in the table, too, which shows the message
+            continue
+    return seconds
+
+
+def first_size(case: Case) -> Size:
+    """The size at which the first call is timed."""
+    return case.sizes[0] if case.first_size is None else case.first_size
+
+
+def compared(case: Case, size: Size, tools: dict[str, Tool], budget: float) -> dict[str, Any]:
+    """One row of the table: each tool's seconds, or why there are none."""
+    args = case.arguments(size)
+    found: dict[str, dict[str, Any]] = {}
+    calls: dict[str, Call] = {}
+    results: dict[str, list[np.ndarray[Any, Any]]] = {}
+    for name, tool in tools.items():
+        if excuse := case.excuse(name, size):
+            found[name] = {"skipped": excuse}
+            continue
+        try:
+            call = tool.prepare(case, args)
+            results[name] = arrays(call())
+            calls[name] = call
+        except Unsupported as reason:
+            found[name] = {"skipped": str(reason)}
+        except Exception as error:
+            found[name] = {"fails": problem(error)}
+    for name, d in disagreeing(results).items():
+        found[name] = {"differs": f"result differs from the others', {d:.2g} times the tolerance"}
+        del calls[name]
+    results.clear()
+    if case.traffic:
+        calls["copy"] = Call(np.copy, args[:1])
+    for name, seconds in measure(calls, budget).items():
+        found[name] = {"seconds": seconds}
+    row: dict[str, Any] = {"size": case.label(size), "tools": found}
+    if case.traffic:
+        row["bytes"] = {"hopgrad": case.traffic(size), "copy": 2 * args[0].nbytes}
+    return row
+
+
+def main() -> None:
+    """Measure the case named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--tools", default=",".join(tool.name for tool in TOOLS))
+    parser.add_argument("--budget", type=float, default=4.0, help="seconds a size; 0: first calls only")
+    options = parser.parse_args()
+    case = CASES[options.case]
+    warnings.simplefilter("ignore")  # what tools warn of is no result
+    tools, failures = started(options.tools.split(","))
+    first = first_calls(case, tools)
+    rows = [compared(case, size, tools, options.budget) for size in case.sizes] if options.budget else []
+    for row in rows:
+        row["tools"].update({name: {"fails": text} for name, text in failures.items()})
+    report = {
+        "case": case.name,
+        "rows": rows,
+        "first_size": case.label(first_size(case)),
+        "first_calls": first,
+        "versions": {tool.package: tool.version for tool in tools.values()},
+    }
+    options.output.write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

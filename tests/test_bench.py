@@ -1,0 +1,128 @@
+"""The benchmark's cases are right and complete. Nothing here needs the other tools, and nothing is timed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hopgrad as hg
+from bench.__main__ import CASES as RUN_CASES
+from bench.case import Case, leaves, mapped
+from bench.cases import CASES, FAMILIES, mlp
+from bench.measure import arrays, difference, disagreeing, measure
+from bench.report import markdown
+from bench.tools import PEERS, TOOLS, ByHand, Call, Hopgrad
+
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+STEP = 1e-6
+
+
+def in_double(value: Any) -> Any:
+    """Finite differences in single precision would say little."""
+    single = isinstance(value, np.ndarray | np.generic) and value.dtype == np.float32
+    return value.astype(np.float64) if single else value
+
+
+def smallest(case: Case) -> tuple[Any, ...]:
+    return mapped(in_double, case.arguments(case.sizes[0]))
+
+
+def moved(value: Any, direction: Any, by: float) -> Any:
+    steps = leaves(direction)
+    return mapped(lambda x: x + by * next(steps), value)
+
+
+def slope(f: Callable[[Any], Any], x: Any, direction: Any) -> Any:
+    """The derivative of `f` along a direction, by central differences."""
+    ahead, behind = f(moved(x, direction, STEP)), f(moved(x, direction, -STEP))
+    return (ahead - behind) / (2 * STEP)
+
+
+def inner(a: Any, b: Any) -> float:
+    return sum(float(np.sum(x * y)) for x, y in zip(leaves(a), leaves(b), strict=True))
+
+
+def check_gradient(f: Callable[..., Any], args: tuple[Any, ...], argnum: int, gradient: Any) -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(3):
+        direction = mapped(lambda x: rng.normal(size=np.shape(x)), args[argnum])
+        found = slope(lambda x: f(*args[:argnum], x, *args[argnum + 1 :]), args[argnum], direction)
+        np.testing.assert_allclose(inner(gradient, direction), found, rtol=1e-5, atol=1e-7)
+
+
+@each_case
+def test_hopgrads_result_agrees_with_finite_differences(case: Case) -> None:
+    args = smallest(case)
+    result = Hopgrad().prepare(case, args)()
+    if case.want == "hvp":
+        x, v = args
+        expected = slope(hg.grad(case.function), x, v)
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5 * np.max(np.abs(expected)))
+    elif case.want == "step":  # Adam's first moment is a decayed gradient
+        params, mean, _, _, x, labels = args
+        moments = (list(leaves(part)) for part in (result[2], mean))
+        gradient = [(new - mlp.DECAY * old) / (1 - mlp.DECAY) for new, old in zip(*moments, strict=True)]
+        check_gradient(case.function, (params, x, labels), 0, gradient)
+    else:
+        value, gradient = result if case.want == "value_and_grad" else (case.function(*args), result)
+        np.testing.assert_allclose(value, case.function(*args), rtol=1e-12)
+        argnums = (case.argnums,) if isinstance(case.argnums, int) else case.argnums
+        gradients = (gradient,) if isinstance(case.argnums, int) else gradient
+        for argnum, part in zip(argnums, gradients, strict=True):
+            check_gradient(case.function, args, argnum, part)
+
+
+@each_case
+def test_what_is_derived_by_hand_agrees(case: Case) -> None:
+    args = case.arguments(case.sizes[0])
+    results = [arrays(tool.prepare(case, args)()) for tool in (Hopgrad(), ByHand())]
+    assert difference(*results) <= 1
+
+
+@each_case
+def test_each_case_is_complete(case: Case) -> None:
+    tools = {tool.name for tool in TOOLS}
+    assert len(set(case.sizes)) >= 3
+    assert len({case.label(size) for size in case.sizes}) == len(case.sizes)
+    assert set(case.skip) | set(case.up_to) <= tools
+    assert set(case.up_to.values()) <= set(case.sizes)
+    assert case.first_size is None or case.first_size in case.sizes
+    assert case.by_hand is not None
+    assert (case.want == "step") == (case.program is not None)
+    assert case.excuse("hopgrad", case.sizes[-1]) is None
+    first, again = (list(leaves(case.arguments(case.sizes[0]))) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_no_case_is_lost() -> None:
+    assert RUN_CASES is CASES
+    assert len(CASES) == sum(len(family.CASES) for family in FAMILIES)
+    assert {"JAX", "PyTorch", "autograd", "CasADi"} == {tool.name for tool in PEERS}
+
+
+def test_a_tool_that_disagrees_is_named() -> None:
+    right, wrong = [np.array([1.0, 2.0])], [np.array([1.0, 2.1])]
+    assert disagreeing({"a": right, "b": right, "c": right}) == {}
+    assert set(disagreeing({"a": wrong, "b": right, "c": right})) == {"a"}
+    assert difference(right, [np.array([1.0])]) == np.inf
+    assert difference(right, [np.array([1.0, np.nan])]) == np.inf
+    single = [np.array([1.0, 2.00001], dtype=np.float32)]
+    assert difference(right, single) < 1
+
+
+def test_every_call_is_measured() -> None:
+    calls = {"one": Call(abs, (1.0,)), "other": Call(sorted, ([2, 1],))}
+    assert all(0 < seconds < 1 for seconds in measure(calls, budget=0.01).values())
+
+
+def test_the_report_shows_failures_and_ratios() -> None:
+    tools = {"hopgrad": {"seconds": 1e-6}, "JAX": {"seconds": 8e-6}, "PyTorch": {"fails": "ValueError: no"}}
+    row = {"size": "10", "tools": {**tools, "CasADi": {"skipped": "too large"}}}
+    first = {"hopgrad": 0.01, "JAX": 0.05}
+    result = {"case": "some", "rows": [row], "first_size": "10", "first_calls": first, "first_call_warm": 0.001}
+    about = {"processor": "p", "cores": 2, "system": "s", "python": "3"}
+    run = {"date": "d", "machine": about, "versions": {}, "load": [0, 1], "quick": False, "results": [result]}
+    text = markdown(run)
+    for part in ("8.00×", "5.00×", "some (10), PyTorch fails: ValueError: no", "CasADi: too large (some)", "1.00 ms"):
+        assert part in text
