@@ -223,6 +223,7 @@ np.bincount(k,x) np.bincount(k,weights=x,minlength=5) np.bincount(np.argmax(A,0)
 np.ix_(np.argmax(A,1),[0,1]) np.ravel_multi_index((np.argmax(x),1),(3,3)) np.unravel_index(np.argmax(A),A.shape)
 np.packbits(x>0) np.unpackbits(np.packbits(x>0)) np.repeat(x,np.argmax(x)) np.roll(x,np.argmax(x))
 np.delete(x,np.argmax(x)) np.delete(A,np.argmax(A[0]),axis=1) np.insert(x,np.argmax(x),s) np.take(A,np.argmax(x),1)
+np.piecewise(x,[x<0,x>1],[np.abs,np.sin,s]) np.piecewise(A,[A>s],[np.exp,0.5])
 np.reshape(A,(np.argmax(x)+1,-1)) np.tile(x,np.argmax(x)) np.split(L,[np.argmax(x)]) np.eye(np.argmax(x))@A
 np.sum(A,axis=np.argmax(x)-1) np.zeros(np.argmax(x))+s np.arange(np.argmax(x))*s np.expand_dims(x,np.argmax(x)-1)
 np.median(x) np.median(A,0) np.median(T,(0,2),keepdims=True) np.median(L) np.nanmedian(N) np.nanmedian(A,1) np.median(N)
@@ -244,7 +245,7 @@ ARRAY_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip())
 
 REFUSED_FUNCTIONS = words("""
 np.busday_count np.busday_offset np.datetime_as_string
-np.histogram2d np.histogramdd np.i0 np.is_busday np.may_share_memory np.min_scalar_type np.piecewise np.poly
+np.histogram2d np.histogramdd np.i0 np.is_busday np.may_share_memory np.min_scalar_type np.poly
 np.polyadd np.polydiv np.polymul np.polysub np.roots np.save np.savetxt
 np.savez np.savez_compressed np.setxor1d np.shares_memory np.sort_complex
 np.linalg.eig np.linalg.eigvals np.fromfile

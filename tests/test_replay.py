@@ -1,5 +1,7 @@
 """Traces are kept from call to call, one for each path, and give the answers that a fresh trace gives."""
 
+import contextlib
+import copy
 import functools
 import math
 import threading
@@ -369,6 +371,62 @@ def test_random_numbers_are_drawn_at_each_call() -> None:
     np.random.seed(0)
     assert first == [np.random.standard_normal(), np.random.standard_normal()]
     assert "random" in g.report()
+
+
+def test_generators_that_are_arguments_give_arrays_to_fill() -> None:
+    def f(x: Any, tools: Any) -> Any:
+        rng = tools["rng"]
+        cloud = rng.normal(size=3)
+        cloud[0] = x[1] * tools["scale"]
+        return np.sum(cloud * x) + rng.choice(x) + np.sum(rng.permutation(x) * np.arange(3.0))
+
+    for make in (np.random.default_rng, np.random.RandomState):
+        given, plain = ({"rng": make(4), "scale": 2.0} for _ in range(2))
+        g = hg.value_and_grad(f)
+        for k in range(1, 4):
+            value, slope = g(k * X, given)
+            before = copy.deepcopy(plain)
+            assert value == pytest.approx(f(k * X, plain), rel=1e-14)
+            near = [(f(k * X + d, copy.deepcopy(before)) - f(k * X - d, copy.deepcopy(before))) / 2e-6
+                    for d in 1e-6 * np.eye(3)]  # fmt: skip
+            np.testing.assert_allclose(slope, near, rtol=1e-6)
+
+
+def test_the_text_of_an_array_follows_numpys_settings() -> None:
+    g = hg.grad(lambda x: x * len(str(np.array([1 / 3]))))
+    for digits in (3, 5, 3):
+        with np.printoptions(precision=digits):
+            assert g(1.0) == digits + 4
+
+
+def test_division_by_zero_is_handled_by_the_users_code() -> None:
+    def f(x: float) -> float:
+        try:
+            return 1 / (x - 2.0)
+        except ZeroDivisionError:
+            return 3 * x
+
+    def g(x: float) -> float:
+        found = 0.0
+        with contextlib.suppress(ArithmeticError):
+            found = x + x % (2.0 - x)
+        with contextlib.suppress(OverflowError):
+            found += (x * 1e100) ** (4 * x)
+        try:
+            return found + 5 // (x - 1.5) + (x - 3) ** -2
+        except ZeroDivisionError:
+            return found * x
+
+    for function in (f, g):
+        transform = hg.value_and_grad(function)
+        for x in (1.2, 2.0, 0.25, 2.0, 1.5, 3.0, 0.3):
+            near = 3.0 if function is f and x == 2 else (function(x + 1e-7) - function(x - 1e-7)) / 2e-7
+            value, slope = transform(x)
+            assert value == function(x)
+            if abs(near) < 1e6 or function is f:
+                assert slope == pytest.approx(near, rel=1e-5)
+    with np.errstate(divide="ignore"):
+        assert hg.value_and_grad(lambda x: 1 / x)(0.0) == (np.inf, -np.inf)  # where nobody looks, NumPy's answer
 
 
 def test_printing_happens_at_each_call(capsys: pytest.CaptureFixture[str]) -> None:

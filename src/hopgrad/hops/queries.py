@@ -140,7 +140,6 @@ refuse(
     np.unique_inverse, np.unique_values, np.trim_zeros, np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d,
 )  # fmt: skip
 refuse("", np.sort_complex, np.digitize, np.bincount, np.histogram2d, np.histogramdd)
-refuse("use np.where or np.select on whole arrays", np.piecewise)
 refuse("", np.i0, np.poly, np.polyadd, np.polydiv, np.polymul, np.polysub, np.roots)
 refuse("indices must not depend on differentiated values", np.ix_, np.ravel_multi_index, np.unravel_index)
 refuse("", np.packbits, np.unpackbits, np.min_scalar_type, np.may_share_memory, np.shares_memory, np.require)

@@ -18,7 +18,7 @@ from hopgrad.trace.tracer import array as traced_array
 
 # They take a list of arrays; of a list of lists, each inner one is an array.
 _OF_LISTS = frozenset({
-    "choose", "column_stack", "concat", "concatenate", "dstack", "hstack", "multi_dot", "row_stack",
+    "choose", "column_stack", "concat", "concatenate", "dstack", "hstack", "multi_dot", "piecewise", "row_stack",
     "select", "stack", "vstack",
 })  # fmt: skip
 

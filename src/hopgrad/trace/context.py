@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import FrameType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -243,6 +244,26 @@ def where(frame: FrameType | None) -> str:
     """``line 12 of model.py in loss: "z = x @ w"``, or '' if no frame is the user's."""
     place = user_location(frame)
     return describe(place) if place else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _handled(code: CodeType) -> tuple[tuple[int, int], ...]:
+    """The stretches of a code object where an exception is caught, or looked at by a ``with``."""
+    import dis  # not needed until a Python number is divided by
+
+    catching = {step.offset for step in dis.get_instructions(code) if step.opname == "PUSH_EXC_INFO"}
+    entries: Any = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]  # since Python 3.11
+    return tuple((entry.start, entry.end) for entry in entries if entry.target in catching)
+
+
+def is_handled(frame: FrameType | None, root: FrameType | None) -> bool:
+    """Whether code that is traced would get to see an exception that is raised in `frame`."""
+    while frame is not None and frame is not root:
+        ours = str(frame.f_globals.get("__name__", "")).partition(".")[0] == "hopgrad"
+        if not ours and any(start <= frame.f_lasti < end for start, end in _handled(frame.f_code)):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def library_call(frame: FrameType | None) -> str:

@@ -172,8 +172,14 @@ def walk(builder: Builder, node: int, source: int) -> Path | None:
 def follow(builder: Builder, node: int, path: Path) -> int:
     """Read: the value at the end of the path that starts at `node`."""
     for step in path:
-        node = builder.emit(step.hop, (node, *step.rest), step.params)
+        if step != read_only(builder.avals[node].shape):
+            node = builder.emit(step.hop, (node, *step.rest), step.params)
     return node
+
+
+def read_only(shape: Shape) -> Step:
+    """The step to an array that has all the elements, but cannot be written to."""
+    return Step(catalogue["broadcast_to"], (("shape", shape),), ())
 
 
 def is_writable(path: Path) -> bool:
@@ -316,6 +322,8 @@ def judge(
     verdict: Verdict = "view"
     for step in path:
         params = dict(step.params)
+        if step == read_only(shape):
+            continue
         if (step.rest and not step.element) or step.hop.name == "broadcast_to":
             # A read-only view, whose strides nobody asks for, unless NumPy is to reshape it.
             moved = any(later.hop.name == "reshape" for later in path[path.index(step) + 1 :])

@@ -6,6 +6,7 @@ The tracer's class is completed here, above the functions that record for it: im
 from __future__ import annotations
 
 import numbers
+import operator as operator_
 import sys
 from types import FrameType
 from typing import Any
@@ -18,7 +19,7 @@ from hopgrad.graph.builder import Builder, Expr, Params, catalogue
 from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
 from hopgrad.hops.surface import Surface, cast, lift, means_more, refused, surfaces
-from hopgrad.trace import memory, ufuncs
+from hopgrad.trace import context, memory, ufuncs
 from hopgrad.trace.context import Trace, UnknownValueError
 from hopgrad.trace.memory import Memory
 from hopgrad.trace.tracer import (
@@ -54,6 +55,7 @@ from hopgrad.trace.tracer import (
     plain_key,
     real_data,
     refuse_plain,
+    settled,
     shown,
     store,
     trace_of,
@@ -120,6 +122,8 @@ def _elementwise(
         trace.check_open()
     if python and ufunc in ufuncs.ARITHMETIC:
         tokens = [int if t is ufuncs.BOOL else t for t in tokens]
+    if python and ufunc in _RAISING and context.is_handled(frame, trace.root):
+        _raise_as_python(trace, ufunc, operands, frame)
     builder = trace.builder
     avals = builder.avals
     params: Params = ()
@@ -155,6 +159,33 @@ def _elementwise(
     if not ordered and len(shape) > 1:
         attach(result, Memory(node, layout=None))
     return result
+
+
+_RAISING: dict[np.ufunc, Any] = {
+    np.divide: operator_.truediv, np.floor_divide: operator_.floordiv, np.remainder: operator_.mod,
+    np.power: operator_.pow,
+}  # fmt: skip
+
+
+def _raise_as_python(trace: Trace, ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None) -> None:
+    """Raise what Python raises where NumPy gives infinity: division by zero, a power that is too large.
+
+    Where nobody would catch it, the gradient is of more use. That nothing was raised is a guard.
+    """
+    try:
+        a, b = [trace.concrete(current_node(v)).item() if type(v) is Tracer else v for v in operands]
+    except UnknownValueError:
+        return
+    try:
+        _RAISING[ufunc](a, b)
+    except (ZeroDivisionError, OverflowError):
+        for value in operands if ufunc is np.power else operands[1:]:
+            if type(value) is Tracer:
+                settled(value, frame)
+        raise
+    deciding = np.isfinite(np.power(*operands)) if ufunc is np.power else operands[1]
+    if type(deciding) is Tracer:
+        bool(deciding)
 
 
 _PYTHON_TYPES: dict[str, Any] = {"f": float, "i": int, "b": ufuncs.BOOL}

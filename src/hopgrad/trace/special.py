@@ -363,5 +363,28 @@ def _apply_over_axes(trace: Trace, frame: Any, func: Any, a: Any, axes: Any) -> 
     return value
 
 
+def _piecewise(trace: Trace, frame: Any, x: Any, condlist: Any, funclist: Any, *args: Any, **keywords: Any) -> Any:
+    """Each function gets the elements where its condition holds."""
+    if not has_traced((x, condlist, funclist, args, keywords)):
+        return on_real(trace, np.piecewise, (x, condlist, funclist, *args), keywords)
+    x = np.asanyarray(x) if type(x) is not Tracer else x
+    if not isinstance(condlist[0], (list, np.ndarray)) and np.ndim(x):
+        condlist = [condlist]
+    conditions = [plain(np.not_equal(c, 0), frame) for c in condlist]
+    if len(funclist) == len(conditions) + 1:
+        conditions.append(~np.any(conditions, axis=0))
+    elif len(funclist) != len(conditions):
+        n = len(conditions)
+        raise ValueError(f"with {n} condition(s), either {n} or {n + 1} functions are expected")
+    found = real(trace, np.zeros(np.shape(x), x.dtype))
+    for condition, function in zip(conditions, funclist, strict=True):
+        if not callable(function):
+            found[condition] = function
+        elif np.size(chosen := x[condition]):
+            found[condition] = function(chosen, *args, **keywords)
+    return found
+
+
+special[np.piecewise] = _piecewise
 special[np.apply_along_axis] = _apply_along_axis
 special[np.apply_over_axes] = _apply_over_axes

@@ -42,22 +42,22 @@ REAL = -1
 
 def _of_memory(name: str) -> Any:
     """An attribute that says where the elements lie."""
+    return property(lambda tracer: _in_memory(tracer, name, sys._getframe(1)))
 
-    def ask(tracer: Tracer) -> Any:
-        data = real_data(tracer)
-        if data is not None:
-            shared = memory_of(tracer)
-            found = getattr(shared.expose(data) if name in ("data", "ctypes") else data, name)
-            return shared.expose(found) if type(found) is np.ndarray else found
-        if tracer._kind != ARRAY and name != "ctypes":
-            return getattr(tracer.dtype.type(), name)
-        like = _laid_out_alike(tracer) if name in ("flags", "strides") else None
-        if like is None:
-            tracer._refuse("the memory (data, base, ctypes; flags and strides where they are not known)",
-                           "leave questions about it out of the traced function", sys._getframe(1))  # fmt: skip
-        return getattr(like, name)
 
-    return property(ask)
+def _in_memory(tracer: Tracer, name: str, frame: FrameType) -> Any:
+    data = real_data(tracer)
+    if data is not None:
+        shared = memory_of(tracer)
+        found = getattr(shared.expose(data) if name in ("data", "ctypes") else data, name)
+        return shared.expose(found) if type(found) is np.ndarray else found
+    if tracer._kind != ARRAY and name != "ctypes":
+        return getattr(tracer.dtype.type(), name)
+    like = _laid_out_alike(tracer) if name in ("flags", "strides") else None
+    if like is None:
+        tracer._refuse("the memory (data, base, ctypes; flags and strides where they are not known)",
+                       "leave questions about it out of the traced function", frame)  # fmt: skip
+    return getattr(like, name)
 
 
 def _laid_out_alike(tracer: Tracer) -> np.ndarray[Any, Any] | None:
@@ -202,7 +202,12 @@ class Tracer:
     def flat(self, value: Any) -> None:
         Flat(self)[:] = value
 
-    flags, strides, base = _of_memory("flags"), _of_memory("strides"), _of_memory("base")
+    @property
+    def flags(self) -> Flags:
+        """How the elements lie, and whether they can be written to."""
+        return Flags(self, sys._getframe(1))
+
+    strides, base = _of_memory("strides"), _of_memory("base")
     data, ctypes = _of_memory("data"), _of_memory("ctypes")
 
     def __repr__(self) -> str:
@@ -563,17 +568,59 @@ class Tracer:
         np.put(self, indices, values, mode)  # type: ignore[arg-type]  # it stands for an array
 
     def setflags(self, write: Any = None, align: Any = None, uic: Any = None) -> None:
-        """Make an array read-only; the other way would have no effect."""
-        if (data := real_data(self)) is not None and not self._path:
-            data.setflags(write=write, align=align, uic=uic)
-        elif write is not None and not write and self._kind == ARRAY:
-            memory_of(self).writable = None
-        elif write and self._memory is not None and not self._memory.writable:
-            self._refuse("the memory (setflags)", "copy it first (x = x.copy())")
+        """Make an array read-only, or take that back. Other views of the same elements stay as they are."""
+        if self._kind != ARRAY or write is None:
+            return
+        shared = memory_of(self)
+        path = self._path
+        if is_traced(self):
+            current_node(self)  # what was written before is seen
+        if shared.captured and shared.data is not None and not path:  # the caller's own flag
+            shared.data.setflags(write=write)
+        elif not write:
+            if is_writable(self):
+                attach(self, shared, (*path, memory.read_only(self._aval.shape)))
+        elif not is_writable(self):
+            before = path[:-1] if path and path[-1] == memory.read_only(self._aval.shape) else path
+            if shared.writable is False or not memory.is_writable(before):
+                raise ValueError("cannot set WRITEABLE flag to True of this array")
+            attach(self, shared, before)
 
     def to_device(self, device: str, /, *, stream: Any = None) -> Any:
         """As NumPy's arrays have it."""
         return self
+
+
+class Flags:
+    """``ndarray.flags``."""
+
+    __slots__ = ("_frame", "_tracer")
+
+    def __init__(self, tracer: Tracer, frame: FrameType) -> None:
+        self._tracer = tracer
+        self._frame = frame
+
+    @property
+    def writeable(self) -> bool:
+        """Whether the array can be written to."""
+        return self._tracer._kind == ARRAY and is_writable(self._tracer)
+
+    @writeable.setter
+    def writeable(self, value: Any) -> None:
+        self._tracer.setflags(write=bool(value))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_in_memory(self._tracer, "flags", self._frame), name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.writeable if name in ("WRITEABLE", "W") else _in_memory(self._tracer, "flags", self._frame)[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in ("WRITEABLE", "W"):
+            self.writeable = value
+
+    def __repr__(self) -> str:
+        return repr(_in_memory(self._tracer, "flags", self._frame))
 
 
 # -- arrays of real data ---------------------------------------------------------------------------------------------
@@ -1290,6 +1337,8 @@ def _text_of(tracer: Tracer, frame: FrameType | None) -> Any:
             known_value(tracer, "", frame)
         else:
             tracer._trace.only_once("makes text of a value", frame)
+    elif tracer._aval.shape:
+        tracer._trace.only_once("makes text of an array", frame)  # which np.set_printoptions changes
     try:
         return shown(tracer)
     except UnknownValueError:
