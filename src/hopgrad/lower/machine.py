@@ -44,9 +44,7 @@ class Machine:
         self.cpu = llvm.get_host_cpu_name()
         self.features = features.flatten()
         triple = llvm.get_process_triple()
-        self.target = llvm.Target.from_triple(triple).create_target_machine(
-            opt=2, cpu=self.cpu, features=self.features, jit=True, reloc="pic", codemodel="large"
-        )
+        self.target = self._target(triple, 2)
         self.header = f'target triple = "{triple}"\ntarget datalayout = "{self.target.target_data}"\n'
         machine = platform.machine()
         self.width, self._isa = 16, ""
@@ -58,6 +56,19 @@ class Machine:
         self._passes = llvm.create_pass_builder(self.target, llvm.create_pipeline_tuning_options(0))
         self.jit = llvm.create_lljit_compiler(self.target)
         self.identity = f"{llvm.llvm_version_info} {self.cpu} {self.features}"
+
+    def _target(self, triple: str, level: int) -> Any:
+        return self.llvm.Target.from_triple(triple).create_target_machine(
+            opt=level, cpu=self.cpu, features=self.features, jit=True, reloc="pic", codemodel="large"
+        )
+
+    def compiled(self, source: Source) -> bytes:
+        """The object code of a function."""
+        if source.quick:
+            module = self.llvm.parse_assembly(self.header + source.llvm)
+            module.verify()
+            return self._target(self.llvm.get_process_triple(), 0).emit_object(module)
+        return self.target.emit_object(self.optimized(source.llvm))
 
     def lanes(self, itemsize: int) -> int:
         """How many elements of a size fit into a vector."""
@@ -115,6 +126,8 @@ class Source:
     """
 
     text: str
+    quick: bool = False
+    """Whether to make its code as it stands, in a fifth of the time, not the best code."""
 
     @functools.cached_property
     def symbol(self) -> str:
@@ -165,11 +178,11 @@ def _link(sources: list[Source]) -> None:
     builder = made.llvm.JITLibraryBuilder().add_current_process()
     stored = {}
     for source in sources:
-        name = cache.key(made.identity, source.text)
+        name = cache.key(made.identity, str(source.quick), source.text)
         image = cache.load(name)
         stored[source] = image is not None
         if image is None:
-            image = made.target.emit_object(made.optimized(source.llvm))
+            image = made.compiled(source)
             cache.store(name, image)
         builder.add_object_img(image).export_symbol(source.symbol)
     tracker = builder.link(made.jit, f"hopgrad{next(_names)}")
