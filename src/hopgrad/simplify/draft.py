@@ -20,6 +20,9 @@ from hopgrad.simplify.rules import Plan, Trial, ruled, table
 # Results that are folded have at most as many elements as the first number says, operands together the second.
 SMALL, LARGE = 4096, 1 << 20
 
+# How deep rules may be within rules: what is made then stays as it is, so that no depth of the graph is recursed over.
+DEPTH = 50
+
 
 @dataclass
 class Call:
@@ -55,10 +58,15 @@ class Draft:
         self.counts = dict.fromkeys((found.name for found in table), 0)
         self.folded = 0
         self.shared = 0
+        self.users: set[int] = set()
+        """Values made for something else that stand for hops of the user's own as well."""
+        self.current = -1
+        """The value of the source for which something is being written."""
         self.user = True
         """Whether what is being written stands for a hop of the user's own."""
         self._plans: dict[Hop, Plan | None] = {}
         self._by_kind: list[tuple[str, Plan | None]] = []
+        self._depth = 0
         self._numbers: dict[int, Any] = {}
         self._remembered: dict[int, Any] = {}
 
@@ -115,17 +123,32 @@ class Draft:
 
     def single(self, node: int) -> bool:
         """Whether a value is used once, as far as the source tells: then changing it costs nobody else anything."""
-        return node >= len(self.origins) or self._uses[self.origins[node]] <= 1
+        return node >= len(self.origins) or self._used[0][self.origins[node]] <= 1
+
+    @property
+    def added_further(self) -> bool:
+        """Whether the value that is being written is only a term of a longer sum, as far as the source tells."""
+        uses, users = self._used
+        user = users[self.current]
+        return uses[self.current] == 1 and user >= 0 and self.source.hop(user).name == "add"
 
     @cached_property
-    def _uses(self) -> list[int]:
+    def scatters(self) -> bool:
+        """Whether anything is written into zeros at all."""
+        return any(hop.name == "scatter" for hop, _ in self.source.kinds)
+
+    @cached_property
+    def _used(self) -> tuple[list[int], list[int]]:
+        """How often each value of the source is used, and by which other one last (-1: none)."""
         source, uses = self.source, [0] * len(self.source)
-        for node in self.outputs:
-            uses[node] += 1
+        users = [-1] * len(self.source)
         for node in reachable(source, self.outputs):
             for arg in source.args_flat[source.start[node] : source.start[node + 1]]:
                 uses[arg] += 1
-        return uses
+                users[arg] = node
+        for node in self.outputs:
+            uses[node] += 1
+        return uses, users
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -162,21 +185,37 @@ class Draft:
 
     def write(self, kind: int, args: tuple[int, ...], result: Aval) -> int:
         """The value of a hop: what a rule has for it, an equal one that exists, or a new one."""
-        seen = self._by_kind
+        builder, seen = self.builder, self._by_kind
         # What is asked of operands stands there too, so all kinds have to be in the list, not this one alone.
-        plan = seen[kind][1] if len(seen) == len(self.builder.kinds) else self._of_kind(kind)[1]
+        plan = seen[kind][1] if len(seen) == len(builder.kinds) else self._of_kind(kind)[1]
         if plan is not None:
             if plan.exchangeable:
                 args = self._ordered(args, result)
-            found = self._simplified(plan, kind, args, result)
-            if found is not None:
-                return found
-        before = len(self.builder)
-        node = self.builder.place(kind, args, result)
+            kinds, by_operand = builder.kind, plan.by_operand
+            trials = plan.always
+            constant = plan.foldable
+            for a in args:
+                name = seen[kinds[a]][0]
+                if name in by_operand:
+                    trials = [*trials, *[t for t in by_operand[name] if t not in trials]]
+                if constant and name != "number" and name != "constant":
+                    constant = False
+            if plan.same and len(set(args)) < len(args):
+                trials = trials + plan.same
+            if constant or trials:
+                found = self._fold(kind, args, result) if constant else None
+                if found is None and trials and self._depth < DEPTH:
+                    self._depth += 1
+                    found = self._try(trials, kind, args, result)
+                    self._depth -= 1
+                if found is not None:
+                    return found
+        before = len(builder.avals)
+        node = builder.place(kind, args, result)
         if node < before:
             self.shared += 1
             if self.user:
-                self.builder.stage[node] = 0
+                self.users.add(node)
         return node
 
     def _ordered(self, args: tuple[int, ...], result: Aval) -> tuple[int, ...]:
@@ -199,28 +238,6 @@ class Draft:
             seen.append(("number" if number else hop.name, self._plans[hop]))
         return seen[kind]
 
-    def _simplified(self, plan: Plan, kind: int, args: tuple[int, ...], result: Aval) -> int | None:
-        by_kind, kinds, by_operand = self._by_kind, self.builder.kind, plan.by_operand
-        constant = plan.foldable
-        hits: list[str] = []
-        for a in args:
-            name = by_kind[kinds[a]][0]
-            if name in by_operand and name not in hits:
-                hits.append(name)
-            if constant and name != "number" and name != "constant":
-                constant = False
-        if constant:
-            folded = self._fold(kind, args, result)
-            if folded is not None:
-                self.folded += 1
-                return folded
-        trials = plan.always
-        for name in hits:
-            trials = trials + by_operand[name]
-        if plan.same and len(set(args)) < len(args):
-            trials = trials + plan.same
-        return self._try(trials, kind, args, result) if trials else None
-
     def _fold(self, kind: int, args: tuple[int, ...], result: Aval) -> int | None:
         """A hop of constants, computed, if it is small and computes as it should."""
         if not args or result.size > SMALL or sum(self.builder.avals[a].size for a in args) > LARGE:
@@ -234,18 +251,24 @@ class Draft:
                 value = np.asarray(hop.function(*[constants[a][()] for a in args], **dict(params)))
         except Exception:  # whatever is wrong with it is the caller's to see, when it is computed
             return None
-        return self.constant(value) if value.shape == result.shape and value.dtype == result.dtype else None
+        if value.shape != result.shape or value.dtype != result.dtype:
+            return None
+        self.folded += 1
+        return self.constant(value)
 
     def _try(self, trials: list[Trial], kind: int, args: tuple[int, ...], result: Aval) -> int | None:
-        names = [self._by_kind[self.builder.kind[a]][0] for a in args]
-        hop, params = self.builder.kinds[kind]
-        call = Call(hop, args, params, result)
-        given = dict(params)
-        for found, exchanged in trials:
-            operands = args[::-1] if exchanged else args
-            if not Trial(found, exchanged).matches(names[::-1] if exchanged else names, operands):
+        seen, kinds = self._by_kind, self.builder.kind
+        names = [seen[kinds[a]][0] for a in args]
+        call: Call | None = None
+        for trial in trials:
+            operands = args[::-1] if trial.exchanged else args
+            if not trial.matches(names[::-1] if trial.exchanged else names, operands):
                 continue
-            node = found.function(self, call, *operands, **given)
+            if call is None:
+                hop, params = self.builder.kinds[kind]
+                call = Call(hop, args, params, result)
+            found = trial.rule
+            node = found.function(self, call, *operands, **dict(call.params))
             if node is not None:
                 assert self.builder.avals[node] is result, f"{found.name}: {self.builder.avals[node]!r}, not {result!r}"
                 self.counts[found.name] += 1

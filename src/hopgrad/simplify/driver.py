@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ def simplify(builder: Builder, outputs: Sequence[int], inputs: Container[int] = 
     order = reachable(builder, outputs, known=inputs)
     with np.errstate(all="ignore"):
         moved = _copy(builder, draft, order, inputs, given)
+    _place(builder, draft, moved)
     left = (max(outputs) + 1 if outputs else 0) - len(order)
     counts = {"dead code": left, "common subexpressions": draft.shared, "constants folded": draft.folded}
     return Simplified(
@@ -61,29 +63,39 @@ def _copy(
 ) -> list[int]:
     """The new value of each of `order`, at its place in a list; -1 elsewhere."""
     kinds, kind, args_flat, start, avals = builder.kinds, builder.kind, builder.args_flat, builder.start, builder.avals
-    new, origins = draft.builder, draft.origins
+    new, origins, stage, constants, write = draft.builder, draft.origins, builder.stage, builder.constants, draft.write
+    made = new.avals
     moved = [-1] * (order[-1] + 1 if order else 0)
     kind_ids = [-1] * len(kinds)
     for node in order:
         which = kind[node]
-        before = len(new)
-        draft.user = not builder.stage[node]
-        hop, params = kinds[which]
-        if node in inputs or hop.name == "input":
-            name = str(dict(params)["name"]) if hop.name == "input" else f"v{node}"
-            result = given[node] = new.input(avals[node], name).id
-        elif node in builder.constants:
-            result = new.share(builder.constants[node])
+        begin, end = start[node], start[node + 1]
+        if begin == end or node in inputs:
+            hop, params = kinds[which]
+            if node in constants and node not in inputs:
+                moved[node] = new.share(constants[node])
+            elif hop.name == "input" or node in inputs:
+                name = str(dict(params)["name"]) if hop.name == "input" else f"v{node}"
+                moved[node] = given[node] = new.input(avals[node], name).id
+            else:
+                moved[node] = write(new.kind_of(hop, params), (), avals[node])
         else:
-            args = tuple([moved[a] for a in args_flat[start[node] : start[node + 1]]])
             found = kind_ids[which]
             if found < 0:
-                found = kind_ids[which] = new.kind_of(hop, params)
-            result = draft.write(found, args, avals[node])
-        moved[node] = result
-        for made in range(before, len(new)):
+                found = kind_ids[which] = new.kind_of(*kinds[which])
+            draft.current, draft.user = node, not stage[node]
+            moved[node] = write(found, tuple([moved[a] for a in args_flat[begin:end]]), avals[node])
+        while len(origins) < len(made):
             origins.append(node)
-            new.stage[made] = builder.stage[node]
-            new.site[made] = builder.site[node]
-            new.origin[made] = moved[builder.origin[node]] if 0 <= builder.origin[node] < node else -1
     return moved
+
+
+def _place(builder: Builder, draft: Draft, moved: Sequence[int]) -> None:
+    """Give the new values the places in the user's code, passes and origins of those that they stand for."""
+    new, origins = draft.builder, draft.origins
+    site, stage, origin = builder.site, builder.stage, builder.origin
+    new.site = array("i", [site[n] for n in origins])
+    new.stage = array("b", [stage[n] for n in origins])
+    new.origin = array("i", [moved[origin[n]] if 0 <= origin[n] < n else -1 for n in origins])
+    for node in draft.users:
+        new.stage[node] = 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from math import prod
 from types import EllipsisType
 from typing import Any
 
-from hopgrad.aval import Shape
+from hopgrad.aval import Shape, aval
 from hopgrad.hops.shape import Items, Operand, Slice
 from hopgrad.simplify.draft import Call, Draft
 from hopgrad.simplify.rules import ANY, rule
@@ -17,7 +18,7 @@ Pick = int | range | None
 """What is picked on one axis: one place, several, or (None) an axis of length 1 is made."""
 
 # How many writes are looked through for the one that wrote what is read.
-_DEPTH = 64
+_DEPTH = 16
 
 
 def picks_of(items: Items, shape: Shape) -> list[Pick] | None:
@@ -227,7 +228,7 @@ def index_of_written(draft: Draft, call: Call, x: int, *arrays: int, items: Item
     for _ in range(_DEPTH):
         name, args = draft.name(node), draft.args(node)
         if name not in ("put", "scatter"):
-            break
+            return draft.make("index", node, *arrays, items=items)
         count = 2 if name == "put" else 1
         written = draft.params(node)["items"]
         if written == items and args[count:] == arrays and (name == "put" or not arrays):
@@ -238,15 +239,13 @@ def index_of_written(draft: Draft, call: Call, x: int, *arrays: int, items: Item
         places = [p for p in picks if p is not None], [p for p in wanted if p is not None]
         if not apart(*places):
             inside = None if None in picks or None in wanted else within(wanted, picks)
-            return read(draft, args[count - 1], inside) if inside is not None else _reread(draft, x, node, items)
+            if inside is None:
+                return None if node == x else draft.make("index", node, items=items)
+            return read(draft, args[count - 1], inside)
         if name == "scatter":
             return draft.fill(0, call.aval)
         node = args[0]
-    return _reread(draft, x, node, items)
-
-
-def _reread(draft: Draft, x: int, node: int, items: Items) -> int | None:
-    return None if node == x else draft.make("index", node, items=items)
+    return None
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------
@@ -276,3 +275,85 @@ def put_back(draft: Draft, call: Call, x: int, v: int, *arrays: int, items: Item
     """Writing what is there already."""
     same = draft.args(v) == (x, *arrays) and draft.params(v)["items"] == items
     return x if same and not arrays else None
+
+
+# -- sums of what is written -----------------------------------------------------------------------------------------
+
+
+@rule("add", among=("scatter", "add"))
+def sum_of_written(draft: Draft, call: Call, *_: int) -> int | None:
+    """A sum of arrays that are zero but for one place each, all different, is put together from these places.
+
+    That is how the cotangent of an array arises that a program reads element by element: n additions of whole arrays.
+    A place is a stretch of the first axis, or a single element. What is written to the same place is added first.
+    """
+    if call.kind == "b" or not call.shape or not draft.scatters or draft.added_further:
+        return None
+    pieces: list[int] = []
+    others: list[int] = []
+    stack = [*call.args[::-1]]
+    while stack:
+        node = stack.pop()
+        if draft.name(node) == "scatter" and len(draft.args(node)) == 1:
+            pieces.append(node)
+        elif draft.name(node) == "add" and draft.single(node) and draft.shape(node) == call.shape:
+            stack += draft.args(node)[::-1]
+        elif draft.number(node) != 0:
+            others.append(node)
+    if len(pieces) < 2:
+        return None
+    written = _put_together(draft, pieces, call.shape)
+    if written is None:
+        return None
+    for node in others[1:]:
+        others[0] = draft.make("add", others[0], node)
+    return draft.broadcast(draft.make("add", others[0], written), call.shape) if others else written
+
+
+def _put_together(draft: Draft, pieces: Sequence[int], shape: Shape) -> int | None:
+    """The sum of scatters to disjoint stretches of the first axis, or to single elements."""
+    picks = [picks_of(draft.params(node)["items"], shape) for node in pieces]
+    flat = all(found is not None and all(isinstance(p, int) for p in found) for found in picks)
+    line = (prod(shape),) if flat else shape
+    found: dict[tuple[int, int], int] = {}
+    for node, pick in zip(pieces, picks, strict=True):
+        place = _linear(pick, shape) if flat else _stretch(pick, shape)
+        if place is None:
+            return None
+        (v,) = draft.args(node)
+        found[place] = draft.make("add", found[place], v) if place in found else v
+    parts: list[int] = []
+    end = 0
+    for (start, stop), v in sorted(found.items()):
+        if start < end:
+            return None
+        if start > end:
+            parts.append(_zeros(draft, v, (start - end, *line[1:])))
+        parts.append(draft.reshape(v, (stop - start, *line[1:])))
+        end = stop
+    if end < line[0]:
+        parts.append(_zeros(draft, parts[-1], (line[0] - end, *line[1:])))
+    return draft.reshape(draft.make("concatenate", *parts, axis=0), shape)
+
+
+def _zeros(draft: Draft, like: int, shape: Shape) -> int:
+    return draft.fill(0, aval(shape, draft.aval(like).dtype))
+
+
+def _linear(picks: Sequence[Pick] | None, shape: Shape) -> tuple[int, int]:
+    """The place of one element among all."""
+    place = 0
+    for pick, n in zip(picks or (), shape, strict=True):
+        assert isinstance(pick, int)
+        place = place * n + pick
+    return place, place + 1
+
+
+def _stretch(picks: Sequence[Pick] | None, shape: Shape) -> tuple[int, int] | None:
+    """The rows that are picked, if they are picked as a whole and in order."""
+    if picks is None or [p for p in picks[1:] if p is not None] != [range(n) for n in shape[1:]]:
+        return None
+    first = picks[0]
+    if isinstance(first, int):
+        return first, first + 1
+    return (first.start, first.stop) if first and first.step == 1 else None

@@ -50,9 +50,11 @@ def _power(draft: Draft, call: Call, x: int, exponent: Any, rooted: bool) -> int
     if p == 0.5 and rooted:
         return draft.make("sqrt", x)
     if p in (0.5, 1.5, -0.5, -1.5) and nonnegative(draft, x):
+        if abs(p) == 0.5:
+            root = draft.make("sqrt", x)
+            return root if p > 0 else _reciprocal(draft, root)
         base = x if p > 0 else _reciprocal(draft, x)
-        root = draft.make("sqrt", base)
-        return root if abs(p) == 0.5 else draft.make("multiply", base, root)
+        return draft.make("multiply", base, draft.make("sqrt", base))
     return None
 
 

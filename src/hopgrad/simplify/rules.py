@@ -101,19 +101,21 @@ class Plan:
     """The rules for one hop, by what has to be among its operands before it is worth while to look closer."""
 
     def __init__(self, hop: Hop) -> None:
+        # Of zeros of both signs max takes the one that comes first or last, and products of complex numbers round
+        # differently in one order and the other where they are compiled to fused operations.
+        self.exchangeable = "commutative" in hop.traits and hop.name not in ("maximum", "minimum", "fmax", "fmin")
         self.always: list[Trial] = []
         self.same: list[Trial] = []
         self.by_operand: dict[str, list[Trial]] = {}
         for found in table:
             if found.fits(hop):
                 trials = [Trial(found, False)]
-                if "commutative" in hop.traits and len(set(found.operands)) == 2 and SAME not in found.operands:
+                # Numbers stand last where operands are put in order.
+                ordered = self.exchangeable and found.operands == (ANY, "number")
+                if "commutative" in hop.traits and len({*found.operands, SAME}) == 3 and not ordered:
                     trials.append(Trial(found, True))
                 for chosen in self._lists(found):
                     chosen += trials
-        # Of zeros of both signs max takes the one that comes first or last, and products of complex numbers round
-        # differently in one order and the other where they are compiled to fused operations.
-        self.exchangeable = "commutative" in hop.traits and hop.name not in ("maximum", "minimum", "fmax", "fmin")
         self.foldable = hop.name != "broadcast_to"  # which is small as it is
 
     def _lists(self, found: Rule) -> list[list[Trial]]:
