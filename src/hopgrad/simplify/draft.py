@@ -15,7 +15,7 @@ from hopgrad.aval import Aval, Shape
 from hopgrad.graph.builder import Builder, Params, catalogue
 from hopgrad.graph.graph import reachable
 from hopgrad.graph.hop import Hop, Reduction
-from hopgrad.simplify.rules import Plan, Trial, ruled, table
+from hopgrad.simplify.rules import Plan, Trial, plan_of, table
 
 # Results that are folded have at most as many elements as the first number says, operands together the second.
 SMALL, LARGE = 4096, 1 << 20
@@ -64,7 +64,6 @@ class Draft:
         """The value of the source for which something is being written."""
         self.user = True
         """Whether what is being written stands for a hop of the user's own."""
-        self._plans: dict[Hop, Plan | None] = {}
         self._by_kind: list[tuple[str, Plan | None]] = []
         self._depth = 0
         self._numbers: dict[int, Any] = {}
@@ -232,10 +231,8 @@ class Draft:
         seen, kinds = self._by_kind, self.builder.kinds
         while len(seen) < len(kinds):
             hop, params = kinds[len(seen)]
-            if hop not in self._plans:
-                self._plans[hop] = Plan(hop) if ruled(hop) else None
             number = hop.name == "constant" and not dict(params)["value"].shape
-            seen.append(("number" if number else hop.name, self._plans[hop]))
+            seen.append(("number" if number else hop.name, plan_of(hop)))
         return seen[kind]
 
     def _fold(self, kind: int, args: tuple[int, ...], result: Aval) -> int | None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple, TypeVar
 
 from hopgrad.graph.hop import Elementwise, General, Hop, Multilinear, Reduction, Structural
@@ -95,6 +96,12 @@ class Trial(NamedTuple):
                 return False
             previous = arg
         return True
+
+
+@cache
+def plan_of(hop: Hop) -> Plan | None:
+    """The plan of a hop, worked out once."""
+    return Plan(hop) if ruled(hop) else None
 
 
 class Plan:
