@@ -53,7 +53,6 @@ class Machine:
         elif machine in ("aarch64", "arm64"):
             self.width, self._isa = 16, "n"
         self._library = _math_library()
-        self._passes = llvm.create_pass_builder(self.target, llvm.create_pipeline_tuning_options(0))
         self.jit = llvm.create_lljit_compiler(self.target)
         self.identity = f"{llvm.llvm_version_info} {self.cpu} {self.features}"
 
@@ -78,13 +77,15 @@ class Machine:
         """The module of a text, after a few cheap passes: kernels are in good order already."""
         module = self.llvm.parse_assembly(self.header + text)
         module.verify()
-        passes = self.llvm.create_new_function_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
         for function in module.functions:
             if not function.is_declaration:
-                passes.run(function, self._passes)
+                # Neither may be used again: that aborts the process.
+                builder = self.llvm.create_pass_builder(self.target, self.llvm.create_pipeline_tuning_options(0))
+                passes = self.llvm.create_new_function_pass_manager()
+                passes.add_sroa_pass()
+                passes.add_instruction_combine_pass()
+                passes.add_simplify_cfg_pass()
+                passes.run(function, builder)
         return module
 
     @functools.cache  # noqa: B019 - there is one machine

@@ -66,6 +66,8 @@ def plan(schedule: Schedule) -> Layout:
                     continue
                 if schedule.buffers[find(old)].role != "temporary":
                     continue
+                if schedule.buffers[new].aval is not schedule.buffers[find(old)].aval:
+                    continue  # a kernel may write a part only
                 if schedule.buffers[new].role == "output":
                     leader[find(old)] = new
                     born[new] = min(born[new], born[old])
