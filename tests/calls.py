@@ -223,6 +223,7 @@ np.bincount(k,x) np.bincount(k,weights=x,minlength=5) np.bincount(np.argmax(A,0)
 np.ix_(np.argmax(A,1),[0,1]) np.ravel_multi_index((np.argmax(x),1),(3,3)) np.unravel_index(np.argmax(A),A.shape)
 np.packbits(x>0) np.unpackbits(np.packbits(x>0)) np.repeat(x,np.argmax(x)) np.roll(x,np.argmax(x))
 np.delete(x,np.argmax(x)) np.delete(A,np.argmax(A[0]),axis=1) np.insert(x,np.argmax(x),s) np.take(A,np.argmax(x),1)
+np.add.reduceat(L,[0,3,1,1]) np.multiply.reduceat(A,[1,0],axis=0) np.maximum.reduceat(A,[0,1],1)
 np.piecewise(x,[x<0,x>1],[np.abs,np.sin,s]) np.piecewise(A,[A>s],[np.exp,0.5])
 np.reshape(A,(np.argmax(x)+1,-1)) np.tile(x,np.argmax(x)) np.split(L,[np.argmax(x)]) np.eye(np.argmax(x))@A
 np.sum(A,axis=np.argmax(x)-1) np.zeros(np.argmax(x))+s np.arange(np.argmax(x))*s np.expand_dims(x,np.argmax(x)-1)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import hopgrad as hg
+from hopgrad.errors import TraceError
 from hopgrad.replay import PATHS
 
 SCALE = 2.0
@@ -482,6 +483,63 @@ def test_lists_and_dicts_of_the_caller_are_changed_as_without_tracing() -> None:
         np.testing.assert_array_equal(g(p, log)["w"], [8.0, 16.0])
         np.testing.assert_array_equal(p["w"], [2.0, 4.0])
         assert log == [2.0, "done"]
+
+
+def test_a_list_that_is_given_twice_is_not_changed_under_one_name_only() -> None:
+    def f(first: Any, second: Any) -> Any:
+        if len(first) < 3:
+            first.append(3.0)
+        return sum(second) * first[0]
+
+    both, other = [1.0, 2.0], [1.0, 2.0]
+    g = hg.grad(f, (0, 1))
+    assert g([1.0, 2.0], other) == ([3.0, 0.0], [1.0, 1.0])
+    with pytest.raises(TraceError, match="given twice"):
+        g(both, both)
+    assert both == [1.0, 2.0]
+    three = [1.0, 2.0, 3.0]
+    assert g(three, three) == ([6.0, 0.0, 0.0], [1.0, 1.0, 1.0])
+
+    def h(p: Any) -> Any:
+        p["a"][0] = p["b"][0] * 2
+        return p["a"][0] * p["b"][0]
+
+    row = [5.0]
+    with pytest.raises(TraceError, match="given twice"):
+        hg.grad(h)({"a": row, "b": row})
+
+
+def test_exceptions_hold_actual_values() -> None:
+    class Diverged(Exception):
+        def __init__(self, value: Any) -> None:
+            super().__init__(value)
+            self.last = {"x": value}
+
+    def f(x: Any) -> Any:
+        try:
+            raise Diverged(x * 2)
+        except Diverged as error:
+            raise ValueError(x.sum()) from error
+
+    with pytest.raises(ValueError) as caught:
+        hg.grad(f)(X)
+    assert type(caught.value.args[0]) is np.float64
+    cause = caught.value.__cause__
+    assert isinstance(cause, Diverged)
+    assert type(cause.args[0]) is np.ndarray
+    np.testing.assert_array_equal(cause.last["x"], 2 * X)
+
+
+def test_errors_are_of_the_class_that_numpy_raises() -> None:
+    def f(x: Any) -> Any:
+        for wrong in (lambda: x.sum(axis=3), lambda: np.concatenate([x, x], axis=2), lambda: np.flip(x, 1)):
+            try:
+                wrong()
+            except np.exceptions.AxisError:
+                x = x * 2
+        return x.sum()
+
+    assert hg.value_and_grad(f)(X)[0] == f(X) == 8 * X.sum()
 
 
 def test_results_are_new_arrays_at_each_call() -> None:

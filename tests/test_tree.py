@@ -275,6 +275,7 @@ def test_value_that_contains_itself():
 def test_every_error_is_a_hopgrad_error_and_a_built_in_one():
     built_in = {
         "TraceError": TypeError,
+        "AxisError": IndexError,
         "ShapeError": ValueError,
         "DtypeError": TypeError,
         "NotDifferentiableError": TypeError,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.errors import ShapeError
+from hopgrad.errors import AxisError, ShapeError
 
 Shape = tuple[int, ...]
 
@@ -135,7 +135,7 @@ def normalize_axis(axis: Any, ndim: int) -> int:
     """
     number = axis.__index__()
     if not -ndim <= number < ndim:
-        raise ShapeError(f"axis {number} is out of bounds for an array of {ndim} dimensions")
+        raise AxisError(f"axis {number} is out of bounds for an array of {ndim} dimensions")
     return int(number % ndim)
 
 

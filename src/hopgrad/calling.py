@@ -382,7 +382,13 @@ def start_call(
         outside.adopt(copy.made, frame)
     running.sited = len(call.builder)  # inputs have no place in the code
     result = outside.root(f, frame)(*new_args, **new_keywords)
-    for copy in copies:
+    changed = [copy for copy in copies if copy.is_changed()]
+    if changed and _holds_twice([*args, *keywords.values()]):
+        running.refuse(TraceError(
+            f"{title_of(f)} changes a list, dict or object among its arguments, of which one is given twice: the change"
+            " would not be seen under the other name. Give each argument a copy of its own (copy.deepcopy)"
+        ))  # fmt: skip
+    for copy in changed:
         copy.return_changes(call, frame)
     aux = None
     if has_aux:
@@ -402,6 +408,25 @@ def leaves_change(value: Any) -> bool:
     return isinstance(value, (list, dict)) or (dataclasses.is_dataclass(value) and not isinstance(value, type))
 
 
+def _holds_twice(values: list[Any]) -> bool:
+    """Whether a container that can change is found in two places among nested values."""
+    seen: set[int] = set()
+    stack = list(values)
+    while stack:
+        item = stack.pop()
+        if leaves_change(item):
+            if id(item) in seen:
+                return True
+            seen.add(id(item))
+        if isinstance(item, (list, tuple)):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif leaves_change(item):
+            stack.extend(getattr(item, entry.name, None) for entry in dataclasses.fields(item))
+    return False
+
+
 @dataclass
 class _Copy:
     """A nested argument and the copy that the function gets: what the function changes in it, the caller is to see."""
@@ -412,13 +437,15 @@ class _Copy:
     leaves: list[Any]
     originals: list[Any]
 
+    def is_changed(self) -> bool:
+        """Whether the function changed its list, dict or object, or something in it."""
+        if not leaves_change(self.own) and type(self.own) is not tuple:
+            return False
+        now, structure = tree.flatten(self.made)
+        return structure != self.structure or any(a is not b for a, b in zip(now, self.leaves, strict=True))
+
     def return_changes(self, call: Call, frame: FrameType | None) -> None:
         """Do to the caller's lists, dicts and objects what the function did to its own."""
-        if not leaves_change(self.own) and type(self.own) is not tuple:
-            return
-        now, structure = tree.flatten(self.made)
-        if structure == self.structure and all(a is b for a, b in zip(now, self.leaves, strict=True)):
-            return
         call.trace.only_once("changes a list, dict or object that is an argument", frame)
         unchanged = {id(new): old for new, old in zip(self.leaves, self.originals, strict=True)}
         self._update(self.own, self.made, lambda v: unchanged[id(v)] if id(v) in unchanged else _value(call, v, frame))

@@ -9,7 +9,10 @@ Each one is also the built-in exception that NumPy or Python would have raised i
 
 from __future__ import annotations
 
+import numpy as np
+
 __all__ = [
+    "AxisError",
     "DtypeError",
     "ExpressionError",
     "GraphError",
@@ -38,6 +41,10 @@ class TraceError(HopgradError, TypeError):
 
 class ShapeError(HopgradError, ValueError):
     """Shapes, or the nesting of two containers, do not fit together. The message names the place."""
+
+
+class AxisError(ShapeError, np.exceptions.AxisError):
+    """An axis that the array does not have."""
 
 
 class DtypeError(HopgradError, TypeError):

@@ -510,8 +510,11 @@ class Outside:
             if not np.array_equal(before, array, equal_nan=array.dtype.kind == "f"):
                 stale = "an array of the caller"
         if error is not None:
-            error.args = self.outer(error.args)
-            self._put_values(error)
+            chain = [error]  # with those that it was raised from, or while they were handled
+            for one in chain:
+                one.args = self.outer(one.args)
+                self._put_values(one)
+                chain += [e for e in (one.__cause__, one.__context__) if e is not None and e not in chain]
         elif stale:
             raise TraceError(
                 f"{stale} was changed while the function was traced, by code that is not traced itself: return the new"

@@ -272,7 +272,9 @@ def library_call(frame: FrameType | None) -> str:
     while frame is not None:
         package, *parts = str(frame.f_globals.get("__name__", "")).split(".")
         if package in ("numpy", "scipy"):
-            found = _public_name(package, parts, frame.f_code.co_qualname) or found
+            module = ".".join((package, *parts[:1]))
+            hidden = module if package == "scipy" and parts and not parts[0].startswith("_") else ""
+            found = _public_name(package, parts, frame.f_code.co_qualname) or found or hidden
         elif package != "hopgrad":
             break
         frame = frame.f_back

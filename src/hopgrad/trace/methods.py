@@ -59,6 +59,7 @@ from hopgrad.trace.tracer import (
     shown,
     store,
     trace_of,
+    with_integers,
     with_place,
     write,
 )
@@ -287,6 +288,10 @@ def _ufunc(
     if method == "accumulate" and ufunc in ufuncs.accumulations:
         result = perform(Surface(ufuncs.accumulations[ufunc]), (inputs[0], axis, dtype), keywords, frame, ufunc)
         return result if out is None else store(trace, out, result, frame)
+    if method == "reduceat" and ufunc in ufuncs.reductions:
+        axis = keywords.pop("axis", inputs[2] if len(inputs) > 2 else 0)
+        result = _reduced_at(ufunc, inputs[0], inputs[1], axis, dtype, frame)
+        return result if out is None else store(trace, out, result, frame)
     if method == "outer" and ufunc.nin == 2 and ufunc.signature is None:
         a, b = inputs
         wide = np.reshape(a, np.shape(a) + (1,) * np.ndim(b)) if np.ndim(b) else a
@@ -361,6 +366,20 @@ def _called(
             result = np.where(chosen, result, target)
         stored.append(store(trace, target, result, frame))
     return tuple(stored) if isinstance(results, tuple) else stored[0]
+
+
+def _reduced_at(ufunc: np.ufunc, a: Any, indices: Any, axis: int, dtype: Any, frame: FrameType | None) -> Any:
+    """``ufunc.reduceat``: each part reduced that begins at an index and ends at the next one."""
+    known = with_integers(trace_of((a, indices)), indices, frame) if has_traced(indices) else None
+    places = np.asarray(bare(indices) if known is None else known)
+    lines = np.moveaxis(a, axis, 0)
+    n = len(lines)
+    if any(k < 0 or k >= n for k in places):
+        wrong = next(k for k in places if k < 0 or k >= n)
+        raise IndexError(f"index {wrong} out-of-bounds in {ufunc.__name__}.reduceat [0, {n})")
+    ends = [*places[1:], n]
+    parts = [ufunc.reduce(lines[k : max(end, k + 1)], axis=0, dtype=dtype) for k, end in zip(places, ends, strict=True)]
+    return np.moveaxis(np.stack(parts), 0, axis) if parts else np.moveaxis(lines[:0], 0, axis)
 
 
 def _add_at(target: Tracer, key: Any, value: Any, negative: bool, frame: FrameType | None) -> None:
