@@ -25,7 +25,9 @@ class Sampler:
         values = dict(zip(names, call.args, strict=True))
         # The call is written out, as a user writes it: unpacking arguments would cost more than the fastest call takes.
         self.timer = timeit.Timer(f"call({', '.join(names)})", globals={"call": call.function, **values})
-        once = min(self.timer.repeat(3, 1)) if self.timer.timeit(1) < 1.0 else math.inf
+        once = self.timer.timeit(1)
+        if once < 10 * SAMPLE:  # cold caches make the first call slow
+            once = min(self.timer.repeat(3, 1))
         self.number = max(1, math.ceil(SAMPLE / max(once, 1e-8)))
         self.best = math.inf
         self.spent = 0.0
