@@ -59,6 +59,11 @@ def scatter(v: Expr, shape: tuple[int, ...], *items: Any) -> Any:
     return hop("scatter", v, items=items, shape=shape)
 
 
+def gather(x: Expr, places: Any, axis: int) -> Any:
+    items = (*[every()] * axis, Operand(0))
+    return hop("index", x, x.builder.constant(np.array(places)), items=items)
+
+
 def power(x: Expr, exponent: float) -> Any:
     return hop("constant_power", x, exponent=exponent)
 
@@ -303,6 +308,22 @@ EXAMPLES = [
     Example("einsum of many", lambda x, y, z: einsum("ij,ik,il->jkl", x, y, z), f((2, 3), (2, 4), (2, 5))),
     Example("einsum of many", lambda x: einsum("ij,i,j->", x, ones(x.builder, f((2,))[0]), ones(x.builder, V[0])), X),
     # -- an index that is an array
+    Example("scatter everywhere", lambda x: scatter(x, (2, 3), every(), None), f((2, 1, 3))),
+    Example("index in equal steps", lambda x: gather(x, [1, 2], 1), X),
+    Example("index in equal steps", lambda x: gather(x, [-1, 1, 0], 1), X),
+    Example("index in equal steps", lambda x: gather(x, 1, 1), X),
+    Example(
+        "scatter in equal steps",
+        lambda v: hop("scatter", v, v.builder.constant(np.array([0, 2])), items=(Operand(0),), shape=(4,)),
+        f((2,)),
+    ),
+    Example(
+        "index in equal steps",
+        lambda x, v: hop("put", x, v, x.builder.constant(np.array([3, 2])), items=(Operand(0),)),
+        f((4,), (2,)),
+    ),
+    Example(None, lambda x: gather(x, [1, 1], 1), X),
+    Example(None, lambda x: gather(x, [0, 2, 1], 1), X),
     Example(
         None, lambda x: hop("index", x, x.builder.constant(np.array([1, 0, 1])), items=(Operand(0),)), X
     ),

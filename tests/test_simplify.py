@@ -150,6 +150,7 @@ SUMS = {
     "sum of sums", "sum of everything", "sum of transpose", "reduction of broadcast", "reduction of one",
     "sum of multiples", "product of column and row", "chain from the left", "chain from the right", "einsum of one",
     "einsum of two", "einsum of many", "sum of written", "broadcast of one number", "running sum of one",
+    "scatter in equal steps",
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,8 @@ def simplify(builder: Builder, outputs: Sequence[int], inputs: Container[int] = 
         inputs: Values that will be given, whatever they are made of. They become inputs of the new builder. Input
             hops are always given.
     """
+    if isinstance(inputs, Iterable):
+        inputs = frozenset(inputs)  # it is asked for each value
     draft = Draft(builder, outputs)
     given: dict[int, int] = {}
     order = reachable(builder, outputs, known=inputs)

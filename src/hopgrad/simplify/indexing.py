@@ -9,6 +9,8 @@ from math import prod
 from types import EllipsisType
 from typing import Any
 
+import numpy as np
+
 from hopgrad.aval import Shape, aval
 from hopgrad.hops.shape import Items, Operand, Slice
 from hopgrad.simplify.draft import Call, Draft
@@ -146,6 +148,46 @@ def within(inner: Sequence[Pick], outer: Sequence[Pick]) -> list[Pick] | None:
     return found
 
 
+def _backwards(picks: Sequence[Pick]) -> bool:
+    return any(isinstance(p, range) and len(p) > 1 and p.step < 0 for p in picks)
+
+
+# -- indices that are arrays -----------------------------------------------------------------------------------------
+
+
+@rule(("index", "put"), among=("constant", "number"))
+def index_in_equal_steps(draft: Draft, call: Call, *args: int, items: Items) -> int | None:
+    """An index array that is fixed, and goes in equal steps, is a slice; one without axes is an integer."""
+    return _sliced(draft, call, args, items)
+
+
+@rule("scatter", among=("constant", "number"))
+def scatter_in_equal_steps(draft: Draft, call: Call, *args: int, items: Items, shape: Shape) -> int | None:
+    """As for an index. By arrays it adds to 0.0, so that of −0.0 it makes 0.0, and by slices it does not."""
+    return _sliced(draft, call, args, items, shape=shape)
+
+
+def _sliced(draft: Draft, call: Call, args: tuple[int, ...], items: Items, **params: Any) -> int | None:
+    moved = 2 if call.hop.name == "put" else 1
+    place = next((k for k, item in enumerate(items) if isinstance(item, Operand)), None)
+    # With other integers or arrays beside it, the axes of the result stand in another order.
+    if place is None or len(args) != moved + 1 or any(not isinstance(item, (Slice, Operand)) for item in items):
+        return None
+    data = draft.builder.constants.get(args[moved])
+    if data is None or data.ndim > 1 or data.dtype.kind not in "iu" or not data.size:
+        return None
+    n = (params["shape"] if call.hop.name == "scatter" else draft.shape(args[0]))[place]
+    line = [int(k) + n * (k < 0) for k in data.reshape(-1)[:2]]
+    step = line[1] - line[0] if len(line) > 1 else 1
+    found = range(line[0], line[0] + step * data.size, step) if step else None
+    if found is None or not 0 <= found[0] < n or not 0 <= found[-1] < n:
+        return None
+    if not np.array_equal(np.where(data < 0, data + n, data).reshape(-1), found):
+        return None
+    item = _slice(found, n) if data.ndim else found[0]
+    return draft.make(call.hop.name, *args[:moved], items=(*items[:place], item, *items[place + 1 :]), **params)
+
+
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -155,8 +197,7 @@ def index_of_everything(draft: Draft, call: Call, x: int, *arrays: int, items: I
     picks = picks_of(items, draft.shape(x))
     if picks is None or draft.aval(x).size != call.aval.size:
         return None
-    backwards = any(isinstance(p, range) and len(p) > 1 and p.step < 0 for p in picks)
-    return None if backwards else draft.reshape(x, call.shape)
+    return None if _backwards(picks) else draft.reshape(x, call.shape)
 
 
 @rule("index", "index")
@@ -257,8 +298,16 @@ def put_everywhere(draft: Draft, call: Call, x: int, v: int, *arrays: int, items
     picks = picks_of(items, call.shape)
     if picks is None or draft.aval(v).size != call.aval.size:
         return None
-    backwards = any(isinstance(p, range) and len(p) > 1 and p.step < 0 for p in picks)
-    return None if backwards else draft.reshape(v, call.shape)
+    return None if _backwards(picks) else draft.reshape(v, call.shape)
+
+
+@rule("scatter")
+def scatter_everywhere(draft: Draft, call: Call, v: int, *arrays: int, items: Items, shape: Shape) -> int | None:
+    """Writing everything into zeros, in order."""
+    picks = picks_of(items, shape)
+    if picks is None or draft.aval(v).size != call.aval.size:
+        return None
+    return None if _backwards(picks) else draft.reshape(v, shape)
 
 
 @rule("put", "put")

@@ -18,6 +18,9 @@ def nonnegative(draft: Draft, node: int, depth: int = 4) -> bool:
     number = draft.number(node)
     if number is not None:
         return number.dtype.kind in "fiub" and not np.signbit(np.float64(number))
+    data = draft.builder.constants.get(node)
+    if data is not None:
+        return draft.remembered(node, lambda: data.dtype.kind in "fiub" and not np.signbit(data.astype(float)).any())
     if draft.aval(node).dtype.kind != "f" or not depth:
         return False
     name, args = draft.name(node), draft.args(node)
