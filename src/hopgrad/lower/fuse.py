@@ -567,13 +567,12 @@ class Fuser:
         like = self.buffers[target.buffer].aval
         kind = KINDS[like.dtype]
         access = Access(target.buffer, kind, target.strides, target.offset)
+        if KINDS[self.builder.avals[sink.node].dtype] != kind:  # "any" of numbers
+            value = self._append(nest, Convert(value, kind))
         if sink.reduce is None:
             nest.stores.append(Store(value, access))
             return
         way, axes = sink.reduce
-        if way in ("any", "all") and KINDS[self.builder.avals[sink.node].dtype] != "i1":
-            nest.values.append(Convert(value, "i1"))
-            value = len(nest.values) - 1
         nest.reduces.append(Reduce(way, value, axes, access))
 
     def _is_loaded(self, kernel: _Kernel, node: int) -> bool:

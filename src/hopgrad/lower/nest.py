@@ -186,16 +186,16 @@ def arranged(nest: Nest) -> Nest:
     def moved(access: Access) -> Access:
         return replace(access, strides=tuple(access.strides[group[-1]] for group in groups))
 
-    return Nest(
-        tuple(shape),
-        [Load(moved(v.access)) if isinstance(v, Load) else v for v in nest.values],
-        [replace(s, access=moved(s.access)) for s in nest.stores],
-        [
-            replace(r, access=moved(r.access), axes=frozenset(k for k, g in enumerate(groups) if g[0] in r.axes))
-            for r in nest.reduces
-        ],
-        nest.checks,
-    )
+    stores = [replace(s, access=moved(s.access)) for s in nest.stores]
+    reduces = []
+    for r in nest.reduces:
+        axes = frozenset(k for k, g in enumerate(groups) if g[0] in r.axes)
+        if axes:
+            reduces.append(replace(r, access=moved(r.access), axes=axes))
+        else:  # one element is put together of
+            stores.append(Store(r.value, moved(r.access)))
+    values = [Load(moved(v.access)) if isinstance(v, Load) else v for v in nest.values]
+    return Nest(tuple(shape), values, stores, reduces, nest.checks)
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,307 @@
+"""Native code against the interpreter: every hop of the catalogue, every program, in all layouts and odd corners."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import realistic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sampling import RESIZED_USES, USES, Program, Use, layouts
+
+import hopgrad as hg
+from hopgrad import tree
+from hopgrad.backend import NativePlan
+from hopgrad.evaluate import evaluate
+from hopgrad.graph.builder import Builder, Expr, catalogue
+from hopgrad.hops import arrange
+from hopgrad.hops import functions as fn
+from hopgrad.lower.program import Program as Native
+
+Array = np.ndarray[Any, Any]
+
+CASES = realistic.cases()
+
+every_use = pytest.mark.parametrize("use", USES, ids=str)
+
+
+def native(builder: Builder, nodes: list[int], values: dict[int, Any]) -> tuple[list[Any], Native]:
+    """The values of nodes by native code, and the program."""
+    plan = NativePlan(builder, nodes, list(values))
+    found = plan.run(values)
+    assert found is not None
+    return found, plan.programs[0]
+
+
+def with_gradient(use: Use, operands: list[Array]) -> tuple[Program, list[Expr]]:
+    """The hop, its pullback of some cotangent, and its pushforward."""
+    program = Program(use, operands)
+    nodes = [program.out]
+    if use.hop.differentiable and program.out.aval.is_float and program.active:
+        random = use.random("native")
+        seed = program.input(random.uniform(0.5, 1.5, program.out.shape).astype(program.out.dtype), "ct")
+        nodes += program.pulled(program.out, seed)
+        tangents = {
+            n: program.input(random.uniform(0.5, 1.5, like.shape).astype(like.dtype), "t")
+            for n in program.active
+            for like in [program.builder.avals[n]]
+        }
+        nodes += program.pushed(tangents, program.out)
+    return program, nodes
+
+
+def agree(program: Program, nodes: list[Expr], rtol: float) -> Native:
+    with np.errstate(all="ignore"):
+        wanted = evaluate(program.builder, [n.id for n in nodes], program.given)
+    found, made = native(program.builder, [n.id for n in nodes], program.given)
+    for node, one, other in zip(nodes, found, wanted, strict=True):
+        assert type(one) is np.ndarray
+        assert (one.shape, one.dtype) == (node.shape, node.dtype)
+        scale = float(np.max(np.abs(other[np.isfinite(other)]), initial=1.0)) if node.aval.is_float else 1.0
+        np.testing.assert_allclose(one, other, rtol, rtol * scale, err_msg=str(program.out))
+    assert made.layout.size <= 1.2 * made.layout.live + 1024, "memory"
+    return made
+
+
+@every_use
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_hop(use: Use, dtype: Any) -> None:
+    agree(*with_gradient(use, use.draw(dtype)), 1e-12 if dtype == np.float64 else 3e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Degrees of freedom")
+@pytest.mark.parametrize("use", RESIZED_USES, ids=str)
+def test_empty_and_other_shapes(use: Use) -> None:
+    agree(*with_gradient(use, use.draw()), 1e-12)
+
+
+@every_use
+def test_every_memory_layout(use: Use) -> None:
+    operands = use.draw()
+    for name in layouts(np.zeros(2)):
+        moved = [layouts(a)[name] if a.dtype.kind == "f" else a for a in operands]
+        agree(*with_gradient(use, moved), 1e-12)
+
+
+SPECIAL = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0, 0.5, 1e300, 1e-300])
+
+
+@pytest.mark.parametrize("use", [u for u in USES if "raises" not in u.hop.traits], ids=str)
+def test_special_values(use: Use) -> None:
+    random = use.random("special")
+    operands = [random.choice(SPECIAL, a.shape).astype(a.dtype) if a.dtype.kind == "f" else a for a in use.draw()]
+    program = Program(use, operands)
+    with np.errstate(all="ignore"):
+        (wanted,) = evaluate(program.builder, [program.out.id], program.given)
+    (found,), _ = native(program.builder, [program.out.id], program.given)
+    np.testing.assert_allclose(found, wanted, 1e-12)
+
+
+# -- loops of every kind ---------------------------------------------------------------------------------------------
+
+SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 31, 511, 512, 513, 1025]
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_lengths_around_those_of_vectors_and_blocks(n: int, dtype: Any) -> None:
+    def f(x: Any, y: Any) -> Any:
+        return np.sum(np.sin(x) * y) + np.max(x) + np.prod(1 + x / n) + np.min(y - x)
+
+    random = np.random.default_rng(n)
+    x, y = random.normal(size=n).astype(dtype), random.normal(size=n).astype(dtype)
+    close = 1e-12 if dtype == np.float64 else 1e-4
+    compare(f, (x, y), (0, 1), close)
+    for step in (2, -1):
+        compare(f, (np.repeat(x, 2)[::2][::step], y[::step]), (0, 1), close)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), (3, 4), (64, 3), (3, 64), (2, 3, 5), (4, 1, 6), (7, 8, 9)])
+def test_reductions_over_every_choice_of_axes(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(size=shape)
+    rank = len(shape)
+    for axes in [None, *range(rank), (0, rank - 1), tuple(range(rank))]:
+        for order in (x, np.asfortranarray(x), x.T.copy().T):
+            for keep in (False, True):
+                found = hg.compile(
+                    lambda v, a=axes, k=keep: (
+                        np.sum(v, a, keepdims=k), np.max(v, a, keepdims=k), np.any(v > 1, a, keepdims=k),
+                        np.mean(np.exp(v), a, keepdims=k), np.prod(v, a, keepdims=k),
+                    )
+                )  # fmt: skip
+                with hg.use_backend("native"):
+                    found(order)
+                    values = found(order)
+                wanted = (
+                    np.sum(x, axes, keepdims=keep), np.max(x, axes, keepdims=keep), np.any(x > 1, axes, keepdims=keep),
+                    np.mean(np.exp(x), axes, keepdims=keep), np.prod(x, axes, keepdims=keep),
+                )  # fmt: skip
+                for one, other in zip(values, wanted, strict=True):
+                    np.testing.assert_allclose(one, other, 1e-13)
+
+
+def test_sums_are_as_accurate_as_numpys() -> None:
+    random = np.random.default_rng(1)
+    total = hg.compile(np.sum)
+    with hg.use_backend("native"):
+        for scale in (1.0, 1e8):
+            x = random.normal(size=1_000_003) + scale
+            exact = float(np.sum(x.astype(np.longdouble)))
+            total(x)
+            assert abs(total(x) - exact) <= abs(np.sum(x) - exact) + np.spacing(abs(exact))
+
+
+# -- whole programs --------------------------------------------------------------------------------------------------
+
+
+def compare(f: Callable[..., Any], args: tuple[Any, ...], argnums: Any = 0, rtol: float = 1e-12) -> None:
+    """Value and gradient by native code, at the first call and at replays, and by the interpreter."""
+    slow = hg.value_and_grad(f, argnums, backend="numpy")
+    fast = hg.value_and_grad(f, argnums, backend="native")
+    for _ in range(3):
+        wanted = slow(*copy.deepcopy(args))
+        found = fast(*copy.deepcopy(args))
+        ours, structure = tree.flatten(found)
+        theirs, expected = tree.flatten(wanted)
+        assert structure == expected
+        for one, other in zip(ours, theirs, strict=True):
+            assert type(one) is type(other)
+            scale = float(np.max(np.abs(other), initial=1e-300))
+            np.testing.assert_allclose(one, other, rtol, rtol * scale + 1e-12)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_programs(name: str) -> None:
+    case = CASES[name]
+    compare(case.function, case.args, case.argnums, 1e-9)
+    for other in case.others:
+        compare(case.function, other, case.argnums, 1e-9)
+
+
+def test_guards_choose_among_paths() -> None:
+    def f(x: Any) -> Any:
+        if x > 1:
+            return x * x
+        return -x if x < 0 else np.sin(x)
+
+    with hg.use_backend("native"):
+        derivative = hg.grad(f)
+        for _ in range(3):
+            for x, wanted in ((2.0, 4.0), (-1.0, -1.0), (0.5, np.cos(0.5)), (3.0, 6.0), (-0.25, -1.0)):
+                assert derivative(x) == pytest.approx(wanted, rel=1e-15)
+        assert "3 traces kept" in derivative.report()
+
+
+def test_threads_share_one_function() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(np.tanh(x @ np.ones((50, 20))) ** 2)
+
+    fast = hg.value_and_grad(f, backend="native")
+    inputs = [np.random.default_rng(k).normal(size=(30, 50)) for k in range(8)]
+    wanted = [hg.value_and_grad(f, backend="numpy")(x) for x in inputs]
+    wrong: list[int] = []
+
+    def work(k: int) -> None:
+        for _ in range(50):
+            value, gradient = fast(inputs[k])
+            if abs(value - wanted[k][0]) > 1e-9 or not np.allclose(gradient, wanted[k][1], 1e-10):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_results_are_new_arrays() -> None:
+    with hg.use_backend("native"):
+        views = hg.compile(lambda x: (x, x.T, x[1:], x))
+        x = np.arange(6.0).reshape(2, 3)
+        for _ in range(3):
+            found = views(x)
+            assert not any(np.may_share_memory(a, x) for a in found)
+            assert not any(np.may_share_memory(a, b) for k, a in enumerate(found) for b in found[:k])
+            np.testing.assert_array_equal(found[1], x.T)
+
+
+# -- random graphs ---------------------------------------------------------------------------------------------------
+
+UNARY = ["sin", "exp", "tanh", "negative", "sqrt", "absolute", "arctan", "floor", "expit"]
+BINARY = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "hypot"]
+SHAPES = [(), (1,), (3,), (2, 3), (4, 1), (2, 1, 3), (5,), (4, 3)]
+
+
+def grown(random: Any) -> tuple[Builder, list[int], dict[int, Any]]:
+    """A random graph of elementwise hops, reductions, views, products and writes."""
+    builder = Builder()
+    numbers = np.random.default_rng(random.randrange(2**32))
+    values: dict[int, Any] = {}
+    pool: list[Expr] = []
+    for k in range(random.randint(1, 4)):
+        shape = random.choice(SHAPES)
+        node = builder.input(hg_aval(shape), f"x{k}")
+        values[node.id] = numbers.uniform(0.5, 2.0, shape)
+        pool.append(node)
+    for _ in range(random.randint(3, 40)):
+        x = random.choice(pool)
+        kind = random.randrange(9)
+        try:
+            if kind < 2:
+                y = catalogue[random.choice(UNARY)](x)
+            elif kind < 5:
+                y = catalogue[random.choice(BINARY)](x, random.choice(pool))
+            elif kind == 5 and x.ndim:
+                axes = tuple(sorted(random.sample(range(x.ndim), random.randint(1, x.ndim))))
+                y = catalogue[random.choice(["sum", "max", "mean", "logsumexp"])](
+                    x, axes=axes, keepdims=random.random() < 0.5
+                )
+            elif kind == 6 and x.ndim:
+                y = random.choice([
+                    lambda v: fn.transpose(v), lambda v: fn.reshape(v, (-1,)), lambda v: fn.flip(v, 0),
+                    lambda v: fn.concatenate([v, v * 2.0], 0), lambda v: arrange.roll(v, 1, 0), lambda v: v[None],
+                ])(x)  # fmt: skip
+            elif kind == 7 and x.ndim == 2:
+                y = catalogue["matmul"](x, fn.transpose(x))
+            else:
+                condition = catalogue["greater"](x, random.choice(pool))
+                y = catalogue["where"](condition, x, random.choice(pool))
+        except (hg.ShapeError, TypeError, ValueError):
+            continue
+        if y.size <= 500:
+            pool.append(y)
+    outputs = random.sample(pool, min(len(pool), random.randint(1, 5)))
+    return builder, [o.id for o in outputs], values
+
+
+def hg_aval(shape: tuple[int, ...]) -> Any:
+    from hopgrad.aval import aval
+
+    return aval(shape, np.float64)
+
+
+@settings(max_examples=300)
+@given(st.randoms(use_true_random=False))
+def test_random_graphs(random: Any) -> None:
+    builder, outputs, values = grown(random)
+    with np.errstate(all="ignore"):
+        wanted = evaluate(builder, outputs, values)
+    found, made = native(builder, outputs, values)
+    for one, other in zip(found, wanted, strict=True):
+        finite = np.asarray(other)[np.isfinite(other)]
+        np.testing.assert_allclose(one, other, 1e-9, 1e-12 * float(np.max(np.abs(finite), initial=1.0)))
+    assert made.layout.size <= 1.2 * made.layout.live + 4096
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kept_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kernels on disk, in a place of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOPGRAD_CACHE_DIR", str(tmp_path_factory.mktemp("kernels")))
+        yield
