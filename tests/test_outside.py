@@ -552,6 +552,67 @@ class Counting:
         return self.reads
 
 
+@functools.cache
+def binomial(n: int, k: int) -> int:
+    return 1 if k in (0, n) else binomial(n - 1, k - 1) + binomial(n - 1, k)
+
+
+@functools.cache
+def legendre(n: int, x: Any) -> Any:
+    return x**n if n < 2 else ((2 * n - 1) * x * legendre(n - 1, x) - (n - 1) * legendre(n - 2, x)) / n
+
+
+@functools.lru_cache
+def workspace(n: int) -> Any:
+    return np.zeros(n)
+
+
+class Tabulated:
+    @functools.lru_cache  # noqa: B019
+    def times(self, k: Any) -> Any:
+        return k * 2.0
+
+
+TABULATED = Tabulated()
+
+
+def test_functions_with_a_cache() -> None:
+    """They are computed once for each argument, a traced number too, and their own caches serve plain ones."""
+    binomial.cache_clear()
+    agree(lambda x: binomial(40, 20) * 1e-9 * x + legendre(30, x) + legendre(30, x), 0.3)
+    assert binomial.cache_info().currsize == 440
+    agree(lambda x: np.sum(x) * TABULATED.times(3) + TABULATED.times(x[0]) * TABULATED.times(x[0]))
+
+    def inside(x: Any) -> Any:
+        @functools.cache
+        def doubled(n: int, value: Any) -> Any:
+            return value if n == 0 else doubled(n - 1, value) + doubled(n - 1, value)
+
+        return doubled(30, x) * 1e-9 + doubled.cache_info().currsize
+
+    agree(inside, 0.7)
+
+    def kept(x: Any) -> Any:
+        workspace(3)[0] += 1.0
+        workspace(3)[1:] = x[1:]
+        return np.sum(workspace(3) * x)
+
+    g = hg.value_and_grad(kept)
+    for count in (1.0, 2.0, 3.0):
+        value, slope = g(X)
+        now = workspace(3)
+        wanted = [count, 2 * X[1], 2 * X[2]]
+        np.testing.assert_allclose(slope, wanted)
+        np.testing.assert_array_equal(now, [count, X[1], X[2]])
+        assert value == np.sum(now * X)
+
+    def cleared(x: Any) -> Any:
+        binomial.cache_clear()
+        return x * binomial(4, 2) + binomial.cache_info().currsize
+
+    assert hg.value_and_grad(cleared)(2.0) == (cleared(2.0), 6.0)
+
+
 def test_descriptors_and_cached_properties() -> None:
     class Owner:
         count = Counting()

@@ -510,31 +510,31 @@ def test_a_list_that_is_given_twice_is_not_changed_under_one_name_only() -> None
 
 
 def test_exceptions_hold_actual_values() -> None:
-    class Diverged(Exception):
+    class DivergedError(Exception):
         def __init__(self, value: Any) -> None:
             super().__init__(value)
             self.last = {"x": value}
 
     def f(x: Any) -> Any:
         try:
-            raise Diverged(x * 2)
-        except Diverged as error:
+            raise DivergedError(x * 2)
+        except DivergedError as error:
             raise ValueError(x.sum()) from error
 
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"1\.5") as caught:
         hg.grad(f)(X)
     assert type(caught.value.args[0]) is np.float64
     cause = caught.value.__cause__
-    assert isinstance(cause, Diverged)
+    assert isinstance(cause, DivergedError)
     assert type(cause.args[0]) is np.ndarray
     np.testing.assert_array_equal(cause.last["x"], 2 * X)
 
 
 def test_errors_are_of_the_class_that_numpy_raises() -> None:
     def f(x: Any) -> Any:
-        for wrong in (lambda: x.sum(axis=3), lambda: np.concatenate([x, x], axis=2), lambda: np.flip(x, 1)):
+        for wrong in (lambda x: x.sum(axis=3), lambda x: np.concatenate([x, x], axis=2), lambda x: np.flip(x, 1)):
             try:
-                wrong()
+                wrong(x)
             except np.exceptions.AxisError:
                 x = x * 2
         return x.sum()

@@ -31,8 +31,8 @@ from hopgrad.outside.reads import (
     content_of,
     window_of,
 )
-from hopgrad.standins import builtins_stand_in, is_pure, stand_in
-from hopgrad.trace import homes, memory
+from hopgrad.standins import Cached, builtins_stand_in, is_pure, stand_in
+from hopgrad.trace import context, homes, memory
 from hopgrad.trace.context import Trace
 from hopgrad.trace.memory import Memory
 from hopgrad.trace.tracer import ARRAY, Tracer, memory_of, shown
@@ -210,8 +210,9 @@ class Outside:
         if cls is types.SimpleNamespace:
             self.reads.append(Read(get, value))
             return self._memo(value, lambda: self._namespace(value, name, frame))
-        if cls is _CACHED:  # a traced value has no hash; what is computed again is the same
-            return self.hand(value.__wrapped__, lambda: getattr(get(), "__wrapped__", MISSING), name, frame)
+        if cls is _CACHED:
+            self.reads.append(Read(get, value))
+            return self._memo(value, lambda: self._cached(value, name, frame))
         if cls is types.ModuleType and not is_library(value.__name__):
             self.reads.append(Read(get, value))
             return self._memo(value, lambda: Module(self, value))
@@ -238,6 +239,23 @@ class Outside:
         what = "a class" if isinstance(value, type) else f"of type {cls.__name__}"
         self.trace.only_once(f"reads {name}, {what}, whose state cannot be checked", frame)
         return value
+
+    def _cached(self, value: Any, name: str, frame: FrameType | None) -> Any:
+        """A function with ``functools.lru_cache``: its own cache serves plain arguments, another one the rest."""
+        traced = self.hand(value.__wrapped__, lambda: value.__wrapped__, name, frame)
+
+        @functools.wraps(value)
+        def plain(*args: Any, **keywords: Any) -> Any:
+            if not all(type(v) in SCALARS for v in (*args, *keywords.values())):
+                return NotImplemented
+
+            def get() -> Any:
+                with context.within(None):
+                    return value(*args, **keywords)
+
+            return self.hand(get(), get, f"{name}()", sys._getframe(2))
+
+        return Cached(traced, **value.cache_parameters(), plain=plain)
 
     def root(self, f: Any, frame: FrameType | None) -> Any:
         """The function to run in place of `f`, the one to differentiate."""

@@ -28,10 +28,11 @@ from hopgrad.numpy import random
 from hopgrad.numpy._classes import NUMBERS, Stand
 from hopgrad.numpy._functions import Function, Namespace
 from hopgrad.scipy import special
-from hopgrad.standins import _builtins, _math, _warnings
+from hopgrad.standins import _builtins, _functools, _math, _warnings
+from hopgrad.standins._functools import Cached
 from hopgrad.trace import context
 
-__all__ = ["builtins_stand_in", "is_pure", "stand_in"]
+__all__ = ["Cached", "builtins_stand_in", "is_pure", "stand_in"]
 
 # -- purity ----------------------------------------------------------------------------------------------------------
 
@@ -135,6 +136,7 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
     "scipy.special": lambda: special,
     "math": _namespace(math, _math.MEMBERS),
     "warnings": _namespace(warnings, _warnings.MEMBERS),
+    "functools": _namespace(functools, _functools.MEMBERS),
     "builtins": functools.cache(lambda: Namespace(builtins, _BUILTINS, _same)),
 }
 """What stands for a module."""
@@ -159,7 +161,9 @@ def _table() -> dict[int, tuple[Any, Any]]:
     for name, original in {**vars(np)}.items():
         if not name.startswith("_") and not isinstance(original, types.ModuleType):
             enter(original, drop_in, name)
-    for plain, members in ((math, _math.MEMBERS), (warnings, _warnings.MEMBERS), (builtins, _BUILTINS)):
+    for plain, members in (
+        (math, _math.MEMBERS), (warnings, _warnings.MEMBERS), (functools, _functools.MEMBERS), (builtins, _BUILTINS),
+    ):  # fmt: skip
         for name, replacement in members.items():
             found[id(getattr(plain, name))] = getattr(plain, name), replacement
     for original, replacement in NUMBERS.items():
