@@ -253,6 +253,7 @@ EXAMPLES = [
     Example("reduction of broadcast", lambda x: total(wide(x, 2, 3), 0), f((3,), dtype=I)),
     Example("reduction of broadcast", lambda x: total(wide(x, 2, 3), 0, name="max"), V),
     Example("reduction of broadcast", lambda x: total(wide(x, 2, 3), 0, 1, name="any"), f((3,), dtype=B)),
+    Example("reduction of broadcast", lambda x: total(wide(x, 2, 3), 0, 1, name="mean"), V),
     Example(None, lambda x: total(wide(x, 0, 3), 0), V),
     Example(None, lambda x: total(wide(x, 2, 3), 0, 1, name="max"), V),
     Example("sum of sums", lambda x: total(total(x, 1), 1), f((2, 3, 4))),

@@ -25,9 +25,9 @@ def reduction_of_one(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: 
     return draft.reshape(x, call.shape) if all(shape[k] == 1 for k in axes) else None
 
 
-@rule(("sum", "max", "min", "any", "all"), "broadcast_to")
+@rule(("sum", "mean", "max", "min", "any", "all"), "broadcast_to")
 def reduction_of_broadcast(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
-    """A sum over n repetitions is n times one of them (rounded once); the largest of equal elements is any of them.
+    """A sum over n repetitions is n times one of them (rounded once), their mean or largest one is any of them.
 
     Not where n is 0, or too large for the dtype, and not for complex numbers, where n·(∞ + 0i) has a NaN part.
     """
@@ -61,23 +61,23 @@ def sum_of_sums(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool)
     return draft.reshape(draft.make("sum", inner, axes=both, keepdims=False), call.shape)
 
 
-@rule("sum", ("reshape", "transpose"))
+@rule(("sum", "mean"), ("reshape", "transpose"))
 def sum_of_everything(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
-    """The sum of all elements, wherever they stand."""
+    """The sum or mean of all elements, wherever they stand."""
     (inner,) = draft.args(x)
     if len(axes) != draft.aval(x).ndim or keepdims:
         return None
-    return draft.make("sum", inner, axes=tuple(range(draft.aval(inner).ndim)), keepdims=False)
+    return draft.make(call.hop.name, inner, axes=tuple(range(draft.aval(inner).ndim)), keepdims=False)
 
 
-@rule("sum", "transpose")
+@rule(("sum", "mean"), "transpose")
 def sum_of_transpose(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
     """A sum over other axes, if those that stay keep their order."""
     (inner,), order = draft.args(x), draft.params(x)["axes"]
     left = [order[k] for k in range(len(order)) if k not in axes]
     if left != sorted(left) or keepdims:
         return None
-    return draft.make("sum", inner, axes=tuple(sorted(order[k] for k in axes)), keepdims=False)
+    return draft.make(call.hop.name, inner, axes=tuple(sorted(order[k] for k in axes)), keepdims=False)
 
 
 @rule("sum", "multiply")
