@@ -71,16 +71,16 @@ class NativePlan:
         self, source: Builder, nodes: Sequence[int], inputs: Sequence[int], guards: Sequence[tuple[int, Any]] = ()
     ) -> None:
         from hopgrad.lower.expand import expanded
+        from hopgrad.simplify import simplify
 
         wanted = [*nodes, *[node for node, _ in guards]]
-        self._builder, moved, given = expanded(source, wanted, frozenset(inputs))
-        self.outputs = moved[: len(nodes)]
-        self.checks = [
-            (_holds(self._builder, node, value), 1.0)
-            for node, (_, value) in zip(moved[len(nodes) :], guards, strict=True)
-        ]
-        self.keys = list(given)
-        self._inputs = [given[key] for key in self.keys]
+        builder, moved, given = expanded(source, wanted, frozenset(inputs))
+        checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=True)]
+        self.simplified = simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))
+        self.outputs = self.simplified.outputs[: len(nodes)]
+        self.checks = [(node, 1.0) for node in self.simplified.outputs[len(nodes) :]]
+        self.keys = [key for key, node in given.items() if node in self.simplified.inputs]
+        self._inputs = [self.simplified.inputs[given[key]] for key in self.keys]
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
 
@@ -108,7 +108,9 @@ class NativePlan:
         from hopgrad.lower.library import library
         from hopgrad.lower.program import Program
 
-        return Program(self._builder, self.outputs, dict(zip(self._inputs, strides, strict=True)), self.checks, library)
+        return Program(
+            self.simplified.builder, self.outputs, dict(zip(self._inputs, strides, strict=True)), self.checks, library
+        )
 
     @property
     def programs(self) -> list[Program]:
