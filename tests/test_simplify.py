@@ -490,7 +490,7 @@ def test_the_time_is_linear_in_the_number_of_hops() -> None:
         return float(best)
 
     short, long = took(9000), took(90000)
-    assert long < 25 * short
+    assert long < 40 * short  # 100 times if it were quadratic
     assert long < 90000 * 40e-6  # about 4 microseconds on an idle machine
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from hopgrad.aval import Aval, Shape
 from hopgrad.graph.builder import Builder, Params, catalogue
 from hopgrad.graph.graph import reachable
-from hopgrad.graph.hop import Hop, Reduction
+from hopgrad.graph.hop import Elementwise, Hop, Structural
 from hopgrad.simplify.rules import Plan, Trial, plan_of, table
 
 # Results that are folded have at most as many elements as the first number says, operands together the second.
@@ -242,8 +242,10 @@ class Draft:
         hop, params = self.builder.kinds[kind]
         constants = self.builder.constants
         try:
-            with warnings.catch_warnings() if isinstance(hop, Reduction) else nullcontext():
-                if isinstance(hop, Reduction):  # NumPy's own warn in words, beside the floating-point flags
+            # Beside the floating-point flags, some of NumPy's functions warn in words; its ufuncs do not.
+            flags = isinstance(hop, (Elementwise, Structural))
+            with nullcontext() if flags else warnings.catch_warnings():
+                if not flags:
                     warnings.simplefilter("error")
                 value = np.asarray(hop.function(*[constants[a][()] for a in args], **dict(params)))
         except Exception:  # whatever is wrong with it is the caller's to see, when it is computed

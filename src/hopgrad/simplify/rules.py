@@ -98,10 +98,14 @@ class Trial(NamedTuple):
         return True
 
 
-@cache
 def plan_of(hop: Hop) -> Plan | None:
-    """The plan of a hop, worked out once."""
-    return Plan(hop) if ruled(hop) else None
+    """The plan of a hop, if it is of the catalogue's own. Hops of users are not kept alive by it."""
+    return _planned(hop) if ruled(hop) else None
+
+
+@cache
+def _planned(hop: Hop) -> Plan:
+    return Plan(hop)
 
 
 class Plan:
