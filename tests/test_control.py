@@ -1150,3 +1150,13 @@ def test_results_that_nobody_takes_are_not_computed() -> None:
     graph = hg.graph_of(lambda x: hg.scan(lambda c, row: (c * row, np.log(c)), x, np.ones(3))[0])(1.0)
     with np.errstate(divide="raise"):
         assert evaluate(graph.builder, graph.outputs, {graph.inputs[0]: 0.0}) == [0.0]
+
+
+def test_errors_name_the_line_of_the_loop() -> None:
+    for wrong in (
+        lambda x: hg.scan(lambda c, v: (np.stack([c, c]), None), x[0], x)[0].sum(),  # here
+        lambda x: hg.cond(x[0] > 0, lambda: x[0], lambda: x),  # here
+        lambda x: hg.while_loop(lambda c: c, lambda c: c * 2, x)[0],  # here
+    ):
+        with pytest.raises(hg.ShapeError, match=r"test_control.py:\d+ in .*# here"):
+            hg.grad(wrong)(np.array([0.5, 1.0]))

@@ -471,3 +471,50 @@ def test_scipy_is_imported_when_it_is_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_nditer_reads_and_writes_in_numpys_order() -> None:
+    def in_place(x: Any) -> Any:
+        a = x * 2
+        for place in numpy.nditer(a, op_flags=["readwrite"]):
+            place[...] = place * place
+        with numpy.nditer(a.T, flags=["c_index"], op_flags=["readwrite"]) as places:
+            for k, place in enumerate(places):
+                place[...] = place * (k + places.index)
+        return numpy.sum(a * x)
+
+    def in_order(x: Any) -> Any:
+        total = 0.0
+        for order in "KCFA":
+            for view in (x, x.T, x[::-1, ::2], x[:, ::-1]):
+                for k, element in enumerate(numpy.nditer(view, order=order)):
+                    total = total * 0.9 + k * element
+        places = numpy.nditer(x.T, flags=["multi_index"])
+        while not places.finished:
+            i, j = places.multi_index
+            total = total + places[0] ** 2 * (i + 2 * j)
+            places.iternext()
+        return total
+
+    def several(x: Any) -> Any:
+        out = numpy.zeros((2, 3))
+        for a, b, place in numpy.nditer([x, x[0], out], op_flags=[["readonly"], ["readonly"], ["writeonly"]]):
+            place[...] = a * b
+        made = numpy.nditer([x, 2.0, None])
+        for a, b, place in made:
+            place[...] = a**2 * b
+        for element in numpy.nditer(x):
+            try:
+                element[...] = 0.0
+            except ValueError:
+                out *= 1.1
+        return numpy.sum(out * x) + numpy.sum(made.operands[2])
+
+    x = numpy.array([[0.5, -1.2, 2.0], [0.3, 1.7, -0.4]])
+    for f in (in_place, in_order, several):
+        value, slope = hg.value_and_grad(f)(x)
+        assert value == pytest.approx(f(x), rel=1e-12)
+        near = [(f(x + 1e-6 * d.reshape(2, 3)) - f(x - 1e-6 * d.reshape(2, 3))) / 2e-6 for d in numpy.eye(6)]
+        numpy.testing.assert_allclose(slope.ravel(), near, rtol=1e-6, atol=1e-8)
+    with pytest.raises(HopgradError, match=r"np\.nditer with these options.*np\.ndindex"):
+        hg.grad(lambda x: numpy.nditer(x, flags=["external_loop"]))(x)

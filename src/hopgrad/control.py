@@ -10,9 +10,10 @@ happens once, and it cannot write to arrays that were made outside of it.
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
@@ -23,7 +24,7 @@ from hopgrad import tree
 from hopgrad.aval import Aval, aval, aval_of
 from hopgrad.calling import Level, finished, leaf_name, parameter_names, title_of
 from hopgrad.differentiate import transplant
-from hopgrad.errors import DtypeError, ShapeError
+from hopgrad.errors import DtypeError, HopgradError, ShapeError
 from hopgrad.evaluate import evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, reachable
@@ -32,8 +33,20 @@ from hopgrad.hops.control import SCAN, SWITCH, WHILE, emit
 from hopgrad.hops.shape import reshape
 from hopgrad.hops.surface import cast
 from hopgrad.outside import outside_of
+from hopgrad.trace import context
 from hopgrad.trace.context import Trace, UnknownValueError
-from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, current_node, is_traced, memory_of, real, real_data
+from hopgrad.trace.tracer import (
+    ARRAY,
+    PYTHON,
+    SCALAR,
+    Tracer,
+    current_node,
+    is_traced,
+    memory_of,
+    real,
+    real_data,
+    with_place,
+)
 
 __all__ = ["cond", "fori_loop", "scan", "switch", "while_loop"]
 
@@ -110,6 +123,17 @@ def _converted(trace: Trace, value: Value, like: Aval, kind: int) -> Value:
     if value.like is like and value.kind == kind:
         return value
     return replace(value, node=cast(trace.builder.expr(value.node), like.dtype).id, like=like, kind=kind)
+
+
+@contextlib.contextmanager
+def _placed(frame: FrameType | None) -> Iterator[None]:
+    """Errors that do not tell their place yet tell that of the loop or branch."""
+    try:
+        yield
+    except HopgradError as error:
+        if "\n  at " in str(error) or not context.where(frame):
+            raise
+        raise with_place(error, frame) from error.__cause__
 
 
 # -- bodies ------------------------------------------------------------------------------------------------------------
@@ -326,7 +350,7 @@ def scan(
     (np.float64(6.0), array([0., 2., 9.]))
     """
     frame = sys._getframe(1)
-    with Level() as trace:
+    with Level() as trace, _placed(frame):
         step = _function(trace, f, frame)
         names = (*parameter_names(f), "carry", "x")
         carry = _nest(trace, init, "carry", names[0])
@@ -418,7 +442,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
     30.0
     """
     frame = sys._getframe(1)
-    with Level() as trace:
+    with Level() as trace, _placed(frame):
         step = _function(trace, body_fun, frame)
         bounds = [_bound(trace, bound, name, frame) for bound, name in ((lower, "lower"), (upper, "upper"))]
         names = (*parameter_names(body_fun), "i", "value")
@@ -523,7 +547,7 @@ def while_loop(
         max_steps = operator.index(max_steps)
         if max_steps < 0:
             raise ValueError(f"while_loop: max_steps is {max_steps}, but there cannot be fewer than 0 steps")
-    with Level() as trace:
+    with Level() as trace, _placed(frame):
         test, step = _function(trace, cond_fun, frame), _function(trace, body_fun, frame)
         names = (*parameter_names(body_fun), "value")
 
@@ -607,7 +631,7 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
     frame = sys._getframe(1)
     if not is_traced(pred):
         return _plain_branch([false_fun, true_fun], int(_single(pred, "cond: pred", bool)), operands)
-    with Level() as trace:
+    with Level() as trace, _placed(frame):
         index = _truth(trace, pred, "cond: pred", frame)
         return _branch(trace, index, [false_fun, true_fun], ["false_fun", "true_fun"], operands, frame)
 
@@ -636,7 +660,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     if not is_traced(index):
         number = _single(index, "switch: the index", operator.index)
         return _plain_branch(branches, min(max(number, 0), len(branches) - 1), operands)
-    with Level() as trace:
+    with Level() as trace, _placed(frame):
         found = _value(trace, index, "switch: the index")
         if found.like.shape or found.like.dtype.kind not in "iu":
             raise DtypeError(f"switch: the index is {found.like!r}, but a single integer is needed")

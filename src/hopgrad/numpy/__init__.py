@@ -49,6 +49,7 @@ from hopgrad.numpy._arrays import ogrid as ogrid
 from hopgrad.numpy._arrays import r_ as r_
 from hopgrad.numpy._classes import NUMBERS
 from hopgrad.numpy._functions import Function, Namespace, looking, noting
+from hopgrad.numpy._iterate import nditer as nditer
 from hopgrad.numpy._state import SETTINGS
 from hopgrad.numpy._vectorize import vectorize as vectorize
 
