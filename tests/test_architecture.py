@@ -27,6 +27,7 @@ LAYERS = [
     ("simplify",),
     ("lower",),
     ("backend",),
+    ("entries",),
     ("replay",),
     ("calling",),
     ("transforms", "control", "custom"),

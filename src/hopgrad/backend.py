@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
+from hopgrad.trace import context
 
 if TYPE_CHECKING:
     from hopgrad.lower.program import Program
@@ -50,7 +51,8 @@ def use_backend(name: Backend) -> Iterator[None]:
     backend(name)
     token = _chosen.set(name)
     try:
-        yield
+        with context.blocking():
+            yield
     finally:
         _chosen.reset(token)
 
@@ -79,6 +81,7 @@ class NativePlan:
         self.simplified = simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))
         self.outputs = self.simplified.outputs[: len(nodes)]
         self.checks = [(node, 1.0) for node in self.simplified.outputs[len(nodes) :]]
+        self.output_avals = [self.simplified.builder.avals[n] for n in self.outputs]
         self.keys = [key for key, node in given.items() if node in self.simplified.inputs]
         self._inputs = [self.simplified.inputs[given[key]] for key in self.keys]
         self._programs: dict[tuple[Any, ...], Program] = {}

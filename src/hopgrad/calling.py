@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad import tree
+from hopgrad import entries, tree
 from hopgrad.aval import Aval, aval, aval_of
 from hopgrad.backend import NativePlan, backend
 from hopgrad.differentiate import substitute
@@ -30,8 +30,9 @@ from hopgrad.errors import DtypeError, TraceError
 from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
+from hopgrad.lower.entry import Function
 from hopgrad.outside import SCALARS, Outside, array_token, is_copyable, outside_of, users_class
-from hopgrad.replay import Replays
+from hopgrad.replay import Recorded, Replays
 from hopgrad.standins import is_pure, stand_in
 from hopgrad.trace import context, homes
 from hopgrad.trace.context import Trace, tracing
@@ -616,6 +617,8 @@ def give_back(
     if context.current() is not call.trace or not call.trace.nested:
         given = {**call.known, **more} if more else call.known
         values: Sequence[Any]
+        if call.results is entries.MARKED:
+            return [entries.Result(k, kind) for k, kind in enumerate(kinds)]
         if call.results is not None:
             values = call.results
         elif call.replayed:
@@ -718,6 +721,18 @@ Finish = Callable[[Call, FrameType | None], Any]
 """What a transform makes of a traced call: it derives from the graph (once a trace) and gives the values back."""
 
 
+class Transformed(Function):
+    """What a transform makes of a user's function: run by its native entry points where they fit, else in Python."""
+
+    report: Callable[[], str]
+
+    def __init__(self, fallback: Callable[..., Any], f: Any, title: str) -> None:
+        check_function(f, title.partition(" of")[0])
+        super().__init__(fallback, f, title.format(title_of(f)))
+        self.lock = threading.Lock()
+        self.__doc__ = _docstring(f, title)
+
+
 def transform(
     f: Callable[..., Any], argnums: Argnums, title: str, finish: Finish, has_aux: bool = False, way: str | None = None
 ) -> Callable[..., Any]:
@@ -725,16 +740,16 @@ def transform(
     backend(way)
     replays = Replays(title.format(title_of(f)))
 
-    @wraps(f, title)
     def transformed(*args: Any, **keywords: Any) -> Any:
         frame = sys._getframe(1)
         if context.current() is not None:
             with Level() as running:
                 return finish(start_call(f, running, argnums, args, keywords, has_aux), frame)
-        return run(f, replays, argnums, args, keywords, lambda call: finish(call, frame), has_aux, way)
+        return run(f, replays, argnums, args, keywords, lambda call: finish(call, frame), has_aux, way, made)
 
-    transformed.report = replays.report  # type: ignore[attr-defined]  # functions may have attributes
-    return transformed
+    made = Transformed(transformed, f, title)
+    made.report = replays.report
+    return made
 
 
 def run(
@@ -746,6 +761,7 @@ def run(
     finish: Callable[[Call], Any],
     has_aux: bool = False,
     way: str | None = None,
+    target: Any = None,
 ) -> Any:
     """An outermost call: by a kept trace, or traced anew."""
     native = backend(way) == "native"
@@ -778,15 +794,46 @@ def run(
     listed = outside_of(running).objects.listed
     if kept is not None:
         guards = outer_guards(running) if native else []
-        recorded = replays.keep(kept, running, call, [*call.inputs, *outside_of(running).data])
+        outside_data = list(outside_of(running).data)
+        recorded = replays.keep(kept, running, call, [*call.inputs, *outside_data])
         if recorded is not None and native and len(call.asked) == 1 and -1 not in call.asked[0] and not call.writes:
             recorded.compile(call.asked[0], guards, actual)
+            if target is not None and not keywords:
+                _enter(target, recorded, call, read, outside_data, args, actual, finish)
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
         del running, call  # these hold copies of classes
         gc.collect()
     return result
+
+
+def _enter(
+    target: Any,
+    recorded: Recorded,
+    call: Call,
+    read: Arguments,
+    data: Sequence[int],
+    args: tuple[Any, ...],
+    actual: Sequence[Any],
+    finish: Callable[[Call], Any],
+) -> None:
+    """Give the function that users call an entry point for a trace that was compiled, if there can be one."""
+    known = recorded.given(actual)
+    if recorded.native is None or known is None:
+        return
+    chosen, others = iter(call.inputs), iter(data)
+    nodes: dict[int | str, list[int | None]] = {
+        place: [next(chosen) for _ in leaves] for place, (_, _, leaves) in zip(read.places, read.chosen, strict=True)
+    }
+    for place, (_, leaves) in read.rest.items():
+        nodes[place] = [next(others) if _is_data(leaf) else None for leaf in leaves]
+    arguments = [entries.marked(value, iter(nodes[place])) for place, value in enumerate(args)]
+    answer = finish(call.again(actual, known, entries.MARKED))
+    made = entries.entry_for(recorded.native, known, arguments, answer, recorded.reads)
+    if made is not None:
+        with target.lock:
+            target.entries = (made, *target.entries[: entries.MOST - 1])
 
 
 def wraps(f: Any, title: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -796,11 +843,15 @@ def wraps(f: Any, title: str) -> Callable[[Callable[..., Any]], Callable[..., An
     def decorate(wrapper: Callable[..., Any]) -> Callable[..., Any]:
         with contextlib.suppress(AttributeError, TypeError):  # of callables without the usual attributes
             wrapper = functools.wraps(f)(wrapper)
-        text = (getattr(f, "__doc__", None) or "").strip()
-        wrapper.__doc__ = f"The {title.format(title_of(f))}." + (f"\n\n{text}" if text else "")
+        wrapper.__doc__ = _docstring(f, title)
         return wrapper
 
     return decorate
+
+
+def _docstring(f: Any, title: str) -> str:
+    text = (getattr(f, "__doc__", None) or "").strip()
+    return f"The {title.format(title_of(f))}." + (f"\n\n{text}" if text else "")
 
 
 def _written(call: Call, finish: Callable[[Call], Any]) -> Any:

@@ -146,7 +146,7 @@ def grad(
     check_function(f, "grad")
 
     def gradient(call: Call, frame: FrameType | None) -> Any:
-        _, derivative, aux = _value_and_grad(call, f, frame)
+        _, derivative, aux = _value_and_grad(call, f, frame, wanted=False)
         return (derivative, aux) if has_aux else derivative
 
     return transform(f, argnums, "gradient of {}", gradient, has_aux, backend)
@@ -170,8 +170,8 @@ def value_and_grad(
     return transform(f, argnums, "value and gradient of {}", both, has_aux, backend)
 
 
-def _value_and_grad(call: Call, f: Any, frame: FrameType | None) -> tuple[Any, Any, Any]:
-    """Value, gradient and auxiliary output of a traced call."""
+def _value_and_grad(call: Call, f: Any, frame: FrameType | None, wanted: bool = True) -> tuple[Any, Any, Any]:
+    """Value, gradient and auxiliary output of a traced call; no value if it is not wanted."""
 
     def derive() -> tuple[list[int], list[int]]:
         output = _scalar_output(call, f, "grad")
@@ -179,17 +179,19 @@ def _value_and_grad(call: Call, f: Any, frame: FrameType | None) -> tuple[Any, A
         seed = ones(call.builder, call.builder.avals[output.node])
         back = pull(call.builder, {output.node: seed}, call.inputs)
         real = [o for o in call.aux[0] if o.node is not None]
-        nodes = [output.node, *_adjoints(call, back), *[o.node for o in real if o.node is not None]]
-        return nodes, [output.kind, *[leaf.kind for leaf in call.leaves], *[o.kind for o in real]]
+        nodes = [*_adjoints(call, back), *[o.node for o in real if o.node is not None]]
+        kinds = [*[leaf.kind for leaf in call.leaves], *[o.kind for o in real]]
+        return ([output.node, *nodes], [output.kind, *kinds]) if wanted else (nodes, kinds)
 
     nodes, kinds = call.derive("gradient", derive)
     found = give_back(call, nodes, kinds, frame)
-    rest = iter(found[1 + len(call.leaves) :])
+    value = found.pop(0) if wanted else None
+    rest = iter(found[len(call.leaves) :])
     extras, structure = call.aux
     aux = [next(rest) if o.node is not None else o.other for o in extras]
     return (
-        found[0],
-        call.regroup(found[1 : 1 + len(call.leaves)]),
+        value,
+        call.regroup(found[: len(call.leaves)]),
         tree.unflatten(structure, aux) if structure else None,
     )
 

@@ -147,6 +147,17 @@ class Program:
         self._outputs = [(k, b) for k, b in enumerate(buffers) if b.role == "output" and k not in by_python]
 
     @property
+    def flops(self) -> int:
+        """Operations on numbers, functions counted as one."""
+        total = 0
+        for step in self.schedule.steps:
+            if isinstance(step, KernelStep):
+                total += step.nest.flops
+            elif step.native is not None:
+                total += step.native.flops
+        return total
+
+    @property
     def is_native(self) -> bool:
         """Whether it runs without any step of NumPy."""
         return all(isinstance(part, Segment) for part in self.parts)

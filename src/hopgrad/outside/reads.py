@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -209,3 +210,16 @@ def content_of(value: Any, limit: int = LIMIT) -> Any:
         if len(parts) > limit:
             return None
     return tuple(parts)
+
+
+def contents_of(cell: CellType) -> Any:
+    """What a cell holds, if anything."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return MISSING
+
+
+def attributes_of(f: FunctionType) -> dict[str, Any]:
+    """The attributes that a user gave to a function."""
+    return {name: value for name, value in f.__dict__.items() if name != "__wrapped__"}

@@ -28,7 +28,9 @@ from hopgrad.outside.reads import (
     Parts,
     Read,
     Window,
+    attributes_of,
     content_of,
+    contents_of,
     window_of,
 )
 from hopgrad.standins import Cached, builtins_stand_in, is_pure, stand_in
@@ -405,12 +407,12 @@ class Outside:
         code = f.__code__
         stores, free, plain = effects(code)
         self.reads.append(Read(functools.partial(getattr, f, "__code__"), code))
-        attributes = _attributes(f)
+        attributes = attributes_of(f)
         content = content_of(attributes)
         if content is None:
             self.trace.only_once(f"{f.__name__} has attributes", frame)
         else:
-            read = Content(functools.partial(_attributes, f), attributes, content)
+            read = Content(functools.partial(attributes_of, f), attributes, content)
             self.reads.append(read)
             self._contents.append((read, f"an attribute of {f.__name__}", frame))
         self.watch(f)
@@ -444,7 +446,7 @@ class Outside:
             entry = self._cells.get(id(cell))
             if entry is not None and entry.handed is MISSING:
                 entry.handed = ...  # it is being filled
-                entry.handed = self.hand(entry.value, functools.partial(_contents, cell), name, frame)
+                entry.handed = self.hand(entry.value, functools.partial(contents_of, cell), name, frame)
                 entry.new.cell_contents = entry.handed
         return made
 
@@ -470,7 +472,7 @@ class Outside:
         known = self._cells.get(id(cell))
         if known is not None:
             return known.new
-        value = _contents(cell)
+        value = contents_of(cell)
         if value is MISSING:
             self.trace.only_once(f"{name} is not assigned yet", frame)
             self._assigned.append(cell)
@@ -495,10 +497,10 @@ class Outside:
         """
         stale = ""
         for entry in self._cells.values():
-            if _contents(entry.cell) is not entry.value:
+            if contents_of(entry.cell) is not entry.value:
                 stale = f"the captured variable {entry.name}"
                 continue
-            now = _contents(entry.new)
+            now = contents_of(entry.new)
             if now is not entry.handed and entry.handed is not MISSING:
                 self.trace.only_once(f"assigns to the outer variable {entry.name}", None)
                 if now is MISSING:
@@ -511,7 +513,7 @@ class Outside:
         for own, old, made, new in self._containers:
             stale = self._return_items(own, old, made, new) or stale
         for cell in self._assigned:
-            content = _contents(cell)
+            content = contents_of(cell)
             if content is not MISSING:
                 cell.cell_contents = self.outer(content)
         for value in [*self._watched, *self.objects.views()]:
@@ -627,7 +629,7 @@ class Outside:
                 if own is not value:
                     return own
                 for cell in value.__closure__ or ():  # made inside
-                    content = _contents(cell)
+                    content = contents_of(cell)
                     if type(content) is Tracer:
                         cell.cell_contents = self.outer(content)
         elif isinstance(value, type):
@@ -642,22 +644,9 @@ class Outside:
         return value
 
 
-def _contents(cell: types.CellType) -> Any:
-    """What a cell holds, if anything."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return MISSING
-
-
 def _owner(get: Get) -> Any:
     """The array of which a captured one is a view."""
     return getattr(get(), "base", MISSING)
-
-
-def _attributes(f: FunctionType) -> dict[str, Any]:
-    """The attributes that a user gave to a function."""
-    return {name: value for name, value in f.__dict__.items() if name != "__wrapped__"}
 
 
 def outside_of(trace: Trace, inputs: bool = False) -> Outside:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
     from hopgrad.trace.memory import Memory
 
 _current: ContextVar[Trace | None] = ContextVar("hopgrad_trace", default=None)
+
+
+state: dict[str, int] = {"blocked": 0}
+"""How many traces run, and how many blocks want the interpreter, in all threads together: meanwhile native entry
+points, which see neither, are passed over."""
+_state_lock = threading.Lock()
+
+
+@contextmanager
+def blocking() -> Iterator[None]:
+    """Pass over native entry points within this block."""
+    with _state_lock:
+        state["blocked"] += 1
+    try:
+        yield
+    finally:
+        with _state_lock:
+            state["blocked"] -= 1
 
 
 class Trace:
@@ -224,7 +243,8 @@ def tracing(root: FrameType | None) -> Iterator[Trace]:
     trace = Trace(root)
     token = _current.set(trace)
     try:
-        yield trace
+        with blocking():
+            yield trace
     except HopgradError:
         raise
     except Exception as error:
