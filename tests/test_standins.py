@@ -651,6 +651,22 @@ def test_draws_are_those_of_numpy() -> None:
     check(g, np.outer(x3, x3))
 
 
+def test_functions_that_are_replaced_for_a_while_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, hook = hg.grad(lambda x: x * np.random.normal()), hg.grad(lambda x: x * np.seventh(1.0))
+    with monkeypatch.context() as patched:
+        patched.setattr(np.random, "normal", lambda: 7.0)
+        patched.setattr(np, "seventh", lambda t: 7 * t, raising=False)
+        assert draw(1.0) == hook(1.0) == 7.0
+        patched.setattr(np, "seventh", lambda t: 14 * t)
+        assert hook(1.0) == 14.0
+    np.random.seed(1)
+    drawn = draw(1.0)
+    np.random.seed(1)
+    assert drawn == np.random.normal()
+    with pytest.raises(AttributeError):
+        hook(1.0)
+
+
 def test_drawing_again_gives_other_numbers() -> None:
     g = hg.grad(lambda x: x * np.random.standard_normal())
     assert g(1.0) != g(1.0)

@@ -26,6 +26,7 @@ Outside a traced function everything is NumPy's:
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 import numpy
@@ -48,7 +49,7 @@ from hopgrad.numpy._arrays import ndenumerate as ndenumerate
 from hopgrad.numpy._arrays import ogrid as ogrid
 from hopgrad.numpy._arrays import r_ as r_
 from hopgrad.numpy._classes import NUMBERS
-from hopgrad.numpy._functions import Function, Namespace, looking, noting
+from hopgrad.numpy._functions import Function, Namespace, looking, note, noting
 from hopgrad.numpy._iterate import nditer as nditer
 from hopgrad.numpy._state import SETTINGS
 from hopgrad.numpy._vectorize import vectorize as vectorize
@@ -85,6 +86,9 @@ def _tested(name: str, found: Any) -> Any:
 def __getattr__(name: str) -> Any:
     found = getattr(numpy, name)
     if name.startswith("_"):
+        return found
+    if not str(getattr(found, "__module__", "numpy")).startswith(("numpy", "builtins")):
+        note(f"np.{name} was replaced", sys._getframe(1))  # for a while: it is not to stay
         return found
     if name == "fft":
         return importlib.import_module("hopgrad.numpy.fft")  # which loads NumPy's

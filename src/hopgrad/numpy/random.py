@@ -98,7 +98,7 @@ def _bare(value: Any) -> Any:
     return value
 
 
-def function(method: Any, owner: str = "np.random") -> Any:
+def function(method: Any, name: str) -> Any:
     """What stands for a function of ``np.random`` that draws from the global generator, or changes it."""
 
     @functools.wraps(method)
@@ -107,7 +107,10 @@ def function(method: Any, owner: str = "np.random") -> Any:
             return method(*args, **keywords)
         frame = sys._getframe(1)
         note(REASON, frame)
-        return _draw(method, owner, args, keywords, frame)
+        now = getattr(numpy.random, name, method)
+        if getattr(now, "__name__", "") != name:  # somebody put another function there for a while
+            return fillable(now(*args, **keywords), (args, keywords))
+        return _draw(method, "np.random", args, keywords, frame)
 
     return draw
 
@@ -186,7 +189,10 @@ def __getattr__(name: str) -> Any:
     found = getattr(numpy.random, name)
     # The functions are methods of the global generator, or call it.
     if not name.startswith("_") and callable(found) and not isinstance(found, type):
-        found = globals()[name] = function(found)
+        made = function(found, name)
+        if getattr(found, "__name__", "") == name:
+            globals()[name] = made
+        return made  # what somebody put there for a while is not to stay
     return found
 
 
