@@ -11,15 +11,16 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
+from hopgrad.lower.expand import expanded
+from hopgrad.lower.library import library
+from hopgrad.lower.program import Program
+from hopgrad.simplify import simplify
 from hopgrad.trace import context
-
-if TYPE_CHECKING:
-    from hopgrad.lower.program import Program
 
 Backend = Literal["native", "numpy"]
 _BACKENDS = ("native", "numpy")
@@ -72,9 +73,6 @@ class NativePlan:
     def __init__(
         self, source: Builder, nodes: Sequence[int], inputs: Sequence[int], guards: Sequence[tuple[int, Any]] = ()
     ) -> None:
-        from hopgrad.lower.expand import expanded
-        from hopgrad.simplify import simplify
-
         wanted = [*nodes, *[node for node, _ in guards]]
         builder, moved, given = expanded(source, wanted, frozenset(inputs))
         checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=True)]
@@ -108,12 +106,14 @@ class NativePlan:
         return found
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
-        from hopgrad.lower.library import library
-        from hopgrad.lower.program import Program
-
         return Program(
             self.simplified.builder, self.outputs, dict(zip(self._inputs, strides, strict=True)), self.checks, library
         )
+
+    @property
+    def runs(self) -> int:
+        """How often its programs ran to their end."""
+        return sum(program.runs for program in self.programs)
 
     @property
     def programs(self) -> list[Program]:

@@ -31,7 +31,7 @@ from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
 from hopgrad.lower.entry import Function
-from hopgrad.outside import SCALARS, Outside, array_token, is_copyable, outside_of, users_class
+from hopgrad.outside import SCALARS, Outside, array_token, is_copyable, is_ours, outside_of, users_class
 from hopgrad.replay import Recorded, Replays
 from hopgrad.standins import is_pure, stand_in
 from hopgrad.trace import context, homes
@@ -314,7 +314,7 @@ def _token(leaf: Any) -> Any:
         return (cls, leaf)
     if cls is complex:
         return (cls, leaf.real.hex(), leaf.imag.hex())
-    if cls is FunctionType or is_copyable(cls) or (callable(leaf) and is_pure(leaf)):
+    if cls is FunctionType or is_copyable(cls) or (callable(leaf) and (is_pure(leaf) or is_ours(leaf))):
         return _Same(leaf)
     return None
 
@@ -725,6 +725,7 @@ class Transformed(Function):
     """What a transform makes of a user's function: run by its native entry points where they fit, else in Python."""
 
     report: Callable[[], str]
+    made_by_hopgrad = True
 
     def __init__(self, fallback: Callable[..., Any], f: Any, title: str) -> None:
         check_function(f, title.partition(" of")[0])

@@ -17,6 +17,7 @@ import numpy as np
 
 from hopgrad import outside, tree
 from hopgrad.backend import NativePlan
+from hopgrad.lower import entry
 from hopgrad.outside import reads
 from hopgrad.trace import context
 from hopgrad.trace.tracer import ARRAY, PYTHON
@@ -64,13 +65,11 @@ def entry_for(
         answer: What the call returns, with a `Result` in place of each of the plan's values.
         recorded: What was read from outside.
     """
-    from hopgrad.lower import entry
-
     program = plan.program([given[key] for key in plan.keys])
     if not program.is_native or len(program.parts) != 1:
         return None
     (segment,) = program.parts
-    maker = _Maker(plan, entry)
+    maker = _Maker(plan)
     try:
         found = [maker.read(read) for read in recorded]
         made = [maker.argument(value) for value in arguments]
@@ -110,8 +109,7 @@ def _tells_arrays_apart(code: Any) -> bool:
 class _Maker:
     """Patterns of what an entry point matches and makes."""
 
-    def __init__(self, plan: NativePlan, entry: Any) -> None:
-        self.entry = entry
+    def __init__(self, plan: NativePlan) -> None:
         self.leaf_of: dict[int, int] = {}
         """The number of an input of the entry point, by node."""
         self.keys = plan.keys
@@ -129,7 +127,7 @@ class _Maker:
             if buffer.role == "input":
                 leaf = self.leaf_of.get(self.keys[buffer.number])
                 if leaf is None:
-                    raise self.entry.UnsupportedError("an input that is no argument")
+                    raise entry.UnsupportedError("an input that is no argument")
                 found.append(("input", leaf))
             elif buffer.role == "output":
                 found.append(self.output(buffer))
@@ -157,25 +155,25 @@ class _Maker:
         if type(value) is Argument:
             return self.leaf(value)
         if type(value) in (tuple, list) or (isinstance(value, tuple) and hasattr(value, "_make")):
-            return self.entry.Items([self.argument(v) for v in value], type(value))
+            return entry.Items([self.argument(v) for v in value], type(value))
         if type(value) is dict:
-            return self.entry.Keys({k: self.argument(v) for k, v in value.items()})
+            return entry.Keys({k: self.argument(v) for k, v in value.items()})
         if value is None:
-            return self.entry.Same(None)
-        raise self.entry.UnsupportedError(f"arguments of type {type(value).__name__}")
+            return entry.Same(None)
+        raise entry.UnsupportedError(f"arguments of type {type(value).__name__}")
 
     def leaf(self, argument: Argument) -> Any:
         """The pattern of a leaf: a number or array of the same kind, else this very object."""
         value = argument.value
         if argument.node is None:
-            return self.entry.Same(value)
+            return entry.Same(value)
         number = self.leaf_of.setdefault(argument.node, len(self.leaf_of))
         if type(value) is float or isinstance(value, np.generic):
-            return self.entry.Number(number, type(value))
+            return entry.Number(number, type(value))
         if type(value) is not np.ndarray:
-            raise self.entry.UnsupportedError(f"arguments of type {type(value).__name__}")
+            raise entry.UnsupportedError(f"arguments of type {type(value).__name__}")
         self.arrays += 1
-        return self.entry.Array(number, value.dtype, value.shape, value.strides)
+        return entry.Array(number, value.dtype, value.shape, value.strides)
 
     # -- results
 
@@ -185,22 +183,22 @@ class _Maker:
             self.answered.add(value.number)
             like = self.avals[value.number]
             if value.kind == ARRAY:
-                return self.entry.Array(value.number, like.dtype, like.shape)
+                return entry.Array(value.number, like.dtype, like.shape)
             if value.kind == PYTHON:
                 types: dict[str, type] = {"f": float, "b": bool, "i": int}
                 if like.dtype.kind not in types or (like.dtype.kind == "i" and like.dtype.itemsize != 8):
-                    raise self.entry.UnsupportedError(f"numbers of dtype {like.dtype}")
-                return self.entry.Number(value.number, types[like.dtype.kind])
-            return self.entry.Number(value.number, like.dtype.type)
+                    raise entry.UnsupportedError(f"numbers of dtype {like.dtype}")
+                return entry.Number(value.number, types[like.dtype.kind])
+            return entry.Number(value.number, like.dtype.type)
         if type(value) in (tuple, list):
-            return self.entry.Items([self.result(v) for v in value], type(value))
+            return entry.Items([self.result(v) for v in value], type(value))
         if isinstance(value, tuple) and hasattr(value, "_make"):
-            return self.entry.Items([self.result(v) for v in value], type(value))
+            return entry.Items([self.result(v) for v in value], type(value))
         if type(value) is dict:
-            return self.entry.Keys({k: self.result(v) for k, v in value.items()})
+            return entry.Keys({k: self.result(v) for k, v in value.items()})
         if type(value) in outside.SCALARS:
-            return self.entry.Same(value)
-        raise self.entry.UnsupportedError(f"results of type {type(value).__name__}")
+            return entry.Same(value)
+        raise entry.UnsupportedError(f"results of type {type(value).__name__}")
 
     # -- reads
 
@@ -208,36 +206,37 @@ class _Maker:
         """What has to hold outside."""
         owner, name = self._place(read.get)
         kind = type(read)
+        pattern: entry.Pattern
         if kind is reads.Input:
             node = read.node  # type: ignore[attr-defined]
             if node in self.leaf_of:
-                raise self.entry.UnsupportedError("an array that is read in two places")
+                raise entry.UnsupportedError("an array that is read in two places")
             number = self.leaf_of.setdefault(node, len(self.leaf_of))
             now = read.get()
             if type(now) is not np.ndarray:
-                raise self.entry.UnsupportedError("an array that is gone")
+                raise entry.UnsupportedError("an array that is gone")
             self.arrays += 1
-            pattern = self.entry.Array(number, now.dtype, now.shape, now.strides)
+            pattern = entry.Array(number, now.dtype, now.shape, now.strides)
         elif kind is reads.Content:
             pattern = self.content(read.value)
         elif kind in (reads.Read, reads.Equal):
-            value = self.entry.MISSING if read.value is reads.MISSING else read.value
-            pattern = self.entry.Same(value)
+            value = entry.MISSING if read.value is reads.MISSING else read.value
+            pattern = entry.Same(value)
             if type(value) in (complex, range) or (isinstance(value, np.generic) and type(value) is not np.float64):
-                raise self.entry.UnsupportedError(f"{value!r} in a variable")  # equal, but another object
+                raise entry.UnsupportedError(f"{value!r} in a variable")  # equal, but another object
         else:
-            raise self.entry.UnsupportedError(f"{kind.__name__}")
-        return self.entry.Read(owner, name, pattern)
+            raise entry.UnsupportedError(f"{kind.__name__}")
+        return entry.Read(owner, name, pattern)
 
     def content(self, value: Any) -> Any:
         """The pattern of a container of plain values."""
         if type(value) in (tuple, list):
-            return self.entry.Items([self.content(v) for v in value], type(value))
+            return entry.Items([self.content(v) for v in value], type(value))
         if type(value) is dict:
-            return self.entry.Keys({k: self.content(v) for k, v in value.items()})
+            return entry.Keys({k: self.content(v) for k, v in value.items()})
         if type(value) in (int, float, str, bytes, bool, type(None), np.float64):
-            return self.entry.Same(value)
-        raise self.entry.UnsupportedError(f"contents of type {type(value).__name__}")
+            return entry.Same(value)
+        raise entry.UnsupportedError(f"contents of type {type(value).__name__}")
 
     def _place(self, get: Callable[[], Any]) -> tuple[Any, Any]:
         """The object that something was read from, and the name under which it is there."""
@@ -253,7 +252,7 @@ class _Maker:
             if function is reads.attributes_of and type(args[0]) is FunctionType:
                 # The dict of a function's attributes, as an item of a dict.
                 return {"__dict__": args[0].__dict__}, "__dict__"
-        raise self.entry.UnsupportedError("something that is read in another way")
+        raise entry.UnsupportedError("something that is read in another way")
 
 
 def marked(value: Any, nodes: Iterator[int | None]) -> Any:

@@ -44,7 +44,7 @@ class Recorded:
         self.standing = trace.standing
         self.guards: list[Guard] = list(trace.guards.values())
         self.reads: list[Read] = list(trace.outside.reads) if trace.outside is not None else []
-        self.replayed = 0
+        self.interpreted = 0
         self.failed: Guard | None = None
         self.native: NativePlan | None = None
 
@@ -57,6 +57,11 @@ class Recorded:
         native = NativePlan(self.builder, nodes, list(known), [(g.node, g.value) for g in guards])
         native.prepare(known)
         self.native = native
+
+    @property
+    def replayed(self) -> int:
+        """How often it was replayed, by native code or by the interpreter."""
+        return self.interpreted + (self.native.runs if self.native is not None else 0)
 
     def given(self, actual: Sequence[Any]) -> dict[int, Any] | None:
         """Values of the inputs, if everything that was read from outside is as it was; else None."""
@@ -92,11 +97,14 @@ def agrees(value: Any, expected: Any) -> bool:
 class _Kept:
     """What is kept for one kind of arguments: traces, the one used last at the end."""
 
-    __slots__ = ("asks", "misses", "once", "traces")
+    __slots__ = ("asks", "hits", "misses", "once", "traces")
 
     def __init__(self) -> None:
         self.traces: list[Recorded] = []
         self.misses = 0
+        """Traces in a row that were made without a replay between them."""
+        self.hits = 0
+        """Replays of the kept traces when the last one was made."""
         self.asks: str | None = None
         """Why no traces are kept any more: too many paths."""
         self.once: dict[str, str] = {}
@@ -158,9 +166,8 @@ class Replays:
                 result = finish(recorded.call, known, values)
             except Exception:
                 return None
-            recorded.replayed += 1
             with self._lock:
-                kept.misses = 0
+                recorded.interpreted += values is None
                 if kept.traces and kept.traces[-1] is not recorded and recorded in kept.traces:
                     kept.traces.remove(recorded)
                     kept.traces.append(recorded)
@@ -174,8 +181,9 @@ class Replays:
                 kept.once.update(trace.once)
                 kept.traces.clear()
                 return None
-            if kept.traces:
-                kept.misses += 1
+            hits = sum(recorded.replayed for recorded in kept.traces)
+            kept.misses = 0 if not kept.traces or hits != kept.hits else kept.misses
+            kept.misses += bool(kept.traces)
             recorded = Recorded(trace, call, inputs)
             # What belongs to the first call alone.
             trace.outside = None
@@ -188,6 +196,7 @@ class Replays:
             else:
                 kept.traces.append(recorded)
                 del kept.traces[:-PATHS]
+                kept.hits = sum(one.replayed for one in kept.traces)
                 self._bound()
                 return recorded
         warnings.warn(

@@ -44,6 +44,15 @@ end:
 """
 
 
+_COUNT = """
+define i32 @NAME(ptr %slots, ptr %params) {
+  %one = atomicrmw add ptr %params, i64 1 monotonic
+  ret i32 0
+}
+"""
+"""The last step of a program: it counts the runs that came so far, in its parameter."""
+
+
 @functools.cache
 def _runner() -> tuple[Loaded, Callable[[int, int], int]]:
     """The native function that runs the steps of a program one after the other."""
@@ -106,20 +115,26 @@ class Program:
 
     def _native(self, written: Sequence[tuple[Source, list[int]] | None]) -> None:
         """Compile, and group the steps."""
-        loaded = iter(load([pair[0] for pair in written if pair is not None]))
+        sources = [pair[0] for pair in written if pair is not None]
+        *steps, count = load([*sources, Source(_COUNT, quick=True)])
+        loaded = iter(steps)
         self.parts: list[Segment | CallStep] = []
         group: list[tuple[Loaded, list[int], KernelStep | CallStep]] = []
 
-        def close() -> None:
-            if not group:
+        self._runs = (ctypes.c_int64 * 1)()
+
+        def close(last: bool = False) -> None:
+            if not group and not last:
                 return
-            table = (ctypes.c_uint64 * (2 * len(group) + 2))()
+            table = (ctypes.c_uint64 * (2 * len(group) + 4))()
             kernels = []
             for k, (function, params, step) in enumerate(group):
                 words = (ctypes.c_int64 * max(1, len(params)))(*params)
                 self._keep.append(words)
                 table[2 * k], table[2 * k + 1] = function.address, ctypes.addressof(words)
                 kernels.append((function, step))
+            if last:
+                table[2 * len(group)], table[2 * len(group) + 1] = count.address, ctypes.addressof(self._runs)
             self.parts.append(Segment(table, ctypes.addressof(table), kernels))
             group.clear()
 
@@ -130,7 +145,7 @@ class Program:
                 close()
                 assert isinstance(step, CallStep)
                 self.parts.append(step)
-        close()
+        close(last=True)
 
     def _slots(self) -> None:
         """The table of addresses, as far as it is the same for all calls."""
@@ -145,6 +160,11 @@ class Program:
         self._inputs = [(k, b.number) for k, b in enumerate(buffers) if b.role == "input"]
         by_python = {s.result for s in self.parts if isinstance(s, CallStep)}
         self._outputs = [(k, b) for k, b in enumerate(buffers) if b.role == "output" and k not in by_python]
+
+    @property
+    def runs(self) -> int:
+        """How often the program ran to its end, from Python or from an entry point."""
+        return self._runs[0]
 
     @property
     def flops(self) -> int:

@@ -13,8 +13,9 @@ Where a copy does not reach (methods, other libraries) the user's code meets pla
 gradient there is refused.
 """
 
+from hopgrad.outside.code import is_ours
 from hopgrad.outside.objects import is_copyable, users_class
 from hopgrad.outside.reads import SCALARS, Read, array_token
 from hopgrad.outside.world import Outside, outside_of
 
-__all__ = ["SCALARS", "Outside", "Read", "array_token", "is_copyable", "outside_of", "users_class"]
+__all__ = ["SCALARS", "Outside", "Read", "array_token", "is_copyable", "is_ours", "outside_of", "users_class"]

@@ -83,6 +83,8 @@ def is_library(module: str) -> bool:
     return top in ("hopgrad", "numpy", "scipy") or file.startswith(_libraries())
 
 
-def is_ours(f: FunctionType) -> bool:
+def is_ours(f: Any) -> bool:
     """Whether a function was made by hopgrad, such as the gradient of a user's: what that one reads is recorded."""
+    if type(f) is not FunctionType:
+        return getattr(type(f), "made_by_hopgrad", False) is True
     return str(f.__globals__.get("__name__", "")).partition(".")[0] == "hopgrad"

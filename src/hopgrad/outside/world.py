@@ -229,7 +229,7 @@ class Outside:
             owner = self.hand(value.__self__, lambda: value.__self__, f"{name}.__self__", frame)
             return types.MethodType(self.function(value.__func__, frame), owner)
         other = stand_in(value)
-        if other is not value or is_pure(value):
+        if other is not value or is_pure(value) or is_ours(value):
             self.reads.append(Read(get, value))
             return other
         if cls is np.ndarray and (content := content_of(value)) is not None:
@@ -261,9 +261,9 @@ class Outside:
 
     def root(self, f: Any, frame: FrameType | None) -> Any:
         """The function to run in place of `f`, the one to differentiate."""
+        if is_ours(f):
+            return f
         if type(f) is FunctionType:
-            if is_ours(f):
-                return f
             self._packages.add(str(f.__globals__.get("__name__", "")).partition(".")[0])
             return self.function(f, frame)
         return self.hand(f, lambda: f, getattr(f, "__qualname__", type(f).__name__), frame)
