@@ -197,6 +197,26 @@ def test_guards_choose_among_paths() -> None:
         assert "3 traces kept" in derivative.report()
 
 
+def test_guards_are_answered_as_numpy_does() -> None:
+    """Native code rounds sums and functions otherwise, so where a branch depends on them NumPy decides."""
+
+    def by_sum(x: Any) -> Any:
+        total = 0.0
+        for v in x:
+            total += v
+        return np.sum(x) * (2.0 if total == np.sum(x) else 3.0)
+
+    def by_function(x: Any) -> Any:
+        return np.sum(x) * (2.0 if np.log(np.exp(x[0])) == x[0] else 3.0)
+
+    random = np.random.default_rng(3)
+    for f in (by_sum, by_function):
+        fast = hg.value_and_grad(f, backend="native")
+        for _ in range(60):
+            x = random.normal(size=20)
+            assert fast(x)[1][0] == (2.0 if f(x) == np.sum(x) * 2.0 else 3.0)
+
+
 def test_threads_share_one_function() -> None:
     def f(x: Any) -> Any:
         return np.sum(np.tanh(x @ np.ones((50, 20))) ** 2)

@@ -92,7 +92,7 @@ def test_the_catalogue_means_the_same(use: Use, dtype: Any) -> None:
 
 # -- each rule ---------------------------------------------------------------------------------------------------------
 
-GOLDEN = Path(__file__).parent / "golden" / "simplify.txt"
+GOLDEN = Path(__file__).parent / "golden_simplify.txt"
 every_example = pytest.mark.parametrize("number", range(len(EXAMPLES)), ids=lambda k: f"{k}-{EXAMPLES[k].rule}")
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
+from hopgrad.graph.graph import reachable
 from hopgrad.lower.expand import expanded
 from hopgrad.lower.library import library
 from hopgrad.lower.program import Program
@@ -119,6 +120,20 @@ class NativePlan:
     def programs(self) -> list[Program]:
         """What was compiled."""
         return list(self._programs.values())
+
+
+_EXACT = frozenset("""
+    input constant convert add subtract multiply divide negative absolute sqrt sign floor ceil trunc rint copysign
+    maximum minimum fmax fmin clip where equal not_equal less less_equal greater greater_equal logical_and logical_or
+    logical_xor logical_not isnan isinf isfinite reshape transpose broadcast_to concatenate index put triangle
+    max min any all argmax argmin argsort exists
+""".split())  # fmt: skip  # noqa: SIM905 - a list of words
+"""Hops that native code computes to the last bit as NumPy does."""
+
+
+def rounds_alike(builder: Builder, nodes: Sequence[int]) -> bool:
+    """Whether native code and NumPy agree on some values to the last bit, so that either may decide a branch."""
+    return all(builder.hop(node).name in _EXACT for node in reachable(builder, nodes))
 
 
 def _strides(value: Any) -> tuple[int, ...] | None:

@@ -609,22 +609,26 @@ def give_back(
     kinds: Sequence[int],
     frame: FrameType | None,
     more: Mapping[int, Any] | None = None,
+    aside: int = 0,
 ) -> list[Any]:
     """Values of `nodes` for the actual arguments: numbers and arrays, or tracers inside an outer trace.
 
-    `more` gives values of further inputs (cotangents, tangents), by id.
+    `more` gives values of further inputs (cotangents, tangents), by id. So many nodes as `aside` says, at the front,
+    are wanted for NumPy's warnings only: native code, which gives none, leaves them out: they come back as None.
     """
     if context.current() is not call.trace or not call.trace.nested:
         given = {**call.known, **more} if more else call.known
         values: Sequence[Any]
         if call.results is entries.MARKED:
-            return [entries.Result(k, kind) for k, kind in enumerate(kinds)]
+            return [*[None] * aside, *[entries.Result(k, kind) for k, kind in enumerate(kinds[aside:])]]
         if call.results is not None:
-            values = call.results
-        elif call.replayed:
+            taken: set[int] = set()
+            found = [finished(v, k, taken) for v, k in zip(call.results, kinds[aside:], strict=True)]
+            return [*[None] * aside, *found]
+        if call.replayed:
             values = _again(call, nodes, given)
         else:
-            call.asked.append((*nodes, -1) if more else tuple(nodes))
+            call.asked.append((*nodes, -1) if more else tuple(nodes[aside:]))
             values = Plan(call.builder, nodes, given).run(given)
         taken = {id(v) for v in (*call.held, *(more or {}).values())}
         return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
@@ -821,7 +825,7 @@ def _enter(
 ) -> None:
     """Give the function that users call an entry point for a trace that was compiled, if there can be one."""
     known = recorded.given(actual)
-    if recorded.native is None or known is None:
+    if recorded.native is None or known is None or not recorded.trusted:
         return
     chosen, others = iter(call.inputs), iter(data)
     nodes: dict[int | str, list[int | None]] = {

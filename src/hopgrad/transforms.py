@@ -146,7 +146,7 @@ def grad(
     check_function(f, "grad")
 
     def gradient(call: Call, frame: FrameType | None) -> Any:
-        _, derivative, aux = _value_and_grad(call, f, frame, wanted=False)
+        _, derivative, aux = _value_and_grad(call, f, frame, aside=1)
         return (derivative, aux) if has_aux else derivative
 
     return transform(f, argnums, "gradient of {}", gradient, has_aux, backend)
@@ -170,8 +170,8 @@ def value_and_grad(
     return transform(f, argnums, "value and gradient of {}", both, has_aux, backend)
 
 
-def _value_and_grad(call: Call, f: Any, frame: FrameType | None, wanted: bool = True) -> tuple[Any, Any, Any]:
-    """Value, gradient and auxiliary output of a traced call; no value if it is not wanted."""
+def _value_and_grad(call: Call, f: Any, frame: FrameType | None, aside: int = 0) -> tuple[Any, Any, Any]:
+    """Value, gradient and auxiliary output of a traced call; with `aside` the value is not wanted (see `give_back`)."""
 
     def derive() -> tuple[list[int], list[int]]:
         output = _scalar_output(call, f, "grad")
@@ -179,13 +179,11 @@ def _value_and_grad(call: Call, f: Any, frame: FrameType | None, wanted: bool = 
         seed = ones(call.builder, call.builder.avals[output.node])
         back = pull(call.builder, {output.node: seed}, call.inputs)
         real = [o for o in call.aux[0] if o.node is not None]
-        nodes = [*_adjoints(call, back), *[o.node for o in real if o.node is not None]]
-        kinds = [*[leaf.kind for leaf in call.leaves], *[o.kind for o in real]]
-        return ([output.node, *nodes], [output.kind, *kinds]) if wanted else (nodes, kinds)
+        nodes = [output.node, *_adjoints(call, back), *[o.node for o in real if o.node is not None]]
+        return nodes, [output.kind, *[leaf.kind for leaf in call.leaves], *[o.kind for o in real]]
 
     nodes, kinds = call.derive("gradient", derive)
-    found = give_back(call, nodes, kinds, frame)
-    value = found.pop(0) if wanted else None
+    value, *found = give_back(call, nodes, kinds, frame, aside=aside)
     rest = iter(found[len(call.leaves) :])
     extras, structure = call.aux
     aux = [next(rest) if o.node is not None else o.other for o in extras]

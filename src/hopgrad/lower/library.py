@@ -1,4 +1,4 @@
-"""Hops that are computed by libraries, called natively: products of matrices by BLAS."""
+"""Hops that are computed by libraries, called natively: products of matrices by BLAS, linear algebra by LAPACK."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.graph.hop import Hop
-from hopgrad.lower import blas
+from hopgrad.lower import blas, lapack
 from hopgrad.lower.fuse import Native
 from hopgrad.lower.views import View
 
@@ -29,7 +29,7 @@ def library(
     elif hop.name == "einsum" and len(given) == 2:
         step = blas.einsum(dtype, params["subscripts"], given, out)
     else:
-        return None
+        step = lapack.lower(hop.name, params, given, out, [dtype] * len(given))
     if step is None:
         return None
     words = [*step.params, reserve(step.work)] if step.work else step.params
