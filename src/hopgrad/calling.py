@@ -26,11 +26,13 @@ from hopgrad import entries, tree
 from hopgrad.aval import Aval, aval, aval_of
 from hopgrad.backend import NativePlan, backend
 from hopgrad.differentiate import substitute
-from hopgrad.errors import DtypeError, TraceError
+from hopgrad.errors import DtypeError, HopgradError, TraceError
 from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
+from hopgrad.lower import report
 from hopgrad.lower.entry import Function
+from hopgrad.lower.program import Program
 from hopgrad.outside import SCALARS, Outside, array_token, is_copyable, is_ours, outside_of, users_class
 from hopgrad.replay import Recorded, Replays
 from hopgrad.standins import is_pure, stand_in
@@ -728,14 +730,54 @@ Finish = Callable[[Call, FrameType | None], Any]
 class Transformed(Function):
     """What a transform makes of a user's function: run by its native entry points where they fit, else in Python."""
 
-    report: Callable[[], str]
     made_by_hopgrad = True
 
-    def __init__(self, fallback: Callable[..., Any], f: Any, title: str) -> None:
+    def __init__(self, fallback: Callable[..., Any], f: Any, title: str, replays: Replays) -> None:
         check_function(f, title.partition(" of")[0])
         super().__init__(fallback, f, title.format(title_of(f)))
         self.lock = threading.Lock()
         self.__doc__ = _docstring(f, title)
+        self._replays = replays
+
+    def report(self) -> str:
+        """Which traces are kept and why others are not; what was compiled, with its cost; what NumPy computes."""
+        return self._replays.report()
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that native code was made of last: simplified, with what guards ask among its outputs."""
+        plan = self._plan()
+        made = plan.simplified
+        return Graph(made.builder, list(made.inputs.values()), made.outputs)
+
+    @property
+    def kernels(self) -> list[str]:
+        """The loops that were compiled last, each distinct one once."""
+        return report.kernels(self._program())
+
+    @property
+    def llvm(self) -> str:
+        """The same as LLVM's text."""
+        return report.llvm(self._program())
+
+    @property
+    def asm(self) -> str:
+        """The same as machine code in the assembler's notation."""
+        return report.asm(self._program())
+
+    @property
+    def plan(self) -> str:
+        """The steps that were compiled last, in order, and where their values are."""
+        return report.plan(self._program())
+
+    def _plan(self) -> NativePlan:
+        found = self._replays.latest()
+        if found is None or found.native is None:
+            raise HopgradError("nothing was compiled yet: call it first; `report()` tells why if nothing ever is")
+        return found.native
+
+    def _program(self) -> Program:
+        return self._plan().programs[-1]
 
 
 def transform(
@@ -752,8 +794,7 @@ def transform(
                 return finish(start_call(f, running, argnums, args, keywords, has_aux), frame)
         return run(f, replays, argnums, args, keywords, lambda call: finish(call, frame), has_aux, way, made)
 
-    made = Transformed(transformed, f, title)
-    made.report = replays.report
+    made = Transformed(transformed, f, title, replays)
     return made
 
 
@@ -839,6 +880,7 @@ def _enter(
     if made is not None:
         with target.lock:
             target.entries = (made, *target.entries[: entries.MOST - 1])
+        recorded.entered = "called through an entry point of its own, without Python"
 
 
 def wraps(f: Any, title: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -20,6 +20,7 @@ from hopgrad.backend import NativePlan, rounds_alike
 from hopgrad.errors import RetraceWarning
 from hopgrad.evaluate import extend
 from hopgrad.graph.graph import Guard
+from hopgrad.lower.report import summary
 from hopgrad.outside import Read
 from hopgrad.trace import context
 from hopgrad.trace.context import Trace
@@ -47,6 +48,8 @@ class Recorded:
         self.interpreted = 0
         self.failed: Guard | None = None
         self.native: NativePlan | None = None
+        self.entered = "called from Python"
+        """How native code is reached."""
         self.trusted = True
         """Whether native code checks the guards."""
 
@@ -70,6 +73,17 @@ class Recorded:
     def replayed(self) -> int:
         """How often it was replayed, by native code or by the interpreter."""
         return self.interpreted + (self.native.runs if self.native is not None else 0)
+
+    def told(self) -> list[str]:
+        """What was compiled, in a few lines."""
+        lines = []
+        if self.native is not None:
+            for program in self.native.programs:
+                lines += summary(program)
+            if not self.trusted:
+                lines.append("guards by NumPy first: what they depend on may be rounded otherwise by native code")
+            lines.append(self.entered)
+        return lines
 
     def given(self, actual: Sequence[Any]) -> dict[int, Any] | None:
         """Values of the inputs, if everything that was read from outside is as it was; else None."""
@@ -227,6 +241,12 @@ class Replays:
                     del kept.traces[: k + 1]
                     break
 
+    def latest(self) -> Recorded | None:
+        """The trace that was made or replayed last in Python."""
+        with self._lock:
+            found = [recorded for kept in self._kept.values() for recorded in kept.traces]
+        return found[-1] if found else None
+
     def report(self) -> str:
         """What is kept and what is not, in words: for each kind of arguments the paths, or why there are none."""
         lines = [self.title]
@@ -248,4 +268,5 @@ class Replays:
                     told = "; ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
                     asked = f"{len(recorded.guards)} guards at {told}" if places else "no guards"
                     lines.append(f"    {asked}: replayed {recorded.replayed} times")
+                    lines.extend(f"      {line}" for line in recorded.told())
         return "\n".join(lines)

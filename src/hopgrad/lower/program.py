@@ -118,6 +118,10 @@ class Program:
         sources = [pair[0] for pair in written if pair is not None]
         *steps, count = load([*sources, Source(_COUNT, quick=True)])
         loaded = iter(steps)
+        self.sources = list(dict.fromkeys(sources))
+        """The distinct kernels."""
+        self.stored = sum(one.stored for one in {id(step): step for step in steps}.values())
+        """How many of them came from disk."""
         self.parts: list[Segment | CallStep] = []
         group: list[tuple[Loaded, list[int], KernelStep | CallStep]] = []
 

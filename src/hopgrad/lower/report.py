@@ -1,0 +1,90 @@
+"""What was compiled, to read: loops, LLVM's text, machine code, the order of steps and their memory."""
+
+from __future__ import annotations
+
+from hopgrad.lower.fuse import CallStep, KernelStep
+from hopgrad.lower.memory import touched
+from hopgrad.lower.program import Program, Segment
+
+
+def _kernel_steps(program: Program) -> list[tuple[int, KernelStep | CallStep]]:
+    """The native steps with their numbers; of equal functions the first one."""
+    seen = set()
+    found = []
+    functions = [pair for part in program.parts if isinstance(part, Segment) for pair in part.kernels]
+    for k, (function, step) in enumerate(functions):
+        if function.source not in seen:
+            seen.add(function.source)
+            found.append((k, step))
+    return found
+
+
+def kernels(program: Program) -> list[str]:
+    """The loops of each distinct kernel; of calls of libraries what is called."""
+    return [_loops(step) for _, step in _kernel_steps(program)]
+
+
+def _loops(step: KernelStep | CallStep) -> str:
+    if isinstance(step, KernelStep):
+        return str(step.nest)
+    return step.native.note if step.native is not None else step.hop.name
+
+
+def llvm(program: Program) -> str:
+    """The text that each distinct kernel was compiled from."""
+    return "\n".join(source.llvm for source in program.sources)
+
+
+def asm(program: Program) -> str:
+    """The machine code of each distinct kernel in the assembler's notation."""
+    return "\n".join(source.assembly for source in program.sources)
+
+
+def plan(program: Program) -> str:
+    """The steps in order, each with the buffers that it reads and writes, and where these are."""
+    buffers = program.schedule.buffers
+    lines = []
+    for k, buffer in enumerate(buffers):
+        place = buffer.role
+        if buffer.role in ("input", "output"):
+            place += f" {buffer.number}"
+        elif k in program.layout.shared:
+            place = f"in the memory of output {buffers[program.layout.shared[k]].number}"
+        elif k in program.layout.offsets:
+            place = f"at {program.layout.offsets[k]}"
+        lines.append(f"slot{k}: {buffer.aval!r}, {place}")
+    for k, step in enumerate(program.schedule.steps):
+        reads, writes = touched(step)
+        if isinstance(step, KernelStep):
+            nest = step.nest
+            what = f"loop over {' × '.join(map(str, nest.shape)) or 'one place'}, {len(nest.values)} values"
+        else:
+            what = step.native.note if step.native is not None else f"{step.hop.name} by NumPy"
+        read, written = (", ".join(f"slot{b}" for b in dict.fromkeys(found)) for found in (reads, writes))
+        lines.append(f"{k}: {what}: {read or 'nothing'} -> {written or 'nothing'}")
+    return "\n".join(lines)
+
+
+def summary(program: Program) -> list[str]:
+    """A few lines for `report`."""
+    steps = program.schedule.steps
+    own = [step for step in steps if isinstance(step, KernelStep)]
+    calls = [step for step in steps if isinstance(step, CallStep)]
+    native = [step for step in calls if step.native is not None]
+    by_numpy = [step.hop.name for step in calls if step.native is None]
+    read = written = 0
+    for step in steps:
+        reads, writes = touched(step)
+        read += sum(program.schedule.buffers[b].bytes for b in set(reads))
+        written += sum(program.schedule.buffers[b].bytes for b in set(writes))
+    lines = [
+        f"{len(own)} loops and {len(native)} calls of libraries, made of {len(program.sources)} kernels"
+        f" ({program.stored} from disk), compiled in {program.seconds * 1e3:.1f} ms",
+        f"{program.flops:,} operations; {read:,} bytes read, {written:,} written; {program.layout.size:,} bytes of"
+        f" temporary memory (at least {program.layout.live:,} are alive at once)",
+    ]
+    if by_numpy:
+        counts = {name: by_numpy.count(name) for name in dict.fromkeys(by_numpy)}
+        listed = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in counts.items())
+        lines.append(f"by NumPy, for want of a native form: {listed}")
+    return lines
