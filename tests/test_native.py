@@ -217,6 +217,29 @@ def test_guards_are_answered_as_numpy_does() -> None:
             assert fast(x)[1][0] == (2.0 if f(x) == np.sum(x) * 2.0 else 3.0)
 
 
+def test_indices_that_are_computed() -> None:
+    def f(x: Any, k: Any, m: Any) -> Any:
+        rows = x[k] * np.arange(1.0, 4.0)  # the same row twice
+        y = np.zeros((3, 4))
+        y[m, k[:3]] = x[0, 0] * np.arange(3.0)
+        np.add.at(y, (slice(None), k), x[:3, :1] * 2.0)
+        return np.sum(np.sin(rows)) + np.sum(y * y) + np.sum(np.tril(x @ x.T, 1) ** 2) + np.sum(np.triu(x, -1)[1:])
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=(5, 3))
+    fast, slow = (hg.value_and_grad(f, backend=b) for b in ("native", "numpy"))  # type: ignore[arg-type]
+    for k in ([0, 3, 3, -1], [1, 1, 1, 1], [-4, 2, 0, 3]):
+        for m in ([0, 1, 2], [2, 0, -2]):
+            found, wanted = (g(x, np.array(k), np.array(m)) for g in (fast, slow))
+            np.testing.assert_allclose(found[0], wanted[0], 1e-13)
+            np.testing.assert_allclose(found[1], wanted[1], 1e-13)
+    assert "by NumPy" not in fast.report()
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            fast(x, np.array([0, 1, 2, 5]), np.array([0, 1, 2]))
+    assert fast(x, np.array(k), np.array(m))[0] == pytest.approx(wanted[0], rel=1e-13)
+
+
 def test_threads_share_one_function() -> None:
     def f(x: Any) -> Any:
         return np.sum(np.tanh(x @ np.ones((50, 20))) ** 2)

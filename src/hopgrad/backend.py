@@ -133,7 +133,9 @@ _EXACT = frozenset("""
 
 def rounds_alike(builder: Builder, nodes: Sequence[int]) -> bool:
     """Whether native code and NumPy agree on some values to the last bit, so that either may decide a branch."""
-    return all(builder.hop(node).name in _EXACT for node in reachable(builder, nodes))
+    # Whether something has a value at all is told by the step that computes it.
+    known = {n for n in reachable(builder, nodes) if builder.hop(n).name == "exists"}
+    return all(builder.hop(node).name in _EXACT for node in reachable(builder, nodes, known=known))
 
 
 def _strides(value: Any) -> tuple[int, ...] | None:

@@ -23,9 +23,24 @@ from hopgrad.graph.hop import Elementwise, Hop, Reduction
 from hopgrad.hops.shape import Operand
 from hopgrad.lower import scalar
 from hopgrad.lower.machine import Source
-from hopgrad.lower.nest import Access, Check, Compute, Convert, Entry, Load, Nest, Number, Reduce, Store
+from hopgrad.lower.nest import (
+    Access,
+    Check,
+    Compute,
+    Convert,
+    Entry,
+    Gather,
+    Index,
+    Load,
+    Nest,
+    Number,
+    Position,
+    Reduce,
+    Scatter,
+    Store,
+)  # fmt: skip
 from hopgrad.lower.scalar import KINDS
-from hopgrad.lower.views import Map, View, broadcast, c_strides, identity, through, view_through
+from hopgrad.lower.views import Axis, Map, View, broadcast, c_strides, identity, picked, through, view_through
 
 LARGEST = 64
 """How many hops a value may be computed from without anything on the way being stored."""
@@ -133,6 +148,8 @@ class _Sink:
     target: View
     reduce: tuple[str, frozenset[int]] | None = None
     expected: float | None = None
+    at: tuple[Any, tuple[int, ...], bool] | None = None
+    """Index items, index arrays, and whether to add, where the places are computed."""
 
 
 class Fuser:
@@ -159,6 +176,8 @@ class Fuser:
         self.order = reachable(builder, [*outputs, *[node for node, _ in checks]], known=inputs)
         self.buffers: list[Buffer] = []
         self.views: dict[int, View] = {}
+        self.objects: set[int] = set()
+        """Values that are objects of Python."""
         self.avail: dict[int, int] = {}
         """The level from which on a stored value can be read."""
         self.ready: dict[int, int] = {}
@@ -239,6 +258,7 @@ class Fuser:
         if node in self.given:
             strides = self.given[node]
             if strides is None:
+                self.objects.add(node)
                 self.avail[node] = 0
                 return
             k = self._buffer(Buffer(like, "input", list(self.given).index(node)))
@@ -261,6 +281,16 @@ class Fuser:
             self._place_reduction(node, hop.lowering, frozenset(params["axes"]), params["keepdims"], args[0])
         elif hop.name == "concatenate" and self._is_native(node):
             self._place_joined(node, params["axis"], args)
+        elif hop.name == "exists" and args[0] not in self.objects:
+            # Its operand is computed, and the step that does so ends the program if there is no value.
+            self._store(args[0])
+            self.ready[node], self.cones[node], self.cost[node] = self.avail[args[0]], _NOTHING, 0
+        elif hop.name == "triangle" and self._is_native(node):
+            self._place_virtual(node, hop, args)
+        elif hop.name == "index" and self._is_picked(node, params["items"], args[1:]):
+            self._place_picked(node, args)
+        elif hop.name in ("put", "scatter") and self._is_picked(node, params["items"], args[2 - (hop.name != "put") :]):
+            self._place_written(node, hop.name, params, args)
         elif hop.name in ("put", "scatter") and self._is_window(node, params["items"], args):
             self._place_window(node, hop.name, params, args)
         else:
@@ -284,6 +314,51 @@ class Fuser:
         if buffer is None:
             buffer = self._buffer(Buffer(like, "temporary"))
         return View(buffer, like.shape, c_strides(like.shape))
+
+    def _is_picked(self, node: int, items: Any, arrays: Sequence[int]) -> bool:
+        """Whether an index with arrays of integers can be part of a kernel."""
+        avals = self.builder.avals
+        operands = sum(isinstance(item, Operand) for item in items)
+        return (
+            self._is_native(node)
+            and 0 < operands == len(arrays)
+            and avals[self.builder.args(node)[0]].size > 0
+            and avals[self.builder.args(node)[0]].dtype in KINDS
+            and all(avals[a].dtype.kind == "i" and avals[a].dtype in KINDS and avals[a].size for a in arrays)
+        )
+
+    def _place_picked(self, node: int, args: Sequence[int]) -> None:
+        """Elements at computed places: computed where they are needed, from a source in memory."""
+        source, *arrays = args
+        if source not in self.avail:
+            self._store(source)
+        levels = [self._level(a, self.builder.avals[node].shape) for a in arrays]
+        self.ready[node] = max(self.avail[source], *levels)
+        inner = [a for a in arrays if a in self.ready and a not in self.cut]
+        self.cost[node] = 4 * len(arrays) + sum(self.cost[a] for a in inner)
+        self.cones[node] = frozenset((node,)).union(*[self.cones[a] for a in inner])
+
+    def _place_written(self, node: int, hop: str, params: dict[str, Any], args: Sequence[int]) -> None:
+        """``put`` and ``scatter`` at computed places."""
+        builder = self.builder
+        value, arrays = (args[0], args[1:]) if hop == "scatter" else (args[1], args[2:])
+        home, level = self._zeros(node) if hop == "scatter" else self._base_of(node, args[0])
+        part = builder.avals[value]
+        levels = [self._level(a, part.shape) for a in (value, *arrays)]
+        after = max(level + 1, *levels)
+        if part.size:
+            adds = hop == "scatter"  # of booleans that is "or"
+            self.sinks.append(_Sink(value, after, part.shape, home, at=(params["items"], tuple(arrays), adds)))
+        self._stored(node, home, after + 1)
+
+    def _zeros(self, node: int) -> tuple[View, int]:
+        """New memory full of zeros, and the level at which it is written."""
+        like = self.builder.avals[node]
+        home = self._home(node)
+        zero = self.builder.constant(0, like.dtype).id
+        self.ready[zero], self.cones[zero], self.cost[zero] = 0, _NOTHING, 0
+        self.sinks.append(_Sink(zero, 0, like.shape, home))
+        return home, 0
 
     # -- virtual values --------------------------------------------------------------------------------------------
 
@@ -407,13 +482,7 @@ class Fuser:
         builder = self.builder
         like = builder.avals[node]
         value = args[-1] if hop == "scatter" else args[1]
-        if hop == "scatter":
-            home, level = self._home(node), 0
-            zero = builder.constant(0, like.dtype).id
-            self.ready[zero], self.cones[zero], self.cost[zero] = 0, _NOTHING, 0
-            self.sinks.append(_Sink(zero, 0, like.shape, home))
-        else:
-            home, level = self._base_of(node, args[0])
+        home, level = self._zeros(node) if hop == "scatter" else self._base_of(node, args[0])
         part = builder.avals[value]
         window = view_through("index", {"items": params["items"]}, like, part, home)
         assert window is not None
@@ -451,6 +520,7 @@ class Fuser:
         wanted: tuple[int, ...] = ()
         native = self._native_call(node, hop, params, operands)
         if isinstance(like, Several):
+            self.objects.add(node)
             wanted = tuple(sorted({dict(self.builder.params(u))["index"] for u in self.users[node]}))
             buffer = -1
         elif native is not None:
@@ -569,11 +639,41 @@ class Fuser:
         access = Access(target.buffer, kind, target.strides, target.offset)
         if KINDS[self.builder.avals[sink.node].dtype] != kind:  # "any" of numbers
             value = self._append(nest, Convert(value, kind))
+        if sink.at is not None:
+            items, arrays, adds = sink.at
+            indices, access = self._picked(kernel, target, kind, items, arrays, identity(len(sink.shape)))
+            nest.scatters.append(Scatter(value, access, indices, adds))
+            return
         if sink.reduce is None:
             nest.stores.append(Store(value, access))
             return
         way, axes = sink.reduce
         nest.reduces.append(Reduce(way, value, axes, access))
+
+    def _picked(
+        self, kernel: _Kernel, view: View, kind: str, items: Any, arrays: Sequence[int], places: Map
+    ) -> tuple[tuple[Index, ...], Access]:
+        """Computed indices, whose values are computed first, and the access that they move."""
+        found = picked(view.shape, items, [self.builder.avals[a].shape for a in arrays], places)
+        strides, offset = view.mapped(found.places, len(kernel.shape))
+        indices = []
+        for axis, number in found.operands:
+            shape = self.builder.avals[arrays[number]].shape
+            value = self._value(kernel, arrays[number], broadcast(found.arrays, shape, found.shape))
+            indices.append(Index(value, view.shape[axis], view.strides[axis]))
+        return tuple(indices), Access(view.buffer, kind, strides, offset)
+
+    def _index(self, kernel: _Kernel, axis: Axis) -> int:
+        """The value of an index that a map gives."""
+        nest = kernel.nest
+        offset = self._append(nest, Number(axis.offset, "i64"))
+        if axis.dim < 0:
+            return offset
+        along = self._append(nest, Position(axis.dim))
+        if axis.step != 1:
+            step = self._append(nest, Number(axis.step, "i64"))
+            along = self._append(nest, Compute("a * b", (along, step), "i64"))
+        return along if not axis.offset else self._append(nest, Compute("a + b", (along, offset), "i64"))
 
     def _is_loaded(self, kernel: _Kernel, node: int) -> bool:
         """Whether a kernel reads a value from memory: if it was stored before."""
@@ -598,6 +698,10 @@ class Fuser:
                 memo[top] = self._append(nest, Number(constant.item(), KINDS[constant.dtype]))
                 stack.pop()
                 continue
+            if self.builder.hop(current).name == "exists":
+                memo[top] = self._append(nest, Number(1, "i1"))
+                stack.pop()
+                continue
             needed = self._operands(current, at)
             missing = [n for n in needed if n not in memo]
             if missing:
@@ -605,13 +709,22 @@ class Fuser:
                 continue
             stack.pop()
             hop = self.builder.hop(current)
-            if hop.name in _VIEWS:
+            if hop.name in _VIEWS and len(self.builder.args(current)) == 1:
                 memo[top] = memo[needed[0]]
                 continue
             kind = KINDS[self.builder.avals[current].dtype]
             operands = tuple(memo[n] for n in needed)
+            params = dict(self.builder.params(current))
             entry: Entry
-            if hop.name == "convert":
+            if hop.name == "index":
+                source, *arrays = self.builder.args(current)
+                indices, access = self._picked(kernel, self.views[source], kind, params["items"], arrays, at)
+                entry = Gather(access, indices)
+            elif hop.name == "triangle":
+                wins = "<=" if params["lower"] else ">="
+                row, column = (self._index(kernel, axis) for axis in at[-2:])
+                entry = Compute(f"select(b - a {wins} k, c, 0)", (row, column, *operands), kind, (("k", params["k"]),))
+            elif hop.name == "convert":
                 entry = Convert(operands[0], kind)
             else:
                 entry = Compute(hop.lowering, operands, kind, self.builder.params(current))
@@ -646,6 +759,12 @@ class Fuser:
         builder = self.builder
         hop, args = builder.hop(node), builder.args(node)
         like = builder.avals[node]
+        if hop.name == "index" and len(args) > 1:
+            _, *arrays = args
+            items = dict(builder.params(node))["items"]
+            shapes = [builder.avals[a].shape for a in arrays]
+            way = picked(builder.avals[args[0]].shape, items, shapes, places)
+            return [(a, broadcast(way.arrays, shape, way.shape)) for a, shape in zip(arrays, shapes, strict=True)]
         if hop.name in _VIEWS:
             found = through(hop.name, dict(builder.params(node)), builder.avals[args[0]], like, places)
             assert found is not None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hopgrad.lower.fuse import CallStep, KernelStep, Schedule
-from hopgrad.lower.nest import Access, Load, Nest
+from hopgrad.lower.nest import Access, Gather, Load, Nest
 from hopgrad.lower.views import View
 
 ALIGNMENT = 64
@@ -33,8 +33,8 @@ def touched(step: KernelStep | CallStep) -> tuple[list[int], list[int]]:
     """(buffers that a step reads, buffers that it writes)."""
     if isinstance(step, KernelStep):
         nest = step.nest
-        reads = [v.access.slot for v in nest.values if isinstance(v, Load)]
-        return reads, [s.access.slot for s in nest.stores] + [r.access.slot for r in nest.reduces]
+        reads = [v.access.slot for v in nest.values if isinstance(v, (Load, Gather))]
+        return reads, _written(nest)
     reads = [v.buffer for v in step.operands if isinstance(v, View)]
     writes = [step.result] if step.result >= 0 else []
     if step.native is not None and step.native.scratch >= 0:
@@ -89,7 +89,8 @@ def _in_place(nest: Nest) -> list[tuple[int, int]]:
     for v in nest.values:
         if isinstance(v, Load):
             reads.setdefault(v.access.slot, set()).add(v.access)
-    written = {s.access.slot for s in nest.stores} | {r.access.slot for r in nest.reduces}
+    written = set(_written(nest))
+    written.update(v.access.slot for v in nest.values if isinstance(v, Gather))  # it is read anywhere
     found = []
     taken: set[int] = set()
     for store in nest.stores:
@@ -103,6 +104,12 @@ def _in_place(nest: Nest) -> list[tuple[int, int]]:
                 found.append((store.access.slot, slot))
                 break
     return found
+
+
+def _written(nest: Nest) -> list[int]:
+    """The buffers that a kernel writes to."""
+    stores = [s.access.slot for s in nest.stores]
+    return stores + [r.access.slot for r in nest.reduces] + [s.access.slot for s in nest.scatters]
 
 
 def _rounded(size: int) -> int:

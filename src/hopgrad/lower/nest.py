@@ -16,7 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from hopgrad.lower import scalar
 from hopgrad.lower.machine import Source, machine
@@ -69,7 +69,31 @@ class Convert:
     kind: str
 
 
-Entry = Load | Number | Compute | Convert
+@dataclass(frozen=True)
+class Position:
+    """The index along an axis of the nest."""
+
+    axis: int
+    kind: str = "i64"
+
+
+class Index(NamedTuple):
+    """An index that is computed: a value, the length of the axis that it goes along, and that axis's stride."""
+
+    value: int
+    size: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Gather:
+    """A value from memory, at a place that is the access's moved by computed indices."""
+
+    access: Access
+    indices: tuple[Index, ...]
+
+
+Entry = Load | Number | Compute | Convert | Position | Gather
 
 
 @dataclass(frozen=True)
@@ -91,6 +115,19 @@ class Reduce:
 
 
 @dataclass(frozen=True)
+class Scatter:
+    """A value goes to memory at a place that is the access's moved by computed indices, or is added to what is there.
+
+    One after the other, in the order of the loops.
+    """
+
+    value: int
+    access: Access
+    indices: tuple[Index, ...]
+    adds: bool
+
+
+@dataclass(frozen=True)
 class Check:
     """A guard: the program ends here unless the value, of a nest without axes, is this one."""
 
@@ -107,11 +144,13 @@ class Nest:
     stores: list[Store] = field(default_factory=list)
     reduces: list[Reduce] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    scatters: list[Scatter] = field(default_factory=list)
 
     def accesses(self) -> list[Access]:
         """All places in memory that it touches."""
-        loads = [v.access for v in self.values if isinstance(v, Load)]
-        return loads + [s.access for s in self.stores] + [r.access for r in self.reduces]
+        found = [v.access for v in self.values if isinstance(v, (Load, Gather))]
+        found += [s.access for s in self.stores] + [r.access for r in self.reduces]
+        return found + [s.access for s in self.scatters]
 
     @property
     def flops(self) -> int:
@@ -119,7 +158,7 @@ class Nest:
         count = 1
         for n in self.shape:
             count *= n
-        return count * (sum(isinstance(v, Compute) for v in self.values) + len(self.reduces))
+        return count * (sum(isinstance(v, Compute) for v in self.values) + len(self.reduces) + len(self.scatters))
 
     def __str__(self) -> str:
         """The loop form, for reading."""
@@ -130,14 +169,19 @@ class Nest:
             else "once:"
         ]
 
-        def place(access: Access) -> str:
-            terms = [c if s == 1 else f"{s}{c}" for c, s in zip(letters, access.strides, strict=False) if s]
+        def place(access: Access, indices: Sequence[Index] = ()) -> str:
+            terms = [f"v{i.value}" if i.stride == 1 else f"{i.stride} v{i.value}" for i in indices]
+            terms += [c if s == 1 else f"{s}{c}" for c, s in zip(letters, access.strides, strict=False) if s]
             terms += [str(access.offset)] if access.offset or not terms else []
             return f"slot{access.slot}[{' + '.join(terms)}]"
 
         for k, v in enumerate(self.values):
             if isinstance(v, Load):
                 text = place(v.access)
+            elif isinstance(v, Gather):
+                text = place(v.access, v.indices)
+            elif isinstance(v, Position):
+                text = letters[v.axis]
             elif isinstance(v, Number):
                 text = repr(v.value)
             elif isinstance(v, Convert):
@@ -150,6 +194,7 @@ class Nest:
             out.append(f"    v{k} = {text}")
         out += [f"    {place(s.access)} = v{s.value}" for s in self.stores]
         out += [f"    {place(r.access)} = {r.way}(v{r.value})" for r in self.reduces]
+        out += [f"    {place(s.access, s.indices)} {'+=' if s.adds else '='} v{s.value}" for s in self.scatters]
         out += [f"    leave unless v{c.value} == {c.expected}" for c in self.checks]
         return "\n".join(out)
 
@@ -161,6 +206,8 @@ def arranged(nest: Nest) -> Nest:
     """The same with its axes ordered by stride and merged."""
     accesses = nest.accesses()
     rank = len(nest.shape)
+    pinned = {v.axis for v in nest.values if isinstance(v, Position)}
+    """Axes whose index is a value: these are not merged."""
     order = [d for d in range(rank) if nest.shape[d] != 1]
 
     def reach(d: int) -> float:
@@ -169,7 +216,7 @@ def arranged(nest: Nest) -> Nest:
     order.sort(key=reach, reverse=True)
     groups: list[list[int]] = []
     for d in order:
-        if groups:
+        if groups and d not in pinned and groups[-1][-1] not in pinned:
             last = groups[-1][-1]
             joined = all(a.strides[last] == a.strides[d] * nest.shape[d] for a in accesses)
             if joined and all((last in r.axes) == (d in r.axes) for r in nest.reduces):
@@ -194,8 +241,17 @@ def arranged(nest: Nest) -> Nest:
             reduces.append(replace(r, access=moved(r.access), axes=axes))
         else:  # one element is put together of
             stores.append(Store(r.value, moved(r.access)))
-    values = [Load(moved(v.access)) if isinstance(v, Load) else v for v in nest.values]
-    return Nest(tuple(shape), values, stores, reduces, nest.checks)
+    scatters = [replace(s, access=moved(s.access)) for s in nest.scatters]
+    number = {group[0]: k for k, group in enumerate(groups)}
+    values: list[Entry] = []
+    for v in nest.values:
+        if isinstance(v, (Load, Gather)):
+            values.append(replace(v, access=moved(v.access)))
+        elif isinstance(v, Position):
+            values.append(Position(number[v.axis]) if v.axis in number else Number(0, "i64"))
+        else:
+            values.append(v)
+    return Nest(tuple(shape), values, stores, reduces, nest.checks, scatters)
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------
@@ -221,7 +277,10 @@ class _Writer:
         self.sizes = [self._param(n) for n in nest.shape]
         self.pointers: dict[tuple[Access, int], str] = {}
         self.strides: dict[tuple[Access, int], str] = {}
-        self._numbers: dict[int, str] = {}
+        self.indices: dict[int, str] = {}
+        """The index of each loop that is open but the innermost one."""
+        self.bad = ""
+        """Where it is noted that an index is out of bounds."""
         self.mask: str | None = None
         self.index = ""
 
@@ -286,14 +345,17 @@ class _Writer:
     # -- values --------------------------------------------------------------------------------------------------
 
     def _kind(self, entry: Entry) -> str:
-        return entry.access.kind if isinstance(entry, Load) else entry.kind
+        return entry.access.kind if isinstance(entry, (Load, Gather)) else entry.kind
 
     def _levels(self) -> list[int]:
         """For each value how many loops it is in."""
         levels: list[int] = []
         for v in self.nest.values:
-            if isinstance(v, Load):
-                levels.append(max((d + 1 for d, s in enumerate(v.access.strides) if s), default=0))
+            if isinstance(v, (Load, Gather)):
+                own = max((d + 1 for d, s in enumerate(v.access.strides) if s), default=0)
+                levels.append(max(own, *[levels[i.value] for i in v.indices]) if isinstance(v, Gather) else own)
+            elif isinstance(v, Position):
+                levels.append(v.axis + 1)
             elif isinstance(v, Number):
                 levels.append(0)
             elif isinstance(v, Convert):
@@ -329,6 +391,10 @@ class _Writer:
                 continue
             if isinstance(v, Load):
                 self.values[k] = self._load(v.access, level, lanes)
+            elif isinstance(v, Gather):
+                self.values[k] = self._gather(v, level, lanes)
+            elif isinstance(v, Position):
+                self.values[k] = self._position(v, lanes)
             elif isinstance(v, Number):
                 self.values[k] = self._number(v)
             elif isinstance(v, Convert):
@@ -374,6 +440,106 @@ class _Writer:
             at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self._step(access, self.rank - 1, index)}")
             parts.append(Value(code.new(f"load {memory}, ptr {at}"), memory))
         return _from_memory(code, scalar.gathered(code, parts), kind)
+
+    def _position(self, v: Position, lanes: int) -> Value:
+        if v.axis + 1 < self.rank:
+            return Value(self.indices[v.axis + 1], "i64")
+        return self._innermost_index(lanes)
+
+    def _innermost_index(self, lanes: int) -> Value:
+        """The index along the innermost axis, in all lanes."""
+        if lanes == 1:
+            return Value(self.index, "i64")
+        steps = ", ".join(f"i64 {k}" for k in range(lanes))
+        first = scalar.spread(self.code, Value(self.index, "i64"), lanes)
+        return self.code.value("i64", lanes, f"add {first.type} {first.name}, <{steps}>")
+
+    def _offsets(self, access: Access, indices: Sequence[Index], level: int, lanes: int) -> tuple[str, Value]:
+        """(address, offsets from there in elements) of places with computed indices.
+
+        Negative indices count from the end. Those out of bounds are noted, and go to the first element.
+        """
+        code = self.code
+        zero = scalar.constant(0, "i64")
+        total: Value | None = None
+        for index in indices:
+            value = scalar.convert(code, self.values[index.value], "i64")
+            size = Value(self._param(index.size), "i64")
+            from_end = scalar.arithmetic(code, "+", value, size)
+            value = scalar.select(code, scalar.compare(code, "<", value, zero), from_end, value)
+            good = scalar.logical(
+                code, "and", scalar.compare(code, ">=", value, zero), scalar.compare(code, "<", value, size)
+            )
+            self._note(good)
+            value = scalar.select(code, good, value, zero)
+            step = scalar.arithmetic(code, "*", value, Value(self._param(index.stride), "i64"))
+            total = step if total is None else scalar.arithmetic(code, "+", total, step)
+        assert total is not None
+        innermost = level == self.rank and level > 0
+        if innermost and access.strides[-1]:
+            along = self._innermost_index(lanes)
+            stride = self.strides.get((access, self.rank - 1))
+            if stride is not None:
+                along = scalar.arithmetic(code, "*", along, Value(stride, "i64"))
+            total = scalar.arithmetic(code, "+", total, along)
+        if innermost and self.mask is not None:  # an element that is there
+            total = scalar.select(code, Value(self.mask, "i1", lanes), scalar.spread(code, total, lanes), zero)
+        return self._at(access, min(level, self.rank - 1) if innermost else level), total
+
+    def _note(self, good: Value) -> None:
+        """Note where something is not good: then the kernel's work does not count."""
+        code = self.code
+        if not self.bad:
+            self.bad = self._alloca("i1")
+            self.entry.append(f"  store i1 false, ptr {self.bad}")
+        wrong = scalar.logical(code, "xor", good, scalar.constant(1, "i1"))
+        if self.mask is not None and wrong.lanes > 1:
+            wrong = scalar.logical(code, "and", wrong, Value(self.mask, "i1", wrong.lanes))
+        name = wrong.name
+        if wrong.lanes > 1:
+            suffix = f"v{wrong.lanes}i1"
+            called = code.declare(
+                f"llvm.vector.reduce.or.{suffix}", f"declare i1 @llvm.vector.reduce.or.{suffix}({wrong.type})"
+            )
+            name = code.new(f"call i1 {called}({wrong.type} {wrong.name})")
+        before = code.new(f"load i1, ptr {self.bad}")
+        code.line(f"store i1 {code.new(f'or i1 {before}, {name}')}, ptr {self.bad}")
+
+    def _gather(self, v: Gather, level: int, lanes: int) -> Value:
+        code, memory = self.code, _memory(v.access.kind)
+        base, offsets = self._offsets(v.access, v.indices, level, lanes)
+        parts = []
+        for k in range(offsets.lanes):
+            offset = offsets if offsets.lanes == 1 else scalar.lane(code, [offsets], k)[0]
+            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {offset.name}")
+            parts.append(Value(code.new(f"load {memory}, ptr {at}"), memory))
+        found = parts[0] if len(parts) == 1 else scalar.gathered(code, parts)
+        return _from_memory(code, found, v.access.kind)
+
+    def _scatter(self, s: Scatter, lanes: int) -> None:
+        """One place after the other, since some may be the same."""
+        code, kind = self.code, s.access.kind
+        memory = _memory(kind)
+        base, offsets = self._offsets(s.access, s.indices, self.rank, lanes)
+        value = scalar.spread(code, self.values[s.value], lanes)
+        offsets = scalar.spread(code, offsets, lanes)
+        for k in range(lanes):
+            after = ""
+            if self.mask is not None:
+                inside = code.new(f"extractelement <{lanes} x i1> {self.mask}, i64 {k}")
+                there, after = code.fresh("L"), code.fresh("L")
+                code.line(f"br i1 {inside}, label {there}, label {after}")
+                code.label(there)
+            one, offset = (value, offsets) if lanes == 1 else scalar.lane(code, [value, offsets], k)
+            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {offset.name}")
+            if s.adds:
+                before = _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
+                one = scalar.arithmetic(code, "+", before, one)
+            one = _to_memory(code, one)
+            code.line(f"store {memory} {one.name}, ptr {at}")
+            if after:
+                code.line(f"br label {after}")
+                code.label(after)
 
     def _store(self, access: Access, value: Value, lanes: int) -> None:
         """At the current place of the innermost loop."""
@@ -432,10 +598,14 @@ class _Writer:
         else:
             for s in self.nest.stores:
                 self._store(s.access, self.values[s.value], 1)
+            for scatter in self.nest.scatters:
+                self._scatter(scatter, 1)
             for sum_ in self.sums.values():
                 sum_.add(self.values[sum_.reduce.value])
         self._close(0)
         bad = "0"
+        if self.bad:
+            bad = code.new(f"zext i1 {code.new(f'load i1, ptr {self.bad}')} to i32")
         for check in self.nest.checks:
             value = self.values[check.value]
             expected = scalar.constant(check.expected, "i1") if value.kind == "i1" else self._number(
@@ -473,6 +643,7 @@ class _Writer:
         more = code.new(f"icmp slt i64 {index}, {self.sizes[level - 1]}")
         code.line(f"br i1 {more}, label {body}, label {end}")
         code.label(body)
+        self.indices[level] = index
         self._advance(level, index)
         self._compute(level, 1)
         self._open(level)
@@ -547,6 +718,8 @@ class _Writer:
         self._compute(self.rank, lanes)
         for s in self.nest.stores:
             self._store(s.access, self.values[s.value], lanes)
+        for scatter in self.nest.scatters:
+            self._scatter(scatter, lanes)
         for sum_ in self.sums.values():
             sum_.add(scalar.spread(self.code, self.values[sum_.reduce.value], lanes))
 
@@ -700,8 +873,3 @@ def _suffix(memory: str) -> str:
 def write(nest: Nest) -> tuple[Source, list[int]]:
     """The kernel of a nest and its parameters."""
     return _Writer(nest).write()
-
-
-def kinds_of(values: Sequence[Entry]) -> list[str]:
-    """The kinds of values, in order."""
-    return [v.access.kind if isinstance(v, Load) else v.kind for v in values]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hopgrad.aval import Aval, Shape
-from hopgrad.hops.shape import Slice
+from hopgrad.hops.shape import Operand, Slice
 
 
 class Axis(NamedTuple):
@@ -111,6 +114,54 @@ def _indexed(source: Shape, items: Any, places: Map) -> Map | None:
             return None
     found.extend(places[at:])
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """How an index with arrays picks elements.
+
+    ``places`` is the map of the source, whose axes with index arrays stand still; ``arrays`` and ``shape`` are the map
+    and the shape of what all index arrays are broadcast to.
+    """
+
+    places: Map
+    operands: tuple[tuple[int, int], ...]
+    """(axis of the source, number of the operand)."""
+    arrays: Map
+    shape: Shape
+
+
+def picked(source: Shape, items: Any, shapes: Sequence[Shape], places: Map) -> Picked:
+    """An index with arrays, given the map of its result. `shapes` are those of the index arrays.
+
+    The axes that all index arrays are broadcast to come where the first of them stands, if they and the integers among
+    them stand together, else in front: as in NumPy.
+    """
+    whole = tuple(np.broadcast_shapes(*shapes))
+    advanced = [k for k, item in enumerate(items) if isinstance(item, (int, Operand))]
+    together = advanced == list(range(advanced[0], advanced[-1] + 1)) if advanced else True
+    first = sum(not isinstance(item, int) for item in items[: advanced[0]] if item is not Ellipsis) if together else 0
+    arrays = places[first : first + len(whole)]
+    rest = iter((*places[:first], *places[first + len(whole) :]))
+    found: list[Axis] = []
+    operands = []
+    for item in items:
+        n = source[len(found)] if len(found) < len(source) else 0
+        if item is None:
+            next(rest)
+        elif item is Ellipsis:
+            continue
+        elif isinstance(item, Operand):
+            operands.append((len(found), item.number))
+            found.append(Axis(-1, 0, 0))
+        elif isinstance(item, Slice):
+            start, _, step = slice(*item).indices(n)
+            dim, stride, offset = next(rest)
+            found.append(Axis(dim, stride * step, start + offset * step))
+        else:
+            found.append(Axis(-1, 0, item + n if item < 0 else item))
+    found.extend(rest)
+    return Picked(tuple(found), tuple(operands), arrays, whole)
 
 
 def view_through(hop: str, params: dict[str, Any], source: Aval, result: Aval, view: View) -> View | None:
