@@ -90,8 +90,8 @@ class Call:
     held: list[Any] = field(default_factory=list)
     """Arrays that belong to the caller, so that a result must be a copy of them."""
     replayed: bool = False
-    asked: list[tuple[int, ...]] = field(default_factory=list)
-    """What was evaluated for the first call."""
+    asked: list[tuple[tuple[int, ...], bool]] = field(default_factory=list)
+    """What was evaluated for the first call, and whether it depends on inputs that the transform added."""
     results: Sequence[Any] | None = None
     """The same for this call, by native code."""
     writes: list[tuple[int, int]] = field(default_factory=list)
@@ -630,7 +630,7 @@ def give_back(
         if call.replayed:
             values = _again(call, nodes, given)
         else:
-            call.asked.append((*nodes, -1) if more else tuple(nodes[aside:]))
+            call.asked.append((tuple(nodes[aside:]), bool(more)))
             values = Plan(call.builder, nodes, given).run(given)
         taken = {id(v) for v in (*call.held, *(more or {}).values())}
         return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
@@ -727,6 +727,21 @@ Finish = Callable[[Call, FrameType | None], Any]
 """What a transform makes of a traced call: it derives from the graph (once a trace) and gives the values back."""
 
 
+@dataclass
+class Direction:
+    """An argument of a transform's own beside those of the user's function: a vector to multiply by.
+
+    ``seeds`` are the inputs that stand for its leaves; ``values`` the leaves by these; ``checks`` what has to be true
+    of results that native code computes; ``arranged`` puts the vector among the other arguments.
+    """
+
+    value: Any
+    seeds: Callable[[Call], Sequence[int]]
+    values: Callable[[Call], dict[int, Any]]
+    checks: Callable[[Call, Sequence[int]], list[int]]
+    arranged: Callable[[list[Any], Any], list[Any]]
+
+
 class Transformed(Function):
     """What a transform makes of a user's function: run by its native entry points where they fit, else in Python."""
 
@@ -808,6 +823,7 @@ def run(
     has_aux: bool = False,
     way: str | None = None,
     target: Any = None,
+    direction: Direction | None = None,
 ) -> Any:
     """An outermost call: by a kept trace, or traced anew."""
     native = backend(way) == "native"
@@ -824,7 +840,7 @@ def run(
             def again(call: Call, known: dict[int, Any], results: Sequence[Any] | None) -> Any:
                 return _written(call.again(actual, known, results), finish)
 
-            found = replays.replay(kept, actual, again, native)
+            found = replays.replay(kept, actual, again, native, direction.values if direction else None)
             if found is not None:
                 return found[0]
     with Level() as running:
@@ -842,10 +858,13 @@ def run(
         guards = outer_guards(running) if native else []
         outside_data = list(outside_of(running).data)
         recorded = replays.keep(kept, running, call, [*call.inputs, *outside_data])
-        if recorded is not None and native and len(call.asked) == 1 and -1 not in call.asked[0] and not call.writes:
-            recorded.compile(call.asked[0], guards, actual)
-            if target is not None and not keywords:
-                _enter(target, recorded, call, read, outside_data, args, actual, finish)
+        if recorded is not None and native and len(call.asked) == 1 and not call.writes:
+            ((nodes, moved),) = call.asked
+            if moved is (direction is not None):
+                checks = direction.checks(call, nodes) if direction else []
+                recorded.compile(nodes, guards, actual, direction.values(call) if direction else {}, checks)
+                if target is not None and not keywords:
+                    _enter(target, recorded, call, read, outside_data, args, actual, finish, direction)
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
@@ -863,11 +882,14 @@ def _enter(
     args: tuple[Any, ...],
     actual: Sequence[Any],
     finish: Callable[[Call], Any],
+    direction: Direction | None,
 ) -> None:
     """Give the function that users call an entry point for a trace that was compiled, if there can be one."""
     known = recorded.given(actual)
     if recorded.native is None or known is None or not recorded.trusted:
         return
+    if direction is not None:
+        known.update(direction.values(call))
     chosen, others = iter(call.inputs), iter(data)
     nodes: dict[int | str, list[int | None]] = {
         place: [next(chosen) for _ in leaves] for place, (_, _, leaves) in zip(read.places, read.chosen, strict=True)
@@ -875,6 +897,8 @@ def _enter(
     for place, (_, leaves) in read.rest.items():
         nodes[place] = [next(others) if _is_data(leaf) else None for leaf in leaves]
     arguments = [entries.marked(value, iter(nodes[place])) for place, value in enumerate(args)]
+    if direction is not None:
+        arguments = direction.arranged(arguments, entries.marked(direction.value, iter(direction.seeds(call))))
     answer = finish(call.again(actual, known, entries.MARKED))
     made = entries.entry_for(recorded.native, known, arguments, answer, recorded.reads)
     if made is not None:

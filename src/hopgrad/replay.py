@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,19 +53,35 @@ class Recorded:
         self.trusted = True
         """Whether native code checks the guards."""
 
-    def compile(self, nodes: Sequence[int], guards: Sequence[Guard], actual: Sequence[Any]) -> None:
+    def compile(
+        self,
+        nodes: Sequence[int],
+        guards: Sequence[Guard],
+        actual: Sequence[Any],
+        more: Mapping[int, Any],
+        checks: Sequence[int],
+    ) -> None:
         """Have native code for some values.
 
-        It checks the guards, given here in terms of the inputs, if it is sure to answer them as NumPy does: a sum that
+        It checks the guards, if it is sure to answer them as NumPy does: a sum that
         is rounded otherwise may decide ``if total == 1`` otherwise. Else the interpreter checks them first.
+
+        Args:
+            nodes: What to compute.
+            guards: In terms of the inputs.
+            actual: Values of the inputs, of the kind to compile for.
+            more: Values of inputs that the transform added, by id.
+            checks: Values that have to be true, whatever rounding does.
         """
         arrays: dict[int, Any] = {}
         if not all(read.holds(arrays) for read in self.reads):
             return
-        known = {**dict(zip(self.inputs, actual, strict=True)), **arrays}
+        known = {**dict(zip(self.inputs, actual, strict=True)), **arrays, **more}
         self.trusted = rounds_alike(self.builder, [guard.node for guard in guards])
-        checks = [(g.node, g.value) for g in guards] if self.trusted else []
-        native = NativePlan(self.builder, nodes, list(known), checks)
+        asked: list[tuple[int, Any]] = [(node, np.True_) for node in checks]
+        if self.trusted:
+            asked += [(guard.node, guard.value) for guard in guards]
+        native = NativePlan(self.builder, nodes, list(known), asked)
         native.prepare(known)
         self.native = native
 
@@ -169,11 +185,13 @@ class Replays:
         actual: Sequence[Any],
         finish: Callable[[Any, dict[int, Any], Sequence[Any] | None], Any],
         native: bool,
+        more: Callable[[Any], dict[int, Any]] | None = None,
     ) -> Any:
         """``(result,)`` of the kept trace whose reads and guards hold, or None.
 
-        `finish` gets the values of the inputs and, if native code has computed them, of what was compiled. What the
-        trace raises is not passed on: the user's code, run again, may handle it.
+        `finish` gets the values of the inputs and, if native code has computed them, of what was compiled; `more`
+        gives values of inputs that the transform added. What the trace raises is not passed on: the user's code, run
+        again, may handle it.
         """
         for recorded in reversed(kept.traces[:]):
             try:
@@ -183,7 +201,9 @@ class Replays:
                 fast = recorded.native if native else None
                 if not (fast is not None and recorded.trusted) and not recorded.holds(known):
                     continue
-                values = fast.run(known) if fast is not None else None
+                values = None
+                if fast is not None:
+                    values = fast.run({**known, **more(recorded.call)} if more else known)
                 if values is None and fast is not None and not recorded.holds(known):
                     continue
                 result = finish(recorded.call, known, values)

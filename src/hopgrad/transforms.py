@@ -22,9 +22,11 @@ from hopgrad.calling import (
     NOTHING,
     Argnums,
     Call,
+    Direction,
     Leaf,
     Level,
     Output,
+    Transformed,
     as_input,
     check_function,
     finished,
@@ -40,7 +42,7 @@ from hopgrad.calling import (
 from hopgrad.differentiate import Pullback, pull, push, transplant
 from hopgrad.errors import DtypeError, NotDifferentiableError, ShapeError
 from hopgrad.evaluate import evaluate, evaluate_sweep, residuals
-from hopgrad.graph.builder import Expr, ones, zeros
+from hopgrad.graph.builder import Expr, catalogue, ones, zeros
 from hopgrad.graph.graph import Graph
 from hopgrad.replay import Replays
 from hopgrad.trace import context
@@ -536,6 +538,13 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     check_function(f, "hvp")
     replays = Replays(f"Hessian-vector product of {title_of(f)}")
 
+    def vector(call: Call, seeds: Sequence[int], v: Any) -> dict[int, Any]:
+        return dict(zip(seeds, _match(call, call.leaves, v, call.structures[0], "the vector"), strict=True))
+
+    def seeds_of(call: Call) -> Sequence[int]:
+        seeds: Sequence[int] = call.derived["hvp", True][1]
+        return seeds
+
     def finish(call: Call, v: Any, frame: FrameType | None) -> Any:
         def derive(forward: bool) -> tuple[list[int], list[int]]:
             builder = call.builder
@@ -558,20 +567,23 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
 
         def product(forward: bool) -> list[Any]:
             nodes, seeds = call.derive(("hvp", forward), lambda: derive(forward))
-            more = dict(zip(seeds, _match(call, call.leaves, v, call.structures[0], "the vector"), strict=True))
+            more = vector(call, seeds, v)
             return give_back(call, nodes, [leaf.kind for leaf in call.leaves], frame, more)
 
         try:
             found = product(True)
         except NotDifferentiableError:  # no rule for forward mode
             return call.regroup(product(False))
-        if not call.trace.nested and not all(np.isfinite(leaf).all() for leaf in found):
+        checked = call.trace.nested or call.results is not None  # native code has checked it itself
+        if not checked and not all(np.isfinite(leaf).all() for leaf in found):
             # Zeros of v may have met infinite derivatives. A Hessian is symmetric, and reverse mode knows which zeros
             # to trust.
             found = product(False)
         return call.regroup(found)
 
-    @wraps(f, "Hessian-vector product of {}")
+    def arranged(marked: list[Any], v: Any) -> list[Any]:
+        return [marked.pop(argnums), v, *marked]
+
     def product(x: Any, v: Any, *rest: Any, **keywords: Any) -> Any:
         frame = sys._getframe(1)
         args = list(rest)
@@ -579,10 +591,22 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
         if context.current() is not None:
             with Level() as running:
                 return finish(start_call(f, running, argnums, tuple(args), keywords), v, frame)
-        return run(f, replays, argnums, tuple(args), keywords, lambda call: finish(call, v, frame))
+        own = Direction(v, seeds_of, lambda call: vector(call, seeds_of(call), v), _finite, arranged)
+        return run(
+            f, replays, argnums, tuple(args), keywords, lambda call: finish(call, v, frame), target=made, direction=own
+        )
 
-    product.report = replays.report  # type: ignore[attr-defined]  # functions may have attributes
-    return product
+    made = Transformed(product, f, "Hessian-vector product of {}", replays)
+    return made
+
+
+def _finite(call: Call, nodes: Sequence[int]) -> list[int]:
+    """Values that tell whether results have finite elements only."""
+    found = []
+    for node in nodes:
+        fine = catalogue["isfinite"](call.expr(node))
+        found.append(catalogue["all"](fine, axes=tuple(range(fine.ndim)), keepdims=False).id)
+    return found
 
 
 # -- tracing and checking --------------------------------------------------------------------------------------------
