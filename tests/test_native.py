@@ -217,6 +217,14 @@ def test_guards_are_answered_as_numpy_does() -> None:
             assert fast(x)[1][0] == (2.0 if f(x) == np.sum(x) * 2.0 else 3.0)
 
 
+def test_signs_of_zeros() -> None:
+    fast = hg.compile(lambda x: (x + 0.0, x + (-0.0), x * -0.0, np.where(x > 1, -0.0, x)), backend="native")
+    x = np.array([-0.0, 0.0, 1.0, 2.0])
+    for _ in range(2):
+        for one, other in zip(fast(x), (x + 0.0, x + (-0.0), x * -0.0, np.where(x > 1, -0.0, x)), strict=True):
+            np.testing.assert_array_equal(np.signbit(one), np.signbit(other))
+
+
 def test_indices_that_are_computed() -> None:
     def f(x: Any, k: Any, m: Any) -> Any:
         rows = x[k] * np.arange(1.0, 4.0)  # the same row twice

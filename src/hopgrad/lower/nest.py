@@ -13,6 +13,7 @@ accurate than the pairwise sums of NumPy; a sum over outer axes alone is added u
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -259,6 +260,12 @@ def arranged(nest: Nest) -> Nest:
 _PLAIN_NUMBERS = (0.0, 1.0, -1.0, 2.0, -2.0)
 
 
+def _bits(value: float) -> int:
+    """The bits of a double as an integer."""
+    found: int = struct.unpack("q", struct.pack("d", value))[0]
+    return found
+
+
 class _Writer:
     """Writes one nest as LLVM's text, and collects its parameters."""
 
@@ -368,7 +375,7 @@ class _Writer:
         whole = v.kind[0] == "i"
         if v.kind == "i1" or v.value in _PLAIN_NUMBERS:
             return scalar.constant(v.value, v.kind)
-        bits = int(v.value) if whole else struct.unpack("q", struct.pack("d", v.value))[0]
+        bits = int(v.value) if whole else _bits(v.value)
         word = self._param(bits)
         name = self.code.fresh("n")
         if whole:
@@ -870,6 +877,88 @@ def _suffix(memory: str) -> str:
     return {"double": "f64", "float": "f32"}.get(memory, memory)
 
 
+class _Signs:
+    """Stands for the numbers of a nest that become parameters: equal structures have equal signs.
+
+    So a kernel is written once for all nests of its structure, and its parameters tell which number goes where.
+    """
+
+    def __init__(self) -> None:
+        self.actual: dict[int, int] = {}
+        """The numbers by their signs."""
+        self.accesses: dict[Access, Access] = {}
+
+    def whole(self, value: int) -> int:
+        """The sign of an integer."""
+        sign = (1 << 40) + len(self.actual)
+        self.actual[sign] = value
+        return sign
+
+    def number(self, value: float, kind: str) -> float:
+        """The sign of a captured number; what is part of the text is its own."""
+        negative_zero = value == 0 and math.copysign(1.0, value) < 0  # equal to 0, but another number
+        if kind == "i1" or (value in _PLAIN_NUMBERS and not negative_zero):
+            return value
+        if kind[0] == "i":
+            return self.whole(int(value))
+        sign = 1e200 * (1 + len(self.actual))
+        self.actual[_bits(sign)] = _bits(value)
+        return sign
+
+    def access(self, access: Access) -> Access:
+        """The same place with signs."""
+        found = self.accesses.get(access)
+        if found is None:
+            strides = tuple([s if s in (0, 1) else self.whole(s) for s in access.strides])
+            offset = self.whole(access.offset) if access.offset else 0
+            found = self.accesses[access] = Access(self.whole(access.slot), access.kind, strides, offset)
+        return found
+
+    def indices(self, indices: Sequence[Index]) -> tuple[Index, ...]:
+        """Computed indices with signs."""
+        return tuple([Index(i.value, self.whole(i.size), self.whole(i.stride)) for i in indices])
+
+    def entry(self, v: Entry) -> Entry:
+        """A value with signs."""
+        if isinstance(v, Load):
+            return Load(self.access(v.access))
+        if isinstance(v, Number):
+            return Number(self.number(v.value, v.kind), v.kind)
+        if isinstance(v, Gather):
+            return Gather(self.access(v.access), self.indices(v.indices))
+        if isinstance(v, Compute) and v.params:
+            params = dict(v.params)
+            if "exponent" in params and params["exponent"] not in scalar.FIXED_POWERS:
+                params["exponent"] = self.number(params["exponent"], v.kind)
+            return replace(v, params=tuple(params.items()))
+        return v
+
+    def nest(self, nest: Nest) -> Nest:
+        """The whole with signs."""
+        kinds = [v.access.kind if isinstance(v, (Load, Gather)) else v.kind for v in nest.values]
+        return Nest(
+            tuple([self.whole(n) for n in nest.shape]),
+            [self.entry(v) for v in nest.values],
+            [replace(s, access=self.access(s.access)) for s in nest.stores],
+            [replace(r, access=self.access(r.access)) for r in nest.reduces],
+            [replace(c, expected=self.number(c.expected, kinds[c.value])) for c in nest.checks],
+            [replace(s, access=self.access(s.access), indices=self.indices(s.indices)) for s in nest.scatters],
+        )
+
+
+_kernels: dict[tuple[Any, ...], tuple[Source, list[int]]] = {}
+"""Kernels and the signs of their parameters, by structure."""
+
+
 def write(nest: Nest) -> tuple[Source, list[int]]:
     """The kernel of a nest and its parameters."""
-    return _Writer(nest).write()
+    signs = _Signs()
+    made = signs.nest(nest)
+    key = tuple(
+        [tuple(part) for part in (made.shape, made.values, made.stores, made.reduces, made.checks, made.scatters)]
+    )
+    found = _kernels.get(key)
+    if found is None:
+        found = _kernels[key] = _Writer(made).write()
+    source, words = found
+    return source, [signs.actual[word] for word in words]
