@@ -217,6 +217,35 @@ def test_guards_are_answered_as_numpy_does() -> None:
             assert fast(x)[1][0] == (2.0 if f(x) == np.sum(x) * 2.0 else 3.0)
 
 
+def test_the_backend_that_was_asked_for_computes_replays() -> None:
+    with hg.use_backend("native"):
+        slow, fast = hg.value_and_grad(np.log, backend="numpy"), hg.value_and_grad(np.log)
+        for _ in range(3):
+            with pytest.warns(RuntimeWarning, match="divide by zero"):
+                slow(0.0)
+        with pytest.warns(RuntimeWarning, match="divide by zero"):
+            fast(0.0)
+        for _ in range(3):
+            assert fast(0.0) == (-np.inf, np.inf)  # native code gives no warnings
+        with hg.use_backend("numpy"), pytest.warns(RuntimeWarning, match="divide by zero"):
+            fast(0.0)
+
+
+def test_products_with_the_hessian() -> None:
+    def f(x: Any, scale: Any = 2.0) -> Any:
+        return np.sum(np.sin(x) * scale) ** 2 + np.sum(np.sqrt(x) * x)
+
+    with hg.use_backend("native"):
+        product, whole = hg.hvp(f), hg.hessian(f)
+        for x, v in (([1.0, 2.0], [0.5, -1.0]), ([3.0, 0.25], [1.0, 0.0]), ([0.0, 1.0], [0.0, 1.0])):
+            for _ in range(3):
+                found = product(np.array(x), np.array(v))
+                assert np.isfinite(found).all()
+                if 0 not in x:
+                    np.testing.assert_allclose(found, whole(np.array(x)) @ v, 1e-12)
+        np.testing.assert_allclose(product(np.ones(2), v=np.ones(2), scale=3.0), hg.hvp(f)(np.ones(2), np.ones(2), 3.0))
+
+
 def test_signs_of_zeros() -> None:
     fast = hg.compile(lambda x: (x + 0.0, x + (-0.0), x * -0.0, np.where(x > 1, -0.0, x)), backend="native")
     x = np.array([-0.0, 0.0, 1.0, 2.0])

@@ -92,6 +92,8 @@ class Call:
     replayed: bool = False
     asked: list[tuple[tuple[int, ...], bool]] = field(default_factory=list)
     """What was evaluated for the first call, and whether it depends on inputs that the transform added."""
+    native: bool = False
+    """Whether native code is wanted for this call."""
     results: Sequence[Any] | None = None
     """The same for this call, by native code."""
     writes: list[tuple[int, int]] = field(default_factory=list)
@@ -659,7 +661,7 @@ def give_back(
 def _again(call: Call, nodes: Sequence[int], given: dict[int, Any]) -> Sequence[Any]:
     """Values of `nodes` for another call of the same kind."""
     builder = call.builder
-    if backend() == "native":
+    if call.native:
         inputs = [n for n in given if builder.hop(n).name == "input"]
         native: NativePlan = call.derive(("native", *nodes), lambda: NativePlan(builder, nodes, inputs))
         found = native.run(given)
@@ -838,7 +840,7 @@ def run(
             actual = read.actual()
 
             def again(call: Call, known: dict[int, Any], results: Sequence[Any] | None) -> Any:
-                return _written(call.again(actual, known, results), finish)
+                return _written(replace(call.again(actual, known, results), native=native), finish)
 
             found = replays.replay(kept, actual, again, native, direction.values if direction else None)
             if found is not None:

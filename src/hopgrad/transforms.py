@@ -542,7 +542,8 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
         return dict(zip(seeds, _match(call, call.leaves, v, call.structures[0], "the vector"), strict=True))
 
     def seeds_of(call: Call) -> Sequence[int]:
-        seeds: Sequence[int] = call.derived["hvp", True][1]
+        found = call.derived.get(("hvp", True)) or call.derived["hvp", False]  # where forward mode has no rule
+        seeds: Sequence[int] = found[1]
         return seeds
 
     def finish(call: Call, v: Any, frame: FrameType | None) -> Any:
