@@ -41,6 +41,11 @@ from hopgrad.trace.context import Trace, tracing
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, current_node, real
 
 Argnums = int | str | Sequence[int | str]
+LARGE = 6000
+"""A trace of more values is compiled when the interpreter's replays have taken as long as compiling would take."""
+COMPILING = 5e-4
+"""About how many seconds that is for a value."""
+
 NOTHING: Argnums = range(0)
 """The argnums of a transform that differentiates nothing."""
 
@@ -661,7 +666,7 @@ def give_back(
 def _again(call: Call, nodes: Sequence[int], given: dict[int, Any]) -> Sequence[Any]:
     """Values of `nodes` for another call of the same kind."""
     builder = call.builder
-    if call.native:
+    if call.native and len(builder) <= LARGE:
         inputs = [n for n in given if builder.hop(n).name == "input"]
         native: NativePlan = call.derive(("native", *nodes), lambda: NativePlan(builder, nodes, inputs))
         found = native.run(given)
@@ -844,7 +849,12 @@ def run(
 
             found = replays.replay(kept, actual, again, native, direction.values if direction else None)
             if found is not None:
-                return found[0]
+                result, recorded = found
+                compile_it = recorded.later
+                if native and compile_it is not None and recorded.seconds > COMPILING * len(recorded.builder):
+                    recorded.later = None
+                    compile_it(recorded, actual, read, args, finish, direction)
+                return result
     with Level() as running:
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
         result = finish(call)
@@ -863,16 +873,38 @@ def run(
         if recorded is not None and native and len(call.asked) == 1 and not call.writes:
             ((nodes, moved),) = call.asked
             if moved is (direction is not None):
-                checks = direction.checks(call, nodes) if direction else []
-                recorded.compile(nodes, guards, actual, direction.values(call) if direction else {}, checks)
-                if target is not None and not keywords:
-                    _enter(target, recorded, call, read, outside_data, args, actual, finish, direction)
+                entered = target if not keywords else None
+                compile_it = functools.partial(_compile, nodes, guards, outside_data, entered)
+                if len(call.builder) > LARGE:
+                    recorded.later = compile_it
+                else:
+                    compile_it(recorded, actual, read, args, finish, direction)
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
         del running, call  # these hold copies of classes
         gc.collect()
     return result
+
+
+def _compile(
+    nodes: tuple[int, ...],
+    guards: list[Guard],
+    data: list[int],
+    target: Any,
+    recorded: Recorded,
+    actual: Sequence[Any],
+    read: Arguments,
+    args: tuple[Any, ...],
+    finish: Callable[[Call], Any],
+    direction: Direction | None,
+) -> None:
+    """Make native code for a trace, and an entry point for the function that users call."""
+    call: Call = recorded.call
+    checks = direction.checks(call, nodes) if direction else []
+    recorded.compile(nodes, guards, actual, direction.values(call) if direction else {}, checks)
+    if target is not None:
+        _enter(target, recorded, call, read, data, args, actual, finish, direction)
 
 
 def _enter(

@@ -9,6 +9,7 @@ that comes after them. What fails a check is traced anew; a trace is never trust
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -46,6 +47,10 @@ class Recorded:
         self.guards: list[Guard] = list(trace.guards.values())
         self.reads: list[Read] = list(trace.outside.reads) if trace.outside is not None else []
         self.interpreted = 0
+        self.seconds = 0.0
+        """How long the interpreter took for that."""
+        self.later: Callable[..., None] | None = None
+        """Compiles a large trace, when that pays."""
         self.failed: Guard | None = None
         self.native: NativePlan | None = None
         self.entered = "called from Python"
@@ -93,6 +98,8 @@ class Recorded:
     def told(self) -> list[str]:
         """What was compiled, in a few lines."""
         lines = []
+        if self.later is not None:
+            lines.append("large: compiled when the interpreter's replays have taken as long as compiling would take")
         if self.native is not None:
             for program in self.native.programs:
                 lines += summary(program)
@@ -187,13 +194,14 @@ class Replays:
         native: bool,
         more: Callable[[Any], dict[int, Any]] | None = None,
     ) -> Any:
-        """``(result,)`` of the kept trace whose reads and guards hold, or None.
+        """``(result, trace)`` by the kept trace whose reads and guards hold, or None.
 
         `finish` gets the values of the inputs and, if native code has computed them, of what was compiled; `more`
         gives values of inputs that the transform added. What the trace raises is not passed on: the user's code, run
         again, may handle it.
         """
         for recorded in reversed(kept.traces[:]):
+            start = time.perf_counter()
             try:
                 known = recorded.given(actual)
                 if known is None:
@@ -210,11 +218,13 @@ class Replays:
             except Exception:
                 return None
             with self._lock:
-                recorded.interpreted += values is None
+                if values is None:
+                    recorded.interpreted += 1
+                    recorded.seconds += time.perf_counter() - start
                 if kept.traces and kept.traces[-1] is not recorded and recorded in kept.traces:
                     kept.traces.remove(recorded)
                     kept.traces.append(recorded)
-            return (result,)
+            return result, recorded
         return None
 
     def keep(self, kept: _Kept, trace: Trace, call: Any, inputs: Sequence[int]) -> Recorded | None:
