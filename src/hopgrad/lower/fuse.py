@@ -44,13 +44,17 @@ from hopgrad.lower.views import Axis, Map, View, broadcast, c_strides, identity,
 
 LARGEST = 64
 """How many hops a value may be computed from without anything on the way being stored."""
-LARGEST_SCALAR = 200
-"""The same for numbers without axes, which make straight-line code."""
+LARGEST_SMALL = 40
+"""The same for numbers and small arrays: their kernels cost more to compile than to run."""
 MOST_VALUES = 160
 """How many values a kernel with loops has at most, so that it stays in the processor's registers and caches."""
 MOST_ACCESSES = 24
 DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
+DEAR_SMALL = 2
+"""The same for numbers and small arrays, whose memory is at hand."""
+SMALL = 2048
+"""How many elements a small array has at most."""
 
 _VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 
@@ -380,7 +384,7 @@ class Fuser:
         self.cost[node] = own + sum(self.cost[a] for a in inner)
         cone = frozenset((node,)).union(*[self.cones[a] for a in inner])
         self.cones[node] = cone
-        largest = LARGEST if like.shape else LARGEST_SCALAR
+        largest = LARGEST if like.size > SMALL else LARGEST_SMALL
         kind = self.builder.kind[node]
         # Cuts of a loop that was written out are made at the same place of each step, so that their kernels are alike.
         if len(cone) > largest or (2 * len(cone) > largest and kind in self._cut_kinds):
@@ -604,9 +608,13 @@ class Fuser:
             dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
             if node in self.stored_at:
                 dear[node] = 0
-            elif dear[node] >= DEAR and first[node] < last[node] and self.builder.avals[node].shape:
+            elif dear[node] >= self._limit(node) and first[node] < last[node]:
                 self.wanted[node] = first[node]
                 dear[node] = 0
+
+    def _limit(self, node: int) -> int:
+        """From what cost on a value is stored."""
+        return DEAR if self.builder.avals[node].size > SMALL else DEAR_SMALL
 
     def _kernels(self) -> list[KernelStep]:
         """Sinks of one level over places of one shape go into one kernel, up to a size."""
@@ -624,7 +632,7 @@ class Fuser:
 
     def _is_full(self, kernel: _Kernel) -> bool:
         if not kernel.shape:
-            return len(kernel.nest.values) > 2 * LARGEST_SCALAR
+            return len(kernel.nest.values) > MOST_VALUES
         return len(kernel.nest.values) > MOST_VALUES or len(set(kernel.nest.accesses())) > MOST_ACCESSES
 
     def _compute(self, kernel: _Kernel, sink: _Sink) -> None:
