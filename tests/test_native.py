@@ -246,6 +246,15 @@ def test_products_with_the_hessian() -> None:
         np.testing.assert_allclose(product(np.ones(2), v=np.ones(2), scale=3.0), hg.hvp(f)(np.ones(2), np.ones(2), 3.0))
 
 
+def test_fields_of_records() -> None:
+    """Their elements may stand at any byte."""
+    records = np.zeros(9, np.dtype([("flag", "i1"), ("x", "f8"), ("y", "f4")], align=False))
+    records["x"], records["y"] = np.arange(9.0), 1.5
+    scale = records["y"]
+    compare(lambda x: np.sum(np.sin(x) * scale), (records["x"],))
+    compare(lambda x: np.sum(np.sin(x) * scale[:5]), (records["x"][::-2],))
+
+
 def test_signs_of_zeros() -> None:
     fast = hg.compile(lambda x: (x + 0.0, x + (-0.0), x * -0.0, np.where(x > 1, -0.0, x)), backend="native")
     x = np.array([-0.0, 0.0, 1.0, 2.0])

@@ -88,12 +88,12 @@ class NativePlan:
 
     def run(self, given: Mapping[int, Any]) -> list[Any] | None:
         """The values, new arrays each time; None if a guard does not hold."""
-        values = [given[key] for key in self.keys]
+        values = [_aligned(given[key]) for key in self.keys]
         return self.program(values).run(values)
 
     def prepare(self, given: Mapping[int, Any]) -> None:
         """Compile for arrays like these."""
-        self.program([given[key] for key in self.keys])
+        self.program([_aligned(given[key]) for key in self.keys])
 
     def program(self, values: Sequence[Any]) -> Program:
         """The program for arrays that lie in memory as these do."""
@@ -136,6 +136,11 @@ def rounds_alike(builder: Builder, nodes: Sequence[int]) -> bool:
     # Whether something has a value at all is told by the step that computes it.
     known = {n for n in reachable(builder, nodes) if builder.hop(n).name == "exists"}
     return all(builder.hop(node).name in _EXACT for node in reachable(builder, nodes, known=known))
+
+
+def _aligned(value: Any) -> Any:
+    """A value whose elements stand at multiples of their size, as they may not in fields of records."""
+    return value.copy() if type(value) is np.ndarray and not value.flags.aligned else value
 
 
 def _strides(value: Any) -> tuple[int, ...] | None:

@@ -65,7 +65,10 @@ def entry_for(
         answer: What the call returns, with a `Result` in place of each of the plan's values.
         recorded: What was read from outside.
     """
-    program = plan.program([given[key] for key in plan.keys])
+    values = [given[key] for key in plan.keys]
+    if any(type(v) is np.ndarray and not v.flags.aligned for v in values):
+        return None  # it is copied first
+    program = plan.program(values)
     if not program.is_native or len(program.parts) != 1:
         return None
     (segment,) = program.parts
