@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hopgrad.graph.builder import catalogue
 from hopgrad.hops import linalg as _hops  # noqa: F401 - fills the catalogue
 from hopgrad.lower import blas, lapack
-from hopgrad.lower.blas import Step, View
-from hopgrad.lower.machine import load
+from hopgrad.lower.machine import Step, load
+from hopgrad.lower.views import View
 
 DTYPES = [np.float64, np.float32]
 FLOATS = pytest.mark.parametrize("dtype", DTYPES)

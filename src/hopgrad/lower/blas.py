@@ -26,31 +26,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopgrad.lower.machine import Source, machine
-
-
-@dataclass(frozen=True)
-class View:
-    """An array in a slot's memory: the element at `offset` is the first one; strides and offset count elements."""
-
-    slot: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    offset: int = 0
-
-
-@dataclass
-class Step:
-    """A native step. If it needs scratch memory, its slot has to be added to `params` as the last word.
-
-    ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes.
-    """
-
-    source: Source
-    params: list[int]
-    flops: int
-    work: int = 0
-    note: str = ""
+from hopgrad.lower.machine import Source, Step, machine
+from hopgrad.lower.views import View
 
 
 class Axis(NamedTuple):
@@ -256,7 +233,7 @@ def head_length(rank: int) -> int:
 
 def head_words(kind: Kind, views: Iterable[View], batch: Sequence[Axis]) -> list[int]:
     """These words themselves."""
-    places = [word for view in views for word in (view.slot, view.offset * kind.size)]
+    places = [word for view in views for word in (view.buffer, view.offset * kind.size)]
     return places + [word for axis in batch for word in _scaled(axis, kind)]
 
 
@@ -555,7 +532,7 @@ def _vector(view: View, axis: Axis, stride: int) -> tuple[View, int] | None:
     if axis.size == 1:
         return view, 1
     if stride < 0:
-        view = View(view.slot, view.shape, view.strides, view.offset + (axis.size - 1) * stride)
+        view = View(view.buffer, view.shape, view.strides, view.offset + (axis.size - 1) * stride)
     return (view, stride) if stride else None
 
 

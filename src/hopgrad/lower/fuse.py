@@ -22,7 +22,7 @@ from hopgrad.graph.graph import reachable
 from hopgrad.graph.hop import Elementwise, Hop, Reduction
 from hopgrad.hops.shape import Operand
 from hopgrad.lower import scalar
-from hopgrad.lower.machine import Source
+from hopgrad.lower.machine import Step
 from hopgrad.lower.nest import (
     Access,
     Check,
@@ -101,24 +101,14 @@ class CallStep:
     level: int
     wanted: tuple[int, ...] = ()
     """Of a hop with several results: those that somebody takes."""
-    native: Native | None = None
+    native: Step | None = None
     """How a library computes it, called natively; None: NumPy does."""
-
-
-@dataclass
-class Native:
-    """A step that calls a library."""
-
-    source: Source
-    params: list[int]
-    flops: int
-    note: str
     scratch: int = -1
-    """The buffer that it works in, if it needs one."""
+    """The buffer that the library works in, if it needs one."""
 
 
-Library = Callable[[Hop, dict[str, Any], np.dtype[Any], Sequence[View], View, Callable[[int], int]], Native | None]
-"""Finds the native form of a hop, given its operands and result in memory, and how to get scratch memory in bytes."""
+Library = Callable[[Hop, dict[str, Any], np.dtype[Any], Sequence[View], View], Step | None]
+"""Finds the native form of a hop, given its operands and result in memory."""
 
 
 @dataclass
@@ -534,30 +524,23 @@ class Fuser:
             buffer = self._output_of[node] if role == "output" else self._buffer(Buffer(like, "object"))
             self.views[node] = View(buffer, like.shape, c_strides(like.shape))
         self.avail[node] = level + 1
-        self.calls.append(CallStep(node, hop, params, operands, buffer, level, wanted, native))
+        scratch = -1
+        if native is not None and native.work:
+            scratch = self._buffer(Buffer(aval((native.work,), np.uint8), "temporary"))
+            native.params.append(scratch)
+        self.calls.append(CallStep(node, hop, params, operands, buffer, level, wanted, native, scratch))
 
-    def _native_call(
-        self, node: int, hop: Hop, params: dict[str, Any], operands: Sequence[View | int]
-    ) -> Native | None:
+    def _native_call(self, node: int, hop: Hop, params: dict[str, Any], operands: Sequence[View | int]) -> Step | None:
         """The native form of a hop, with memory for its result."""
         views = [v for v in operands if isinstance(v, View)]
         dtype = self.builder.avals[node].dtype
         alike = all(self.builder.avals[a].dtype == dtype for a in self.builder.args(node))
         if self.library is None or not self._is_native(node) or len(views) < len(operands) or not alike:
             return None
-        scratch = -1
-
-        def reserve(size: int) -> int:
-            nonlocal scratch
-            scratch = self._buffer(Buffer(aval((size,), np.uint8), "temporary"))
-            return scratch
-
         home = self._home(node)
-        found = self.library(hop, params, dtype, views, home, reserve)
-        if found is None:
-            return None
-        found.scratch = scratch
-        self.views[node] = home
+        found = self.library(hop, params, dtype, views, home)
+        if found is not None:
+            self.views[node] = home
         return found
 
     def _results(self) -> None:

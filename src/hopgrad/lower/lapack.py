@@ -18,8 +18,6 @@ from hopgrad.lower.blas import (
     LIMIT,
     Code,
     Kind,
-    Step,
-    View,
     batch_of,
     each,
     fold,
@@ -28,7 +26,8 @@ from hopgrad.lower.blas import (
     routine,
     writable,
 )
-from hopgrad.lower.machine import Source
+from hopgrad.lower.machine import Source, Step
+from hopgrad.lower.views import View
 
 _CALLS = {
     "dgesv": "n k matrix ld pivots right ld info",

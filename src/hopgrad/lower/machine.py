@@ -148,6 +148,20 @@ class Source:
             return str(made.target.emit_assembly(made.optimized(self.llvm)))
 
 
+@dataclass
+class Step:
+    """A step that calls a library. If it needs scratch memory, its slot has to be added to `params` as the last word.
+
+    ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes.
+    """
+
+    source: Source
+    params: list[int]
+    flops: int
+    work: int = 0
+    note: str = ""
+
+
 class Loaded:
     """A function in memory: its address, and whether it came from disk. The code lives as long as this object."""
 

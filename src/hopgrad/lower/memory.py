@@ -37,8 +37,8 @@ def touched(step: KernelStep | CallStep) -> tuple[list[int], list[int]]:
         return reads, _written(nest)
     reads = [v.buffer for v in step.operands if isinstance(v, View)]
     writes = [step.result] if step.result >= 0 else []
-    if step.native is not None and step.native.scratch >= 0:
-        writes.append(step.native.scratch)
+    if step.scratch >= 0:
+        writes.append(step.scratch)
     return reads, writes
 
 

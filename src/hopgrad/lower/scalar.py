@@ -392,7 +392,7 @@ def cost(lowering: str) -> int:
                 known = name in _INTRINSICS or name in ("select", "truth", "isnan", "copysign", "maximum", "minimum")
                 total += _COSTS.get(name, 1 if known else 20)
             elif isinstance(node, (ast.BinOp, ast.Compare, ast.UnaryOp)):
-                total += 8 if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else 1
+                total += _COSTS["/"] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else 1
     return total
 
 
