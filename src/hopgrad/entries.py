@@ -126,7 +126,7 @@ class _Maker:
         """What each buffer of the program is; the results are told before."""
         self.arena = program.layout.size
         found: list[Any] = []
-        for k, buffer in enumerate(program.schedule.buffers):
+        for k, buffer in enumerate(program.buffers):
             if buffer.role == "input":
                 leaf = self.leaf_of.get(self.keys[buffer.number])
                 if leaf is None:
@@ -137,7 +137,7 @@ class _Maker:
             elif buffer.role == "constant":
                 found.append(("fixed", buffer.data.__array_interface__["data"][0]))
             elif k in program.layout.shared:
-                found.append(self.output(program.schedule.buffers[program.layout.shared[k]]))
+                found.append(self.output(program.buffers[program.layout.shared[k]]))
             else:
                 found.append(("arena", program.layout.offsets.get(k, 0)))
         return found

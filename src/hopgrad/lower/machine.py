@@ -4,7 +4,8 @@ Kernels are SIMD code already when they get here: vectors of `Machine.width` byt
 C library's math (libmvec) where there are any. So LLVM has to do no vectorizing, which is what makes its optimizer
 slow: parsing, a few cheap passes and code generation take some milliseconds a module.
 
-Object code is kept in memory by its text, and on disk across processes (`hopgrad.lower.cache`).
+Functions are in memory (`hopgrad.lower.loader`) once for each text while somebody uses them, and on disk across
+processes (`hopgrad.lower.cache`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,20 @@ import ctypes
 import functools
 import hashlib
 import itertools
+import os
 import platform
 import threading
+import weakref
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hopgrad.lower import cache
+from hopgrad.lower.loader import Blocks
+
+UNUSED = 256
+"""How many functions that nobody uses stay in memory, at least: the same function is often made anew."""
 
 _lock = threading.RLock()
 _names = itertools.count()
@@ -53,13 +61,26 @@ class Machine:
         elif machine in ("aarch64", "arm64"):
             self.width, self._isa = 16, "n"
         self._library = _math_library()
-        self.jit = llvm.create_lljit_compiler(self.target)
-        self.identity = f"{llvm.llvm_version_info} {self.cpu} {self.features}"
+        self._blocks = Blocks()
+        self.identity = f"{llvm.llvm_version_info} {self.cpu} {self.features} static"
 
     def _target(self, triple: str, level: int) -> Any:
         return self.llvm.Target.from_triple(triple).create_target_machine(
-            opt=level, cpu=self.cpu, features=self.features, jit=True, reloc="pic", codemodel="large"
+            opt=level, cpu=self.cpu, features=self.features, jit=True, reloc="static", codemodel="large"
         )
+
+    @functools.cached_property
+    def _jit(self) -> Any:
+        return self.llvm.create_lljit_compiler(self.target)
+
+    def linked(self, image: bytes, symbol: str) -> Any:
+        """A function of an object file, in memory; it gives the address of `symbol`, as long as it lives itself."""
+        placed = self._blocks.place(image, symbol, self.llvm.address_of_symbol)
+        if placed is not None:
+            return placed
+        builder = self.llvm.JITLibraryBuilder().add_current_process()
+        builder.add_object_img(image).export_symbol(symbol)
+        return builder.link(self._jit, f"hopgrad{next(_names)}")
 
     def compiled(self, source: Source) -> bytes:
         """The object code of a function."""
@@ -165,41 +186,43 @@ class Step:
 class Loaded:
     """A function in memory: its address, and whether it came from disk. The code lives as long as this object."""
 
-    __slots__ = ("_tracker", "address", "source", "stored")
+    __slots__ = ("__weakref__", "_code", "address", "stored", "symbol")
 
-    def __init__(self, source: Source, tracker: Any, stored: bool) -> None:
-        self.source = source
+    def __init__(self, symbol: str, code: Any, stored: bool) -> None:
+        self.symbol = symbol
         self.stored = stored
-        self._tracker = tracker
-        self.address: int = tracker[source.symbol]
+        self._code = code
+        self.address: int = code[symbol]
 
 
-_loaded: dict[Source, Loaded] = {}
+_loaded: weakref.WeakValueDictionary[str, Loaded] = weakref.WeakValueDictionary()
+_latest: OrderedDict[str, Loaded] = OrderedDict()
+"""Those that were asked for last."""
 
 
 def load(sources: Sequence[Source]) -> list[Loaded]:
     """The functions, compiled or read from disk where they are not in memory yet. Thread-safe."""
-    if any(source not in _loaded for source in sources):
-        with _lock:
-            missing = [source for source in dict.fromkeys(sources) if source not in _loaded]
-            if missing:
-                _link(missing)
-    return [_loaded[source] for source in sources]
+    with _lock:
+        found = [_loaded.get(source.symbol) or _load(source) for source in sources]
+        for loaded in found:
+            _latest[loaded.symbol] = loaded
+            _latest.move_to_end(loaded.symbol)
+        while len(_latest) > UNUSED:
+            _latest.popitem(last=False)
+    return found
 
 
-def _link(sources: list[Source]) -> None:
-    """Compile what is not on disk, and link all together, since each linking costs some 50 kB."""
+def _load(source: Source) -> Loaded:
     made = machine()
-    builder = made.llvm.JITLibraryBuilder().add_current_process()
-    stored = {}
-    for source in sources:
-        name = cache.key(made.identity, str(source.quick), source.text)
-        image = cache.load(name)
-        stored[source] = image is not None
-        if image is None:
-            image = made.compiled(source)
-            cache.store(name, image)
-        builder.add_object_img(image).export_symbol(source.symbol)
-    tracker = builder.link(made.jit, f"hopgrad{next(_names)}")
-    for source in sources:
-        _loaded[source] = Loaded(source, tracker, stored[source])
+    name = cache.key(made.identity, str(source.quick), source.text)
+    image = cache.load(name)
+    stored = image is not None
+    if image is None:
+        image = made.compiled(source)
+        cache.store(name, image)
+    loaded = _loaded[source.symbol] = Loaded(source.symbol, made.linked(image, source.symbol), stored)
+    return loaded
+
+
+if hasattr(os, "register_at_fork"):  # no other thread is to hold the lock in a child
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

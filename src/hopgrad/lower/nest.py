@@ -13,6 +13,7 @@ accurate than the pairwise sums of NumPy; a sum over outer axes alone is added u
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ BLOCK = 128
 """How many vectors are added up before their sum is added to the total."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Access:
     """Where a value stands in memory: element ``offset + Σ index · stride`` of a slot, in elements."""
 
@@ -37,14 +38,14 @@ class Access:
     offset: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Load:
     """A value from memory."""
 
     access: Access
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Number:
     """A captured number: a parameter of the kernel, unless it is 0, ±1 or ±2."""
 
@@ -52,7 +53,7 @@ class Number:
     kind: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Compute:
     """A hop's lowering over earlier values, given by their places in the list; `kind` is that of the result."""
 
@@ -62,7 +63,7 @@ class Compute:
     params: tuple[tuple[str, Any], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Convert:
     """An earlier value as another kind."""
 
@@ -70,7 +71,7 @@ class Convert:
     kind: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Position:
     """The index along an axis of the nest."""
 
@@ -86,7 +87,7 @@ class Index(NamedTuple):
     stride: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Gather:
     """A value from memory, at a place that is the access's moved by computed indices."""
 
@@ -97,7 +98,7 @@ class Gather:
 Entry = Load | Number | Compute | Convert | Position | Gather
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Store:
     """A value goes to memory at each place."""
 
@@ -105,7 +106,7 @@ class Store:
     access: Access
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reduce:
     """A value is put together over some axes (`REDUCERS`); the access has stride 0 along them."""
 
@@ -115,7 +116,7 @@ class Reduce:
     access: Access
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scatter:
     """A value goes to memory at a place that is the access's moved by computed indices, or is added to what is there.
 
@@ -128,7 +129,7 @@ class Scatter:
     adds: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """A guard: the program ends here unless the value, of a nest without axes, is this one."""
 
@@ -946,19 +947,16 @@ class _Signs:
         )
 
 
-_kernels: dict[tuple[Any, ...], tuple[Source, list[int]]] = {}
-"""Kernels and the signs of their parameters, by structure."""
+@functools.lru_cache(maxsize=512)
+def _written(shape: tuple[int, ...], *parts: tuple[Any, ...]) -> tuple[Source, list[int]]:
+    """The kernel of a nest with signs, and the signs of its parameters."""
+    return _Writer(Nest(shape, *[list(part) for part in parts])).write()
 
 
 def write(nest: Nest) -> tuple[Source, list[int]]:
     """The kernel of a nest and its parameters."""
     signs = _Signs()
     made = signs.nest(nest)
-    key = tuple(
-        [tuple(part) for part in (made.shape, made.values, made.stores, made.reduces, made.checks, made.scatters)]
-    )
-    found = _kernels.get(key)
-    if found is None:
-        found = _kernels[key] = _Writer(made).write()
-    source, words = found
+    parts = (made.values, made.stores, made.reduces, made.checks, made.scatters)
+    source, words = _written(made.shape, *[tuple(part) for part in parts])
     return source, [signs.actual[word] for word in words]

@@ -46,11 +46,12 @@ end:
 
 _COUNT = """
 define i32 @NAME(ptr %slots, ptr %params) {
-  %one = atomicrmw add ptr %params, i64 1 monotonic
+  %runs = load ptr, ptr %params
+  %one = atomicrmw add ptr %runs, i64 1 monotonic
   ret i32 0
 }
 """
-"""The last step of a program: it counts the runs that came so far, in its parameter."""
+"""The last step of a program: it counts the runs that came so far; its parameter is the counter's address."""
 
 
 @functools.cache
@@ -61,14 +62,14 @@ def _runner() -> tuple[Loaded, Callable[[int, int], int]]:
     return loaded, call
 
 
-@dataclass
+@dataclass(slots=True)
 class Segment:
     """Steps that run natively without a break."""
 
     table: Any
-    """Pairs of step and parameters, ended by zeros."""
+    """Pairs of step and parameters, ended by zeros; then the parameters."""
     address: int
-    kernels: list[tuple[Loaded, KernelStep | CallStep]]
+    functions: list[Loaded]
 
 
 class Program:
@@ -94,66 +95,55 @@ class Program:
         start = time.perf_counter()
         self.builder = builder
         self.inputs = dict(inputs)
-        self.schedule: Schedule = Fuser(builder, outputs, self.inputs, checks, library).schedule()
-        self.layout = memory.plan(self.schedule)
-        self._keep: list[Any] = []
-        self._native(self._written())
+        self._asked = (tuple(outputs), tuple(checks), library)
+        schedule = self.schedule()
+        self.layout = memory.plan(schedule)
+        self.buffers = schedule.buffers
+        self.outputs = schedule.outputs
+        self.flops = sum(_flops(step) for step in schedule.steps)
+        """Operations on numbers, functions counted as one."""
+        self._native(schedule)
         self._slots()
         self.seconds = time.perf_counter() - start
 
     # -- making ----------------------------------------------------------------------------------------------------
 
-    def _written(self) -> list[tuple[Source, list[int]] | None]:
-        """The text and the parameters of each step that is native."""
-        found: list[tuple[Source, list[int]] | None] = []
-        for step in self.schedule.steps:
-            if isinstance(step, KernelStep):
-                found.append(nest.write(nest.arranged(step.nest)))
-            else:
-                found.append((step.native.source, step.native.params) if step.native is not None else None)
-        return found
+    def schedule(self) -> Schedule:
+        """What to do, in order: worked out anew, since it takes more memory than the code that is made of it."""
+        outputs, checks, library = self._asked
+        return Fuser(self.builder, outputs, self.inputs, checks, library).schedule()
 
-    def _native(self, written: Sequence[tuple[Source, list[int]] | None]) -> None:
+    def _native(self, schedule: Schedule) -> None:
         """Compile, and group the steps."""
-        sources = [pair[0] for pair in written if pair is not None]
-        *steps, count = load([*sources, Source(_COUNT, quick=True)])
+        written = [native(step) for step in schedule.steps]
+        *steps, count = load([*[pair[0] for pair in written if pair is not None], Source(_COUNT, quick=True)])
         loaded = iter(steps)
-        self.sources = list(dict.fromkeys(sources))
-        """The distinct kernels."""
-        self.stored = sum(one.stored for one in {id(step): step for step in steps}.values())
+        self.kernels = len(set(steps))
+        """How many distinct kernels there are."""
+        self.stored = sum(one.stored for one in set(steps))
         """How many of them came from disk."""
         self.parts: list[Segment | CallStep] = []
-        group: list[tuple[Loaded, list[int], KernelStep | CallStep]] = []
-
         self._runs = (ctypes.c_int64 * 1)()
+        group: list[tuple[Loaded, list[int]]] = []
 
-        def close(last: bool = False) -> None:
-            if not group and not last:
-                return
-            table = (ctypes.c_uint64 * (2 * len(group) + 4))()
-            kernels = []
-            for k, (function, params, step) in enumerate(group):
-                words = (ctypes.c_int64 * max(1, len(params)))(*params)
-                self._keep.append(words)
-                table[2 * k], table[2 * k + 1] = function.address, ctypes.addressof(words)
-                kernels.append((function, step))
-            if last:
-                table[2 * len(group)], table[2 * len(group) + 1] = count.address, ctypes.addressof(self._runs)
-            self.parts.append(Segment(table, ctypes.addressof(table), kernels))
-            group.clear()
+        def close() -> None:
+            if group:
+                self.parts.append(_segment(group))
+                group.clear()
 
-        for pair, step in zip(written, self.schedule.steps, strict=True):
+        for pair, step in zip(written, schedule.steps, strict=True):
             if pair is not None:
-                group.append((next(loaded), pair[1], step))
+                group.append((next(loaded), pair[1]))
             else:
                 close()
                 assert isinstance(step, CallStep)
                 self.parts.append(step)
-        close(last=True)
+        group.append((count, [ctypes.addressof(self._runs)]))
+        close()
 
     def _slots(self) -> None:
         """The table of addresses, as far as it is the same for all calls."""
-        buffers = self.schedule.buffers
+        buffers = self.buffers
         self._template = np.zeros(max(1, len(buffers)), np.uint64)
         for k, buffer in enumerate(buffers):
             if buffer.role == "constant":
@@ -162,6 +152,7 @@ class Program:
         self._placed = np.array(list(self.layout.offsets), np.intp)
         self._offsets = np.array(list(self.layout.offsets.values()), np.uint64)
         self._inputs = [(k, b.number) for k, b in enumerate(buffers) if b.role == "input"]
+        self._objects = [(node, k) for k, (node, strides) in enumerate(self.inputs.items()) if strides is None]
         by_python = {s.result for s in self.parts if isinstance(s, CallStep)}
         self._outputs = [(k, b) for k, b in enumerate(buffers) if b.role == "output" and k not in by_python]
 
@@ -169,17 +160,6 @@ class Program:
     def runs(self) -> int:
         """How often the program ran to its end, from Python or from an entry point."""
         return self._runs[0]
-
-    @property
-    def flops(self) -> int:
-        """Operations on numbers, functions counted as one."""
-        total = 0
-        for step in self.schedule.steps:
-            if isinstance(step, KernelStep):
-                total += step.nest.flops
-            elif step.native is not None:
-                total += step.native.flops
-        return total
 
     @property
     def is_native(self) -> bool:
@@ -208,7 +188,7 @@ class Program:
         for k, output in self.layout.shared.items():
             slots[k] = slots[output]
         objects: dict[int, Any] = {}
-        for node, number in self._objects():
+        for node, number in self._objects:
             objects[node] = given[number]
         table = _address(slots)
         _, call = _runner()
@@ -218,11 +198,7 @@ class Program:
                     return None
             else:
                 self._call(part, slots, block, base, arrays, objects)
-        return [arrays[b] for b in self.schedule.outputs]
-
-    @functools.cache  # noqa: B019 - lives as long as the program
-    def _objects(self) -> list[tuple[int, int]]:
-        return [(node, k) for k, (node, strides) in enumerate(self.inputs.items()) if strides is None]
+        return [arrays[b] for b in self.outputs]
 
     def _call(
         self, step: CallStep, slots: Any, block: Any, base: int, arrays: dict[int, Any], objects: dict[int, Any]
@@ -243,7 +219,7 @@ class Program:
         if step.result < 0:
             objects[step.node] = found
             return
-        like = self.schedule.buffers[step.result].aval
+        like = self.buffers[step.result].aval
         array = np.ascontiguousarray(found, like.dtype).reshape(like.shape)
         if not array.flags.owndata or not array.flags.writeable or any(array is o for o in operands):
             array = array.copy()
@@ -252,12 +228,37 @@ class Program:
 
     def _array(self, view: View, slots: Any, arrays: dict[int, Any], block: Any) -> Any:
         """The values that a view shows, as NumPy sees them: a scalar, if there are no axes."""
-        buffer = self.schedule.buffers[view.buffer]
+        buffer = self.buffers[view.buffer]
         dtype = buffer.aval.dtype
         owner = arrays.get(view.buffer, block if buffer.data is None else buffer.data)
         strides = tuple(s * dtype.itemsize for s in view.strides)
         address = int(slots[view.buffer]) + view.offset * dtype.itemsize
         return np.asarray(_Memory(owner, address, view.shape, strides, dtype.str))[()]
+
+
+def native(step: KernelStep | CallStep) -> tuple[Source, list[int]] | None:
+    """The text and the parameters of a step, if it is native."""
+    if isinstance(step, KernelStep):
+        return nest.write(nest.arranged(step.nest))
+    return (step.native.source, step.native.params) if step.native is not None else None
+
+
+def _flops(step: KernelStep | CallStep) -> int:
+    if isinstance(step, KernelStep):
+        return step.nest.flops
+    return step.native.flops if step.native is not None else 0
+
+
+def _segment(group: Sequence[tuple[Loaded, list[int]]]) -> Segment:
+    """The table of some steps, each given with its parameters."""
+    first = 2 * len(group) + 2
+    words = [word for _, params in group for word in params]
+    table = (ctypes.c_int64 * (first + len(words)))(*[0] * first, *words)
+    address = ctypes.addressof(table)
+    for k, (function, params) in enumerate(group):
+        table[2 * k], table[2 * k + 1] = function.address, address + 8 * first
+        first += len(params)
+    return Segment(table, address, [function for function, _ in group])
 
 
 class _Memory:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from hopgrad.lower.fuse import CallStep, KernelStep
+from hopgrad.lower.machine import Source
 from hopgrad.lower.memory import touched
-from hopgrad.lower.program import Program, Segment
+from hopgrad.lower.program import Program, native
 
 
-def _kernel_steps(program: Program) -> list[tuple[int, KernelStep | CallStep]]:
-    """The native steps with their numbers; of equal functions the first one."""
-    seen = set()
-    found = []
-    functions = [pair for part in program.parts if isinstance(part, Segment) for pair in part.kernels]
-    for k, (function, step) in enumerate(functions):
-        if function.source not in seen:
-            seen.add(function.source)
-            found.append((k, step))
+def _distinct(program: Program) -> dict[Source, KernelStep | CallStep]:
+    """The distinct kernels, each with the first step that runs it."""
+    found: dict[Source, KernelStep | CallStep] = {}
+    for step in program.schedule().steps:
+        written = native(step)
+        if written is not None:
+            found.setdefault(written[0], step)
     return found
 
 
 def kernels(program: Program) -> list[str]:
     """The loops of each distinct kernel; of calls of libraries what is called."""
-    return [_loops(step) for _, step in _kernel_steps(program)]
+    return [_loops(step) for step in _distinct(program).values()]
 
 
 def _loops(step: KernelStep | CallStep) -> str:
@@ -32,17 +31,17 @@ def _loops(step: KernelStep | CallStep) -> str:
 
 def llvm(program: Program) -> str:
     """The text that each distinct kernel was compiled from."""
-    return "\n".join(source.llvm for source in program.sources)
+    return "\n".join(source.llvm for source in _distinct(program))
 
 
 def asm(program: Program) -> str:
     """The machine code of each distinct kernel in the assembler's notation."""
-    return "\n".join(source.assembly for source in program.sources)
+    return "\n".join(source.assembly for source in _distinct(program))
 
 
 def plan(program: Program) -> str:
     """The steps in order, each with the buffers that it reads and writes, and where these are."""
-    buffers = program.schedule.buffers
+    buffers = program.buffers
     lines = []
     for k, buffer in enumerate(buffers):
         place = buffer.role
@@ -53,7 +52,7 @@ def plan(program: Program) -> str:
         elif k in program.layout.offsets:
             place = f"at {program.layout.offsets[k]}"
         lines.append(f"slot{k}: {buffer.aval!r}, {place}")
-    for k, step in enumerate(program.schedule.steps):
+    for k, step in enumerate(program.schedule().steps):
         reads, writes = touched(step)
         if isinstance(step, KernelStep):
             nest = step.nest
@@ -67,7 +66,7 @@ def plan(program: Program) -> str:
 
 def summary(program: Program) -> list[str]:
     """A few lines for `report`."""
-    steps = program.schedule.steps
+    steps = program.schedule().steps
     own = [step for step in steps if isinstance(step, KernelStep)]
     calls = [step for step in steps if isinstance(step, CallStep)]
     native = [step for step in calls if step.native is not None]
@@ -75,10 +74,10 @@ def summary(program: Program) -> list[str]:
     read = written = 0
     for step in steps:
         reads, writes = touched(step)
-        read += sum(program.schedule.buffers[b].bytes for b in set(reads))
-        written += sum(program.schedule.buffers[b].bytes for b in set(writes))
+        read += sum(program.buffers[b].bytes for b in set(reads))
+        written += sum(program.buffers[b].bytes for b in set(writes))
     lines = [
-        f"{len(own)} loops and {len(native)} calls of libraries, made of {len(program.sources)} kernels"
+        f"{len(own)} loops and {len(native)} calls of libraries, made of {program.kernels} kernels"
         f" ({program.stored} from disk), compiled in {program.seconds * 1e3:.1f} ms",
         f"{program.flops:,} operations; {read:,} bytes read, {written:,} written; {program.layout.size:,} bytes of"
         f" temporary memory (at least {program.layout.live:,} are alive at once)",
