@@ -181,20 +181,19 @@ def title_of(f: Any) -> str:
     return getattr(f, "__name__", None) or type(f).__name__
 
 
-@functools.lru_cache(maxsize=1024)
-def _cached_names(f: Any) -> tuple[str, ...]:
+def parameter_names(f: Any) -> tuple[str, ...]:
+    """Names of the parameters that can be given by position, as far as they are known."""
+    # Nothing is remembered: that would keep functions alive, and what they captured.
+    if type(f) is types.MethodType:
+        return parameter_names(f.__func__)[1:]
+    if type(f) is FunctionType and "__signature__" not in vars(f):
+        if "__wrapped__" in vars(f):
+            return parameter_names(vars(f)["__wrapped__"])
+        return f.__code__.co_varnames[: f.__code__.co_argcount]
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         return tuple(p.name for p in inspect.signature(f).parameters.values() if p.kind in kinds)
     except (TypeError, ValueError):  # builtins and ufuncs may have no signature
-        return ()
-
-
-def parameter_names(f: Any) -> tuple[str, ...]:
-    """Names of the parameters that can be given by position, as far as they are known."""
-    try:
-        return _cached_names(f)
-    except TypeError:  # an unhashable callable
         return ()
 
 

@@ -168,7 +168,7 @@ class Entry(tuple[Any, ...]):
             raise MemoryError
         ctypes.memmove(address, (ctypes.c_uint64 * len(words))(*words), WORD * len(words))
         return super().__new__(
-            cls, (entry_native.new_capsule(address, None, found.release.address), *writer.kept, *keep)
+            cls, (entry_native.new_capsule(address, None, found.release.address), *writer.kept.values(), *keep)
         )
 
     def __repr__(self) -> str:
@@ -181,7 +181,7 @@ class _Writer:
     def __init__(self, found: Structures, slots: Sequence[Slot]) -> None:
         self.found = found
         self.slots = list(slots)
-        self.kept: list[Any] = []
+        self.kept: dict[int, Any] = {}
         self.cells: dict[tuple[str, int], int] = {}
         """Offsets of numbers in a block."""
         self.filled: set[tuple[str, int]] = set()
@@ -193,7 +193,7 @@ class _Writer:
 
     def address(self, value: Any) -> int:
         """The address of an object, which is kept."""
-        self.kept.append(value)
+        self.kept[id(value)] = value
         return id(value)
 
     def places(self, kind: str, number: int) -> list[int]:

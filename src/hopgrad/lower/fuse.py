@@ -61,7 +61,7 @@ _VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 # -- buffers and steps -----------------------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(slots=True)
 class Buffer:
     """Memory of a value: an argument, a constant, a result, or part of the call's own block."""
 

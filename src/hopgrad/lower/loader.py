@@ -14,7 +14,6 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 BLOCK = 1 << 20
@@ -59,7 +58,7 @@ class _ObjectFile:
         _, _, processor, _, _, _, start, _, _, _, _, _, count, _ = _HEADER.unpack_from(image)
         if processor != _X86_64:
             raise _UnknownError
-        self.image = image
+        self._image = image
         sections = [_Section(*_SECTION.unpack_from(image, start + k * _SECTION.size)) for k in range(count)]
         self.offsets: dict[int, int] = {}
         """Where in memory a section begins."""
@@ -86,11 +85,12 @@ class _ObjectFile:
                     self.references.append((self.offsets[section.info] + where, what >> 32, more))
 
     def _bytes(self, section: _Section) -> bytes:
-        return self.image[section.offset : section.offset + section.size]
+        return self._image[section.offset : section.offset + section.size]
 
-    def addresses(self, base: int) -> dict[str, int]:
-        """The addresses of the file's own symbols, when it is in memory from `base` on."""
-        return {name: base + self.offsets[home] + value for name, home, value in self.symbols if home in self.offsets}
+    def offset(self, symbol: str) -> int:
+        """Where in memory one of the file's own symbols is."""
+        (found,) = [self.offsets[home] + value for name, home, value in self.symbols if name == symbol]
+        return found
 
     def linked(self, base: int, address_of: Callable[[str], int | None]) -> bytearray:
         """What has to be in memory from `base` on."""
@@ -109,20 +109,18 @@ class _ObjectFile:
         return memory
 
 
-@dataclass(slots=True)
 class Code:
-    """Functions in memory. It is used again when this object is gone."""
+    """A function in memory, which is used again when this object is gone."""
 
-    addresses: dict[str, int]
-    start: int
-    size: int
-    blocks: Blocks
+    __slots__ = ("address", "freed", "place")
 
-    def __getitem__(self, name: str) -> int:
-        return self.addresses[name]
+    def __init__(self, address: int, place: tuple[int, int], freed: deque[tuple[int, int]]) -> None:
+        self.address = address
+        self.place = place
+        self.freed = freed
 
     def __del__(self) -> None:
-        self.blocks.freed.append((self.start, self.size))
+        self.freed.append(self.place)
 
 
 class Blocks:
@@ -135,23 +133,22 @@ class Blocks:
         """What came back since. A destructor may run at any time, so it does no more than append to this."""
 
     def place(self, image: bytes, symbol: str, address_of: Callable[[str], int | None]) -> Code | None:
-        """Put the functions of an object file into memory; None if that cannot be done here.
+        """Put a function into memory; None if that cannot be done here.
 
         Args:
-            image: The object file.
-            symbol: The function whose address is wanted.
+            image: The object file that has the function.
+            symbol: Its name.
             address_of: Where a function is that the file does not have.
         """
         try:
             file = _ObjectFile(image)
             size = _up(file.size, _ALIGNMENT)
             start = self._take(size)
-            code = Code({}, start, size, self)
+            code = Code(start + file.offset(symbol), (start, size), self.freed)
             memory = file.linked(start, address_of)
         except (_UnknownError, OSError):  # OSError: memory may not hold code here
             return None
         ctypes.memmove(start, bytes(memory), len(memory))
-        code.addresses[symbol] = file.addresses(start)[symbol]
         return code
 
     def _take(self, size: int) -> int:

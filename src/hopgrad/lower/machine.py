@@ -73,22 +73,27 @@ class Machine:
     def _jit(self) -> Any:
         return self.llvm.create_lljit_compiler(self.target)
 
-    def linked(self, image: bytes, symbol: str) -> Any:
-        """A function of an object file, in memory; it gives the address of `symbol`, as long as it lives itself."""
-        placed = self._blocks.place(image, symbol, self.llvm.address_of_symbol)
-        if placed is not None:
-            return placed
+    def linked(self, image: bytes, symbol: str) -> tuple[int, Any]:
+        """The address of a function of an object file that was put into memory, and what has to live meanwhile."""
+        code = self._blocks.place(image, symbol, self.llvm.address_of_symbol)
+        if code is not None:
+            return code.address, code
         builder = self.llvm.JITLibraryBuilder().add_current_process()
         builder.add_object_img(image).export_symbol(symbol)
-        return builder.link(self._jit, f"hopgrad{next(_names)}")
+        tracker = builder.link(self._jit, f"hopgrad{next(_names)}")
+        return tracker[symbol], tracker
 
     def compiled(self, source: Source) -> bytes:
         """The object code of a function."""
         if source.quick:
-            module = self.llvm.parse_assembly(self.header + source.llvm)
-            module.verify()
-            return self._target(self.llvm.get_process_triple(), 0).emit_object(module)
+            return self._target(self.llvm.get_process_triple(), 0).emit_object(self._parsed(source.llvm))
         return self.target.emit_object(self.optimized(source.llvm))
+
+    def _parsed(self, text: str) -> Any:
+        # In a context of its own, which goes with it: one for all would keep every constant.
+        module = self.llvm.parse_assembly(self.header + text, self.llvm.create_context())
+        module.verify()
+        return module
 
     def lanes(self, itemsize: int) -> int:
         """How many elements of a size fit into a vector."""
@@ -96,8 +101,9 @@ class Machine:
 
     def optimized(self, text: str) -> Any:
         """The module of a text, after a few cheap passes: kernels are in good order already."""
-        module = self.llvm.parse_assembly(self.header + text)
-        module.verify()
+        from llvmlite.binding.newpassmanagers import NewPassManager
+
+        module = self._parsed(text)
         for function in module.functions:
             if not function.is_declaration:
                 # Neither may be used again: that aborts the process.
@@ -107,6 +113,7 @@ class Machine:
                 passes.add_instruction_combine_pass()
                 passes.add_simplify_cfg_pass()
                 passes.run(function, builder)
+                NewPassManager._dispose(passes)  # it does not do so by itself
         return module
 
     @functools.cache  # noqa: B019 - there is one machine
@@ -188,11 +195,11 @@ class Loaded:
 
     __slots__ = ("__weakref__", "_code", "address", "stored", "symbol")
 
-    def __init__(self, symbol: str, code: Any, stored: bool) -> None:
+    def __init__(self, symbol: str, address: int, code: Any, stored: bool) -> None:
         self.symbol = symbol
+        self.address = address
         self.stored = stored
         self._code = code
-        self.address: int = code[symbol]
 
 
 _loaded: weakref.WeakValueDictionary[str, Loaded] = weakref.WeakValueDictionary()
@@ -220,7 +227,7 @@ def _load(source: Source) -> Loaded:
     if image is None:
         image = made.compiled(source)
         cache.store(name, image)
-    loaded = _loaded[source.symbol] = Loaded(source.symbol, made.linked(image, source.symbol), stored)
+    loaded = _loaded[source.symbol] = Loaded(source.symbol, *made.linked(image, source.symbol), stored)
     return loaded
 
 

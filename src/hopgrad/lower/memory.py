@@ -17,7 +17,7 @@ from hopgrad.lower.views import View
 ALIGNMENT = 64
 
 
-@dataclass
+@dataclass(slots=True)
 class Layout:
     """Where temporary values are: offsets in the block, or the output in whose memory they live."""
 

@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from hopgrad.aval import Shape
 from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
 from hopgrad.lower import memory, nest
-from hopgrad.lower.fuse import CallStep, Fuser, KernelStep, Library, Schedule
+from hopgrad.lower.fuse import Buffer, CallStep, Fuser, KernelStep, Library, Schedule
 from hopgrad.lower.machine import Loaded, Source, load
 from hopgrad.lower.views import View
 
@@ -72,6 +72,20 @@ class Segment:
     functions: list[Loaded]
 
 
+class _Slots(NamedTuple):
+    """The addresses of values, as far as they are the same for all calls, and what is to be filled in."""
+
+    template: np.ndarray[Any, Any]
+    placed: np.ndarray[Any, Any]
+    """Temporary values, and their offsets in the block."""
+    offsets: np.ndarray[Any, Any]
+    inputs: list[tuple[int, int]]
+    """Slots and numbers."""
+    objects: list[tuple[int, int]]
+    """Inputs that are no arrays: node and number."""
+    outputs: list[tuple[int, Buffer]]
+
+
 class Program:
     """Native code for some outputs of a graph.
 
@@ -103,7 +117,6 @@ class Program:
         self.flops = sum(_flops(step) for step in schedule.steps)
         """Operations on numbers, functions counted as one."""
         self._native(schedule)
-        self._slots()
         self.seconds = time.perf_counter() - start
 
     # -- making ----------------------------------------------------------------------------------------------------
@@ -141,20 +154,24 @@ class Program:
         group.append((count, [ctypes.addressof(self._runs)]))
         close()
 
-    def _slots(self) -> None:
-        """The table of addresses, as far as it is the same for all calls."""
+    @functools.cached_property
+    def _slots(self) -> _Slots:
+        """Which entry points do not need."""
         buffers = self.buffers
-        self._template = np.zeros(max(1, len(buffers)), np.uint64)
+        template = np.zeros(max(1, len(buffers)), np.uint64)
         for k, buffer in enumerate(buffers):
             if buffer.role == "constant":
                 assert buffer.data is not None
-                self._template[k] = _address(buffer.data)
-        self._placed = np.array(list(self.layout.offsets), np.intp)
-        self._offsets = np.array(list(self.layout.offsets.values()), np.uint64)
-        self._inputs = [(k, b.number) for k, b in enumerate(buffers) if b.role == "input"]
-        self._objects = [(node, k) for k, (node, strides) in enumerate(self.inputs.items()) if strides is None]
+                template[k] = _address(buffer.data)
         by_python = {s.result for s in self.parts if isinstance(s, CallStep)}
-        self._outputs = [(k, b) for k, b in enumerate(buffers) if b.role == "output" and k not in by_python]
+        return _Slots(
+            template,
+            np.array(list(self.layout.offsets), np.intp),
+            np.array(list(self.layout.offsets.values()), np.uint64),
+            [(k, b.number) for k, b in enumerate(buffers) if b.role == "input"],
+            [(node, k) for k, (node, strides) in enumerate(self.inputs.items()) if strides is None],
+            [(k, b) for k, b in enumerate(buffers) if b.role == "output" and k not in by_python],
+        )
 
     @property
     def runs(self) -> int:
@@ -173,28 +190,29 @@ class Program:
 
         None if what was computed does not count: a guard does not hold, or a library's function failed.
         """
-        slots = self._template.copy()
+        table = self._slots
+        slots = table.template.copy()
         block = np.empty(self.layout.size + memory.ALIGNMENT, np.uint8)
         base = _address(block)
         base += -base % memory.ALIGNMENT
-        slots[self._placed] = self._offsets + np.uint64(base)
+        slots[table.placed] = table.offsets + np.uint64(base)
         arrays: dict[int, Any] = {}
-        for k, number in self._inputs:
+        for k, number in table.inputs:
             arrays[k] = data = np.asarray(given[number])
             slots[k] = _address(data)
-        for k, buffer in self._outputs:
+        for k, buffer in table.outputs:
             arrays[k] = data = np.empty(buffer.aval.shape, buffer.aval.dtype)
             slots[k] = _address(data)
         for k, output in self.layout.shared.items():
             slots[k] = slots[output]
         objects: dict[int, Any] = {}
-        for node, number in self._objects:
+        for node, number in table.objects:
             objects[node] = given[number]
-        table = _address(slots)
+        address = _address(slots)
         _, call = _runner()
         for part in self.parts:
             if isinstance(part, Segment):
-                if call(part.address, table):
+                if call(part.address, address):
                     return None
             else:
                 self._call(part, slots, block, base, arrays, objects)
