@@ -21,6 +21,9 @@ import stat
 import tempfile
 from pathlib import Path
 
+SIZE = 256 << 20
+"""The default of ``HOPGRAD_CACHE_SIZE``."""
+
 _SUFFIX = ".o"
 _DIGEST = hashlib.sha256().digest_size
 
@@ -95,16 +98,21 @@ def store(name: str, image: bytes) -> None:
 
 
 def _trim(place: Path) -> None:
-    limit = int(os.environ.get("HOPGRAD_CACHE_SIZE") or 256 << 20)
-    entries = []
-    for path in place.iterdir():
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            entries.append((status.st_atime if path.suffix == _SUFFIX else 0.0, status.st_size, path))
-    total = sum(size for _, size, _ in entries)
-    for _, size, path in sorted(entries):
+    try:
+        limit = int(os.environ["HOPGRAD_CACHE_SIZE"])
+    except (KeyError, ValueError):
+        limit = SIZE
+    found = []
+    with contextlib.suppress(OSError), os.scandir(place) as files:
+        for file in files:
+            with contextlib.suppress(OSError):
+                status = file.stat()
+                # What a process left behind that was killed goes first.
+                found.append((status.st_atime if file.name.endswith(_SUFFIX) else 0.0, status.st_size, file.path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
         if total <= limit:
             break
         with contextlib.suppress(OSError):
-            path.unlink()
+            os.unlink(path)
         total -= size
