@@ -137,7 +137,9 @@ class _Maker:
             elif buffer.role == "constant":
                 found.append(("fixed", buffer.data.__array_interface__["data"][0]))
             elif k in program.layout.shared:
-                found.append(self.output(program.buffers[program.layout.shared[k]]))
+                output, offset = program.layout.shared[k]
+                kind, place = self.output(program.buffers[output])
+                found.append((kind, place, offset) if kind == "output" else (kind, place + offset))
             else:
                 found.append(("arena", program.layout.offsets.get(k, 0)))
         return found

@@ -196,10 +196,14 @@ class _Writer:
         self.kept[id(value)] = value
         return id(value)
 
-    def places(self, kind: str, number: int) -> list[int]:
-        """Where in a block the slots of an input or a result are."""
+    def places(self, kind: str, number: int) -> list[tuple[int, int]]:
+        """Where in a block the slots of an input or a result are, and the offset that each shows."""
         self._once(kind, number)
-        return [SLOTS + WORD * k for k, slot in enumerate(self.slots) if slot == (kind, number)]
+        return [
+            (SLOTS + WORD * k, slot[2] if len(slot) == 3 else 0)
+            for k, slot in enumerate(self.slots)
+            if slot[:2] == (kind, number)
+        ]
 
     def cell(self, kind: str, number: int) -> int:
         """Where in a block the number of an input or a result is."""
@@ -262,7 +266,7 @@ class _Writer:
             strides = pattern.strides
             if strides is None or len(strides) != len(pattern.shape):
                 raise ValueError("an input's strides are missing")
-            places = self.places("input", pattern.number)
+            places = [place for place, _ in self.places("input", pattern.number)]
             axes = [word for axis in zip(pattern.shape, strides, strict=True) for word in axis]
             form = (dtype.num, len(pattern.shape), len(places), *places, *axes)
             write(Check.ARRAY, id(np.ndarray), self.address(dtype), *form)
@@ -306,9 +310,11 @@ class _Writer:
             if not places:
                 raise ValueError(f"result {pattern.number} has no slot")
             shape = pattern.shape
-            length = 4 + len(places) + len(shape)
+            length = 4 + 2 * len(places) + len(shape)
             dtype = self.address(_dtype(pattern.dtype))
-            self.making.extend((dtype, length, len(shape), len(places), *places, *shape))
+            self.making.extend(
+                (dtype, length, len(shape), len(places), *[word for pair in places for word in pair], *shape)
+            )
             self.outputs += 1
             write(Build.ARRAY, 0, 0)
         elif isinstance(pattern, Items):
@@ -359,14 +365,14 @@ class _Writer:
 
     def _fill(self, slot: Slot, buffers: int) -> tuple[int, int]:
         """What a slot has from the beginning: whether it is relative to the block, and the value."""
-        kind, value = slot
+        kind, value, *offset = slot
         if kind == "fixed":
             return 0, value
         if kind == "arena":
             return 1, buffers + value
-        if slot not in self.filled:
+        if (kind, value) not in self.filled:
             raise ValueError(f"{kind} {value} is nowhere among the {'arguments' if kind == 'input' else 'results'}")
-        return (1, self.cells[slot]) if slot in self.cells else (0, 0)
+        return (1, self.cells[kind, value] + sum(offset)) if (kind, value) in self.cells else (0, 0)
 
 
 _BUILT = {float: Build.FLOAT, complex: Build.COMPLEX, int: Build.INT, bool: Build.BOOL}

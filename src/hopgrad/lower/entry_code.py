@@ -587,7 +587,7 @@ start:
   %new_array = load ptr, ptr %new_array_at
   br label %next_array
 
-; [dtype, length, axes, slots, (slot's offset)..., size...]
+; [dtype, length, axes, slots, (slot's offset, offset in the array)..., size...]
 next_array:
   %made_count = phi i64 [ 0, %start ], [ %after_array, %array_done ]
   %make_word = phi ptr [ %make, %start ], [ %make_following, %array_done ]
@@ -603,7 +603,8 @@ array:
   %count_at = getelementptr i64, ptr %make_word, i64 3
   %count = load i64, ptr %count_at
   %offsets = getelementptr i64, ptr %make_word, i64 4
-  %shape = getelementptr i64, ptr %offsets, i64 %count
+  %words_of_slots = mul i64 %count, 2
+  %shape = getelementptr i64, ptr %offsets, i64 %words_of_slots
   call void @Py_IncRef(ptr %dtype)
   %new = call ptr %new_array(
     ptr %array_type, ptr %dtype, i32 %axes_short, ptr %shape, ptr null, ptr null, i32 0, ptr null)
@@ -623,10 +624,13 @@ next_slot:
   %more_slots = icmp slt i64 %k, %count
   br i1 %more_slots, label %slot, label %array_done
 slot:
-  %offset_at = getelementptr i64, ptr %offsets, i64 %k
+  %offset_at = getelementptr [2 x i64], ptr %offsets, i64 %k
   %offset = load i64, ptr %offset_at
+  %inside_at = getelementptr i64, ptr %offset_at, i64 1
+  %inside = load i64, ptr %inside_at
+  %part = getelementptr i8, ptr %data, i64 %inside
   %slot_at = getelementptr i8, ptr %block, i64 %offset
-  store ptr %data, ptr %slot_at
+  store ptr %part, ptr %slot_at
   %after_slot = add i64 %k, 1
   br label %next_slot
 array_done:

@@ -75,5 +75,8 @@ class Read:
     pattern: Pattern
 
 
-Slot = tuple[Literal["input", "output", "fixed", "arena"], int]
-"""What a slot of the program has: an input or a result by number, an address, or an offset in the arena."""
+Slot = tuple[Literal["input", "output", "fixed", "arena"], int] | tuple[Literal["output"], int, int]
+"""What a slot of the program has: an input or a result by number, an address, or an offset in the arena.
+
+Of a result there may be an offset, in bytes: what lives in its memory until it is written.
+"""

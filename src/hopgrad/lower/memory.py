@@ -2,12 +2,13 @@
 
 A value lives from the step that makes it to the last one that reads it; memory of a dead value is used again. A kernel
 that reads a value for the last time, element for element where it writes another, writes into the same memory; if what
-it writes is a result, the value before lives in the result's memory from the beginning.
+it writes is a result, the value before lives in the result's memory from the beginning. And a value that is dead before
+a result is written may live in the result's memory until then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hopgrad.lower.fuse import CallStep, KernelStep, Schedule
@@ -15,15 +16,19 @@ from hopgrad.lower.nest import Access, Gather, Load, Nest
 from hopgrad.lower.views import View
 
 ALIGNMENT = 64
+"""Of the block, and of large values in it."""
+
+MOST = 2000
+"""Of how many values the layout is sought in another way, too, if the first one is not the best that can be."""
 
 
 @dataclass(slots=True)
 class Layout:
-    """Where temporary values are: offsets in the block, or the output in whose memory they live."""
+    """Where temporary values are: offsets in the block, or in the output in whose memory they live."""
 
     offsets: dict[int, int]
-    shared: dict[int, int]
-    """Temporary buffers that live in an output's memory, and the output's buffer."""
+    shared: dict[int, tuple[int, int]]
+    """Temporary buffers that live in an output's memory: the output's buffer, and the offset in it."""
     size: int
     live: int
     """The most bytes of temporary values that are alive at once: no layout can do with less."""
@@ -61,26 +66,62 @@ def plan(schedule: Schedule) -> Layout:
 
     for k, step in enumerate(schedule.steps):
         if isinstance(step, KernelStep):
-            for new, old in _in_place(step.nest):
-                if born[new] != k or dies[find(old)] != k or find(new) == find(old):
+            for new, last in _in_place(step.nest):
+                old = find(last)
+                if born[new] != k or dies[old] != k or find(new) == old:
                     continue
-                if schedule.buffers[find(old)].role != "temporary":
+                if schedule.buffers[old].role != "temporary":
                     continue
-                if schedule.buffers[new].aval is not schedule.buffers[find(old)].aval:
+                if schedule.buffers[new].aval is not schedule.buffers[old].aval:
                     continue  # a kernel may write a part only
                 if schedule.buffers[new].role == "output":
-                    leader[find(old)] = new
+                    leader[old] = new
                     born[new] = min(born[new], born[old])
                 elif schedule.buffers[new].role == "temporary":
-                    leader[new] = find(old)
-                    dies[find(old)] = dies[new]
+                    leader[new] = old
+                    dies[old] = dies[new]
     temporary = [b for b in born if schedule.buffers[b].role == "temporary"]
-    shared = {b: find(b) for b in temporary if schedule.buffers[find(b)].role == "output"}
+    shared = {b: (find(b), 0) for b in temporary if schedule.buffers[find(b)].role == "output"}
     groups = [b for b in temporary if find(b) == b]
-    sizes = {b: schedule.buffers[b].bytes for b in groups}
-    offsets, size = _assign(groups, sizes, born, dies, len(schedule.steps))
+    sizes = {b: buffer.bytes for b, buffer in enumerate(schedule.buffers)}
+    by_python = {step.result for step in schedule.steps if isinstance(step, CallStep) and step.native is None}
+    outputs = [b for b in born if schedule.buffers[b].role == "output" and b not in by_python]
+    guests = _guests(groups, outputs, sizes, born, dies)
+    groups = [b for b in groups if b not in guests]
+    shared |= {b: guests[find(b)] for b in temporary if find(b) in guests}
     live = _live(groups, sizes, born, dies, len(schedule.steps))
+    offsets, size = _by_step(groups, sizes, born, dies, len(schedule.steps))
+    if size > live and len(groups) <= MOST:
+        offsets, size = min((offsets, size), _by_size(groups, sizes, born, dies), key=lambda found: found[1])
     return Layout({b: offsets[find(b)] for b in temporary if b not in shared}, shared, size, live)
+
+
+def _guests(
+    groups: Sequence[int], outputs: Sequence[int], sizes: dict[int, int], born: dict[int, int], dies: dict[int, int]
+) -> dict[int, tuple[int, int]]:
+    """Values that are dead before an output is written: the smallest one in which there is room, and where in it."""
+    found: dict[int, tuple[int, int]] = {}
+    stays: dict[int, dict[int, int]] = {output: {} for output in sorted(outputs, key=sizes.__getitem__)}
+    for b in sorted(groups, key=lambda b: (-sizes[b], born[b])):
+        for output, offsets in stays.items():
+            if sizes[b] <= sizes[output] and dies[b] < born[output]:
+                at = _free(b, offsets, sizes, born, dies)
+                if at + sizes[b] <= sizes[output]:
+                    found[b] = output, at
+                    offsets[b] = at
+                    break
+    return found
+
+
+def _free(b: int, offsets: Mapping[int, int], sizes: dict[int, int], born: dict[int, int], dies: dict[int, int]) -> int:
+    """The first place for a value that is free for as long as it lives, given where others are."""
+    at, alignment = 0, _alignment(sizes[b])
+    meets = [(start, o) for o, start in offsets.items() if born[b] <= dies[o] and born[o] <= dies[b]]
+    for start, o in sorted(meets):
+        if _up(at, alignment) + sizes[b] <= start:
+            break
+        at = max(at, start + sizes[o])
+    return _up(at, alignment)
 
 
 def _in_place(nest: Nest) -> list[tuple[int, int]]:
@@ -112,8 +153,13 @@ def _written(nest: Nest) -> list[int]:
     return stores + [r.access.slot for r in nest.reduces] + [s.access.slot for s in nest.scatters]
 
 
-def _rounded(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+def _alignment(size: int) -> int:
+    """At least that of an element, and no more than what costs an eighth of the size."""
+    return 1 << max(min(size, 8), min(size // 8, ALIGNMENT)).bit_length() >> 1
+
+
+def _up(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
 
 
 def _events(groups: Sequence[int], at: dict[int, int], count: int) -> list[list[int]]:
@@ -123,52 +169,59 @@ def _events(groups: Sequence[int], at: dict[int, int], count: int) -> list[list[
     return out
 
 
-def _assign(
+def _by_step(
     groups: Sequence[int], sizes: dict[int, int], born: dict[int, int], dies: dict[int, int], count: int
 ) -> tuple[dict[int, int], int]:
     """Offsets, step by step: the smallest gap that is large enough."""
     starts, ends = _events(groups, born, count), _events(groups, dies, count)
     offsets: dict[int, int] = {}
     gaps: list[tuple[int, int]] = []
+    """Where they begin and end."""
     top = 0
     for k in range(count):
         for b in sorted(starts[k], key=lambda b: -sizes[b]):
-            need = _rounded(sizes[b])
-            fitting = [(n, at) for at, n in gaps if n >= need]
+            need, alignment = sizes[b], _alignment(sizes[b])
+            fitting = [(end - at, at, end) for at, end in gaps if _up(at, alignment) + need <= end]
             if fitting:
-                n, at = min(fitting)
-                gaps.remove((at, n))
-                if n > need:
-                    gaps.append((at + need, n - need))
-            elif gaps and max(gaps)[0] + max(gaps)[1] == top:  # the last gap grows
-                at, n = max(gaps)
-                gaps.remove((at, n))
-                top = at + need
-            else:
-                at = top
-                top += need
-            offsets[b] = at
-        gaps = _merged([*gaps, *[(offsets[b], _rounded(sizes[b])) for b in ends[k]]])
+                _, at, end = min(fitting)
+            else:  # the last gap grows, if there is one at the end
+                at, end = gaps[-1] if gaps and gaps[-1][1] == top else (top, top)
+            offsets[b] = start = _up(at, alignment)
+            if at < end:
+                gaps.remove((at, end))
+            gaps = _merged([*gaps, (at, start), (start + need, end)])
+            top = max(top, start + need)
+        gaps = _merged([*gaps, *[(offsets[b], offsets[b] + sizes[b]) for b in ends[k]]])
     return offsets, top
 
 
 def _merged(gaps: list[tuple[int, int]]) -> list[tuple[int, int]]:
     out: list[tuple[int, int]] = []
-    for at, n in sorted(gaps):
-        if n == 0:
+    for at, end in sorted(gaps):
+        if at >= end:
             continue
-        if out and out[-1][0] + out[-1][1] == at:
-            out[-1] = (out[-1][0], out[-1][1] + n)
+        if out and out[-1][1] == at:
+            out[-1] = (out[-1][0], end)
         else:
-            out.append((at, n))
+            out.append((at, end))
     return out
+
+
+def _by_size(
+    groups: Sequence[int], sizes: dict[int, int], born: dict[int, int], dies: dict[int, int]
+) -> tuple[dict[int, int], int]:
+    """Offsets, the largest values first, each at the first place that is free for as long as it lives."""
+    offsets: dict[int, int] = {}
+    for b in sorted(groups, key=lambda b: (-sizes[b], born[b])):
+        offsets[b] = _free(b, offsets, sizes, born, dies)
+    return offsets, max((offsets[b] + sizes[b] for b in groups), default=0)
 
 
 def _live(groups: Sequence[int], sizes: dict[int, int], born: dict[int, int], dies: dict[int, int], count: int) -> int:
     starts, ends = _events(groups, born, count), _events(groups, dies, count)
     now = most = 0
     for k in range(count):
-        now += sum(_rounded(sizes[b]) for b in starts[k])
+        now += sum(sizes[b] for b in starts[k])
         most = max(most, now)
-        now -= sum(_rounded(sizes[b]) for b in ends[k])
+        now -= sum(sizes[b] for b in ends[k])
     return most

@@ -203,8 +203,8 @@ class Program:
         for k, buffer in table.outputs:
             arrays[k] = data = np.empty(buffer.aval.shape, buffer.aval.dtype)
             slots[k] = _address(data)
-        for k, output in self.layout.shared.items():
-            slots[k] = slots[output]
+        for k, (output, offset) in self.layout.shared.items():
+            slots[k] = int(slots[output]) + offset
         objects: dict[int, Any] = {}
         for node, number in table.objects:
             objects[node] = given[number]

@@ -48,7 +48,8 @@ def plan(program: Program) -> str:
         if buffer.role in ("input", "output"):
             place += f" {buffer.number}"
         elif k in program.layout.shared:
-            place = f"in the memory of output {buffers[program.layout.shared[k]].number}"
+            output, offset = program.layout.shared[k]
+            place = f"in the memory of output {buffers[output].number}" + (f" at {offset}" if offset else "")
         elif k in program.layout.offsets:
             place = f"at {program.layout.offsets[k]}"
         lines.append(f"slot{k}: {buffer.aval!r}, {place}")

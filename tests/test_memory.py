@@ -1,0 +1,170 @@
+"""The memory of programs: no two values that are alive stand in one place, and little is left unused."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import realistic
+
+import hopgrad as hg
+from bench.cases import CASES as BENCHMARKS
+from hopgrad.lower import memory
+from hopgrad.lower.fuse import KernelStep
+from hopgrad.lower.memory import touched
+from hopgrad.lower.program import Program
+
+PROGRAMS = realistic.cases()
+
+
+@pytest.fixture(autouse=True)
+def kept_kernels(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPGRAD_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "kernels"))
+
+
+def programs(f: Any, args: tuple[Any, ...]) -> list[Program]:
+    """What is compiled when a function is called."""
+    with hg.use_backend("native"):
+        for _ in range(2):
+            f(*copy.deepcopy(args))
+    return [
+        program
+        for kept in f._replays._kept.values()
+        for trace in kept.traces
+        if trace.native is not None
+        for program in trace.native.programs
+    ]
+
+
+def check(program: Program) -> None:
+    """Check the layout of a program, worked out here in another way, step by step."""
+    schedule, layout = program.schedule(), program.layout
+    buffers = schedule.buffers
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for k, step in enumerate(schedule.steps):
+        reads, writes = touched(step)
+        for b in (*reads, *writes):
+            first.setdefault(b, k)
+            last[b] = k
+    own = {b for b in first if buffers[b].role in ("temporary", "output")}
+    for b in own:
+        if buffers[b].role == "output":
+            last[b] = len(schedule.steps)  # it is returned
+
+    def place(b: int) -> tuple[int, int, int]:
+        """Which memory (−1 is the block), from where to where."""
+        home, at = (b, 0) if buffers[b].role == "output" else layout.shared.get(b) or (-1, layout.offsets[b])
+        size = layout.size if home < 0 else buffers[home].bytes
+        assert at >= 0
+        assert at + buffers[b].bytes <= size
+        assert at % buffers[b].aval.dtype.alignment == 0
+        return home, at, at + buffers[b].bytes
+
+    most = 0
+    for k, step in enumerate(schedule.steps):
+        alive = [b for b in own if first[b] <= k <= last[b] and buffers[b].bytes]
+        replaced = dict(memory._in_place(step.nest)) if isinstance(step, KernelStep) else {}
+        together: set[int] = set()
+        taken: dict[int, list[tuple[int, int, int]]] = {}
+        for b in alive:
+            home, start, end = place(b)
+            for other_start, other_end, other in taken.get(home, ()):
+                if start < other_end and other_start < end:
+                    old = replaced.get(b) if other == replaced.get(b) else replaced.get(other)
+                    assert old in (b, other), f"step {k}: buffers {b} and {other} are both alive in one place"
+                    assert last[old] == k
+                    assert (start, end) == (other_start, other_end)
+                    together.add(old)
+            taken.setdefault(home, []).append((start, end, b))
+        most = max(most, sum(buffers[b].bytes for b in alive if b not in together))
+    whole = layout.size + sum(buffers[b].bytes for b in own if buffers[b].role == "output")
+    assert whole <= 1.2 * most + 64
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs(name: str) -> None:
+    case = PROGRAMS[name]
+    found = programs(hg.value_and_grad(case.function, case.argnums), case.args)
+    for program in found:
+        check(program)
+
+
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if not name.startswith("unrolled")])
+def test_benchmarks(name: str) -> None:
+    case = BENCHMARKS[name]
+    for size in case.sizes[:2]:
+        args = case.arguments(size)
+        if case.want == "step":
+            args = (args[0], *args[-2:])
+        f = hg.hvp(case.function) if case.want == "hvp" else hg.value_and_grad(case.function, case.argnums)
+        found = programs(f, args)
+        assert found
+        for program in found:
+            check(program)
+
+
+def test_values_live_where_results_will_be() -> None:
+    """Three matrices are alive at once, and two of them are results."""
+
+    def f(x: Any) -> Any:
+        y = np.sin(x) @ x
+        z = np.sum(np.cos(y @ x), axis=0)
+        return z, np.outer(z, z), np.outer(z, np.exp(z))
+
+    x = np.random.default_rng(0).normal(size=(40, 40)) / 7
+    whole = hg.compile(f)
+    (program,) = programs(whole, (x,))
+    assert program.layout.size < x.nbytes
+    check(program)
+    with hg.use_backend("native"):
+        for found in (whole(x), program.run([x])):
+            for one, other in zip(found or (), f(x), strict=True):
+                np.testing.assert_allclose(one, other, 1e-12)
+
+
+def test_a_value_in_the_middle_of_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through an entry point and from Python, with several values in one result's memory."""
+    monkeypatch.setenv("HOPGRAD_BACKEND", "native")
+
+    def f(x: Any, y: Any) -> Any:
+        a, b = np.tanh(x @ y), np.tanh(y @ x)
+        c = a @ b + b @ a
+        return np.sum(c, axis=0), np.outer(np.sum(c, axis=0), np.arange(200.0))
+
+    random = np.random.default_rng(1)
+    x, y = random.normal(size=(30, 30)), random.normal(size=(30, 30))
+    whole = hg.compile(f)
+    (program,) = programs(whole, (x, y))
+    assert len({at for _, at in program.layout.shared.values()}) > 1
+    check(program)
+    assert "entry point of its own" in whole.report()
+    for _ in range(3):
+        for found in (whole(x, y), whole(x, y=y)):
+            for one, other in zip(found, f(x, y), strict=True):
+                np.testing.assert_allclose(one, other, 1e-12)
+    assert program.runs >= 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_layouts_of_random_values(seed: int) -> None:
+    """Neither way of laying out lets two values meet, and the better one is close to what is alive."""
+    random = np.random.default_rng(seed)
+    count, steps = int(random.integers(1, 120)), int(random.integers(1, 60))
+    born = {b: int(random.integers(steps)) for b in range(count)}
+    dies = {b: min(steps - 1, born[b] + int(random.geometric(0.2)) - 1) for b in range(count)}
+    sizes = {b: int(2 ** random.uniform(0, 14)) for b in range(count)}
+    values = range(count)
+    live = memory._live(values, sizes, born, dies, steps)
+    ways = [memory._by_step(values, sizes, born, dies, steps), memory._by_size(values, sizes, born, dies)]
+    for offsets, size in ways:
+        assert size >= live
+        for b in values:
+            assert offsets[b] + sizes[b] <= size
+            assert offsets[b] % min(64, 1 << max(0, sizes[b].bit_length() - 4)) == 0
+            for other in range(b):
+                if born[b] <= dies[other] and born[other] <= dies[b]:
+                    assert offsets[b] + sizes[b] <= offsets[other] or offsets[other] + sizes[other] <= offsets[b]
+    assert min(size for _, size in ways) <= 1.2 * live + 64
