@@ -86,7 +86,8 @@ def plan(schedule: Schedule) -> Layout:
     sizes = {b: buffer.bytes for b, buffer in enumerate(schedule.buffers)}
     by_python = {step.result for step in schedule.steps if isinstance(step, CallStep) and step.native is None}
     outputs = [b for b in born if schedule.buffers[b].role == "output" and b not in by_python]
-    guests = _guests(groups, outputs, sizes, born, dies)
+    large = [b for b in groups if sizes[b] >= ALIGNMENT]  # others are not worth the trouble, which is for each call
+    guests = _guests(large, outputs, sizes, born, dies)
     groups = [b for b in groups if b not in guests]
     shared |= {b: guests[find(b)] for b in temporary if find(b) in guests}
     live = _live(groups, sizes, born, dies, len(schedule.steps))
