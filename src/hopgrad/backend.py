@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
-from hopgrad.graph.graph import reachable
+from hopgrad.graph.graph import Graph, reachable
 from hopgrad.lower.expand import expanded
 from hopgrad.lower.library import library
 from hopgrad.lower.program import Program
@@ -77,12 +77,14 @@ class NativePlan:
         wanted = [*nodes, *[node for node, _ in guards]]
         builder, moved, given = expanded(source, wanted, frozenset(inputs))
         checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=True)]
-        self.simplified = simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))
-        self.outputs = self.simplified.outputs[: len(nodes)]
-        self.checks = [(node, 1.0) for node in self.simplified.outputs[len(nodes) :]]
-        self.output_avals = [self.simplified.builder.avals[n] for n in self.outputs]
-        self.keys = [key for key, node in given.items() if node in self.simplified.inputs]
-        self._inputs = [self.simplified.inputs[given[key]] for key in self.keys]
+        simplified = simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))
+        self.graph = Graph(simplified.builder, list(simplified.inputs.values()), simplified.outputs)
+        """Simplified, with what guards ask among its outputs."""
+        self.outputs = simplified.outputs[: len(nodes)]
+        self.checks = [(node, 1.0) for node in simplified.outputs[len(nodes) :]]
+        self.output_avals = [simplified.builder.avals[n] for n in self.outputs]
+        self.keys = [key for key, node in given.items() if node in simplified.inputs]
+        self._inputs = [simplified.inputs[given[key]] for key in self.keys]
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
 
@@ -108,7 +110,7 @@ class NativePlan:
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
         return Program(
-            self.simplified.builder, self.outputs, dict(zip(self._inputs, strides, strict=True)), self.checks, library
+            self.graph.builder, self.outputs, dict(zip(self._inputs, strides, strict=True)), self.checks, library
         )
 
     @property

@@ -767,9 +767,7 @@ class Transformed(Function):
     @property
     def graph(self) -> Graph:
         """The graph that native code was made of last: simplified, with what guards ask among its outputs."""
-        plan = self._plan()
-        made = plan.simplified
-        return Graph(made.builder, list(made.inputs.values()), made.outputs)
+        return self._plan().graph
 
     @property
     def kernels(self) -> list[str]:
