@@ -230,7 +230,7 @@ class _Grower:
             (f"{name}[k % {n}]", (5, *rest)), (f"{name}[np.array({fixed})]", (3, *rest)),
             (f"np.take({name}, k % {n}, axis=0)", (5, *rest)), (f"{name}[{fixed}]", (3, *rest)),
         ]  # fmt: skip
-        if rest and rest[-1]:
+        if rest and rest[-1] and 5 * np.prod(shape[:-1]) <= MOST:
             m = rest[-1]
             options += [(f"{name}[..., k % {m}]", (*shape[:-1], 5))]
             options += [(f"{name}[k % {n}, ..., k[::-1] % {m}]", (5, *rest[:-1]))]
