@@ -17,6 +17,7 @@ import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
 from hopgrad.graph.graph import reachable
+from hopgrad.lower import loops
 from hopgrad.lower.expand import expanded
 from hopgrad.lower.library import library
 from hopgrad.lower.program import Program
@@ -107,9 +108,8 @@ class NativePlan:
         return found
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
-        return Program(
-            self.simplified.builder, self.outputs, dict(zip(self._inputs, strides, strict=True)), self.checks, library
-        )
+        inputs = dict(zip(self._inputs, strides, strict=True))
+        return Program(self.simplified.builder, self.outputs, inputs, self.checks, library, loops.place)
 
     @property
     def runs(self) -> int:

@@ -152,7 +152,8 @@ class Source:
 class Step:
     """A step that calls a library. If it needs scratch memory, its slot has to be added to `params` as the last word.
 
-    ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes.
+    ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes. ``programs`` are
+    those that the step itself runs.
     """
 
     source: Source
@@ -160,6 +161,7 @@ class Step:
     flops: int
     work: int = 0
     note: str = ""
+    programs: Sequence[Any] = ()
 
 
 class Loaded:

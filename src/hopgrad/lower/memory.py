@@ -36,7 +36,7 @@ def touched(step: KernelStep | CallStep) -> tuple[list[int], list[int]]:
         reads = [v.access.slot for v in nest.values if isinstance(v, (Load, Gather))]
         return reads, _written(nest)
     reads = [v.buffer for v in step.operands if isinstance(v, View)]
-    writes = [step.result] if step.result >= 0 else []
+    writes = [*step.written, step.result] if step.result >= 0 else list(step.written)
     if step.scratch >= 0:
         writes.append(step.scratch)
     return reads, writes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from hopgrad.aval import Shape
 from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
 from hopgrad.lower import memory, nest
-from hopgrad.lower.fuse import CallStep, Fuser, KernelStep, Library, Schedule
+from hopgrad.lower.fuse import CallStep, Compounds, Fuser, KernelStep, Library, Schedule
 from hopgrad.lower.machine import Loaded, Source, load
 from hopgrad.lower.views import View
 
@@ -54,7 +54,7 @@ define i32 @NAME(ptr %slots, ptr %params) {
 
 
 @functools.cache
-def _runner() -> tuple[Loaded, Callable[[int, int], int]]:
+def runner() -> tuple[Loaded, Callable[[int, int], int]]:
     """The native function that runs the steps of a program one after the other."""
     (loaded,) = load([Source(_RUN)])
     call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)(loaded.address)
@@ -71,16 +71,21 @@ class Segment:
     kernels: list[tuple[Loaded, KernelStep | CallStep]]
 
 
-class Program:
-    """Native code for some outputs of a graph.
+class NotNativeError(Exception):
+    """Something has no native form."""
+
+
+class Steps:
+    """The steps for some outputs of a graph, and where their values are: everything but machine code.
 
     Args:
         builder: Simplified.
         outputs: What to compute.
-        inputs: Values that will be given, in the order in which they are given to `run`; each with its strides in
-            elements, None for what is no array.
-        checks: Values that have to be what they were, else `run` gives None.
+        inputs: Values that will be given, in the order in which they are given; each with its strides in elements,
+            None for what is no array.
+        checks: Values that have to be what they were.
         library: Finds native forms of hops that are no loop nests.
+        compound: Finds those of hops with several results.
     """
 
     def __init__(
@@ -90,85 +95,29 @@ class Program:
         inputs: Mapping[int, tuple[int, ...] | None],
         checks: Sequence[tuple[int, float]] = (),
         library: Library | None = None,
+        compound: Compounds | None = None,
     ) -> None:
-        start = time.perf_counter()
         self.builder = builder
         self.inputs = dict(inputs)
-        self.schedule: Schedule = Fuser(builder, outputs, self.inputs, checks, library).schedule()
+        self.schedule: Schedule = Fuser(builder, outputs, self.inputs, checks, library, compound).schedule()
         self.layout = memory.plan(self.schedule)
-        self._keep: list[Any] = []
-        self._native(self._written())
-        self._slots()
-        self.seconds = time.perf_counter() - start
-
-    # -- making ----------------------------------------------------------------------------------------------------
-
-    def _written(self) -> list[tuple[Source, list[int]] | None]:
-        """The text and the parameters of each step that is native."""
-        found: list[tuple[Source, list[int]] | None] = []
-        for step in self.schedule.steps:
-            if isinstance(step, KernelStep):
-                found.append(nest.write(nest.arranged(step.nest)))
-            else:
-                found.append((step.native.source, step.native.params) if step.native is not None else None)
-        return found
-
-    def _native(self, written: Sequence[tuple[Source, list[int]] | None]) -> None:
-        """Compile, and group the steps."""
-        sources = [pair[0] for pair in written if pair is not None]
-        *steps, count = load([*sources, Source(_COUNT, quick=True)])
-        loaded = iter(steps)
-        self.sources = list(dict.fromkeys(sources))
-        """The distinct kernels."""
-        self.stored = sum(one.stored for one in {id(step): step for step in steps}.values())
-        """How many of them came from disk."""
-        self.parts: list[Segment | CallStep] = []
-        group: list[tuple[Loaded, list[int], KernelStep | CallStep]] = []
-
-        self._runs = (ctypes.c_int64 * 1)()
-
-        def close(last: bool = False) -> None:
-            if not group and not last:
-                return
-            table = (ctypes.c_uint64 * (2 * len(group) + 4))()
-            kernels = []
-            for k, (function, params, step) in enumerate(group):
-                words = (ctypes.c_int64 * max(1, len(params)))(*params)
-                self._keep.append(words)
-                table[2 * k], table[2 * k + 1] = function.address, ctypes.addressof(words)
-                kernels.append((function, step))
-            if last:
-                table[2 * len(group)], table[2 * len(group) + 1] = count.address, ctypes.addressof(self._runs)
-            self.parts.append(Segment(table, ctypes.addressof(table), kernels))
-            group.clear()
-
-        for pair, step in zip(written, self.schedule.steps, strict=True):
-            if pair is not None:
-                group.append((next(loaded), pair[1], step))
-            else:
-                close()
-                assert isinstance(step, CallStep)
-                self.parts.append(step)
-        close(last=True)
-
-    def _slots(self) -> None:
-        """The table of addresses, as far as it is the same for all calls."""
-        buffers = self.schedule.buffers
-        self._template = np.zeros(max(1, len(buffers)), np.uint64)
-        for k, buffer in enumerate(buffers):
-            if buffer.role == "constant":
-                assert buffer.data is not None
-                self._template[k] = _address(buffer.data)
-        self._placed = np.array(list(self.layout.offsets), np.intp)
-        self._offsets = np.array(list(self.layout.offsets.values()), np.uint64)
-        self._inputs = [(k, b.number) for k, b in enumerate(buffers) if b.role == "input"]
-        by_python = {s.result for s in self.parts if isinstance(s, CallStep)}
-        self._outputs = [(k, b) for k, b in enumerate(buffers) if b.role == "output" and k not in by_python]
+        self.written = [_written(step) for step in self.schedule.steps]
+        self._words: list[Any] = []
 
     @property
-    def runs(self) -> int:
-        """How often the program ran to its end, from Python or from an entry point."""
-        return self._runs[0]
+    def inner(self) -> Iterator[Inner]:
+        """The programs that its own steps run."""
+        for step in self.schedule.steps:
+            if isinstance(step, CallStep) and step.native is not None:
+                yield from step.native.programs
+
+    @functools.cached_property
+    def sources(self) -> list[Source]:
+        """The distinct kernels, those of inner programs too."""
+        found = [pair[0] for pair in self.written if pair is not None]
+        for program in self.inner:
+            found += program.sources
+        return list(dict.fromkeys(found))
 
     @property
     def flops(self) -> int:
@@ -184,7 +133,130 @@ class Program:
     @property
     def is_native(self) -> bool:
         """Whether it runs without any step of NumPy."""
-        return all(isinstance(part, Segment) for part in self.parts)
+        return None not in self.written
+
+    def _fill(self, table: Any, group: Sequence[tuple[Loaded, list[int]]]) -> None:
+        """Write steps and their parameters into a table."""
+        for k, (function, params) in enumerate(group):
+            words = (ctypes.c_int64 * max(1, len(params)))(*params)
+            self._words.append(words)
+            table[2 * k], table[2 * k + 1] = function.address, ctypes.addressof(words)
+
+
+def _written(step: KernelStep | CallStep) -> tuple[Source, list[int]] | None:
+    """The text and the parameters of a step, if it is native."""
+    if isinstance(step, KernelStep):
+        return nest.write(nest.arranged(step.nest))
+    return (step.native.source, step.native.params) if step.native is not None else None
+
+
+class Inner(Steps):
+    """A program that a step of another one runs. It is native, and has its code from the other one.
+
+    Raises:
+        NotNativeError: a step of it has no native form.
+    """
+
+    def __init__(
+        self,
+        builder: Builder,
+        outputs: Sequence[int],
+        inputs: Mapping[int, tuple[int, ...] | None],
+        library: Library | None,
+        compound: Compounds | None,
+    ) -> None:
+        super().__init__(builder, outputs, inputs, (), library, compound)
+        if not self.is_native:
+            raise NotNativeError
+        self._table = (ctypes.c_uint64 * (2 * len(self.written) + 2))()
+        self.address = ctypes.addressof(self._table)
+
+    def connect(self, loaded: Mapping[Source, Loaded]) -> None:
+        """Fill in the code."""
+        for program in self.inner:
+            program.connect(loaded)
+        self._fill(self._table, [(loaded[pair[0]], pair[1]) for pair in self.written if pair is not None])
+
+    def places(self, role: str, number: int) -> list[int]:
+        """The slots of an input or output: its own, and of what lives in an output's memory."""
+        buffers = self.schedule.buffers
+        own = [k for k, b in enumerate(buffers) if b.role == role and b.number == number]
+        return own + [k for k, output in self.layout.shared.items() if output in own]
+
+
+class Program(Steps):
+    """Native code for some outputs of a graph; for the arguments see `Steps`. `run` gives None if a check fails."""
+
+    def __init__(
+        self,
+        builder: Builder,
+        outputs: Sequence[int],
+        inputs: Mapping[int, tuple[int, ...] | None],
+        checks: Sequence[tuple[int, float]] = (),
+        library: Library | None = None,
+        compound: Compounds | None = None,
+    ) -> None:
+        start = time.perf_counter()
+        super().__init__(builder, outputs, inputs, checks, library, compound)
+        self._native()
+        self._slots()
+        self.seconds = time.perf_counter() - start
+
+    # -- making ----------------------------------------------------------------------------------------------------
+
+    def _native(self) -> None:
+        """Compile, and group the steps."""
+        *found, count = load([*self.sources, Source(_COUNT, quick=True)])
+        loaded = dict(zip(self.sources, found, strict=True))
+        self._loaded = found
+        self.stored = sum(one.stored for one in found)
+        """How many of the distinct kernels came from disk."""
+        for program in self.inner:
+            program.connect(loaded)
+        self.parts: list[Segment | CallStep] = []
+        group: list[tuple[Loaded, list[int]]] = []
+        steps: list[KernelStep | CallStep] = []
+        self._runs = (ctypes.c_int64 * 1)()
+
+        def close(last: bool = False) -> None:
+            if not group and not last:
+                return
+            table = (ctypes.c_uint64 * (2 * len(group) + 4))()
+            self._fill(table, group)
+            if last:
+                table[2 * len(group)], table[2 * len(group) + 1] = count.address, ctypes.addressof(self._runs)
+            kernels = [(function, step) for (function, _), step in zip(group, steps, strict=True)]
+            self.parts.append(Segment(table, ctypes.addressof(table), kernels))
+            group.clear()
+            steps.clear()
+
+        for pair, step in zip(self.written, self.schedule.steps, strict=True):
+            if pair is not None:
+                group.append((loaded[pair[0]], pair[1]))
+                steps.append(step)
+            else:
+                close()
+                assert isinstance(step, CallStep)
+                self.parts.append(step)
+        close(last=True)
+
+    def _slots(self) -> None:
+        """The table of addresses, as far as it is the same for all calls."""
+        buffers = self.schedule.buffers
+        self._template = np.zeros(max(1, len(buffers)), np.uint64)
+        for k, buffer in enumerate(buffers):
+            if buffer.data is not None:
+                self._template[k] = address_of(buffer.data)
+        self._placed = np.array(list(self.layout.offsets), np.intp)
+        self._offsets = np.array(list(self.layout.offsets.values()), np.uint64)
+        self._inputs = [(k, b.number) for k, b in enumerate(buffers) if b.role == "input"]
+        by_python = {s.result for s in self.parts if isinstance(s, CallStep)}
+        self._outputs = [(k, b) for k, b in enumerate(buffers) if b.role == "output" and k not in by_python]
+
+    @property
+    def runs(self) -> int:
+        """How often the program ran to its end, from Python or from an entry point."""
+        return self._runs[0]
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -195,23 +267,23 @@ class Program:
         """
         slots = self._template.copy()
         block = np.empty(self.layout.size + memory.ALIGNMENT, np.uint8)
-        base = _address(block)
+        base = address_of(block)
         base += -base % memory.ALIGNMENT
         slots[self._placed] = self._offsets + np.uint64(base)
         arrays: dict[int, Any] = {}
         for k, number in self._inputs:
             arrays[k] = data = np.asarray(given[number])
-            slots[k] = _address(data)
+            slots[k] = address_of(data)
         for k, buffer in self._outputs:
             arrays[k] = data = np.empty(buffer.aval.shape, buffer.aval.dtype)
-            slots[k] = _address(data)
+            slots[k] = address_of(data)
         for k, output in self.layout.shared.items():
             slots[k] = slots[output]
         objects: dict[int, Any] = {}
         for node, number in self._objects():
             objects[node] = given[number]
-        table = _address(slots)
-        _, call = _runner()
+        table = address_of(slots)
+        _, call = runner()
         for part in self.parts:
             if isinstance(part, Segment):
                 if call(part.address, table):
@@ -248,7 +320,7 @@ class Program:
         if not array.flags.owndata or not array.flags.writeable or any(array is o for o in operands):
             array = array.copy()
         arrays[step.result] = array
-        slots[step.result] = _address(array)
+        slots[step.result] = address_of(array)
 
     def _array(self, view: View, slots: Any, arrays: dict[int, Any], block: Any) -> Any:
         """The values that a view shows, as NumPy sees them: a scalar, if there are no axes."""
@@ -270,6 +342,7 @@ class _Memory:
         }  # fmt: skip
 
 
-def _address(array: Any) -> int:
+def address_of(array: Any) -> int:
+    """Where the elements of an array are."""
     found: int = array.__array_interface__["data"][0]
     return found

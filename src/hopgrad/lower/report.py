@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hopgrad.lower.fuse import CallStep, KernelStep
 from hopgrad.lower.memory import touched
-from hopgrad.lower.program import Program, Segment
+from hopgrad.lower.program import Program, Steps
 
 
-def _kernel_steps(program: Program) -> list[tuple[int, KernelStep | CallStep]]:
-    """The native steps with their numbers; of equal functions the first one."""
-    seen = set()
-    found = []
-    functions = [pair for part in program.parts if isinstance(part, Segment) for pair in part.kernels]
-    for k, (function, step) in enumerate(functions):
-        if function.source not in seen:
-            seen.add(function.source)
-            found.append((k, step))
-    return found
-
-
-def kernels(program: Program) -> list[str]:
-    """The loops of each distinct kernel; of calls of libraries what is called."""
-    return [_loops(step) for _, step in _kernel_steps(program)]
+def kernels(program: Steps) -> list[str]:
+    """The loops of each distinct kernel; of calls of libraries what is called; of loops what their bodies are."""
+    found: dict[str, str] = {}
+    for step, pair in zip(program.schedule.steps, program.written, strict=True):
+        if pair is not None:
+            found.setdefault(pair[0].symbol, _loops(step))
+    for inner in program.inner:
+        found |= {text: text for text in kernels(inner)}
+    return list(dict.fromkeys(found.values()))
 
 
 def _loops(step: KernelStep | CallStep) -> str:
@@ -40,8 +36,8 @@ def asm(program: Program) -> str:
     return "\n".join(source.assembly for source in program.sources)
 
 
-def plan(program: Program) -> str:
-    """The steps in order, each with the buffers that it reads and writes, and where these are."""
+def plan(program: Steps) -> str:
+    """The steps in order, each with the buffers that it reads and writes, and where these are; loops with their own."""
     buffers = program.schedule.buffers
     lines = []
     for k, buffer in enumerate(buffers):
@@ -55,13 +51,19 @@ def plan(program: Program) -> str:
         lines.append(f"slot{k}: {buffer.aval!r}, {place}")
     for k, step in enumerate(program.schedule.steps):
         reads, writes = touched(step)
+        inner: Sequence[Steps] = ()
         if isinstance(step, KernelStep):
             nest = step.nest
             what = f"loop over {' × '.join(map(str, nest.shape)) or 'one place'}, {len(nest.values)} values"
+        elif step.native is not None:
+            what, inner = step.native.note, step.native.programs
         else:
-            what = step.native.note if step.native is not None else f"{step.hop.name} by NumPy"
+            what = f"{step.hop.name} by NumPy"
         read, written = (", ".join(f"slot{b}" for b in dict.fromkeys(found)) for found in (reads, writes))
         lines.append(f"{k}: {what}: {read or 'nothing'} -> {written or 'nothing'}")
+        for one in inner:
+            if one.schedule.steps:
+                lines += [f"  {line}" for line in plan(one).splitlines()]
     return "\n".join(lines)
 
 
