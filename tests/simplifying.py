@@ -232,6 +232,23 @@ EXAMPLES = [
     Example("put everywhere", lambda x, v: put(x, v, every()), XY),
     Example("put twice", lambda x, v, w: put(put(x, v, 1), w, 1), f((4,), (), ())),
     Example("put back", lambda x: put(x, at(x, 1), 1), X),
+    Example(
+        "question of joined", lambda x, y: hop("isfinite", hop("concatenate", x, y, axis=0)), f((40, 80), (30, 80))
+    ),
+    Example(None, lambda x, y: hop("isfinite", hop("concatenate", x, y, axis=0)), f((40,), (30,))),
+    Example(
+        "answers joined",
+        lambda x, y: total(hop("concatenate", hop("isnan", x), hop("isnan", y), axis=1), 0, 1, name="any"),
+        f((80, 40), (80, 30)),
+    ),
+    Example(
+        "answers joined",
+        lambda x, y: total(hop("concatenate", x, y, axis=0), 0, name="all", keepdims=True),
+        f((40, 80), (30, 80), dtype=B),
+    ),
+    Example(
+        None, lambda x, y: total(hop("concatenate", x, y, axis=0), 1, name="all"), f((40, 80), (30, 80), dtype=B)
+    ),
     Example("sum of written", lambda v, w: scatter(v, (4,), 2) + scatter(w, (4,), 0), f((), ())),
     Example(
         "sum of written",
@@ -240,6 +257,24 @@ EXAMPLES = [
     ),
     Example("sum of written", lambda v, w: scatter(v, (2, 2), 1, 0) + scatter(w, (2, 2), 0, 1), f((), ())),
     Example(None, lambda v, w: scatter(v, (4,), every(0, 3)) + scatter(w, (4,), every(2, 4)), f((3,), (2,))),
+    Example(
+        "sum of written",
+        lambda v, w: scatter(v, (5000,), every(0, 4999)) + scatter(w, (5000,), every(1, 5000)),
+        f((4999,), (4999,)),
+    ),
+    Example(
+        "sum of written",
+        lambda x, u, v, w: (
+            scatter(u, (70, 80), every(1, 69), every(2, 80)) + (x + scatter(v, (70, 80), every(0, 68), every(0, 79)))
+            + scatter(w, (70, 80), 3)
+        ),
+        f((70, 80), (68, 78), (68, 79), (80,)),
+    ),
+    Example(
+        None,
+        lambda v, w: scatter(v, (5000,), every(0, 4999)) + scatter(w, (5000,), every(1, 5000, 2)),
+        f((4999,), (2500,)),
+    ),
     Example(None, lambda v, w: scatter(v, (4, 3), every(), 1) + scatter(w, (4, 3), every(), 2), f((4,), (4,))),
     # -- sums
     Example("reduction of one", lambda x: total(x, 1), f((2, 1))),

@@ -40,7 +40,18 @@ from hopgrad.lower.nest import (
     Store,
 )  # fmt: skip
 from hopgrad.lower.scalar import KINDS
-from hopgrad.lower.views import Axis, Map, View, broadcast, c_strides, identity, picked, through, view_through
+from hopgrad.lower.views import (
+    Axis,
+    Map,
+    View,
+    broadcast,
+    c_strides,
+    identity,
+    outside,
+    picked,
+    through,
+    view_through,
+)  # fmt: skip
 
 LARGEST = 64
 """How many hops a value may be computed from without anything on the way being stored."""
@@ -196,6 +207,8 @@ class Fuser:
         self.checks = checks
         self.library = library
         self.compound = compound
+        self.joined: dict[int, View] = {}
+        """Where arrays are that are put together from parts."""
         self.results: dict[int, dict[int, View]] = {}
         """Of a native hop with several results: where each of them is."""
         self.wanted: dict[int, int] = {}
@@ -359,13 +372,15 @@ class Fuser:
             self.sinks.append(_Sink(value, after, part.shape, home, at=(params["items"], tuple(arrays), adds)))
         self._stored(node, home, after + 1)
 
-    def _zeros(self, node: int) -> tuple[View, int]:
-        """New memory full of zeros, and the level at which it is written."""
+    def _zeros(self, node: int, window: Map | None = None, lengths: Shape = ()) -> tuple[View, int]:
+        """New memory full of zeros, but for a window if that is given, and the level at which it is written."""
         like = self.builder.avals[node]
         home = self.home(node)
         zero = self.builder.constant(0, like.dtype).id
         self.ready[zero], self.cones[zero], self.cost[zero] = 0, _NOTHING, 0
-        self.sinks.append(_Sink(zero, 0, like.shape, home))
+        parts = [home] if window is None or like.size <= SMALL else outside(home, window, lengths)
+        for part in parts:
+            self.sinks.append(_Sink(zero, 0, part.shape, part))
         return home, 0
 
     # -- virtual values --------------------------------------------------------------------------------------------
@@ -419,6 +434,10 @@ class Fuser:
         like, whole = builder.avals[source], builder.avals[node]
         if isinstance(like, Several) or (source in self.avail and source not in self.views):
             return False
+        if source in self.ready and self.cost[source] >= DEAR:
+            wanted = sum(builder.avals[user].size for user in self.users[source])
+            if 2 * wanted > 3 * like.size and len(self.users[source]) > 1:
+                self._cut(source)  # else it would be computed for each view by itself
         if source in self.ready and source not in self.cut:
             places = through(hop, params, like, whole, identity(whole.ndim))
             if places is not None and whole.size:
@@ -467,13 +486,33 @@ class Fuser:
             self.sinks.append(_Sink(source, level, like.shape, target, (way, axes)))
         self._stored(node, home, level + 1)
 
+    def _joined(self, node: int) -> View:
+        """Memory for arrays that are joined: part of that for others, if they are only joined to these."""
+        found = self.joined.get(node)
+        if found is None:
+            users = self.users[node]
+            args = self.builder.args(users[0]) if len(users) == 1 else ()
+            inside = args.count(node) == 1 and self.builder.hop(users[0]).name == "concatenate"
+            if inside and node not in self._output_of and self._is_native(users[0]):
+                whole, axis = self._joined(users[0]), dict(self.builder.params(users[0]))["axis"]
+                before = sum(self.builder.avals[a].shape[axis] for a in args[: args.index(node)])
+                offset = whole.offset + before * whole.strides[axis]
+                found = View(whole.buffer, self.builder.avals[node].shape, whole.strides, offset)
+            else:
+                found = self.home(node)
+            self.joined[node] = found
+        return found
+
     def _place_joined(self, node: int, axis: int, args: Sequence[int]) -> None:
-        home = self.home(node)
+        home = self._joined(node)
         start = latest = 0
         for a in args:
             like = self.builder.avals[a]
-            part = View(home.buffer, like.shape, home.strides, start * home.strides[axis])
+            part = View(home.buffer, like.shape, home.strides, home.offset + start * home.strides[axis])
             start += like.shape[axis]
+            if self.views.get(a) == part:  # it is there already
+                latest = max(latest, self.avail[a] - 1)
+                continue
             level = self._level(a, like.shape)
             latest = max(latest, level)
             if like.size:
@@ -490,13 +529,17 @@ class Fuser:
         builder = self.builder
         like = builder.avals[node]
         value = args[-1] if hop == "scatter" else args[1]
-        home, level = self._zeros(node) if hop == "scatter" else self._base_of(node, args[0])
         part = builder.avals[value]
-        window = view_through("index", {"items": params["items"]}, like, part, home)
-        assert window is not None
+        if hop == "scatter":
+            window = through("index", {"items": params["items"]}, like, part, identity(part.ndim))
+            home, level = self._zeros(node, window, part.shape)
+        else:
+            home, level = self._base_of(node, args[0])
+        target = view_through("index", {"items": params["items"]}, like, part, home)
+        assert target is not None
         after = max(level + 1, self._level(value, part.shape))
         if part.size:
-            self.sinks.append(_Sink(value, after, part.shape, window))
+            self.sinks.append(_Sink(value, after, part.shape, target))
         self._stored(node, home, after + 1)
 
     def _base_of(self, node: int, source: int) -> tuple[View, int]:

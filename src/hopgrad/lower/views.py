@@ -177,6 +177,27 @@ def view_through(hop: str, params: dict[str, Any], source: Aval, result: Aval, v
     return None
 
 
+def outside(view: View, window: Map, lengths: Shape) -> list[View]:
+    """A view without a window in it, cut into boxes; the whole view if the window has gaps.
+
+    >>> [(part.offset, part.shape) for part in outside(View(0, (5, 4), (4, 1)), (Axis(0, 1, 1), Axis(-1, 0, 3)), (2,))]
+    [(0, (1, 4)), (12, (2, 4)), (4, (2, 3))]
+    """
+    if any(axis.dim >= 0 and axis.step != 1 and lengths[axis.dim] > 1 for axis in window):
+        return [view]
+    found = []
+    shape, offset = list(view.shape), view.offset
+    for k, axis in enumerate(window):
+        stop = axis.offset + (lengths[axis.dim] if axis.dim >= 0 else 1)
+        for a, b in ((0, axis.offset), (stop, view.shape[k])):
+            if a < b:
+                part = (*shape[:k], b - a, *shape[k + 1 :])
+                found.append(View(view.buffer, part, view.strides, offset + a * view.strides[k]))
+        shape[k] = stop - axis.offset
+        offset += axis.offset * view.strides[k]
+    return found
+
+
 def reshaped_strides(shape: Shape, strides: tuple[int, ...], new: Shape) -> tuple[int, ...] | None:
     """Strides of a reshaped array over the same memory, or None if there are none.
 
