@@ -88,6 +88,11 @@ def every(start: int | None = None, stop: int | None = None, step: int | None = 
     return Slice(start, stop, step)
 
 
+def spd(a: Expr) -> Any:
+    """A factor of a positive definite matrix."""
+    return hop("cholesky", hop("matmul", a, moved(a, 1, 0)) + np.eye(a.shape[0]), upper=False)
+
+
 def nested_choice(second: bool) -> Callable[..., Any]:
     def build(m: Expr, x: Expr, y: Expr, z: Expr) -> Any:
         return where(m, x, where(m, y, z)) if second else where(m, where(m, x, y), z)
@@ -321,6 +326,19 @@ EXAMPLES = [
         f((7, 2), (2, 7), (7, 2), (2, 1)),
     ),
     Example(None, lambda a, b, v: hop("matmul", a, hop("matmul", b, v)), f((4, 5), (5, 6), (6,))),
+    *[
+        Example("solve by substitution", lambda a, b, low=low: hop("solve", hop("triangle", a, k=0, lower=low), b),
+                f((3, 3), (3,)))
+        for low in (True, False)
+    ],
+    Example(
+        "solve by substitution",
+        lambda a, b: hop("solve", moved(hop("triangle", a, k=0, lower=True), 0, 2, 1), b),
+        f((2, 3, 3), (2, 3, 1)),
+    ),
+    Example(
+        "solve by substitution", lambda a, b: hop("solve", moved(spd(a), 1, 0), b), f((3, 3), (3, 2))
+    ),
     Example(None, lambda a, v: (hop("matmul", hop("matmul", a, a), v), hop("matmul", a, a)), f((4, 4), (4,))),
     Example("einsum of one", lambda x: einsum("ij->ji", x), X),
     Example("einsum of one", lambda x: einsum("ijk->ki", x), f((2, 3, 4))),

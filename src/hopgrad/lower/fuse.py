@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from hopgrad.hops.shape import Operand
 from hopgrad.lower import scalar
 from hopgrad.lower.machine import Step
 from hopgrad.lower.nest import (
+    SHORT,
     Access,
     Check,
     Compute,
@@ -49,6 +51,7 @@ from hopgrad.lower.views import (
     identity,
     outside,
     picked,
+    reduced,
     through,
     view_through,
 )  # fmt: skip
@@ -475,6 +478,13 @@ class Fuser:
 
     def _place_reduction(self, node: int, way: str, axes: frozenset[int], keepdims: bool, source: int) -> None:
         like = self.builder.avals[source]
+        count = prod(like.shape[k] for k in axes)
+        if axes and count <= SHORT:  # the few elements are put together wherever the result is needed
+            virtual = source in self.ready and source not in self.cut
+            self.ready[node] = self._level(source, self.builder.avals[node].shape)
+            self.cost[node] = count * (self.cost[source] if virtual else 1) + count
+            self.cones[node] = frozenset((node,)).union(self.cones[source] if virtual else _NOTHING)
+            return
         home = self.home(node)
         level = self._level(source, like.shape)
         if not axes:
@@ -676,8 +686,13 @@ class Fuser:
             if node not in first or node not in self.ready or node in self.builder.constants:
                 continue
             hop = self.builder.hop(node)
-            own = scalar.cost(hop.lowering) if hop.lowering else 0
-            dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
+            if isinstance(hop, Reduction):
+                (a,) = self.builder.args(node)
+                count = self.builder.avals[a].size // self.builder.avals[node].size
+                dear[node] = count * (1 + dear.get(a, 0))
+            else:
+                own = scalar.cost(hop.lowering) if hop.lowering else 0
+                dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
             if node in self.stored_at:
                 dear[node] = 0
             elif dear[node] >= self._limit(node) and first[node] < last[node]:
@@ -796,6 +811,9 @@ class Fuser:
             operands = tuple(memo[n] for n in needed)
             params = dict(self.builder.params(current))
             entry: Entry
+            if isinstance(hop, Reduction):
+                memo[top] = self._put_together(nest, hop.lowering, operands, kind)
+                continue
             if hop.name == "index":
                 source, *arrays = self.builder.args(current)
                 indices, access = self._picked(kernel, self.views[source], kind, params["items"], arrays, at)
@@ -812,6 +830,15 @@ class Fuser:
             if self.wanted.get(current) == kernel.level and self._is_whole(kernel, current, at):
                 self._keep(kernel, current, memo[top])
         return memo[node, places]
+
+    def _put_together(self, nest: Nest, way: str, operands: Sequence[int], kind: str) -> int:
+        """A reduction of a few values."""
+        if way in ("any", "all"):
+            operands = [self._append(nest, Convert(o, kind)) for o in operands]
+        total = operands[0]
+        for o in operands[1:]:
+            total = self._append(nest, Compute(scalar.REDUCERS[way].lowering, (total, o), kind))
+        return total
 
     def _is_whole(self, kernel: _Kernel, node: int, places: Map) -> bool:
         """Whether a kernel computes a value at all of its places, each once."""
@@ -839,6 +866,10 @@ class Fuser:
         builder = self.builder
         hop, args = builder.hop(node), builder.args(node)
         like = builder.avals[node]
+        if isinstance(hop, Reduction):
+            return [
+                (args[0], found) for found in reduced(builder.avals[args[0]].shape, places, dict(builder.params(node)))
+            ]
         if hop.name == "index" and len(args) > 1:
             _, *arrays = args
             items = dict(builder.params(node))["items"]

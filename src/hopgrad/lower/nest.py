@@ -203,8 +203,77 @@ class Nest:
 # -- arranging the axes ----------------------------------------------------------------------------------------------
 
 
+SHORT = 4
+"""How long an axis is at most that is written out instead of looped over."""
+
+LARGEST = 160
+"""How many values a nest has at most after that."""
+
+
 def arranged(nest: Nest) -> Nest:
-    """The same with its axes ordered by stride and merged."""
+    """The same with its axes ordered by stride and merged; an innermost one that is short is written out."""
+    found = _merged(nest)
+    while len(found.shape) > 1 and found.shape[-1] <= SHORT and not found.scatters:
+        if len(found.values) * found.shape[-1] > LARGEST:
+            break
+        found = _merged(_written_out(found))
+    return found
+
+
+def _written_out(nest: Nest) -> Nest:
+    """The same without its innermost axis: what was done at each place along it is done at once."""
+    last = len(nest.shape) - 1
+    made = Nest(nest.shape[:-1], checks=nest.checks)
+    place: dict[Entry, int] = {}
+
+    def add(entry: Entry) -> int:
+        if entry not in place:
+            place[entry] = len(made.values)
+            made.values.append(entry)
+        return place[entry]
+
+    def at(access: Access, k: int) -> Access:
+        return replace(access, strides=access.strides[:-1], offset=access.offset + k * access.strides[-1])
+
+    moved: list[list[int]] = []
+    """The values at each place."""
+    for k in range(nest.shape[-1]):
+        here: list[int] = []
+        for v in nest.values:
+            entry: Entry = v
+            if isinstance(v, Load):
+                entry = Load(at(v.access, k))
+            elif isinstance(v, Gather):
+                entry = Gather(at(v.access, k), tuple(i._replace(value=here[i.value]) for i in v.indices))
+            elif isinstance(v, Position) and v.axis == last:
+                entry = Number(k, v.kind)
+            elif isinstance(v, Convert):
+                entry = replace(v, operand=here[v.operand])
+            elif isinstance(v, Compute):
+                entry = replace(v, operands=tuple(here[o] for o in v.operands))
+            here.append(add(entry))
+        moved.append(here)
+    for s in nest.stores:
+        # Without a stride along the axis it is the last one that stays.
+        every = enumerate(moved) if s.access.strides[-1] else [(0, moved[-1])]
+        made.stores += [Store(here[s.value], at(s.access, k)) for k, here in every]
+    for r in nest.reduces:
+        kind, access = r.access.kind, at(r.access, 0)
+        if last not in r.axes:
+            made.reduces += [replace(r, value=h[r.value], access=at(r.access, k)) for k, h in enumerate(moved)]
+            continue
+        total = moved[0][r.value]
+        for here in moved[1:]:
+            total = add(Compute(scalar.REDUCERS[r.way].lowering, (total, here[r.value]), kind))
+        axes = r.axes - {last}
+        if axes:
+            made.reduces.append(replace(r, value=total, axes=axes, access=access))
+        else:
+            made.stores.append(Store(total, access))
+    return made
+
+
+def _merged(nest: Nest) -> Nest:
     accesses = nest.accesses()
     rank = len(nest.shape)
     pinned = {v.axis for v in nest.values if isinstance(v, Position)}
@@ -741,7 +810,8 @@ class _Accumulator:
         self.writer = writer
         self.reduce = reduce
         self.kind = reduce.access.kind
-        self.neutral, self.put_together = scalar.REDUCERS[reduce.way]
+        self.neutral = scalar.REDUCERS[reduce.way].neutral
+        self.put_together = scalar.REDUCERS[reduce.way].write
         rank = writer.rank
         self.outer = rank
         while self.outer and self.outer - 1 in reduce.axes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -396,14 +397,22 @@ def cost(lowering: str) -> int:
     return total
 
 
-Reducer = Callable[[Code, Value, Value], Value]
+class Reducer(NamedTuple):
+    """A way to put elements together: the number that changes nothing, and what becomes of two as a lowering."""
 
-REDUCERS: dict[str, tuple[float, Reducer]] = {
-    "sum": (-0.0, lambda code, a, b: arithmetic(code, "+", a, b)),
-    "prod": (1.0, lambda code, a, b: arithmetic(code, "*", a, b)),
-    "max": (-float("inf"), lambda code, a, b: extreme(code, ">=", a, b)),
-    "min": (float("inf"), lambda code, a, b: extreme(code, "<=", a, b)),
-    "any": (0.0, lambda code, a, b: logical(code, "or", a, b)),
-    "all": (1.0, lambda code, a, b: logical(code, "and", a, b)),
+    neutral: float
+    lowering: str
+
+    def write(self, code: Code, a: Value, b: Value) -> Value:
+        """Two values put together."""
+        return write(code, self.lowering, [a, b], {}, a.kind)
+
+
+REDUCERS = {
+    "sum": Reducer(-0.0, "a + b"),
+    "prod": Reducer(1.0, "a * b"),
+    "max": Reducer(-math.inf, "maximum(a, b)"),
+    "min": Reducer(math.inf, "minimum(a, b)"),
+    "any": Reducer(0.0, "a | b"),
+    "all": Reducer(1.0, "a & b"),
 }
-"""Ways to put two elements together, each with the number that changes nothing."""

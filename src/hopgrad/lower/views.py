@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +84,24 @@ def through(hop: str, params: dict[str, Any], source: Aval, result: Aval, places
     if hop == "index":
         return _indexed(source.shape, params["items"], places)
     return None
+
+
+def reduced(source: Shape, places: Map, params: dict[str, Any]) -> list[Map]:
+    """The maps of all elements that a reduction puts together, in order, given that of its result.
+
+    >>> for places in reduced((5, 2), (Axis(0, 1, 0),), {"axes": (1,), "keepdims": False}):
+    ...     print(places[1])
+    Axis(dim=-1, step=0, offset=0)
+    Axis(dim=-1, step=0, offset=1)
+    """
+    axes, rest = params["axes"], list(places)
+    if params["keepdims"]:
+        rest = [axis for k, axis in enumerate(rest) if k not in axes]
+    found = []
+    for index in product(*[range(source[k]) for k in sorted(axes)]):
+        inner, outer = iter(index), iter(rest)
+        found.append(tuple(Axis(-1, 0, next(inner)) if k in axes else next(outer) for k in range(len(source))))
+    return found
 
 
 def _reshaped(source: Shape, result: Shape, places: Map) -> Map | None:
