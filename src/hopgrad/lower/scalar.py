@@ -28,8 +28,11 @@ SIZES = {"double": 8, "float": 4, "i64": 8, "i32": 4, "i1": 1}
 """Bytes of an element in memory."""
 
 _INTRINSICS = {"sqrt": "sqrt", "fabs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
+FUNCTION = 20
+"""What a function of the math library costs."""
+
 _COSTS = {"/": 8, "sqrt": 10, "maximum": 3, "minimum": 3}
-"""In units of an addition; what is not here is 1, and functions of the math library are 20."""
+"""In units of an addition; what is not here is 1, and functions of the math library are `FUNCTION`."""
 
 
 class Value(NamedTuple):
@@ -224,6 +227,14 @@ def lane(code: Code, values: Sequence[Value], k: int) -> list[Value]:
     return [code.value(v.kind, 1, f"extractelement {v.type} {v.name}, i64 {k}") for v in values]
 
 
+def part(code: Code, value: Value, start: int, lanes: int) -> Value:
+    """Some lanes of a value that lie side by side."""
+    mask = f"<{lanes} x i32> <{', '.join(f'i32 {start + k}' for k in range(lanes))}>"
+    if lanes == 1:
+        return lane(code, [value], start)[0]
+    return code.value(value.kind, lanes, f"shufflevector {value.type} {value.name}, {value.type} poison, {mask}")
+
+
 def gathered(code: Code, values: Sequence[Value]) -> Value:
     """Single values as the lanes of one."""
     kind, lanes = values[0].kind, len(values)
@@ -391,7 +402,7 @@ def cost(lowering: str) -> int:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 name = node.func.id
                 known = name in _INTRINSICS or name in ("select", "truth", "isnan", "copysign", "maximum", "minimum")
-                total += _COSTS.get(name, 1 if known else 20)
+                total += _COSTS.get(name, 1 if known else FUNCTION)
             elif isinstance(node, (ast.BinOp, ast.Compare, ast.UnaryOp)):
                 total += _COSTS["/"] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else 1
     return total
