@@ -26,6 +26,7 @@ from hopgrad.lower import scalar
 from hopgrad.lower.machine import Step
 from hopgrad.lower.nest import (
     SHORT,
+    SMALL,
     Access,
     Check,
     Compute,
@@ -67,8 +68,6 @@ DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
-SMALL = 2048
-"""How many elements a small array has at most."""
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 

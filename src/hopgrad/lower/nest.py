@@ -26,6 +26,9 @@ from hopgrad.lower.scalar import Code, Value
 BLOCK = 128
 """How many vectors are added up before their sum is added to the total."""
 
+SMALL = 2048
+"""How many elements a small array has at most."""
+
 _CACHED = 2**17
 """From how many elements on arrays do not stay in the nearer caches."""
 
@@ -159,6 +162,8 @@ class Nest:
     scatters: list[Scatter] = field(default_factory=list)
     narrow: bool = False
     """Whether vectors of half a cache line do better than longer ones."""
+    small: bool = False
+    """Whether compiling it costs more than running it."""
 
     def accesses(self) -> list[Access]:
         """All places in memory that it touches."""
@@ -232,6 +237,7 @@ def arranged(nest: Nest) -> Nest:
         found = _merged(_written_out(found))
     found.reduces = [replace(r, few=_innermost_count(found, r) <= FEW) for r in found.reduces]
     found.narrow = _crosses(found)
+    found.small = math.prod(found.shape) <= SMALL
     return found
 
 
@@ -778,6 +784,9 @@ class _Writer:
         if any(s.compensated for s in self.sums.values()):
             self._in_blocks()
             return
+        if self.nest.small and self.width == 64:
+            self._all_masked()
+            return
         code, n, lanes = self.code, self.sizes[-1], self.lanes
         counter = self._counter()
         head, body, end = code.fresh("L"), code.fresh("L"), code.fresh("L")
@@ -810,6 +819,22 @@ class _Writer:
         code.line(f"store i64 {stop}, ptr {counter}")
         code.line(f"br label {head}")
         code.label(done)
+
+    def _all_masked(self) -> None:
+        """Every vector with a mask, which costs nothing where there are registers for masks: half the code."""
+        code, n = self.code, self.sizes[-1]
+        counter = self._counter()
+        head, body, end = code.fresh("L"), code.fresh("L"), code.fresh("L")
+        code.line(f"br label {head}")
+        code.label(head)
+        self.index = code.new(f"load i64, ptr {counter}")
+        left = code.new(f"sub i64 {n}, {self.index}")
+        code.line(f"br i1 {code.new(f'icmp sgt i64 {left}, 0')}, label {body}, label {end}")
+        code.label(body)
+        self._masked(left)
+        code.line(f"store i64 {code.new(f'add i64 {self.index}, {self.lanes}')}, ptr {counter}")
+        code.line(f"br label {head}")
+        code.label(end)
 
     def _unaligned(self) -> str | None:
         """How many places stand before the first one where what is written is aligned, if that matters.
@@ -1110,6 +1135,7 @@ class _Signs:
             [replace(c, expected=self.number(c.expected, kinds[c.value])) for c in nest.checks],
             [replace(s, access=self.access(s.access), indices=self.indices(s.indices)) for s in nest.scatters],
             nest.narrow,
+            nest.small,
         )
 
 
@@ -1122,7 +1148,7 @@ def write(nest: Nest) -> tuple[Source, list[int]]:
     signs = _Signs()
     made = signs.nest(nest)
     parts = (made.shape, made.values, made.stores, made.reduces, made.checks, made.scatters)
-    key = (made.narrow, *map(tuple, parts))
+    key = (made.narrow, made.small, *map(tuple, parts))
     found = _kernels.get(key)
     if found is None:
         found = _kernels[key] = _Writer(made).write()
