@@ -467,6 +467,16 @@ class Fuser:
         if node in self.views:
             return self.views[node]
         like = self.builder.avals[node]
+        hop = self.builder.hop(node).name
+        if hop in ("transpose", "reshape") and node not in self._output_of:
+            # What it is a view of is stored: others may need that, and libraries read either.
+            (source,) = self.builder.args(node)
+            seen = self.store(source)
+            found = view_through(hop, dict(self.builder.params(node)), self.builder.avals[source], like, seen)
+            assert found is not None
+            self.stored_at[node] = self.stored_at[source]
+            self._stored(node, found, self.avail[source])
+            return found
         home = self.home(node)
         level = self.stored_at[node] = self.ready[node]
         self.sinks.append(_Sink(node, level, like.shape, home))
