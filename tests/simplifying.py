@@ -237,6 +237,12 @@ EXAMPLES = [
     Example("put everywhere", lambda x, v: put(x, v, every()), XY),
     Example("put twice", lambda x, v, w: put(put(x, v, 1), w, 1), f((4,), (), ())),
     Example("put back", lambda x: put(x, at(x, 1), 1), X),
+    Example("reshape of an index", lambda x: reshaped(at(x, every(2, 3)), 5), f((4, 5))),
+    Example(
+        "reshape of an index", lambda x: reshaped(at(x, None, every(), every(1, 4), every(2, 3)), 5, 3), f((5, 6, 4))
+    ),
+    Example(None, lambda x: reshaped(at(x, every(2, 3)), 1, 1, 5), f((4, 5))),
+    Example(None, lambda x: reshaped(at(x, every(1, 3)), 10), f((4, 5))),
     Example(
         "question of joined", lambda x, y: hop("isfinite", hop("concatenate", x, y, axis=0)), f((40, 80), (30, 80))
     ),
@@ -274,6 +280,28 @@ EXAMPLES = [
             + scatter(w, (70, 80), 3)
         ),
         f((70, 80), (68, 78), (68, 79), (80,)),
+    ),
+    Example(
+        "sum of written",
+        lambda u, v, w: (
+            scatter(u, (4, 6), every(), 1) + (scatter(v, (4, 6), every(), 5) + scatter(w, (4, 6), every(), 3))
+        ),
+        f((4,), (4,), (4,)),
+    ),
+    Example(
+        "sum of written",
+        lambda x, u, v, w: (
+            scatter(u, (4, 2, 6), 1, every(), -4) + x + scatter(v, (4, 2, 6), 1, every(), -1)
+            + scatter(w, (4, 2, 6), 2) + scatter(v, (4, 2, 6), 1, every(), 4) + scatter(v, (4, 2, 6), 1, every(), 3)
+        ),
+        f((4, 2, 6), (2,), (2,), (2, 6)),
+    ),
+    Example(
+        None,
+        lambda u, v, w: (
+            scatter(u, (4, 6), every(), 1) + scatter(v, (4, 6), every(), 5) + scatter(w, (4, 6), every(), 2)
+        ),
+        f((4,), (4,), (4,)),
     ),
     Example(
         None,

@@ -21,7 +21,7 @@ from hopgrad.lower import loops
 from hopgrad.lower.expand import expanded
 from hopgrad.lower.library import library
 from hopgrad.lower.program import Program
-from hopgrad.simplify import simplify
+from hopgrad.simplify import rolled, simplify
 from hopgrad.trace import context
 
 Backend = Literal["native", "numpy"]
@@ -78,7 +78,7 @@ class NativePlan:
         wanted = [*nodes, *[node for node, _ in guards]]
         builder, moved, given = expanded(source, wanted, frozenset(inputs))
         checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=True)]
-        self.simplified = simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))
+        self.simplified = rolled(simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values())))
         self.outputs = self.simplified.outputs[: len(nodes)]
         self.checks = [(node, 1.0) for node in self.simplified.outputs[len(nodes) :]]
         self.output_avals = [self.simplified.builder.avals[n] for n in self.outputs]

@@ -27,6 +27,7 @@ own, loops, branches and the user's own hops are copied as they are.
 """
 
 from hopgrad.simplify.driver import Simplified, simplify
+from hopgrad.simplify.roll import rolled
 from hopgrad.simplify.rules import Rule, table
 
-__all__ = ["Rule", "Simplified", "simplify", "table"]
+__all__ = ["Rule", "Simplified", "rolled", "simplify", "table"]

@@ -24,6 +24,8 @@ Pick = int | range | None
 _SMALL = 4096
 _BOXES = 32
 
+_FEWEST = 3  # scatters that become one
+
 # How many writes are looked through for the one that wrote what is read.
 _DEPTH = 16
 
@@ -219,6 +221,26 @@ def index_of_an_index(draft: Draft, call: Call, x: int, *arrays: int, items: Ite
     return None if both is None else read(draft, inner[0], both)
 
 
+@rule("reshape", "index")
+def reshape_of_an_index(draft: Draft, call: Call, x: int, *, shape: Shape) -> int | None:
+    """A stretch of length 1 whose axis is left out is one place."""
+    inner, *arrays = draft.args(x)
+    picks = picks_of(draft.params(x)["items"], draft.shape(inner))
+    if arrays or picks is None:
+        return None
+    left = draft.aval(x).ndim - len(shape)
+    found: list[Pick] = []
+    for pick in picks:
+        if left > 0 and not isinstance(pick, int) and _length(pick) == 1:
+            left -= 1
+            if pick is None:
+                continue
+            pick = pick[0]
+        found.append(pick)
+    kept = tuple([_length(pick) for pick in found if not isinstance(pick, int)])
+    return read(draft, inner, found) if kept == shape and found != picks else None
+
+
 @rule("index", "broadcast_to")
 def index_of_broadcast(draft: Draft, call: Call, x: int, *arrays: int, items: Items) -> int | None:
     """What was broadcast is read, and broadcast."""
@@ -385,7 +407,7 @@ def sum_of_written(draft: Draft, call: Call, *_: int) -> int | None:
         return None
     written = _put_together(draft, pieces, call.shape)
     if written is None:
-        return _boxed(draft, pieces, others, call.shape)
+        return _in_equal_steps(draft, pieces, others, call.shape) or _boxed(draft, pieces, others, call.shape)
     for node in others[1:]:
         others[0] = draft.make("add", others[0], node)
     return draft.broadcast(draft.make("add", others[0], written), call.shape) if others else written
@@ -415,6 +437,35 @@ def _put_together(draft: Draft, pieces: Sequence[int], shape: Shape) -> int | No
     if end < line[0]:
         parts.append(_zeros(draft, parts[-1], (line[0] - end, *line[1:])))
     return draft.reshape(draft.make("concatenate", *parts, axis=0), shape)
+
+
+def _in_equal_steps(draft: Draft, pieces: Sequence[int], others: Sequence[int], shape: Shape) -> int | None:
+    """Scatters whose places differ in one integer, which goes in equal steps, as a scatter of all to a slice."""
+    groups: dict[tuple[int, Items], list[int]] = {}
+    for node in pieces:
+        items = draft.params(node)["items"]
+        for k, item in enumerate(items):
+            if type(item) is int and Ellipsis not in items:
+                groups.setdefault((k, (*items[:k], *items[k + 1 :])), []).append(node)
+    (number, rest), group = max(groups.items(), key=lambda pair: len(pair[1]), default=((0, ()), []))
+    axis = sum(item is not None for item in rest[:number])
+    values = {draft.params(node)["items"][number] % shape[axis]: draft.args(node)[0] for node in group}
+    line = sorted(values)
+    if len(line) < _FEWEST or len(line) < len(group):
+        return None
+    step = line[1] - line[0]
+    if line != list(range(line[0], line[0] + step * len(line), step)):
+        return None
+    place = sum(type(item) is not int for item in rest[:number])
+    parts = []
+    for k in line:
+        inner = draft.shape(values[k])
+        parts.append(draft.reshape(values[k], (*inner[:place], 1, *inner[place:])))
+    items = (*rest[:number], _slice(range(line[0], line[-1] + 1, step), shape[axis]), *rest[number:])
+    total = draft.make("scatter", draft.make("concatenate", *parts, axis=place), items=items, shape=shape)
+    for node in (*[p for p in pieces if p not in group], *others):
+        total = draft.make("add", total, node)
+    return draft.broadcast(total, shape)
 
 
 class _Term(NamedTuple):
