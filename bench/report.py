@@ -183,7 +183,7 @@ def markdown(run: dict[str, Any]) -> str:
     if bandwidth := bandwidth_table(results):
         parts += [
             "## Bandwidth",
-            "Bytes that an ideal gradient must move, by its time; `np.copy` beside it.",
+            "Bytes that an ideal gradient must move, by its time; beside it `np.copy` that moves as many.",
             bandwidth,
         ]
     if found := problems(results):

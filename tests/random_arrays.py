@@ -24,11 +24,13 @@ UNARY = [
     "{0} ** 3 * 0.1", "np.where({0} > 0.1, {0}, 0.2 * {0})", "np.reciprocal(2.0 + np.tanh({0}))", "np.positive({0})",
     "np.sinh(np.tanh({0}))", "np.log(np.square({0}) + 0.3)", "np.nan_to_num({0})", "{0} * 0.5 + 1.0",
 ]  # fmt: skip
+# What is compared is never one value on both sides: native code may round it otherwise in two places, and NumPy not.
 BINARY = [
-    "{0} + {1}", "{0} - {1}", "{0} * {1}", "{0} / (np.abs({1}) + 0.75)", "np.maximum({0}, {1})", "np.minimum({0}, {1})",
-    "np.hypot({0}, {1} + 2.0)", "np.where({0} > {1}, {0} * {1}, {1} - 0.5)", "np.arctan2({0}, {1} + 3.0)",
+    "{0} + {1}", "{0} - {1}", "{0} * {1}", "{0} / (np.abs({1}) + 0.75)", "np.maximum({0}, {1} + 0.37)",
+    "np.minimum({0}, {1} + 0.37)",
+    "np.hypot({0}, {1} + 2.0)", "np.where({0} > {1} + 0.37, {0} * {1}, {1} - 0.5)", "np.arctan2({0}, {1} + 3.0)",
     "np.logaddexp({0}, {1})", "(np.abs({0}) + 0.5) ** np.tanh({1})", "np.where(np.isfinite({0}), {1}, {0})",
-    "np.where(({0} < 0.5) & ({1} > -0.5), {0}, {1})", "np.copysign({0}, {1})", "np.fmax({0}, {1})",
+    "np.where(({0} < 0.5) & ({1} > -0.5), {0}, {1})", "np.copysign({0}, {1})", "np.fmax({0}, {1} - 0.37)",
 ]  # fmt: skip
 REDUCTIONS = [
     "np.sum({0}, axis={1}, keepdims={2})", "np.mean({0}, axis={1}, keepdims={2})",

@@ -88,6 +88,11 @@ def every(start: int | None = None, stop: int | None = None, step: int | None = 
     return Slice(start, stop, step)
 
 
+def spd(a: Expr) -> Any:
+    """A factor of a positive definite matrix."""
+    return hop("cholesky", hop("matmul", a, moved(a, 1, 0)) + np.eye(a.shape[0]), upper=False)
+
+
 def nested_choice(second: bool) -> Callable[..., Any]:
     def build(m: Expr, x: Expr, y: Expr, z: Expr) -> Any:
         return where(m, x, where(m, y, z)) if second else where(m, where(m, x, y), z)
@@ -232,6 +237,29 @@ EXAMPLES = [
     Example("put everywhere", lambda x, v: put(x, v, every()), XY),
     Example("put twice", lambda x, v, w: put(put(x, v, 1), w, 1), f((4,), (), ())),
     Example("put back", lambda x: put(x, at(x, 1), 1), X),
+    Example("reshape of an index", lambda x: reshaped(at(x, every(2, 3)), 5), f((4, 5))),
+    Example(
+        "reshape of an index", lambda x: reshaped(at(x, None, every(), every(1, 4), every(2, 3)), 5, 3), f((5, 6, 4))
+    ),
+    Example(None, lambda x: reshaped(at(x, every(2, 3)), 1, 1, 5), f((4, 5))),
+    Example(None, lambda x: reshaped(at(x, every(1, 3)), 10), f((4, 5))),
+    Example(
+        "question of joined", lambda x, y: hop("isfinite", hop("concatenate", x, y, axis=0)), f((40, 80), (30, 80))
+    ),
+    Example(None, lambda x, y: hop("isfinite", hop("concatenate", x, y, axis=0)), f((40,), (30,))),
+    Example(
+        "answers joined",
+        lambda x, y: total(hop("concatenate", hop("isnan", x), hop("isnan", y), axis=1), 0, 1, name="any"),
+        f((80, 40), (80, 30)),
+    ),
+    Example(
+        "answers joined",
+        lambda x, y: total(hop("concatenate", x, y, axis=0), 0, name="all", keepdims=True),
+        f((40, 80), (30, 80), dtype=B),
+    ),
+    Example(
+        None, lambda x, y: total(hop("concatenate", x, y, axis=0), 1, name="all"), f((40, 80), (30, 80), dtype=B)
+    ),
     Example("sum of written", lambda v, w: scatter(v, (4,), 2) + scatter(w, (4,), 0), f((), ())),
     Example(
         "sum of written",
@@ -240,6 +268,46 @@ EXAMPLES = [
     ),
     Example("sum of written", lambda v, w: scatter(v, (2, 2), 1, 0) + scatter(w, (2, 2), 0, 1), f((), ())),
     Example(None, lambda v, w: scatter(v, (4,), every(0, 3)) + scatter(w, (4,), every(2, 4)), f((3,), (2,))),
+    Example(
+        "sum of written",
+        lambda v, w: scatter(v, (5000,), every(0, 4999)) + scatter(w, (5000,), every(1, 5000)),
+        f((4999,), (4999,)),
+    ),
+    Example(
+        "sum of written",
+        lambda x, u, v, w: (
+            scatter(u, (70, 80), every(1, 69), every(2, 80)) + (x + scatter(v, (70, 80), every(0, 68), every(0, 79)))
+            + scatter(w, (70, 80), 3)
+        ),
+        f((70, 80), (68, 78), (68, 79), (80,)),
+    ),
+    Example(
+        "sum of written",
+        lambda u, v, w: (
+            scatter(u, (4, 6), every(), 1) + (scatter(v, (4, 6), every(), 5) + scatter(w, (4, 6), every(), 3))
+        ),
+        f((4,), (4,), (4,)),
+    ),
+    Example(
+        "sum of written",
+        lambda x, u, v, w: (
+            scatter(u, (4, 2, 6), 1, every(), -4) + x + scatter(v, (4, 2, 6), 1, every(), -1)
+            + scatter(w, (4, 2, 6), 2) + scatter(v, (4, 2, 6), 1, every(), 4) + scatter(v, (4, 2, 6), 1, every(), 3)
+        ),
+        f((4, 2, 6), (2,), (2,), (2, 6)),
+    ),
+    Example(
+        None,
+        lambda u, v, w: (
+            scatter(u, (4, 6), every(), 1) + scatter(v, (4, 6), every(), 5) + scatter(w, (4, 6), every(), 2)
+        ),
+        f((4,), (4,), (4,)),
+    ),
+    Example(
+        None,
+        lambda v, w: scatter(v, (5000,), every(0, 4999)) + scatter(w, (5000,), every(1, 5000, 2)),
+        f((4999,), (2500,)),
+    ),
     Example(None, lambda v, w: scatter(v, (4, 3), every(), 1) + scatter(w, (4, 3), every(), 2), f((4,), (4,))),
     # -- sums
     Example("reduction of one", lambda x: total(x, 1), f((2, 1))),
@@ -286,6 +354,19 @@ EXAMPLES = [
         f((7, 2), (2, 7), (7, 2), (2, 1)),
     ),
     Example(None, lambda a, b, v: hop("matmul", a, hop("matmul", b, v)), f((4, 5), (5, 6), (6,))),
+    *[
+        Example("solve by substitution", lambda a, b, low=low: hop("solve", hop("triangle", a, k=0, lower=low), b),
+                f((3, 3), (3,)))
+        for low in (True, False)
+    ],
+    Example(
+        "solve by substitution",
+        lambda a, b: hop("solve", moved(hop("triangle", a, k=0, lower=True), 0, 2, 1), b),
+        f((2, 3, 3), (2, 3, 1)),
+    ),
+    Example(
+        "solve by substitution", lambda a, b: hop("solve", moved(spd(a), 1, 0), b), f((3, 3), (3, 2))
+    ),
     Example(None, lambda a, v: (hop("matmul", hop("matmul", a, a), v), hop("matmul", a, a)), f((4, 4), (4,))),
     Example("einsum of one", lambda x: einsum("ij->ji", x), X),
     Example("einsum of one", lambda x: einsum("ijk->ki", x), f((2, 3, 4))),

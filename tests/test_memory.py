@@ -40,7 +40,7 @@ def programs(f: Any, args: tuple[Any, ...]) -> list[Program]:
 
 def check(program: Program) -> None:
     """Check the layout of a program, worked out here in another way, step by step."""
-    schedule, layout = program.schedule(), program.layout
+    schedule, layout = program.schedule, program.layout
     buffers = schedule.buffers
     first: dict[int, int] = {}
     last: dict[int, int] = {}

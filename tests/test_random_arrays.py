@@ -92,7 +92,7 @@ def of(program: Program, transform: Transform) -> tuple[str, str]:
                 exact = flat(transform(f, count, "numpy")(*longer, args[-1]))[number]
                 ours, numpys = far(one, exact, digits), far(other, exact, digits)
                 told = f"{transform.__name__} {number} at call {call}: off by {ours:.3g}, NumPy by {numpys:.3g}"
-                if ours > 10 * max(1.0, numpys):
+                if ours > 100 * max(1.0, numpys):
                     return "wrong", f"{told}\n{one!r}\ninstead of\n{other!r}"
                 outcome = ("rounding", told)
     if transform is gradient:

@@ -150,8 +150,18 @@ SUMS = {
     "sum of sums", "sum of everything", "sum of transpose", "reduction of broadcast", "reduction of one",
     "sum of multiples", "product of column and row", "chain from the left", "chain from the right", "einsum of one",
     "einsum of two", "einsum of many", "sum of written", "broadcast of one number", "running sum of one",
-    "scatter in equal steps",
+    "scatter in equal steps", "solve by substitution",
 }  # fmt: skip
+
+
+def test_systems_whose_matrix_is_not_triangular_stay() -> None:
+    builder = Builder()
+    a, b = builder.input(aval((3, 3, 3), float), "a"), builder.input(aval((3, 1), float), "b")
+    low = catalogue["triangle"](a, k=0, lower=True)
+    for matrix in (catalogue["triangle"](a, k=1, lower=True), catalogue["transpose"](low, axes=(1, 0, 2)), a):
+        out = catalogue["solve"](matrix, b)
+        _, graph = simplified(builder, [out.id], [a.id, b.id])
+        assert "solve" in [node.hop.name for node in graph]
 
 
 @every_example

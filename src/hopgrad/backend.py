@@ -17,10 +17,11 @@ import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
 from hopgrad.graph.graph import Graph, reachable
+from hopgrad.lower import loops
 from hopgrad.lower.expand import expanded
 from hopgrad.lower.library import library
 from hopgrad.lower.program import Program
-from hopgrad.simplify import simplify
+from hopgrad.simplify import rolled, simplify
 from hopgrad.trace import context
 
 Backend = Literal["native", "numpy"]
@@ -77,7 +78,7 @@ class NativePlan:
         wanted = [*nodes, *[node for node, _ in guards]]
         builder, moved, given = expanded(source, wanted, frozenset(inputs))
         checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=True)]
-        simplified = simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))
+        simplified = rolled(simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values())))
         self.graph = Graph(simplified.builder, list(simplified.inputs.values()), simplified.outputs)
         """Simplified, with what guards ask among its outputs."""
         self.outputs = simplified.outputs[: len(nodes)]
@@ -109,9 +110,8 @@ class NativePlan:
         return found
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
-        return Program(
-            self.graph.builder, self.outputs, dict(zip(self._inputs, strides, strict=True)), self.checks, library
-        )
+        inputs = dict(zip(self._inputs, strides, strict=True))
+        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, loops.place)
 
     @property
     def runs(self) -> int:

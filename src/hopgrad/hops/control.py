@@ -207,7 +207,7 @@ class Stepper:
         return step
 
 
-def _needed(carried: list[set[int]], first: int, wanted: set[int]) -> list[int]:
+def needed_carries(carried: list[set[int]], first: int, wanted: set[int]) -> list[int]:
     """The carries that have to be computed, given input positions that are needed; ``carried`` as `dependencies`."""
     needed: set[int] = set()
     todo = [k - first for k in wanted if 0 <= k - first < len(carried)]
@@ -467,7 +467,7 @@ class _ScanRun:
         self.trajectories = [k - shown for k in wanted if k >= shown]
         asked = set().union(*[needs[k] for k in self.results])
         asked |= {loop.consts + k for k in self.trajectories} | {loop.consts + k for k in wanted if k < loop.carries}
-        self.carries = _needed(needs[: loop.carries], loop.consts, asked)
+        self.carries = needed_carries(needs[: loop.carries], loop.consts, asked)
         outputs = [body.outputs[k] for k in (*self.carries, *self.results)]
         first = loop.consts + loop.carries
         used = set(reachable(body.builder, outputs))
@@ -1010,7 +1010,7 @@ class _WhileRun:
         n = loop.carries
         needs = dependencies(body)
         asked = {loop.consts + k for k in wanted if k < n} | {loop.consts + k - n - 1 for k in wanted if k > n}
-        self.carries = _needed(needs, loop.consts, asked | dependencies(cond)[0])
+        self.carries = needed_carries(needs, loop.consts, asked | dependencies(cond)[0])
         places = [loop.consts + k for k in self.carries]
         self.test = Stepper(cond, cond.outputs, loop.consts, [cond.inputs[k] for k in places])
         outputs = [body.outputs[k] for k in self.carries]

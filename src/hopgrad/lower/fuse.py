@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from hopgrad.hops.shape import Operand
 from hopgrad.lower import scalar
 from hopgrad.lower.machine import Step
 from hopgrad.lower.nest import (
+    SHORT,
+    SMALL,
     Access,
     Check,
     Compute,
@@ -40,7 +43,19 @@ from hopgrad.lower.nest import (
     Store,
 )  # fmt: skip
 from hopgrad.lower.scalar import KINDS
-from hopgrad.lower.views import Axis, Map, View, broadcast, c_strides, identity, picked, through, view_through
+from hopgrad.lower.views import (
+    Axis,
+    Map,
+    View,
+    broadcast,
+    c_strides,
+    identity,
+    outside,
+    picked,
+    reduced,
+    through,
+    view_through,
+)  # fmt: skip
 
 LARGEST = 64
 """How many hops a value may be computed from without anything on the way being stored."""
@@ -53,10 +68,8 @@ DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
-SMALL = 2048
-"""How many elements a small array has at most."""
 
-_VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
+VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 
 # -- buffers and steps -----------------------------------------------------------------------------------------------
 
@@ -105,10 +118,15 @@ class CallStep:
     """How a library computes it, called natively; None: NumPy does."""
     scratch: int = -1
     """The buffer that the library works in, if it needs one."""
+    written: list[int] = field(default_factory=list)
+    """Of a native hop with several results: the buffers that it writes to."""
 
 
 Library = Callable[[Hop, dict[str, Any], np.dtype[Any], Sequence[View], View], Step | None]
 """Finds the native form of a hop, given its operands and result in memory."""
+
+Compounds = Callable[["Fuser", int], bool]
+"""Places a hop with several results that can be computed natively, and says whether it did."""
 
 
 @dataclass
@@ -155,6 +173,7 @@ class Fuser:
         inputs: Nodes whose values are given, with their strides in elements; None for one that is no array.
         checks: Nodes that have to have a value for the program to go on (guards).
         library: Finds native forms of hops that are no loop nests.
+        compound: Finds those of hops with several results.
     """
 
     def __init__(
@@ -164,6 +183,7 @@ class Fuser:
         inputs: dict[int, tuple[int, ...] | None],
         checks: Sequence[tuple[int, float]] = (),
         library: Library | None = None,
+        compound: Compounds | None = None,
     ) -> None:
         self.builder = builder
         self.given = inputs
@@ -188,6 +208,11 @@ class Fuser:
         self.calls: list[CallStep] = []
         self.checks = checks
         self.library = library
+        self.compound = compound
+        self.joined: dict[int, View] = {}
+        """Where arrays are that are put together from parts."""
+        self.results: dict[int, dict[int, View]] = {}
+        """Of a native hop with several results: where each of them is."""
         self.wanted: dict[int, int] = {}
         """Virtual values that the first kernel which computes them is to store, and its level."""
         self._uses()
@@ -265,7 +290,7 @@ class Fuser:
                 self._stored(node, View(k, like.shape, c_strides(like.shape)), 0)
         elif self._is_virtual(node, hop):
             self._place_virtual(node, hop, args)
-        elif hop.name in _VIEWS and len(args) == 1 and self._place_view(node, hop.name, params, args[0]):
+        elif hop.name in VIEWS and len(args) == 1 and self._place_view(node, hop.name, params, args[0]):
             pass
         elif (
             isinstance(hop, Reduction)
@@ -273,11 +298,15 @@ class Fuser:
             and self._reduces(node, args[0], hop.lowering)
         ):
             self._place_reduction(node, hop.lowering, frozenset(params["axes"]), params["keepdims"], args[0])
+        elif isinstance(like, Several) and self.compound is not None and self.compound(self, node):
+            pass
+        elif args and args[0] in self.results:
+            self._stored(node, self.results[args[0]][params["index"]], self.avail[args[0]])
         elif hop.name == "concatenate" and self._is_native(node):
             self._place_joined(node, params["axis"], args)
         elif hop.name == "exists" and args[0] not in self.objects:
             # Its operand is computed, and the step that does so ends the program if there is no value.
-            self._store(args[0])
+            self.store(args[0])
             self.ready[node], self.cones[node], self.cost[node] = self.avail[args[0]], _NOTHING, 0
         elif hop.name == "triangle" and self._is_native(node):
             self._place_virtual(node, hop, args)
@@ -301,7 +330,7 @@ class Fuser:
         self.views[node] = view
         self.avail[node] = level
 
-    def _home(self, node: int) -> View:
+    def home(self, node: int) -> View:
         """New memory for a value, in C order: that of the result, if it is one."""
         like = self.builder.avals[node]
         buffer = self._output_of.get(node)
@@ -325,7 +354,7 @@ class Fuser:
         """Elements at computed places: computed where they are needed, from a source in memory."""
         source, *arrays = args
         if source not in self.avail:
-            self._store(source)
+            self.store(source)
         levels = [self._level(a, self.builder.avals[node].shape) for a in arrays]
         self.ready[node] = max(self.avail[source], *levels)
         inner = [a for a in arrays if a in self.ready and a not in self.cut]
@@ -345,13 +374,15 @@ class Fuser:
             self.sinks.append(_Sink(value, after, part.shape, home, at=(params["items"], tuple(arrays), adds)))
         self._stored(node, home, after + 1)
 
-    def _zeros(self, node: int) -> tuple[View, int]:
-        """New memory full of zeros, and the level at which it is written."""
+    def _zeros(self, node: int, window: Map | None = None, lengths: Shape = ()) -> tuple[View, int]:
+        """New memory full of zeros, but for a window if that is given, and the level at which it is written."""
         like = self.builder.avals[node]
-        home = self._home(node)
+        home = self.home(node)
         zero = self.builder.constant(0, like.dtype).id
         self.ready[zero], self.cones[zero], self.cost[zero] = 0, _NOTHING, 0
-        self.sinks.append(_Sink(zero, 0, like.shape, home))
+        parts = [home] if window is None or like.size <= SMALL else outside(home, window, lengths)
+        for part in parts:
+            self.sinks.append(_Sink(zero, 0, part.shape, part))
         return home, 0
 
     # -- virtual values --------------------------------------------------------------------------------------------
@@ -384,7 +415,7 @@ class Fuser:
     def _cut(self, node: int) -> None:
         """Store a value, and have everybody read it."""
         self.cut.add(node)
-        self._store(node)
+        self.store(node)
 
     def _keep_if_repeated(self, node: int, large: Aval) -> None:
         """Store a virtual value that is broadcast along an outer axis, unless it is cheap."""
@@ -405,6 +436,10 @@ class Fuser:
         like, whole = builder.avals[source], builder.avals[node]
         if isinstance(like, Several) or (source in self.avail and source not in self.views):
             return False
+        if source in self.ready and self.cost[source] >= DEAR:
+            wanted = sum(builder.avals[user].size for user in self.users[source])
+            if 2 * wanted > 3 * like.size and len(self.users[source]) > 1:
+                self._cut(source)  # else it would be computed for each view by itself
         if source in self.ready and source not in self.cut:
             places = through(hop, params, like, whole, identity(whole.ndim))
             if places is not None and whole.size:
@@ -414,7 +449,7 @@ class Fuser:
                     self.ready[node], self.cost[node] = self.ready[source], self.cost[source]
                     self.cones[node] = self.cones[source]
                     return True
-            self._store(source)
+            self.store(source)
         view = view_through(hop, params, like, whole, self.views[source])
         if view is None:
             if like.dtype not in KINDS or not whole.size:
@@ -427,12 +462,22 @@ class Fuser:
         self._stored(node, view, self.avail[source])
         return True
 
-    def _store(self, node: int) -> View:
+    def store(self, node: int) -> View:
         """Have a value in memory."""
         if node in self.views:
             return self.views[node]
         like = self.builder.avals[node]
-        home = self._home(node)
+        hop = self.builder.hop(node).name
+        if hop in ("transpose", "reshape") and node not in self._output_of:
+            # What it is a view of is stored: others may need that, and libraries read either.
+            (source,) = self.builder.args(node)
+            seen = self.store(source)
+            found = view_through(hop, dict(self.builder.params(node)), self.builder.avals[source], like, seen)
+            assert found is not None
+            self.stored_at[node] = self.stored_at[source]
+            self._stored(node, found, self.avail[source])
+            return found
+        home = self.home(node)
         level = self.stored_at[node] = self.ready[node]
         self.sinks.append(_Sink(node, level, like.shape, home))
         self._stored(node, home, level + 1)
@@ -442,7 +487,14 @@ class Fuser:
 
     def _place_reduction(self, node: int, way: str, axes: frozenset[int], keepdims: bool, source: int) -> None:
         like = self.builder.avals[source]
-        home = self._home(node)
+        count = prod(like.shape[k] for k in axes)
+        if axes and count <= SHORT:  # the few elements are put together wherever the result is needed
+            virtual = source in self.ready and source not in self.cut
+            self.ready[node] = self._level(source, self.builder.avals[node].shape)
+            self.cost[node] = count * (self.cost[source] if virtual else 1) + count
+            self.cones[node] = frozenset((node,)).union(self.cones[source] if virtual else _NOTHING)
+            return
+        home = self.home(node)
         level = self._level(source, like.shape)
         if not axes:
             self.sinks.append(_Sink(source, level, like.shape, home))
@@ -453,13 +505,33 @@ class Fuser:
             self.sinks.append(_Sink(source, level, like.shape, target, (way, axes)))
         self._stored(node, home, level + 1)
 
+    def _joined(self, node: int) -> View:
+        """Memory for arrays that are joined: part of that for others, if they are only joined to these."""
+        found = self.joined.get(node)
+        if found is None:
+            users = self.users[node]
+            args = self.builder.args(users[0]) if len(users) == 1 else ()
+            inside = args.count(node) == 1 and self.builder.hop(users[0]).name == "concatenate"
+            if inside and node not in self._output_of and self._is_native(users[0]):
+                whole, axis = self._joined(users[0]), dict(self.builder.params(users[0]))["axis"]
+                before = sum(self.builder.avals[a].shape[axis] for a in args[: args.index(node)])
+                offset = whole.offset + before * whole.strides[axis]
+                found = View(whole.buffer, self.builder.avals[node].shape, whole.strides, offset)
+            else:
+                found = self.home(node)
+            self.joined[node] = found
+        return found
+
     def _place_joined(self, node: int, axis: int, args: Sequence[int]) -> None:
-        home = self._home(node)
+        home = self._joined(node)
         start = latest = 0
         for a in args:
             like = self.builder.avals[a]
-            part = View(home.buffer, like.shape, home.strides, start * home.strides[axis])
+            part = View(home.buffer, like.shape, home.strides, home.offset + start * home.strides[axis])
             start += like.shape[axis]
+            if self.views.get(a) == part:  # it is there already
+                latest = max(latest, self.avail[a] - 1)
+                continue
             level = self._level(a, like.shape)
             latest = max(latest, level)
             if like.size:
@@ -476,13 +548,17 @@ class Fuser:
         builder = self.builder
         like = builder.avals[node]
         value = args[-1] if hop == "scatter" else args[1]
-        home, level = self._zeros(node) if hop == "scatter" else self._base_of(node, args[0])
         part = builder.avals[value]
-        window = view_through("index", {"items": params["items"]}, like, part, home)
-        assert window is not None
+        if hop == "scatter":
+            window = through("index", {"items": params["items"]}, like, part, identity(part.ndim))
+            home, level = self._zeros(node, window, part.shape)
+        else:
+            home, level = self._base_of(node, args[0])
+        target = view_through("index", {"items": params["items"]}, like, part, home)
+        assert target is not None
         after = max(level + 1, self._level(value, part.shape))
         if part.size:
-            self.sinks.append(_Sink(value, after, part.shape, window))
+            self.sinks.append(_Sink(value, after, part.shape, target))
         self._stored(node, home, after + 1)
 
     def _base_of(self, node: int, source: int) -> tuple[View, int]:
@@ -491,7 +567,7 @@ class Fuser:
         alone = self.users[source] == [node] and source not in self._output_of and node not in self._output_of
         if alone and old is not None and self.buffers[old.buffer].role == "temporary" and self._owns(source, old):
             return old, self.avail[source] - 1
-        home = self._home(node)
+        home = self.home(node)
         like = self.builder.avals[node]
         level = self._level(source, like.shape)
         self.sinks.append(_Sink(source, level, like.shape, home))
@@ -508,7 +584,7 @@ class Fuser:
         level = 0
         for a in args:
             if a not in self.avail:
-                self._store(a)
+                self.store(a)
             level = max(level, self.avail[a])
             operands.append(self.views.get(a, a))
         wanted: tuple[int, ...] = ()
@@ -530,6 +606,38 @@ class Fuser:
             native.params.append(scratch)
         self.calls.append(CallStep(node, hop, params, operands, buffer, level, wanted, native, scratch))
 
+    # -- what those need that place hops with several results
+
+    def items_of(self, node: int) -> dict[int, int]:
+        """The results of a hop with several that somebody takes: their ids by number."""
+        return {dict(self.builder.params(user))["index"]: user for user in self.users[node]}
+
+    def is_readable(self, node: int) -> bool:
+        """Whether a value is, or can be, in memory where native code finds it."""
+        return node in self.views or node in self.ready
+
+    def temporary(self, like: Aval) -> int:
+        """Memory that is not a result."""
+        return self._buffer(Buffer(like, "temporary"))
+
+    def write(self, node: int, target: View) -> int:
+        """Have a value written somewhere, and the level from which on it is there."""
+        level = self._level(node, target.shape)
+        self.sinks.append(_Sink(node, level, target.shape, target))
+        return level + 1
+
+    def call(
+        self, node: int, native: Step, reads: Sequence[View], writes: Sequence[int], results: dict[int, View],
+        level: int,
+    ) -> None:  # fmt: skip
+        """Have a native step compute the results of a hop, by number, from values that are there at a level."""
+        self.results[node] = results
+        self.avail[node] = level + 1
+        params = dict(self.builder.params(node))
+        step = CallStep(node, self.builder.hop(node), params, list(reads), -1, level, tuple(results), native)
+        step.written = list(writes)
+        self.calls.append(step)
+
     def _native_call(self, node: int, hop: Hop, params: dict[str, Any], operands: Sequence[View | int]) -> Step | None:
         """The native form of a hop, with memory for its result."""
         views = [v for v in operands if isinstance(v, View)]
@@ -537,7 +645,7 @@ class Fuser:
         alike = all(self.builder.avals[a].dtype == dtype for a in self.builder.args(node))
         if self.library is None or not self._is_native(node) or len(views) < len(operands) or not alike:
             return None
-        home = self._home(node)
+        home = self.home(node)
         found = self.library(hop, params, dtype, views, home)
         if found is not None:
             self.views[node] = home
@@ -547,7 +655,7 @@ class Fuser:
         """See that each result is in memory of its own."""
         for node, buffer in zip(self._outputs, self.output_buffers, strict=True):
             if node not in self.avail:
-                self._store(node)
+                self.store(node)
             view = self.views.get(node)
             if view is not None and view.buffer == buffer:
                 continue
@@ -587,8 +695,13 @@ class Fuser:
             if node not in first or node not in self.ready or node in self.builder.constants:
                 continue
             hop = self.builder.hop(node)
-            own = scalar.cost(hop.lowering) if hop.lowering else 0
-            dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
+            if isinstance(hop, Reduction):
+                (a,) = self.builder.args(node)
+                count = self.builder.avals[a].size // self.builder.avals[node].size
+                dear[node] = count * (1 + dear.get(a, 0))
+            else:
+                own = scalar.cost(hop.lowering) if hop.lowering else 0
+                dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
             if node in self.stored_at:
                 dear[node] = 0
             elif dear[node] >= self._limit(node) and first[node] < last[node]:
@@ -700,13 +813,16 @@ class Fuser:
                 continue
             stack.pop()
             hop = self.builder.hop(current)
-            if hop.name in _VIEWS and len(self.builder.args(current)) == 1:
+            if hop.name in VIEWS and len(self.builder.args(current)) == 1:
                 memo[top] = memo[needed[0]]
                 continue
             kind = KINDS[self.builder.avals[current].dtype]
             operands = tuple(memo[n] for n in needed)
             params = dict(self.builder.params(current))
             entry: Entry
+            if isinstance(hop, Reduction):
+                memo[top] = self._put_together(nest, hop.lowering, operands, kind)
+                continue
             if hop.name == "index":
                 source, *arrays = self.builder.args(current)
                 indices, access = self._picked(kernel, self.views[source], kind, params["items"], arrays, at)
@@ -724,6 +840,15 @@ class Fuser:
                 self._keep(kernel, current, memo[top])
         return memo[node, places]
 
+    def _put_together(self, nest: Nest, way: str, operands: Sequence[int], kind: str) -> int:
+        """A reduction of a few values."""
+        if way in ("any", "all"):
+            operands = [self._append(nest, Convert(o, kind)) for o in operands]
+        total = operands[0]
+        for o in operands[1:]:
+            total = self._append(nest, Compute(scalar.REDUCERS[way].lowering, (total, o), kind))
+        return total
+
     def _is_whole(self, kernel: _Kernel, node: int, places: Map) -> bool:
         """Whether a kernel computes a value at all of its places, each once."""
         return self.builder.avals[node].shape == kernel.shape and places == identity(len(kernel.shape))
@@ -731,7 +856,7 @@ class Fuser:
     def _keep(self, kernel: _Kernel, node: int, value: int) -> None:
         """Store a value that a kernel computes anyway, for later ones."""
         del self.wanted[node]
-        home = self._home(node)
+        home = self.home(node)
         self._stored(node, home, kernel.level + 1)
         self.stored_at[node] = kernel.level
         kind = KINDS[self.builder.avals[node].dtype]
@@ -750,13 +875,17 @@ class Fuser:
         builder = self.builder
         hop, args = builder.hop(node), builder.args(node)
         like = builder.avals[node]
+        if isinstance(hop, Reduction):
+            return [
+                (args[0], found) for found in reduced(builder.avals[args[0]].shape, places, dict(builder.params(node)))
+            ]
         if hop.name == "index" and len(args) > 1:
             _, *arrays = args
             items = dict(builder.params(node))["items"]
             shapes = [builder.avals[a].shape for a in arrays]
             way = picked(builder.avals[args[0]].shape, items, shapes, places)
             return [(a, broadcast(way.arrays, shape, way.shape)) for a, shape in zip(arrays, shapes, strict=True)]
-        if hop.name in _VIEWS:
+        if hop.name in VIEWS:
             found = through(hop.name, dict(builder.params(node)), builder.avals[args[0]], like, places)
             assert found is not None
             return [(args[0], found)]

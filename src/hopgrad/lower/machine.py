@@ -55,11 +55,13 @@ class Machine:
         self.target = self._target(triple, 2)
         self.header = f'target triple = "{triple}"\ntarget datalayout = "{self.target.target_data}"\n'
         machine = platform.machine()
-        self.width, self._isa = 16, ""
+        self.width, self._isas = 16, {}
         if machine in ("x86_64", "AMD64"):
-            self.width, self._isa = (32, "d") if features.get("avx2") else (16, "b")
+            self._isas = {16: "b", 32: "d", 64: "e"}
+            wide = all(features.get(name) for name in ("avx512f", "avx512dq", "avx512bw", "avx512vl"))
+            self.width = 64 if wide else 32 if features.get("avx2") else 16
         elif machine in ("aarch64", "arm64"):
-            self.width, self._isa = 16, "n"
+            self._isas = {16: "n"}
         self._library = _math_library()
         self._blocks = Blocks()
         self.identity = f"{llvm.llvm_version_info} {self.cpu} {self.features} static"
@@ -95,10 +97,6 @@ class Machine:
         module.verify()
         return module
 
-    def lanes(self, itemsize: int) -> int:
-        """How many elements of a size fit into a vector."""
-        return self.width // itemsize
-
     def optimized(self, text: str) -> Any:
         """The module of a text, after a few cheap passes: kernels are in good order already."""
         from llvmlite.binding.newpassmanagers import NewPassManager
@@ -119,10 +117,8 @@ class Machine:
     @functools.cache  # noqa: B019 - there is one machine
     def vector_function(self, name: str, itemsize: int, lanes: int, arity: int) -> str | None:
         """The name of a vector variant of a function of the C library's math, or None if it has none."""
-        if self._library is None or name not in VECTORIZED or itemsize * lanes > self.width:
-            return None
-        isa = self._isa if itemsize * lanes == self.width else "b" if self._isa == "d" else ""
-        if not isa or itemsize * lanes != (32 if isa == "d" else 16):
+        isa = self._isas.get(itemsize * lanes)
+        if self._library is None or name not in VECTORIZED or isa is None or itemsize * lanes > self.width:
             return None
         symbol = f"_ZGV{isa}N{lanes}{'v' * arity}_{name}{'f' if itemsize == 4 else ''}"
         return symbol if hasattr(self._library, symbol) else None
@@ -180,7 +176,8 @@ class Source:
 class Step:
     """A step that calls a library. If it needs scratch memory, its slot has to be added to `params` as the last word.
 
-    ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes.
+    ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes. ``programs`` are
+    those that the step itself runs.
     """
 
     source: Source
@@ -188,6 +185,7 @@ class Step:
     flops: int
     work: int = 0
     note: str = ""
+    programs: Sequence[Any] = ()
 
 
 class Loaded:

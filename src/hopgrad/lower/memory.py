@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hopgrad.lower.fuse import CallStep, KernelStep, Schedule
 from hopgrad.lower.nest import Access, Gather, Load, Nest
 from hopgrad.lower.views import View
@@ -41,14 +43,14 @@ def touched(step: KernelStep | CallStep) -> tuple[list[int], list[int]]:
         reads = [v.access.slot for v in nest.values if isinstance(v, (Load, Gather))]
         return reads, _written(nest)
     reads = [v.buffer for v in step.operands if isinstance(v, View)]
-    writes = [step.result] if step.result >= 0 else []
+    writes = [*step.written, step.result] if step.result >= 0 else list(step.written)
     if step.scratch >= 0:
         writes.append(step.scratch)
     return reads, writes
 
 
-def plan(schedule: Schedule) -> Layout:
-    """Lay out the memory of a schedule."""
+def plan(schedule: Schedule, lends: bool = True) -> Layout:
+    """Lay out the memory of a schedule; `lends`: values may live in results that are not written yet."""
     born: dict[int, int] = {}
     dies: dict[int, int] = {}
     for k, step in enumerate(schedule.steps):
@@ -87,7 +89,7 @@ def plan(schedule: Schedule) -> Layout:
     by_python = {step.result for step in schedule.steps if isinstance(step, CallStep) and step.native is None}
     outputs = [b for b in born if schedule.buffers[b].role == "output" and b not in by_python]
     large = [b for b in groups if sizes[b] >= ALIGNMENT]  # others are not worth the trouble, which is for each call
-    guests = _guests(large, outputs, sizes, born, dies)
+    guests = _guests(large, outputs if lends else [], sizes, born, dies)
     groups = [b for b in groups if b not in guests]
     shared |= {b: guests[find(b)] for b in temporary if find(b) in guests}
     live = _live(groups, sizes, born, dies, len(schedule.steps))
@@ -100,18 +102,40 @@ def plan(schedule: Schedule) -> Layout:
 def _guests(
     groups: Sequence[int], outputs: Sequence[int], sizes: dict[int, int], born: dict[int, int], dies: dict[int, int]
 ) -> dict[int, tuple[int, int]]:
-    """Values that are dead before an output is written: the smallest one in which there is room, and where in it."""
+    """Values that are dead before an output is written, with the smallest one that has room for them, and where in it.
+
+    As long as one of those goes that are alive when there is least memory left.
+    """
     found: dict[int, tuple[int, int]] = {}
     stays: dict[int, dict[int, int]] = {output: {} for output in sorted(outputs, key=sizes.__getitem__)}
-    for b in sorted(groups, key=lambda b: (-sizes[b], born[b])):
-        for output, offsets in stays.items():
-            if sizes[b] <= sizes[output] and dies[b] < born[output]:
-                at = _free(b, offsets, sizes, born, dies)
-                if at + sizes[b] <= sizes[output]:
-                    found[b] = output, at
-                    offsets[b] = at
-                    break
-    return found
+    alive = np.zeros(max(dies.values(), default=0) + 1, np.int64)
+    for b in groups:
+        alive[born[b] : dies[b] + 1] += sizes[b]
+    left = dict.fromkeys(sorted(groups, key=lambda b: (-sizes[b], born[b])))
+    while True:
+        peak = int(np.argmax(alive))
+        for b in [b for b in left if born[b] <= peak <= dies[b]]:
+            del left[b]  # outputs only fill up, so it is asked for once
+            place = _room(b, stays, sizes, born, dies)
+            if place is not None:
+                found[b] = place
+                alive[born[b] : dies[b] + 1] -= sizes[b]
+                break
+        else:
+            return found
+
+
+def _room(
+    b: int, stays: dict[int, dict[int, int]], sizes: dict[int, int], born: dict[int, int], dies: dict[int, int]
+) -> tuple[int, int] | None:
+    """The first output that has room for a value, and where."""
+    for output, offsets in stays.items():
+        if sizes[b] <= sizes[output] and dies[b] < born[output]:
+            at = _free(b, offsets, sizes, born, dies)
+            if at + sizes[b] <= sizes[output]:
+                offsets[b] = at
+                return output, at
+    return None
 
 
 def _free(b: int, offsets: Mapping[int, int], sizes: dict[int, int], born: dict[int, int], dies: dict[int, int]) -> int:

@@ -27,6 +27,18 @@ from hopgrad.lower.scalar import Code, Value
 BLOCK = 128
 """How many vectors are added up before their sum is added to the total."""
 
+SMALL = 2048
+"""How many elements a small array has at most."""
+
+_CACHED = 2**17
+"""From how many elements on arrays do not stay in the nearer caches."""
+
+_LONG = 32
+"""How many vectors a loop has at least before it matters that they are aligned."""
+
+FEW = 512
+"""So many elements at most are added up without that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -114,6 +126,8 @@ class Reduce:
     value: int
     axes: frozenset[int]
     access: Access
+    few: bool = False
+    """Whether what is put together in a register is not more than a block for each lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +161,10 @@ class Nest:
     reduces: list[Reduce] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     scatters: list[Scatter] = field(default_factory=list)
+    narrow: bool = False
+    """Whether vectors of half a cache line do better than longer ones."""
+    small: bool = False
+    """Whether compiling it costs more than running it."""
 
     def accesses(self) -> list[Access]:
         """All places in memory that it touches."""
@@ -204,8 +222,103 @@ class Nest:
 # -- arranging the axes ----------------------------------------------------------------------------------------------
 
 
+SHORT = 4
+"""How long an axis is at most that is written out instead of looped over."""
+
+LARGEST = 160
+"""How many values a nest has at most after that."""
+
+
 def arranged(nest: Nest) -> Nest:
-    """The same with its axes ordered by stride and merged."""
+    """The same with its axes ordered by stride and merged; an innermost one that is short is written out."""
+    found = _merged(nest)
+    while len(found.shape) > 1 and found.shape[-1] <= SHORT and not found.scatters:
+        if len(found.values) * found.shape[-1] > LARGEST:
+            break
+        found = _merged(_written_out(found))
+    found.reduces = [replace(r, few=_innermost_count(found, r) <= FEW) for r in found.reduces]
+    found.narrow = _crosses(found)
+    found.small = math.prod(found.shape) <= SMALL
+    return found
+
+
+def _crosses(nest: Nest) -> bool:
+    """Whether a kernel reads the same large array at neighbouring places, and does little else.
+
+    Not all of these can be aligned, and a vector as long as a line of the cache always lies in two if it is not.
+    """
+    if math.prod(nest.shape) <= _CACHED:
+        return False
+    if any(isinstance(v, Compute) and scalar.cost(v.lowering) >= scalar.FUNCTION for v in nest.values):
+        return False
+    rows = [v.access for v in nest.values if isinstance(v, Load) and v.access.strides and v.access.strides[-1] == 1]
+    return len({access.slot for access in rows}) < len(set(rows))
+
+
+def _innermost_count(nest: Nest, reduce: Reduce) -> int:
+    """How many elements are put together by the innermost loops that a reduction goes over."""
+    count = 1
+    for d in range(len(nest.shape) - 1, -1, -1):
+        if d not in reduce.axes:
+            break
+        count *= nest.shape[d]
+    return count
+
+
+def _written_out(nest: Nest) -> Nest:
+    """The same without its innermost axis: what was done at each place along it is done at once."""
+    last = len(nest.shape) - 1
+    made = Nest(nest.shape[:-1], checks=nest.checks)
+    place: dict[Entry, int] = {}
+
+    def add(entry: Entry) -> int:
+        if entry not in place:
+            place[entry] = len(made.values)
+            made.values.append(entry)
+        return place[entry]
+
+    def at(access: Access, k: int) -> Access:
+        return replace(access, strides=access.strides[:-1], offset=access.offset + k * access.strides[-1])
+
+    moved: list[list[int]] = []
+    """The values at each place."""
+    for k in range(nest.shape[-1]):
+        here: list[int] = []
+        for v in nest.values:
+            entry: Entry = v
+            if isinstance(v, Load):
+                entry = Load(at(v.access, k))
+            elif isinstance(v, Gather):
+                entry = Gather(at(v.access, k), tuple(i._replace(value=here[i.value]) for i in v.indices))
+            elif isinstance(v, Position) and v.axis == last:
+                entry = Number(k, v.kind)
+            elif isinstance(v, Convert):
+                entry = replace(v, operand=here[v.operand])
+            elif isinstance(v, Compute):
+                entry = replace(v, operands=tuple(here[o] for o in v.operands))
+            here.append(add(entry))
+        moved.append(here)
+    for s in nest.stores:
+        # Without a stride along the axis it is the last one that stays.
+        every = enumerate(moved) if s.access.strides[-1] else [(0, moved[-1])]
+        made.stores += [Store(here[s.value], at(s.access, k)) for k, here in every]
+    for r in nest.reduces:
+        kind, access = r.access.kind, at(r.access, 0)
+        if last not in r.axes:
+            made.reduces += [replace(r, value=h[r.value], access=at(r.access, k)) for k, h in enumerate(moved)]
+            continue
+        total = moved[0][r.value]
+        for here in moved[1:]:
+            total = add(Compute(scalar.REDUCERS[r.way].lowering, (total, here[r.value]), kind))
+        axes = r.axes - {last}
+        if axes:
+            made.reduces.append(replace(r, value=total, axes=axes, access=access))
+        else:
+            made.stores.append(Store(total, access))
+    return made
+
+
+def _merged(nest: Nest) -> Nest:
     accesses = nest.accesses()
     rank = len(nest.shape)
     pinned = {v.axis for v in nest.values if isinstance(v, Position)}
@@ -280,7 +393,8 @@ class _Writer:
         self.levels = self._levels()
         kinds = {self._kind(v) for v in nest.values} | {a.kind for a in nest.accesses()}
         largest = max((scalar.SIZES[k] for k in kinds), default=8)
-        self.lanes = machine().lanes(max(largest, 4)) if self.rank else 1
+        self.width = min(machine().width, 32) if nest.narrow else machine().width
+        self.lanes = self.width // max(largest, 4) if self.rank else 1
         self.values: dict[int, Value] = {}
         self.sizes = [self._param(n) for n in nest.shape]
         self.pointers: dict[tuple[Access, int], str] = {}
@@ -667,25 +781,105 @@ class _Writer:
         return counter
 
     def _innermost(self) -> None:
-        """Whole vectors, in blocks where sums are added up, and then one masked vector for the rest."""
+        """Whole vectors, in blocks where sums are added up, and a masked vector for what is left over."""
+        if any(s.compensated for s in self.sums.values()):
+            self._in_blocks()
+            return
+        if self.nest.small and self.width == 64:
+            self._all_masked()
+            return
+        code, n, lanes = self.code, self.sizes[-1], self.lanes
+        counter = self._counter()
+        head, body, end = code.fresh("L"), code.fresh("L"), code.fresh("L")
+        some, rest, done = code.fresh("L"), code.fresh("L"), code.fresh("L")
+        bound = self._counter()
+        first = self._unaligned()
+        if first is None:
+            code.line(f"br label {head}")
+        else:
+            # The masked vector comes first, so that the others are aligned.
+            code.line(f"store i64 {first}, ptr {bound}")
+            code.line(f"br i1 {code.new(f'icmp sgt i64 {first}, 0')}, label {rest}, label {head}")
+        code.label(head)
+        self.index = code.new(f"load i64, ptr {counter}")
+        following = code.new(f"add i64 {self.index}, {lanes}")
+        code.line(f"br i1 {code.new(f'icmp sle i64 {following}, {n}')}, label {body}, label {end}")
+        code.label(body)
+        self._places(lanes)
+        code.line(f"store i64 {following}, ptr {counter}")
+        code.line(f"br label {head}")
+        code.label(end)
+        code.line(f"br i1 {code.new(f'icmp slt i64 {self.index}, {n}')}, label {some}, label {done}")
+        code.label(some)
+        code.line(f"store i64 {n}, ptr {bound}")
+        code.line(f"br label {rest}")
+        code.label(rest)
+        self.index = code.new(f"load i64, ptr {counter}")
+        stop = code.new(f"load i64, ptr {bound}")
+        self._masked(code.new(f"sub i64 {stop}, {self.index}"))
+        code.line(f"store i64 {stop}, ptr {counter}")
+        code.line(f"br label {head}")
+        code.label(done)
+
+    def _all_masked(self) -> None:
+        """Every vector with a mask, which costs nothing where there are registers for masks: half the code."""
         code, n = self.code, self.sizes[-1]
-        lanes = self.lanes
-        blocked = any(s.compensated for s in self.sums.values())
+        counter = self._counter()
+        head, body, end = code.fresh("L"), code.fresh("L"), code.fresh("L")
+        code.line(f"br label {head}")
+        code.label(head)
+        self.index = code.new(f"load i64, ptr {counter}")
+        left = code.new(f"sub i64 {n}, {self.index}")
+        code.line(f"br i1 {code.new(f'icmp sgt i64 {left}, 0')}, label {body}, label {end}")
+        code.label(body)
+        self._masked(left)
+        code.line(f"store i64 {code.new(f'add i64 {self.index}, {self.lanes}')}, ptr {counter}")
+        code.line(f"br label {head}")
+        code.label(end)
+
+    def _unaligned(self) -> str | None:
+        """How many places stand before the first one where what is written is aligned, if that matters.
+
+        Where vectors cross the lines of the cache, a loop over large arrays takes up to twice the time. Sums in
+        registers must not depend on where arrays are, so that two runs give the same.
+        """
+        if any(not s.plain for s in self.sums.values()):
+            return None
+        every = [s.access for s in self.nest.stores] + [r.access for r in self.nest.reduces]
+        written = [access for access in every if access.strides[-1] == 1]
+        sizes = [scalar.SIZES[access.kind] * self.lanes for access in written]
+        if not written or max(sizes) < self.width:
+            return None
+        code, access = self.code, written[sizes.index(max(sizes))]
+        address = code.new(f"ptrtoint ptr {self._at(access, self.rank - 1)} to i64")
+        before = code.new(f"and i64 {code.new(f'sub i64 0, {address}')}, {self.width - 1}")
+        places = code.new(f"lshr i64 {before}, {scalar.SIZES[access.kind].bit_length() - 1}")
+        long = code.new(f"icmp sgt i64 {self.sizes[-1]}, {_LONG * self.lanes}")
+        return code.new(f"select i1 {long}, i64 {places}, i64 0")
+
+    def _masked(self, count: str) -> None:
+        """A vector of which some places are there."""
+        code, lanes = self.code, self.lanes
+        last = scalar.spread(code, Value(count, "i64"), lanes)
+        steps = ", ".join(f"i64 {k}" for k in range(lanes))
+        self.mask = code.new(f"icmp slt <{lanes} x i64> <{steps}>, {last.name}")
+        self._places(lanes)
+        self.mask = None
+
+    def _in_blocks(self) -> None:
+        code, n, lanes = self.code, self.sizes[-1], self.lanes
         counter = self._counter()
         whole = code.new(f"and i64 {n}, {-lanes}")
-        outer_head, outer_end = code.fresh("L"), code.fresh("L")
-        limit = whole
-        if blocked:
-            code.line(f"br label {outer_head}")
-            code.label(outer_head)
-            begin = code.new(f"load i64, ptr {counter}")
-            left = code.new(f"icmp slt i64 {begin}, {whole}")
-            inside = code.fresh("L")
-            code.line(f"br i1 {left}, label {inside}, label {outer_end}")
-            code.label(inside)
-            last = code.new(f"add i64 {begin}, {BLOCK * lanes}")
-            over = code.new(f"icmp slt i64 {last}, {whole}")
-            limit = code.new(f"select i1 {over}, i64 {last}, i64 {whole}")
+        outer_head, outer_end, inside = code.fresh("L"), code.fresh("L"), code.fresh("L")
+        code.line(f"br label {outer_head}")
+        code.label(outer_head)
+        begin = code.new(f"load i64, ptr {counter}")
+        left = code.new(f"icmp slt i64 {begin}, {whole}")
+        code.line(f"br i1 {left}, label {inside}, label {outer_end}")
+        code.label(inside)
+        last = code.new(f"add i64 {begin}, {BLOCK * lanes}")
+        over = code.new(f"icmp slt i64 {last}, {whole}")
+        limit = code.new(f"select i1 {over}, i64 {last}, i64 {whole}")
         head, body, end = code.fresh("L"), code.fresh("L"), code.fresh("L")
         code.line(f"br label {head}")
         code.label(head)
@@ -697,29 +891,23 @@ class _Writer:
         code.line(f"store i64 {code.new(f'add i64 {self.index}, {lanes}')}, ptr {counter}")
         code.line(f"br label {head}")
         code.label(end)
-        if blocked:
-            for sum_ in self.sums.values():
-                if sum_.compensated:
-                    sum_.add_block()
-            code.line(f"br label {outer_head}")
-            code.label(outer_end)
-        # The rest.
+        self._add_blocks()
+        code.line(f"br label {outer_head}")
+        code.label(outer_end)
         rest, done = code.fresh("L"), code.fresh("L")
         some = code.new(f"icmp slt i64 {whole}, {n}")
         code.line(f"br i1 {some}, label {rest}, label {done}")
         code.label(rest)
         self.index = whole
-        count = scalar.spread(code, Value(code.new(f"sub i64 {n}, {whole}"), "i64"), lanes)
-        steps = ", ".join(f"i64 {k}" for k in range(lanes))
-        self.mask = code.new(f"icmp slt <{lanes} x i64> <{steps}>, {count.name}")
-        self._places(lanes)
-        self.mask = None
-        if blocked:
-            for sum_ in self.sums.values():
-                if sum_.compensated:
-                    sum_.add_block()
+        self._masked(code.new(f"sub i64 {n}, {whole}"))
+        self._add_blocks()
         code.line(f"br label {done}")
         code.label(done)
+
+    def _add_blocks(self) -> None:
+        for sum_ in self.sums.values():
+            if sum_.compensated:
+                sum_.add_block()
 
     def _places(self, lanes: int) -> None:
         """Everything that is done for one vector of places."""
@@ -742,14 +930,16 @@ class _Accumulator:
         self.writer = writer
         self.reduce = reduce
         self.kind = reduce.access.kind
-        self.neutral, self.put_together = scalar.REDUCERS[reduce.way]
+        self.neutral = scalar.REDUCERS[reduce.way].neutral
+        self.put_together = scalar.REDUCERS[reduce.way].write
         rank = writer.rank
         self.outer = rank
         while self.outer and self.outer - 1 in reduce.axes:
             self.outer -= 1
         self.plain = self.outer == rank and rank > 0
         self.in_memory = any(axis < self.outer for axis in reduce.axes)
-        self.compensated = reduce.way == "sum" and not self.plain and self.kind in ("double", "float") and rank > 0
+        real = self.kind in ("double", "float")
+        self.compensated = reduce.way == "sum" and not self.plain and not reduce.few and real and rank > 0
         lanes = writer.lanes
         type_ = self.kind if lanes == 1 else f"<{lanes} x {self.kind}>"
         self.type = type_
@@ -849,10 +1039,11 @@ class _Accumulator:
         whole = Value(code.new(f"load {self.type}, ptr {place}"), self.kind, lanes)
         if lanes == 1:
             return whole
-        parts = [scalar.lane(code, [whole], k)[0] for k in range(lanes)]
-        while len(parts) > 1:
-            parts = [self.put_together(code, a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-        return parts[0]
+        while lanes > 1:
+            lanes //= 2
+            halves = [scalar.part(code, whole, k * lanes, lanes) for k in range(2)]
+            whole = self.put_together(code, *halves)
+        return whole
 
 
 def _memory(kind: str) -> str:
@@ -944,19 +1135,33 @@ class _Signs:
             [replace(r, access=self.access(r.access)) for r in nest.reduces],
             [replace(c, expected=self.number(c.expected, kinds[c.value])) for c in nest.checks],
             [replace(s, access=self.access(s.access), indices=self.indices(s.indices)) for s in nest.scatters],
+            nest.narrow,
+            nest.small,
         )
 
 
 @functools.lru_cache(maxsize=512)
-def _written(shape: tuple[int, ...], *parts: tuple[Any, ...]) -> tuple[Source, list[int]]:
+def _written(
+    shape: tuple[int, ...],
+    values: tuple[Any, ...],
+    stores: tuple[Any, ...],
+    reduces: tuple[Any, ...],
+    checks: tuple[Any, ...],
+    scatters: tuple[Any, ...],
+    narrow: bool,
+    small: bool,
+) -> tuple[Source, list[int]]:
     """The kernel of a nest with signs, and the signs of its parameters."""
-    return _Writer(Nest(shape, *[list(part) for part in parts])).write()
+    nest = Nest(shape, list(values), list(stores), list(reduces), list(checks), list(scatters), narrow, small)
+    return _Writer(nest).write()
 
 
 def write(nest: Nest) -> tuple[Source, list[int]]:
     """The kernel of a nest and its parameters."""
     signs = _Signs()
     made = signs.nest(nest)
-    parts = (made.values, made.stores, made.reduces, made.checks, made.scatters)
-    source, words = _written(made.shape, *[tuple(part) for part in parts])
+    source, words = _written(
+        made.shape, tuple(made.values), tuple(made.stores), tuple(made.reduces), tuple(made.checks),
+        tuple(made.scatters), made.narrow, made.small,
+    )  # fmt: skip
     return source, [signs.actual[word] for word in words]

@@ -15,7 +15,7 @@ from hopgrad.aval import Shape
 from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
 from hopgrad.lower import memory, nest
-from hopgrad.lower.fuse import Buffer, CallStep, Fuser, KernelStep, Library, Schedule
+from hopgrad.lower.fuse import Buffer, CallStep, Compounds, Fuser, KernelStep, Library, Schedule
 from hopgrad.lower.machine import Loaded, Source, load
 from hopgrad.lower.views import View
 
@@ -55,7 +55,7 @@ define i32 @NAME(ptr %slots, ptr %params) {
 
 
 @functools.cache
-def _runner() -> tuple[Loaded, Callable[[int, int], int]]:
+def runner() -> tuple[Loaded, Callable[[int, int], int]]:
     """The native function that runs the steps of a program one after the other."""
     (loaded,) = load([Source(_RUN)])
     call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)(loaded.address)
@@ -67,7 +67,6 @@ class Segment:
     """Steps that run natively without a break."""
 
     table: Any
-    """Pairs of step and parameters, ended by zeros; then the parameters."""
     address: int
     functions: list[Loaded]
 
@@ -86,16 +85,23 @@ class _Slots(NamedTuple):
     outputs: list[tuple[int, Buffer]]
 
 
-class Program:
-    """Native code for some outputs of a graph.
+class NotNativeError(Exception):
+    """Something has no native form."""
+
+
+class Steps:
+    """The steps for some outputs of a graph, and where their values are: everything but machine code.
+
+    What to do, and the text of it, takes more memory than the code, so it is worked out anew for whoever asks later.
 
     Args:
         builder: Simplified.
         outputs: What to compute.
-        inputs: Values that will be given, in the order in which they are given to `run`; each with its strides in
-            elements, None for what is no array.
-        checks: Values that have to be what they were, else `run` gives None.
+        inputs: Values that will be given, in the order in which they are given; each with its strides in elements,
+            None for what is no array.
+        checks: Values that have to be what they were.
         library: Finds native forms of hops that are no loop nests.
+        compound: Finds those of hops with several results.
     """
 
     def __init__(
@@ -105,48 +111,156 @@ class Program:
         inputs: Mapping[int, tuple[int, ...] | None],
         checks: Sequence[tuple[int, float]] = (),
         library: Library | None = None,
+        compound: Compounds | None = None,
     ) -> None:
-        start = time.perf_counter()
         self.builder = builder
         self.inputs = dict(inputs)
-        self._asked = (tuple(outputs), tuple(checks), library)
-        schedule = self.schedule()
-        self.layout = memory.plan(schedule)
+        self._asked = (tuple(outputs), tuple(checks), library, compound)
+        schedule = self.schedule
+        self.layout = memory.plan(schedule, self.lends)
         self.buffers = schedule.buffers
         self.outputs = schedule.outputs
-        self.flops = sum(_flops(step) for step in schedule.steps)
+        native = [step.native for step in schedule.steps if isinstance(step, CallStep) and step.native is not None]
+        self.inner: list[Inner] = [program for step in native for program in step.programs]
+        """The programs that its own steps run."""
+        self.flops = sum(step.nest.flops for step in schedule.steps if isinstance(step, KernelStep))
+        self.flops += sum(step.flops for step in native)
         """Operations on numbers, functions counted as one."""
-        self._native(schedule)
+        self.is_native = None not in self.written
+        """Whether it runs without any step of NumPy."""
+
+    lends = True
+    """Whether values may live anywhere in the memory of a result that is not written yet."""
+
+    @functools.cached_property
+    def schedule(self) -> Schedule:
+        """What to do, in order."""
+        outputs, checks, library, compound = self._asked
+        return Fuser(self.builder, outputs, self.inputs, checks, library, compound).schedule()
+
+    @functools.cached_property
+    def written(self) -> list[tuple[Source, list[int]] | None]:
+        """The text and the parameters of each step that is native."""
+        return [_written(step) for step in self.schedule.steps]
+
+    @functools.cached_property
+    def sources(self) -> list[Source]:
+        """The distinct kernels, those of inner programs too."""
+        found = [pair[0] for pair in self.written if pair is not None]
+        for program in self.inner:
+            found += program.sources
+        return list(dict.fromkeys(found))
+
+    def forget(self) -> None:
+        """Drop what is not needed to run."""
+        for name in ("schedule", "written", "sources"):
+            vars(self).pop(name, None)
+        for program in self.inner:
+            program.forget()
+
+
+def _table(params: Sequence[list[int]]) -> Any:
+    """Pairs of a step, to be filled in, and its parameters; zeros at the end; behind them the parameters."""
+    first = 2 * len(params) + 2
+    words = [word for one in params for word in one]
+    table = (ctypes.c_int64 * (first + len(words)))(*[0] * first, *words)
+    for k, one in enumerate(params):
+        table[2 * k + 1] = ctypes.addressof(table) + 8 * first
+        first += len(one)
+    return table
+
+
+def _written(step: KernelStep | CallStep) -> tuple[Source, list[int]] | None:
+    """The text and the parameters of a step, if it is native."""
+    if isinstance(step, KernelStep):
+        return nest.write(nest.arranged(step.nest))
+    return (step.native.source, step.native.params) if step.native is not None else None
+
+
+class Inner(Steps):
+    """A program that a step of another one runs. It is native, and has its code from the other one.
+
+    Raises:
+        NotNativeError: a step of it has no native form.
+    """
+
+    lends = False
+
+    def __init__(
+        self,
+        builder: Builder,
+        outputs: Sequence[int],
+        inputs: Mapping[int, tuple[int, ...] | None],
+        library: Library | None,
+        compound: Compounds | None,
+    ) -> None:
+        super().__init__(builder, outputs, inputs, (), library, compound)
+        if not self.is_native:
+            raise NotNativeError
+        self._table = _table([pair[1] for pair in self.written if pair is not None])
+        self.address = ctypes.addressof(self._table)
+
+    def connect(self, loaded: Mapping[Source, Loaded]) -> None:
+        """Fill in the code."""
+        for program in self.inner:
+            program.connect(loaded)
+        for k, pair in enumerate(self.written):
+            assert pair is not None
+            self._table[2 * k] = loaded[pair[0]].address
+
+    def places(self, role: str, number: int) -> list[int]:
+        """The slots of an input or output: its own, and of what lives in an output's memory."""
+        own = [k for k, b in enumerate(self.buffers) if b.role == role and b.number == number]
+        return own + [k for k, (output, _) in self.layout.shared.items() if output in own]
+
+
+class Program(Steps):
+    """Native code for some outputs of a graph; for the arguments see `Steps`. `run` gives None if a check fails."""
+
+    def __init__(
+        self,
+        builder: Builder,
+        outputs: Sequence[int],
+        inputs: Mapping[int, tuple[int, ...] | None],
+        checks: Sequence[tuple[int, float]] = (),
+        library: Library | None = None,
+        compound: Compounds | None = None,
+    ) -> None:
+        start = time.perf_counter()
+        super().__init__(builder, outputs, inputs, checks, library, compound)
+        self._native()
+        self.forget()
         self.seconds = time.perf_counter() - start
 
     # -- making ----------------------------------------------------------------------------------------------------
 
-    def schedule(self) -> Schedule:
-        """What to do, in order: worked out anew, since it takes more memory than the code that is made of it."""
-        outputs, checks, library = self._asked
-        return Fuser(self.builder, outputs, self.inputs, checks, library).schedule()
-
-    def _native(self, schedule: Schedule) -> None:
+    def _native(self) -> None:
         """Compile, and group the steps."""
-        written = [native(step) for step in schedule.steps]
-        *steps, count = load([*[pair[0] for pair in written if pair is not None], Source(_COUNT, quick=True)])
-        loaded = iter(steps)
-        self.kernels = len(set(steps))
+        *found, count = load([*self.sources, Source(_COUNT, quick=True)])
+        loaded = dict(zip(self.sources, found, strict=True))
+        self._loaded = found
+        self.kernels = len(found)
         """How many distinct kernels there are."""
-        self.stored = sum(one.stored for one in set(steps))
+        self.stored = sum(one.stored for one in found)
         """How many of them came from disk."""
+        for program in self.inner:
+            program.connect(loaded)
         self.parts: list[Segment | CallStep] = []
-        self._runs = (ctypes.c_int64 * 1)()
         group: list[tuple[Loaded, list[int]]] = []
+        self._runs = (ctypes.c_int64 * 1)()
 
         def close() -> None:
-            if group:
-                self.parts.append(_segment(group))
-                group.clear()
+            if not group:
+                return
+            table = _table([params for _, params in group])
+            for k, (function, _) in enumerate(group):
+                table[2 * k] = function.address
+            self.parts.append(Segment(table, ctypes.addressof(table), [function for function, _ in group]))
+            group.clear()
 
-        for pair, step in zip(written, schedule.steps, strict=True):
+        for pair, step in zip(self.written, self.schedule.steps, strict=True):
             if pair is not None:
-                group.append((next(loaded), pair[1]))
+                group.append((loaded[pair[0]], pair[1]))
             else:
                 close()
                 assert isinstance(step, CallStep)
@@ -160,9 +274,8 @@ class Program:
         buffers = self.buffers
         template = np.zeros(max(1, len(buffers)), np.uint64)
         for k, buffer in enumerate(buffers):
-            if buffer.role == "constant":
-                assert buffer.data is not None
-                template[k] = _address(buffer.data)
+            if buffer.data is not None:
+                template[k] = address_of(buffer.data)
         by_python = {s.result for s in self.parts if isinstance(s, CallStep)}
         return _Slots(
             template,
@@ -178,11 +291,6 @@ class Program:
         """How often the program ran to its end, from Python or from an entry point."""
         return self._runs[0]
 
-    @property
-    def is_native(self) -> bool:
-        """Whether it runs without any step of NumPy."""
-        return all(isinstance(part, Segment) for part in self.parts)
-
     # -- running ---------------------------------------------------------------------------------------------------
 
     def run(self, given: Sequence[Any]) -> list[Any] | None:
@@ -193,23 +301,23 @@ class Program:
         table = self._slots
         slots = table.template.copy()
         block = np.empty(self.layout.size + memory.ALIGNMENT, np.uint8)
-        base = _address(block)
+        base = address_of(block)
         base += -base % memory.ALIGNMENT
         slots[table.placed] = table.offsets + np.uint64(base)
         arrays: dict[int, Any] = {}
         for k, number in table.inputs:
             arrays[k] = data = np.asarray(given[number])
-            slots[k] = _address(data)
+            slots[k] = address_of(data)
         for k, buffer in table.outputs:
             arrays[k] = data = np.empty(buffer.aval.shape, buffer.aval.dtype)
-            slots[k] = _address(data)
+            slots[k] = address_of(data)
         for k, (output, offset) in self.layout.shared.items():
             slots[k] = int(slots[output]) + offset
         objects: dict[int, Any] = {}
         for node, number in table.objects:
             objects[node] = given[number]
-        address = _address(slots)
-        _, call = _runner()
+        address = address_of(slots)
+        _, call = runner()
         for part in self.parts:
             if isinstance(part, Segment):
                 if call(part.address, address):
@@ -242,7 +350,7 @@ class Program:
         if not array.flags.owndata or not array.flags.writeable or any(array is o for o in operands):
             array = array.copy()
         arrays[step.result] = array
-        slots[step.result] = _address(array)
+        slots[step.result] = address_of(array)
 
     def _array(self, view: View, slots: Any, arrays: dict[int, Any], block: Any) -> Any:
         """The values that a view shows, as NumPy sees them: a scalar, if there are no axes."""
@@ -252,31 +360,6 @@ class Program:
         strides = tuple(s * dtype.itemsize for s in view.strides)
         address = int(slots[view.buffer]) + view.offset * dtype.itemsize
         return np.asarray(_Memory(owner, address, view.shape, strides, dtype.str))[()]
-
-
-def native(step: KernelStep | CallStep) -> tuple[Source, list[int]] | None:
-    """The text and the parameters of a step, if it is native."""
-    if isinstance(step, KernelStep):
-        return nest.write(nest.arranged(step.nest))
-    return (step.native.source, step.native.params) if step.native is not None else None
-
-
-def _flops(step: KernelStep | CallStep) -> int:
-    if isinstance(step, KernelStep):
-        return step.nest.flops
-    return step.native.flops if step.native is not None else 0
-
-
-def _segment(group: Sequence[tuple[Loaded, list[int]]]) -> Segment:
-    """The table of some steps, each given with its parameters."""
-    first = 2 * len(group) + 2
-    words = [word for _, params in group for word in params]
-    table = (ctypes.c_int64 * (first + len(words)))(*[0] * first, *words)
-    address = ctypes.addressof(table)
-    for k, (function, params) in enumerate(group):
-        table[2 * k], table[2 * k + 1] = function.address, address + 8 * first
-        first += len(params)
-    return Segment(table, address, [function for function, _ in group])
 
 
 class _Memory:
@@ -289,6 +372,7 @@ class _Memory:
         }  # fmt: skip
 
 
-def _address(array: Any) -> int:
+def address_of(array: Any) -> int:
+    """Where the elements of an array are."""
     found: int = array.__array_interface__["data"][0]
     return found

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hopgrad.lower.fuse import CallStep, KernelStep
-from hopgrad.lower.machine import Source
 from hopgrad.lower.memory import touched
-from hopgrad.lower.program import Program, native
+from hopgrad.lower.program import Program, Steps
 
 
-def _distinct(program: Program) -> dict[Source, KernelStep | CallStep]:
-    """The distinct kernels, each with the first step that runs it."""
-    found: dict[Source, KernelStep | CallStep] = {}
-    for step in program.schedule().steps:
-        written = native(step)
-        if written is not None:
-            found.setdefault(written[0], step)
-    return found
-
-
-def kernels(program: Program) -> list[str]:
-    """The loops of each distinct kernel; of calls of libraries what is called."""
-    return [_loops(step) for step in _distinct(program).values()]
+def kernels(program: Steps) -> list[str]:
+    """The loops of each distinct kernel; of calls of libraries what is called; of loops what their bodies are."""
+    found: dict[str, str] = {}
+    for step, pair in zip(program.schedule.steps, program.written, strict=True):
+        if pair is not None:
+            found.setdefault(pair[0].symbol, _loops(step))
+    for inner in program.inner:
+        found |= {text: text for text in kernels(inner)}
+    return list(dict.fromkeys(found.values()))
 
 
 def _loops(step: KernelStep | CallStep) -> str:
@@ -31,16 +28,16 @@ def _loops(step: KernelStep | CallStep) -> str:
 
 def llvm(program: Program) -> str:
     """The text that each distinct kernel was compiled from."""
-    return "\n".join(source.llvm for source in _distinct(program))
+    return "\n".join(source.llvm for source in program.sources)
 
 
 def asm(program: Program) -> str:
     """The machine code of each distinct kernel in the assembler's notation."""
-    return "\n".join(source.assembly for source in _distinct(program))
+    return "\n".join(source.assembly for source in program.sources)
 
 
-def plan(program: Program) -> str:
-    """The steps in order, each with the buffers that it reads and writes, and where these are."""
+def plan(program: Steps) -> str:
+    """The steps in order, each with the buffers that it reads and writes, and where these are; loops with their own."""
     buffers = program.buffers
     lines = []
     for k, buffer in enumerate(buffers):
@@ -53,21 +50,27 @@ def plan(program: Program) -> str:
         elif k in program.layout.offsets:
             place = f"at {program.layout.offsets[k]}"
         lines.append(f"slot{k}: {buffer.aval!r}, {place}")
-    for k, step in enumerate(program.schedule().steps):
+    for k, step in enumerate(program.schedule.steps):
         reads, writes = touched(step)
+        inner: Sequence[Steps] = ()
         if isinstance(step, KernelStep):
             nest = step.nest
             what = f"loop over {' × '.join(map(str, nest.shape)) or 'one place'}, {len(nest.values)} values"
+        elif step.native is not None:
+            what, inner = step.native.note, step.native.programs
         else:
-            what = step.native.note if step.native is not None else f"{step.hop.name} by NumPy"
+            what = f"{step.hop.name} by NumPy"
         read, written = (", ".join(f"slot{b}" for b in dict.fromkeys(found)) for found in (reads, writes))
         lines.append(f"{k}: {what}: {read or 'nothing'} -> {written or 'nothing'}")
+        for one in inner:
+            if one.schedule.steps:
+                lines += [f"  {line}" for line in plan(one).splitlines()]
     return "\n".join(lines)
 
 
 def summary(program: Program) -> list[str]:
     """A few lines for `report`."""
-    steps = program.schedule().steps
+    steps = program.schedule.steps
     own = [step for step in steps if isinstance(step, KernelStep)]
     calls = [step for step in steps if isinstance(step, CallStep)]
     native = [step for step in calls if step.native is not None]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,8 +28,11 @@ SIZES = {"double": 8, "float": 4, "i64": 8, "i32": 4, "i1": 1}
 """Bytes of an element in memory."""
 
 _INTRINSICS = {"sqrt": "sqrt", "fabs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
+FUNCTION = 20
+"""What a function of the math library costs."""
+
 _COSTS = {"/": 8, "sqrt": 10, "maximum": 3, "minimum": 3}
-"""In units of an addition; what is not here is 1, and functions of the math library are 20."""
+"""In units of an addition; what is not here is 1, and functions of the math library are `FUNCTION`."""
 
 
 class Value(NamedTuple):
@@ -223,6 +227,14 @@ def lane(code: Code, values: Sequence[Value], k: int) -> list[Value]:
     return [code.value(v.kind, 1, f"extractelement {v.type} {v.name}, i64 {k}") for v in values]
 
 
+def part(code: Code, value: Value, start: int, lanes: int) -> Value:
+    """Some lanes of a value that lie side by side."""
+    mask = f"<{lanes} x i32> <{', '.join(f'i32 {start + k}' for k in range(lanes))}>"
+    if lanes == 1:
+        return lane(code, [value], start)[0]
+    return code.value(value.kind, lanes, f"shufflevector {value.type} {value.name}, {value.type} poison, {mask}")
+
+
 def gathered(code: Code, values: Sequence[Value]) -> Value:
     """Single values as the lanes of one."""
     kind, lanes = values[0].kind, len(values)
@@ -390,20 +402,28 @@ def cost(lowering: str) -> int:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 name = node.func.id
                 known = name in _INTRINSICS or name in ("select", "truth", "isnan", "copysign", "maximum", "minimum")
-                total += _COSTS.get(name, 1 if known else 20)
+                total += _COSTS.get(name, 1 if known else FUNCTION)
             elif isinstance(node, (ast.BinOp, ast.Compare, ast.UnaryOp)):
                 total += _COSTS["/"] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else 1
     return total
 
 
-Reducer = Callable[[Code, Value, Value], Value]
+class Reducer(NamedTuple):
+    """A way to put elements together: the number that changes nothing, and what becomes of two as a lowering."""
 
-REDUCERS: dict[str, tuple[float, Reducer]] = {
-    "sum": (-0.0, lambda code, a, b: arithmetic(code, "+", a, b)),
-    "prod": (1.0, lambda code, a, b: arithmetic(code, "*", a, b)),
-    "max": (-float("inf"), lambda code, a, b: extreme(code, ">=", a, b)),
-    "min": (float("inf"), lambda code, a, b: extreme(code, "<=", a, b)),
-    "any": (0.0, lambda code, a, b: logical(code, "or", a, b)),
-    "all": (1.0, lambda code, a, b: logical(code, "and", a, b)),
+    neutral: float
+    lowering: str
+
+    def write(self, code: Code, a: Value, b: Value) -> Value:
+        """Two values put together."""
+        return write(code, self.lowering, [a, b], {}, a.kind)
+
+
+REDUCERS = {
+    "sum": Reducer(-0.0, "a + b"),
+    "prod": Reducer(1.0, "a * b"),
+    "max": Reducer(-math.inf, "maximum(a, b)"),
+    "min": Reducer(math.inf, "minimum(a, b)"),
+    "any": Reducer(0.0, "a | b"),
+    "all": Reducer(1.0, "a & b"),
 }
-"""Ways to put two elements together, each with the number that changes nothing."""

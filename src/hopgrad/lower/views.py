@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +84,24 @@ def through(hop: str, params: dict[str, Any], source: Aval, result: Aval, places
     if hop == "index":
         return _indexed(source.shape, params["items"], places)
     return None
+
+
+def reduced(source: Shape, places: Map, params: dict[str, Any]) -> list[Map]:
+    """The maps of all elements that a reduction puts together, in order, given that of its result.
+
+    >>> for places in reduced((5, 2), (Axis(0, 1, 0),), {"axes": (1,), "keepdims": False}):
+    ...     print(places[1])
+    Axis(dim=-1, step=0, offset=0)
+    Axis(dim=-1, step=0, offset=1)
+    """
+    axes, rest = params["axes"], list(places)
+    if params["keepdims"]:
+        rest = [axis for k, axis in enumerate(rest) if k not in axes]
+    found = []
+    for index in product(*[range(source[k]) for k in sorted(axes)]):
+        inner, outer = iter(index), iter(rest)
+        found.append(tuple(Axis(-1, 0, next(inner)) if k in axes else next(outer) for k in range(len(source))))
+    return found
 
 
 def _reshaped(source: Shape, result: Shape, places: Map) -> Map | None:
@@ -175,6 +194,27 @@ def view_through(hop: str, params: dict[str, Any], source: Aval, result: Aval, v
         if found is not None:
             return View(view.buffer, result.shape, found, view.offset)
     return None
+
+
+def outside(view: View, window: Map, lengths: Shape) -> list[View]:
+    """A view without a window in it, cut into boxes; the whole view if the window has gaps.
+
+    >>> [(part.offset, part.shape) for part in outside(View(0, (5, 4), (4, 1)), (Axis(0, 1, 1), Axis(-1, 0, 3)), (2,))]
+    [(0, (1, 4)), (12, (2, 4)), (4, (2, 3))]
+    """
+    if any(axis.dim >= 0 and axis.step != 1 and lengths[axis.dim] > 1 for axis in window):
+        return [view]
+    found = []
+    shape, offset = list(view.shape), view.offset
+    for k, axis in enumerate(window):
+        stop = axis.offset + (lengths[axis.dim] if axis.dim >= 0 else 1)
+        for a, b in ((0, axis.offset), (stop, view.shape[k])):
+            if a < b:
+                part = (*shape[:k], b - a, *shape[k + 1 :])
+                found.append(View(view.buffer, part, view.strides, offset + a * view.strides[k]))
+        shape[k] = stop - axis.offset
+        offset += axis.offset * view.strides[k]
+    return found
 
 
 def reshaped_strides(shape: Shape, strides: tuple[int, ...], new: Shape) -> tuple[int, ...] | None:

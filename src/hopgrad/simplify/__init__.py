@@ -6,11 +6,11 @@ long as they are small, and what nobody needs is left behind.
 
 **The contract.** For all inputs, unsimplified and simplified graph give the same shapes, dtypes, and values, except
 
-- *rounding*, by the rules that say so: integer powers become multiplications (xⁿ within n/2 units in the last place for
-  n ≤ 8, x⁻ⁿ within n for n ≤ 4; one that is as near to the largest number may become ∞), (c₁·x)·c₂ becomes (c₁c₂)·x if
-  one of the constants is a power of two, sums and products of matrices add in another order and with other factors
-  taken out. Where NumPy computes a scalar by other code than an array, so that they differ in the last place, either
-  may be used;
+- *rounding*, by the rules that say so: integer powers become multiplications (xⁿ within n/2 units in the last place
+  for n ≤ 8, x⁻ⁿ within n for n ≤ 4; one that is as near to the largest number may become ∞), (c₁·x)·c₂ becomes
+  (c₁c₂)·x if one of the constants is a power of two, sums and products of matrices add in another order and with
+  other factors taken out, systems with a triangular matrix are solved by substitution. Where NumPy computes a scalar
+  by other code than an array, so that they differ in the last place, either may be used;
 - *the sign of a zero* that a sum (also that of arrays which are zero but for one place each), a product of matrices or
   an einsum gives, and what is added to zeros by an index array: where NumPy makes +0.0 of −0.0, that may stay −0.0;
 - *overflow on the way*, in sums and products of matrices only: a finite result may be found where another order of the
@@ -27,6 +27,7 @@ own, loops, branches and the user's own hops are copied as they are.
 """
 
 from hopgrad.simplify.driver import Simplified, simplify
+from hopgrad.simplify.roll import rolled
 from hopgrad.simplify.rules import Rule, table
 
-__all__ = ["Rule", "Simplified", "simplify", "table"]
+__all__ = ["Rule", "Simplified", "rolled", "simplify", "table"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import prod
 from types import EllipsisType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,13 @@ from hopgrad.simplify.rules import ANY, rule
 
 Pick = int | range | None
 """What is picked on one axis: one place, several, or (None) an axis of length 1 is made."""
+
+# Sums of windows are cut into boxes for arrays of more elements, and into so many boxes at most: each is a loop of its
+# own.
+_SMALL = 4096
+_BOXES = 32
+
+_FEWEST = 3  # scatters that become one
 
 # How many writes are looked through for the one that wrote what is read.
 _DEPTH = 16
@@ -214,6 +221,26 @@ def index_of_an_index(draft: Draft, call: Call, x: int, *arrays: int, items: Ite
     return None if both is None else read(draft, inner[0], both)
 
 
+@rule("reshape", "index")
+def reshape_of_an_index(draft: Draft, call: Call, x: int, *, shape: Shape) -> int | None:
+    """A stretch of length 1 whose axis is left out is one place."""
+    inner, *arrays = draft.args(x)
+    picks = picks_of(draft.params(x)["items"], draft.shape(inner))
+    if arrays or picks is None:
+        return None
+    left = draft.aval(x).ndim - len(shape)
+    found: list[Pick] = []
+    for pick in picks:
+        if left > 0 and not isinstance(pick, int) and _length(pick) == 1:
+            left -= 1
+            if pick is None:
+                continue
+            pick = pick[0]
+        found.append(pick)
+    kept = tuple([_length(pick) for pick in found if not isinstance(pick, int)])
+    return read(draft, inner, found) if kept == shape and found != picks else None
+
+
 @rule("index", "broadcast_to")
 def index_of_broadcast(draft: Draft, call: Call, x: int, *arrays: int, items: Items) -> int | None:
     """What was broadcast is read, and broadcast."""
@@ -289,6 +316,32 @@ def index_of_written(draft: Draft, call: Call, x: int, *arrays: int, items: Item
     return None
 
 
+# -- joined arrays ---------------------------------------------------------------------------------------------------
+
+_FEW = 8  # parts
+
+
+@rule(("isfinite", "isnan"), "concatenate")
+def question_of_joined(draft: Draft, call: Call, x: int) -> int | None:
+    """What is asked of large joined arrays is asked of each, where it is computed."""
+    parts = draft.args(x)
+    if call.aval.size <= _SMALL or len(parts) > _FEW:
+        return None
+    return draft.make("concatenate", *[draft.make(call.hop.name, a) for a in parts], axis=draft.params(x)["axis"])
+
+
+@rule(("all", "any"), "concatenate")
+def answers_joined(draft: Draft, call: Call, x: int, *, axes: tuple[int, ...], keepdims: bool) -> int | None:
+    """Whether something holds everywhere in large joined arrays: in all of them."""
+    parts = draft.args(x)
+    if draft.aval(x).size <= _SMALL or len(parts) > _FEW or draft.params(x)["axis"] not in axes:
+        return None
+    found = [draft.make(call.hop.name, a, axes=axes, keepdims=keepdims) for a in parts]
+    for other in found[1:]:
+        found[0] = draft.make("logical_and" if call.hop.name == "all" else "logical_or", found[0], other)
+    return found[0]
+
+
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -334,7 +387,8 @@ def sum_of_written(draft: Draft, call: Call, *_: int) -> int | None:
     """A sum of arrays that are zero but for one place each, all different, is put together from these places.
 
     That is how the cotangent of an array arises that a program reads element by element: n additions of whole arrays.
-    A place is a stretch of the first axis, or a single element. What is written to the same place is added first.
+    A place is a stretch of the first axis, or a single element. What is written to the same place is added first. Of
+    large arrays windows that overlap are cut into boxes, each the sum of what covers it.
     """
     if call.kind == "b" or not call.shape or not draft.scatters or draft.added_further:
         return None
@@ -353,7 +407,7 @@ def sum_of_written(draft: Draft, call: Call, *_: int) -> int | None:
         return None
     written = _put_together(draft, pieces, call.shape)
     if written is None:
-        return None
+        return _in_equal_steps(draft, pieces, others, call.shape) or _boxed(draft, pieces, others, call.shape)
     for node in others[1:]:
         others[0] = draft.make("add", others[0], node)
     return draft.broadcast(draft.make("add", others[0], written), call.shape) if others else written
@@ -383,6 +437,101 @@ def _put_together(draft: Draft, pieces: Sequence[int], shape: Shape) -> int | No
     if end < line[0]:
         parts.append(_zeros(draft, parts[-1], (line[0] - end, *line[1:])))
     return draft.reshape(draft.make("concatenate", *parts, axis=0), shape)
+
+
+def _in_equal_steps(draft: Draft, pieces: Sequence[int], others: Sequence[int], shape: Shape) -> int | None:
+    """Scatters whose places differ in one integer, which goes in equal steps, as a scatter of all to a slice."""
+    groups: dict[tuple[int, Items], list[int]] = {}
+    for node in pieces:
+        items = draft.params(node)["items"]
+        for k, item in enumerate(items):
+            if type(item) is int and Ellipsis not in items:
+                groups.setdefault((k, (*items[:k], *items[k + 1 :])), []).append(node)
+    (number, rest), group = max(groups.items(), key=lambda pair: len(pair[1]), default=((0, ()), []))
+    axis = sum(item is not None for item in rest[:number])
+    values = {draft.params(node)["items"][number] % shape[axis]: draft.args(node)[0] for node in group}
+    line = sorted(values)
+    if len(line) < _FEWEST or len(line) < len(group):
+        return None
+    step = line[1] - line[0]
+    if line != list(range(line[0], line[0] + step * len(line), step)):
+        return None
+    place = sum(type(item) is not int for item in rest[:number])
+    parts = []
+    for k in line:
+        inner = draft.shape(values[k])
+        parts.append(draft.reshape(values[k], (*inner[:place], 1, *inner[place:])))
+    items = (*rest[:number], _slice(range(line[0], line[-1] + 1, step), shape[axis]), *rest[number:])
+    total = draft.make("scatter", draft.make("concatenate", *parts, axis=place), items=items, shape=shape)
+    for node in (*[p for p in pieces if p not in group], *others):
+        total = draft.make("add", total, node)
+    return draft.broadcast(total, shape)
+
+
+class _Term(NamedTuple):
+    """A value that covers a box of an array, the axes of which it has all: ranges of places."""
+
+    node: int
+    box: tuple[range, ...]
+
+
+def _boxed(draft: Draft, pieces: Sequence[int], others: Sequence[int], shape: Shape) -> int | None:
+    """The sum of scatters to boxes, and of whole arrays, in boxes that each term covers or leaves out."""
+    if prod(shape) <= _SMALL:
+        return None
+    terms = []
+    for node in pieces:
+        box = _box(picks_of(draft.params(node)["items"], shape))
+        if box is None:
+            return None
+        (v,) = draft.args(node)
+        terms.append(_Term(draft.reshape(v, tuple(map(len, box))), box))
+    whole = tuple(map(range, shape))
+    terms += [_Term(draft.broadcast(node, shape), whole) for node in others]
+    if _count(terms, 0, shape) > _BOXES:
+        return None
+    return _assembled(draft, terms, (), shape)
+
+
+def _box(picks: Sequence[Pick] | None) -> tuple[range, ...] | None:
+    """The places of an index that picks a contiguous stretch of each axis."""
+    if picks is None:
+        return None
+    box = [range(p, p + 1) if isinstance(p, int) else p for p in picks if p is not None]
+    return tuple(box) if all(p and p.step == 1 for p in box) else None
+
+
+def _intervals(terms: Sequence[_Term], axis: int, n: int) -> list[tuple[range, list[_Term]]]:
+    """An axis cut where terms begin and end, with the terms that cover each part."""
+    ends = sorted({0, n, *[end for term in terms for end in (term.box[axis].start, term.box[axis].stop)]})
+    parts = [range(a, b) for a, b in pairwise(ends)]
+    return [(part, [t for t in terms if part[0] in t.box[axis]]) for part in parts]
+
+
+def _count(terms: Sequence[_Term], axis: int, shape: Shape) -> int:
+    """How many boxes that makes."""
+    if axis == len(shape) or not terms:
+        return 1
+    return sum(_count(covering, axis + 1, shape) for _, covering in _intervals(terms, axis, shape[axis]))
+
+
+def _assembled(draft: Draft, terms: Sequence[_Term], place: tuple[range, ...], shape: Shape) -> int:
+    """The sum of some terms at a place that is known along the first axes."""
+    axis = len(place)
+    if axis == len(shape):
+        total = -1
+        for term in terms:
+            picks = [range(p.start - b.start, p.stop - b.start) for p, b in zip(place, term.box, strict=True)]
+            part = read(draft, term.node, picks)
+            total = part if total < 0 else draft.make("add", total, part)
+        return total
+    parts = []
+    for places, covering in _intervals(terms, axis, shape[axis]):
+        if covering:
+            parts.append(_assembled(draft, covering, (*place, places), shape))
+        else:
+            parts.append(_zeros(draft, terms[0].node, (*map(len, place), len(places), *shape[axis + 1 :])))
+    return parts[0] if len(parts) == 1 else draft.make("concatenate", *parts, axis=axis)
 
 
 def _zeros(draft: Draft, like: int, shape: Shape) -> int:

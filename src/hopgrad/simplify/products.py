@@ -1,4 +1,4 @@
-"""Products of matrices, and einsum."""
+"""Products of matrices, einsum, and systems with a triangular matrix."""
 
 from __future__ import annotations
 
@@ -198,3 +198,29 @@ def _spread(draft: Draft, node: int, letters: str, wanted: str) -> int:
     kept = "".join(c for c in wanted if c in letters)
     shape = dict(zip(letters, draft.shape(node), strict=True))
     return draft.reshape(_ordered(draft, node, letters, kept), tuple(shape.get(c, 1) for c in wanted))
+
+
+# -- systems ---------------------------------------------------------------------------------------------------------
+
+
+@rule("solve", ("cholesky", "triangle", "transpose"))
+def solve_by_substitution(draft: Draft, call: Call, a: int, b: int) -> int | None:
+    """A system with a matrix that is triangular whatever its elements needs no elimination."""
+    lower = _triangular(draft, a)
+    return None if lower is None else draft.make("triangular_solve", a, b, lower=lower, unit=False, strict=True)
+
+
+def _triangular(draft: Draft, node: int) -> bool | None:
+    """Whether matrices are lower (True) or upper triangular because of what makes them."""
+    name, params = draft.name(node), draft.params(node)
+    if name == "cholesky":
+        return not params["upper"]
+    if name == "triangle":
+        lower: bool = params["lower"]
+        return lower if (params["k"] <= 0 if lower else params["k"] >= 0) else None
+    if name == "transpose":
+        *batch, row, column = params["axes"]
+        if batch == list(range(len(batch))) and row == column + 1:
+            inner = _triangular(draft, draft.args(node)[0])
+            return None if inner is None else not inner
+    return None

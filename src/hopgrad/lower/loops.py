@@ -1,0 +1,665 @@
+"""Loops and branches as native steps: `scan`, `while_loop` and `cond` run programs of their own.
+
+A body is compiled to a program like any other. The step that runs it has, in its scratch memory, the body's table of
+slots and its temporary values, so a loop is no more than: run the body, move some addresses in its table, and again.
+Three things can move:
+
+- rows: an array whose first axis is the steps goes on by one row;
+- carries that are needed once only: two places change their roles, so nothing is copied;
+- carries whose values before all steps are wanted stand in the rows of one array, each step reading a row and writing
+  the next one.
+
+What a body computes from constants alone is computed before the loop, by a program of its own. All of these steps
+share two functions (`_loop`, `_branch`), which read what to do from their words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopgrad.aval import Aval, aval
+from hopgrad.differentiate import transplant
+from hopgrad.graph.builder import Builder
+from hopgrad.graph.graph import Graph, reachable
+from hopgrad.hops.control import Loop, Scan, Switch, While, dependencies, needed_carries
+from hopgrad.lower.blas import Code
+from hopgrad.lower.expand import expanded
+from hopgrad.lower.fuse import VIEWS, Fuser
+from hopgrad.lower.machine import Source, Step
+from hopgrad.lower.memory import ALIGNMENT
+from hopgrad.lower.program import Inner, NotNativeError, address_of, runner
+from hopgrad.lower.scalar import KINDS
+from hopgrad.lower.views import View, c_strides
+from hopgrad.simplify import simplify
+
+LONGEST = 10**8
+"""How many steps a loop without a bound makes natively: then it is left to Python, where it can be interrupted."""
+
+WORD = 8
+
+
+def place(fuser: Fuser, node: int) -> bool:
+    """Have a loop or branch computed natively, if that is possible."""
+    hop = fuser.builder.hop(node)
+    if not isinstance(hop, (Scan, While, Switch)):
+        return False
+    try:
+        _place_switch(fuser, node) if isinstance(hop, Switch) else _Placed(fuser, node).place()
+    except NotNativeError:
+        return False
+    return True
+
+
+# -- bodies ------------------------------------------------------------------------------------------------------------
+
+
+class _Given(NamedTuple):
+    """What an input of a body is: a value of the surrounding program, a constant, or a row or carry."""
+
+    view: View | None
+    like: Aval
+    constant: Any = None
+
+
+class _Bodies:
+    """Graphs over the same inputs, as programs: first what is computed once, then each of the graphs.
+
+    Args:
+        fuser: Of the surrounding program.
+        graphs: Graphs and the numbers of those of their outputs that are wanted.
+        given: The inputs, None for one that no wanted output needs.
+        moving: Inputs that are not the same in all steps; none of a branch, of which there is one step.
+    """
+
+    def __init__(
+        self,
+        fuser: Fuser,
+        graphs: Sequence[tuple[Graph, Sequence[int]]],
+        given: Sequence[_Given | None],
+        moving: Sequence[int] = (),
+    ) -> None:
+        builder = Builder()
+        inputs = [
+            None if g is None else builder.input(g.like, "x").id if g.constant is None
+            else builder.constant(g.constant, g.like.dtype).id
+            for g in given
+        ]  # fmt: skip
+        ends, counts = [], []
+        for graph, wanted in graphs:
+            known = {node: here for node, here in zip(graph.inputs, inputs, strict=True) if here is not None}
+            ends += transplant(graph.builder, [graph.outputs[k] for k in wanted], builder, known)
+            counts.append(len(wanted))
+        free = {node: k for k, node in enumerate(inputs) if node is not None and node not in builder.constants}
+        wide, moved, kept = expanded(builder, ends, frozenset(free))
+        made = simplify(wide, moved, frozenset(kept.values()))
+        number = {made.inputs[kept[node]]: k for node, k in free.items() if kept.get(node) in made.inputs}
+        self.builder = made.builder
+        once = _once(made.builder, made.outputs, {node for node, k in number.items() if k in moving}) if moving else []
+        self.given = given
+        self.moving = moving
+        self.number = number
+        """The inputs that are needed, by id."""
+        self.place = {node: k for k, node in enumerate(once)}
+        """Values that are computed once, by id."""
+        self._fuser = fuser
+        self.once = self._program(once, [])
+        rest = iter(made.outputs)
+        self.parts = [self._program([next(rest) for _ in range(n)], once) for n in counts]
+
+    def _program(self, outputs: Sequence[int], once: Sequence[int]) -> Inner:
+        """A program for some outputs, from those inputs and values computed once that it needs."""
+        avals = self.builder.avals
+        inputs: dict[int, tuple[int, ...] | None] = {}
+        known = set(once) | set(self.number)
+        for node in reachable(self.builder, outputs, known=known):
+            if node in self.place and node in once:
+                inputs[node] = c_strides(avals[node].shape)
+            elif node in self.number:
+                given = self.given[self.number[node]]
+                assert given is not None
+                inputs[node] = c_strides(given.like.shape) if given.view is None else given.view.strides
+        return Inner(self.builder, outputs, inputs, self._fuser.library, place)
+
+    @property
+    def programs(self) -> list[Inner]:
+        """All of them."""
+        return [self.once, *self.parts]
+
+    @property
+    def views(self) -> list[View]:
+        """What they read of the surrounding program's memory."""
+        return [given.view for given in self.given if given is not None and given.view is not None]
+
+    def tables(self, words: _Words) -> list[int]:
+        """Tables of slots for all of them, with what does not move in it."""
+        tables = [words.table(program) for program in self.programs]
+        for number, node in enumerate(self.place):
+            like = self.builder.avals[node]
+            place = words.room(like.size * like.dtype.itemsize)
+            slots = _slots([self.once], tables[:1], "output", number) + self._reading(tables, node)
+            for slot in slots:
+                words.add("local", slot, place)
+        for k, given in enumerate(self.given):
+            if given is not None and given.view is not None and k not in self.moving:
+                words.outer(self.inputs(tables, k), given.view, given.like.dtype.itemsize)
+        return tables
+
+    def header(self, tables: Sequence[int], words: _Words) -> dict[str, int]:
+        """The words for the programs of a loop. The answer of its test is in the scratch memory."""
+        names = ("once", "body", "test")
+        found: dict[str, int] = {}
+        for name, program, table in zip(names, self.programs, tables, strict=False):
+            found |= {name: program.address, f"{name}_table": table}
+        if len(self.parts) == 2:
+            found["answer"] = words.room(1)
+            for slot in _slots(self.parts[1:], tables[2:], "output", 0):
+                words.add("local", slot, found["answer"])
+        return found
+
+    def inputs(self, tables: Sequence[int], k: int) -> list[int]:
+        """Where in the tables an input's address is."""
+        return [place for node, number in self.number.items() if number == k for place in self._reading(tables, node)]
+
+    def outputs(self, tables: Sequence[int], number: int) -> list[int]:
+        """Where in its table the address of an output of the first graph is."""
+        return _slots(self.parts[:1], tables[1:2], "output", number)
+
+    def _reading(self, tables: Sequence[int], node: int) -> list[int]:
+        found: list[int] = []
+        for program, table in zip(self.programs, tables, strict=True):
+            if node in program.inputs:
+                found += _slots([program], [table], "input", list(program.inputs).index(node))
+        return found
+
+
+def _slots(programs: Sequence[Inner], tables: Sequence[int], role: str, number: int) -> list[int]:
+    """Where in the tables the addresses of an input or output are."""
+    pairs = zip(programs, tables, strict=True)
+    return [table + WORD * k for program, table in pairs for k in program.places(role, number)]
+
+
+def _once(builder: Builder, outputs: Sequence[int], varying: set[int]) -> list[int]:
+    """What the outputs need that does not depend on `varying` inputs; of views, what they are views of."""
+    depends = set(varying)
+    found: set[int] = set()
+
+    def ask(node: int) -> None:
+        while builder.hop(node).name in VIEWS and len(builder.args(node)) == 1:
+            (node,) = builder.args(node)
+        if builder.hop(node).name != "input" and node not in builder.constants:
+            found.add(node)
+
+    for node in reachable(builder, outputs):
+        args = builder.args(node)
+        if not depends.isdisjoint(args):
+            depends.add(node)
+            for a in args:
+                if a not in depends:
+                    ask(a)
+    for node in outputs:
+        if node not in depends:
+            ask(node)
+    return sorted(found)
+
+
+class _Words:
+    """The words of a loop or branch in the making. Places are relative to the step's scratch memory."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.lists: dict[str, list[tuple[int, ...]]] = {name: [] for name in _LISTS}
+
+    def add(self, name: str, *words: int) -> None:
+        """An entry of a list."""
+        assert len(words) == len(_LISTS[name])
+        self.lists[name].append(words)
+
+    def room(self, size: int) -> int:
+        """Memory in the scratch."""
+        found = self.size
+        self.size += -(-size // ALIGNMENT) * ALIGNMENT
+        return found
+
+    def table(self, program: Inner) -> int:
+        """Room for the slots and temporary values of a program, with what is known of them."""
+        table = self.room(WORD * len(program.buffers))
+        arena = self.room(program.layout.size)
+        for k, buffer in enumerate(program.buffers):
+            if buffer.data is not None:
+                self.add("fixed", table + WORD * k, address_of(buffer.data))
+        for k, offset in program.layout.offsets.items():
+            self.add("local", table + WORD * k, arena + offset)
+        return table
+
+    def outer(self, places: Sequence[int], view: View, size: int, row: int = 0) -> None:
+        """Have words be the address of what a view shows, elements of a size; of the row where steps begin."""
+        for place in places:
+            self.add("outer", place, view.buffer, view.offset * size, row)
+
+    def step(self, fuser: Fuser, source: Source, header: dict[str, int], flops: int, note: str,
+             programs: Sequence[Inner]) -> tuple[Step, int]:  # fmt: skip
+        """The step, and the buffer of its scratch memory."""
+        scratch = fuser.temporary(aval((max(1, self.size),), np.uint8))
+        words = dict.fromkeys(_HEADER, 0) | {"run": runner()[0].address, "scratch": scratch} | header
+        entries: list[int] = []
+        start = len(_HEADER) + 2 * len(_LISTS)
+        lists: list[int] = []
+        for found in self.lists.values():
+            lists += [len(found), start + len(entries)]
+            entries += [word for entry in found for word in entry]
+        params = [*[words[name] for name in _HEADER], *lists, *entries]
+        return Step(source, params, flops, note=note, programs=programs), scratch
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+_HEADER = (
+    "run", "scratch", "limit", "reverse", "slot", "offset", "once", "once_table", "test", "test_table", "answer",
+    "body", "body_table",
+)  # fmt: skip
+"""The words at the beginning: the runner of programs; how many steps; where their number, or that of a branch, is; the
+programs, each with the place of its table of slots."""
+
+_LISTS = {
+    "fixed": ("place", "word"),
+    "local": ("place", "target"),
+    "outer": ("place", "slot", "offset", "row"),
+    "start": ("slot", "place", "bytes"),
+    "advance": ("place", "stride"),
+    "swap": ("place", "other"),
+    "mirror": ("place", "source"),
+    "copy": ("source", "slot", "offset", "bytes"),
+    "zero": ("slot", "offset", "row"),
+    "count": ("slot", "offset"),
+    "branch": ("program", "table"),
+}  # fmt: skip
+"""Lists behind them, by their number of entries and the index of the first, and what an entry says:
+
+before the loop, words, addresses of scratch memory and of the outer program's memory that are written to places, and
+what is copied to where a place says;
+after each step, words that grow, change places, follow others;
+at the end, what is copied, which rows are zero because no step was made for them, where the number of steps goes.
+"""
+
+
+class _Writer(Code):
+    """Text of steps that read such words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scratch = self.slot(_HEADER.index("scratch"))
+
+    def header(self, name: str, kind: str = "i64") -> str:
+        """A word at the beginning."""
+        return self.word(_HEADER.index(name), kind)
+
+    @contextlib.contextmanager
+    def entries(self, name: str) -> Iterator[list[str]]:
+        """A loop over a list, with the words of an entry."""
+        index = len(_HEADER) + 2 * list(_LISTS).index(name)
+        count, start = self.word(index), self.word(index + 1)
+        with self.loop("0", count) as loop:
+            first = self.add(start, self.mul(loop.index, len(_LISTS[name])))
+            yield [self.at_word("%params", self.add(first, k)) for k in range(len(_LISTS[name]))]
+
+    def at_word(self, base: str, index: str, kind: str = "i64") -> str:
+        """A word of a table."""
+        return self.new(f"load {kind}, ptr {self.new(f'getelementptr i64, ptr {base}, i64 {index}')}")
+
+    def place(self, offset: str) -> str:
+        """An address in the scratch memory."""
+        return self.at(self.scratch, offset)
+
+    def in_slot(self, slot: str, offset: str) -> str:
+        """An address in the outer program's memory."""
+        return self.at(self.at_word("%slots", slot, "ptr"), offset)
+
+    def run(self, program: str, table: str) -> None:
+        """Run a program; leave if it fails."""
+        runner = self.header("run", "ptr")
+        bad = self.new(f"call i32 {runner}(ptr {program}, ptr {self.place(table)})")
+        self.leave_if(self.new(f"icmp ne i32 {bad}, 0"))
+
+    def run_named(self, name: str) -> None:
+        """Run one of the programs at the beginning of the words."""
+        self.run(self.header(name, "ptr"), self.header(f"{name}_table"))
+
+    def copy(self, target: str, source: str, size: str) -> None:
+        """Copy some bytes."""
+        self.line(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)")
+
+    def tables(self, first: str) -> None:
+        """Fill the tables of slots; rows begin at a step."""
+        with self.entries("fixed") as (place, word):
+            self.line(f"store i64 {word}, ptr {self.place(place)}")
+        with self.entries("local") as (place, target):
+            self.line(f"store ptr {self.place(target)}, ptr {self.place(place)}")
+        with self.entries("outer") as (place, slot, offset, row):
+            address = self.in_slot(slot, self.add(offset, self.mul(row, first)))
+            self.line(f"store ptr {address}, ptr {self.place(place)}")
+        with self.entries("start") as (slot, place, size):
+            target = self.new(f"load ptr, ptr {self.place(place)}")
+            self.copy(target, self.in_slot(slot, "0"), size)
+
+    def move(self) -> None:
+        """What moves after a step."""
+        with self.entries("advance") as (place, stride):
+            here = self.place(place)
+            before = self.new(f"load i64, ptr {here}")
+            self.line(f"store i64 {self.add(before, stride)}, ptr {here}")
+        with self.entries("swap") as (one, other):
+            here, there = self.place(one), self.place(other)
+            values = self.new(f"load i64, ptr {here}"), self.new(f"load i64, ptr {there}")
+            self.line(f"store i64 {values[1]}, ptr {here}")
+            self.line(f"store i64 {values[0]}, ptr {there}")
+        with self.entries("mirror") as (place, source):
+            value = self.new(f"load i64, ptr {self.place(source)}")
+            self.line(f"store i64 {value}, ptr {self.place(place)}")
+
+    def finish(self, made: str, limit: str) -> None:
+        """What is done when all steps were made."""
+        with self.entries("copy") as (source, slot, offset, size):
+            found = self.new(f"load ptr, ptr {self.place(source)}")
+            self.copy(self.in_slot(slot, offset), found, size)
+        left = self.new(f"sub i64 {limit}, {made}")
+        with self.entries("zero") as (slot, offset, row):
+            target = self.in_slot(slot, self.add(offset, self.mul(row, made)))
+            size = self.mul(row, left)
+            self.line(f"call void @llvm.memset.p0.i64(ptr {target}, i8 0, i64 {size}, i1 false)")
+        with self.entries("count") as (slot, offset):
+            self.line(f"store i64 {made}, ptr {self.in_slot(slot, offset)}")
+
+    def step(self) -> Source:
+        """The finished step."""
+        return self.source(
+            "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
+            "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+        )
+
+
+@functools.cache
+def _loop(counted: bool) -> Source:
+    """A loop of a number of steps, which with `counted` is a value of the program."""
+    code = _Writer()
+    limit = code.header("limit")
+    steps = limit
+    if counted:
+        steps = code.new(f"load i64, ptr {code.in_slot(code.header('slot'), code.header('offset'))}")
+    code.tables(code.mul(code.header("reverse"), code.new(f"sub i64 {steps}, 1")))
+    code.run_named("once")
+    with code.loop("0", steps):
+        code.run_named("body")
+        code.move()
+    code.finish(steps, limit)
+    return code.step()
+
+
+@functools.cache
+def _while() -> Source:
+    """Steps as long as a test says so. It fails if there are too many."""
+    code = _Writer()
+    limit = code.header("limit")
+    code.tables("0")
+    code.run_named("once")
+    for line in ("br label %start", "start:", "br label %test", "test:"):
+        code.line(line)
+    code.line("%made = phi i64 [0, %start], [%next, %again]")
+    code.run_named("test")
+    answer = code.new(f"load i8, ptr {code.place(code.header('answer'))}")
+    code.line(f"br i1 {code.new(f'icmp ne i8 {answer}, 0')}, label %more, label %end")
+    code.line("more:")
+    code.leave_if(code.new(f"icmp sge i64 %made, {limit}"))
+    code.run_named("body")
+    code.move()
+    for line in ("br label %again", "again:", "%next = add i64 %made, 1", "br label %test", "end:"):
+        code.line(line)
+    code.finish("%made", limit)
+    return code.step()
+
+
+@functools.cache
+def _branch(kind: str) -> Source:
+    """One of several programs, chosen by a number of a kind."""
+    code = _Writer()
+    stored = "i8" if kind == "i1" else kind
+    number = code.new(f"load {stored}, ptr {code.in_slot(code.header('slot'), code.header('offset'))}")
+    if stored != "i64":
+        number = code.new(f"sext {stored} {number} to i64")
+    below = code.new(f"icmp slt i64 {number}, 0")
+    number = code.min(code.new(f"select i1 {below}, i64 0, i64 {number}"), code.header("limit"))
+    code.tables("0")
+    start = code.word(len(_HEADER) + 2 * list(_LISTS).index("branch") + 1)
+    first = code.add(start, code.mul(number, 2))
+    code.run(code.at_word("%params", first, "ptr"), code.at_word("%params", code.add(first, 1)))
+    return code.step()
+
+
+# -- loops -------------------------------------------------------------------------------------------------------------
+
+
+class _Placed:
+    """A `scan` or `while_loop` that is given its place in a program."""
+
+    def __init__(self, fuser: Fuser, node: int) -> None:
+        self.fuser = fuser
+        self.node = node
+        self.loop = loop = Loop(fuser.builder.params(node))
+        self.cond: Graph | None = loop.given.get("cond")
+        avals = loop.body.builder.avals
+        self.inputs = [avals[n] for n in loop.body.inputs]
+        self.outputs = [avals[n] for n in loop.body.outputs]
+        self.items = fuser.items_of(node)
+        self.counted = self.cond is not None or loop.counted
+        """Whether only the run tells how many steps are made."""
+        # A while loop counts its steps, between the carries and their values before each step.
+        self.shown = loop.carries + 1 if self.cond is not None else len(self.outputs)
+        self.stacked = [k for k in self.items if loop.carries <= k < self.shown] if self.cond is None else []
+        self.before = {k - self.shown for k in self.items if k >= self.shown}
+        self.count, self.consts, self.starts, self.xs = loop.split(fuser.builder.args(node))
+        self.first_x = loop.consts + loop.carries
+        self._need()
+        self.words = _Words()
+        self.results: dict[int, View] = {}
+        self.reads: list[View] = []
+        self.writes: list[int] = []
+        self.level = 0
+
+    def _need(self) -> None:
+        """What has to be computed, and from which inputs."""
+        loop, needs = self.loop, dependencies(self.loop.body)
+        tested = dependencies(self.cond)[0] if self.cond is not None else set()
+        last = [k for k in self.items if k < loop.carries]
+        asked = tested.union(*[needs[k] for k in self.stacked], [loop.consts + k for k in (*self.before, *last)])
+        self.carries = needed_carries(needs[: loop.carries], loop.consts, asked)
+        self.wanted = [*self.carries, *self.stacked]
+        used = sorted(tested.union(*[needs[k] for k in self.wanted]))
+        self.fixed = [k for k in used if k < loop.consts]
+        self.rows = [k for k in used if k >= self.first_x]
+        self.operands = [*self.count, *[self.consts[k] for k in self.fixed], *[self.starts[k] for k in self.carries]]
+        self.operands += [self.xs[k - self.first_x] for k in self.rows]
+        _check(self.fuser, self.operands)
+        if any(not self.outputs[k].size or self.outputs[k].dtype not in KINDS for k in self.stacked):
+            raise NotNativeError
+
+    def place(self) -> None:
+        """Do it."""
+        fuser, loop, words = self.fuser, self.loop, self.words
+        given: list[_Given | None] = [None] * len(self.inputs)
+        for k in self.fixed:
+            given[k] = _constant(fuser, self.consts[k])
+        for k in self.carries:
+            given[loop.consts + k] = _Given(None, self.inputs[loop.consts + k])
+        for k in self.rows:
+            view = fuser.store(self.xs[k - self.first_x])
+            given[k] = _Given(View(view.buffer, view.shape[1:], view.strides[1:], view.offset), self.inputs[k])
+        graphs: list[tuple[Graph, Sequence[int]]] = [(loop.body, self.wanted)]
+        if self.cond is not None:
+            graphs.append((self.cond, [0]))
+        self.bodies = bodies = _Bodies(fuser, graphs, given, range(loop.consts, len(given)))
+        self.reads += bodies.views
+        self.tables = bodies.tables(words)
+        for k in self.rows:
+            self._read_rows(k)
+        for number, k in enumerate(self.wanted):
+            if k < loop.carries:
+                self._carry(number, k)
+            else:
+                self._write_rows(number, k)
+        header = bodies.header(self.tables, words)
+        header |= {"limit": LONGEST if loop.endless else loop.length, "reverse": int(loop.reverse)}
+        if loop.counted:
+            count = fuser.store(self.count[0])
+            header |= {"slot": count.buffer, "offset": count.offset * WORD}
+            self.reads.append(count)
+        if self.cond is not None and loop.carries in self.items:
+            words.add("count", self._home(loop.carries).buffer, 0)
+        source = _while() if self.cond is not None else _loop(loop.counted)
+        flops = max(1, header["limit"]) * sum(program.flops for program in bodies.parts)
+        name = "scan" if self.cond is None else "while_loop"
+        note = f"{name} of {'any number of' if loop.endless else loop.length} steps, each of {_told(bodies.parts)}"
+        step, scratch = words.step(fuser, source, header, flops, note, bodies.programs)
+        level = max([self.level, *_levels(fuser, self.operands)])
+        fuser.call(self.node, step, self.reads, [*self.writes, scratch], self.results, level)
+
+    def _home(self, number: int) -> View:
+        """Memory for a result."""
+        home = self.results[number] = self.fuser.home(self.items[number])
+        self.writes.append(home.buffer)
+        return home
+
+    def _advance(self, places: Sequence[int], row: int) -> None:
+        for place in places:
+            self.words.add("advance", place, -row if self.loop.reverse else row)
+
+    def _read_rows(self, k: int) -> None:
+        """An array whose rows are read."""
+        view, size = self.fuser.store(self.xs[k - self.first_x]), self.inputs[k].dtype.itemsize
+        places = self.bodies.inputs(self.tables, k)
+        self.words.outer(places, view, size, view.strides[0] * size)
+        self._advance(places, view.strides[0] * size)
+
+    def _write_rows(self, number: int, k: int) -> None:
+        """An array whose rows are written."""
+        like, home = self.outputs[k], self._home(k)
+        row = like.size * like.dtype.itemsize
+        places = self.bodies.outputs(self.tables, number)
+        self.words.outer(places, home, like.dtype.itemsize, row)
+        self._advance(places, row)
+        if self.counted:
+            self.words.add("zero", home.buffer, 0, row)
+
+    def _carry(self, number: int, k: int) -> None:
+        """A carry: where a step reads it (now) and where it writes it (then)."""
+        fuser, loop, words = self.fuser, self.loop, self.words
+        like = self.outputs[k]
+        size, strides = like.dtype.itemsize, c_strides(like.shape)
+        row = like.size * size
+        now, *same_now = [*self.bodies.inputs(self.tables, loop.consts + k)] or [words.room(WORD)]
+        then, *same_then = self.bodies.outputs(self.tables, number)
+        if k in self.before:
+            # Rows of one array. There is one row more than steps, for the last value.
+            buffer = fuser.temporary(aval((loop.length + 1, *like.shape), like.dtype))
+            self.writes.append(buffer)
+            rows = [View(buffer, like.shape, strides, t * like.size) for t in (0, 1)]
+            moved = row if loop.reverse else 0
+            self.results[self.shown + k] = View(
+                buffer, (loop.length, *like.shape), (like.size, *strides), rows[loop.reverse].offset
+            )
+            words.outer([now, *same_now], rows[loop.reverse], size, moved)
+            words.outer([then, *same_then], rows[not loop.reverse], size, moved)
+            self._advance((now, then), row)
+            if self.counted:
+                words.add("zero", buffer, moved, row)
+            first = View(buffer, like.shape, strides, loop.length * like.size if loop.reverse else 0)
+            end = View(buffer, like.shape, strides, 0 if loop.reverse else loop.length * like.size)
+            if self.counted and loop.reverse:
+                first = View(fuser.temporary(like), like.shape, strides)
+                self.writes.append(first.buffer)
+                words.add("start", first.buffer, now, row)
+        else:
+            pair = [View(fuser.temporary(like), like.shape, strides) for _ in range(2)]
+            self.writes += [view.buffer for view in pair]
+            words.outer([now, *same_now], pair[0], size)
+            words.outer([then, *same_then], pair[1], size)
+            words.add("swap", now, then)
+            first, end = pair[0], pair[loop.length % 2]
+        for place in same_now:
+            words.add("mirror", place, now)
+        for place in same_then:
+            words.add("mirror", place, then)
+        self.level = max(self.level, fuser.write(self.starts[k], first))
+        if k in self.items:
+            if self.counted:
+                end = self._home(k)
+                words.add("copy", now, end.buffer, 0, row)
+            self.results[k] = end
+
+
+def _check(fuser: Fuser, nodes: Sequence[int]) -> None:
+    """See that native code can read some values."""
+    for node in nodes:
+        like = fuser.builder.avals[node]
+        if not fuser.is_readable(node) or like.dtype not in KINDS or not like.size:
+            raise NotNativeError
+
+
+def _levels(fuser: Fuser, nodes: Sequence[int]) -> list[int]:
+    """From when on the values in memory are there."""
+    return [fuser.avail[node] for node in nodes if node in fuser.views]
+
+
+def _constant(fuser: Fuser, node: int) -> _Given:
+    """An operand that is the same in all steps: in memory, or a number that is known."""
+    like = fuser.builder.avals[node]
+    constant = fuser.builder.constants.get(node)
+    if constant is not None and not like.shape:
+        return _Given(None, like, constant.item())
+    return _Given(fuser.store(node), like)
+
+
+def _told(programs: Sequence[Inner]) -> str:
+    count = sum(len(program.schedule.steps) for program in programs)
+    return f"{count} steps" if count != 1 else "one step"
+
+
+# -- branches ----------------------------------------------------------------------------------------------------------
+
+
+def _place_switch(fuser: Fuser, node: int) -> None:
+    """`cond` and `switch`."""
+    builder = fuser.builder
+    branches: tuple[Graph, ...] = dict(builder.params(node))["branches"]
+    chooser, *operands = builder.args(node)
+    items = fuser.items_of(node)
+    wanted = sorted(items)
+    used = sorted(set().union(*[dependencies(branch)[k] for branch in branches for k in wanted]))
+    needed = [chooser, *[operands[k] for k in used]]
+    _check(fuser, needed)
+    if any(not like.size or like.dtype not in KINDS for like in (builder.avals[n] for n in items.values())):
+        raise NotNativeError
+    given: list[_Given | None] = [None] * len(operands)
+    for k in used:
+        given[k] = _constant(fuser, operands[k])
+    made = [_Bodies(fuser, [(branch, wanted)], given) for branch in branches]
+    words = _Words()
+    results = {k: fuser.home(items[k]) for k in wanted}
+    for bodies in made:
+        tables = bodies.tables(words)
+        for number, k in enumerate(wanted):
+            words.outer(bodies.outputs(tables, number), results[k], 1)
+        words.add("branch", bodies.parts[0].address, tables[1])
+    chosen = fuser.store(chooser)
+    like = builder.avals[chooser]
+    header = {"limit": len(branches) - 1, "slot": chosen.buffer, "offset": chosen.offset * like.dtype.itemsize}
+    programs = [program for bodies in made for program in bodies.programs]
+    note = f"one of {len(branches)} branches, of {_told(programs)} together"
+    flops = max(program.flops for program in programs)
+    step, scratch = words.step(fuser, _branch(KINDS[like.dtype]), header, flops, note, programs)
+    reads = [chosen, *[view for bodies in made for view in bodies.views]]
+    level = max(_levels(fuser, needed), default=0)
+    fuser.call(node, step, reads, [*[view.buffer for view in results.values()], scratch], results, level)
