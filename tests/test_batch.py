@@ -1,0 +1,65 @@
+"""Values computed for many inputs at once, against one after the other: every hop of the catalogue and its sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from sampling import SMOOTH_USES, USES, Program, Use
+
+from hopgrad import batch
+from hopgrad.aval import aval
+from hopgrad.evaluate import evaluate
+from hopgrad.graph.builder import Builder, Expr
+
+Array = np.ndarray[Any, Any]
+
+
+def agree(program: Program, nodes: Sequence[Expr], varying: Sequence[int], values: Sequence[Sequence[Array]]) -> None:
+    """Check `nodes` for some values of each input that varies."""
+    builder = program.builder
+    wide = [builder.input(aval((len(v), *builder.avals[n].shape), v[0].dtype), "all") for n, v in zip(varying, values)]
+    found = batch.batched(builder, [n.id for n in nodes], dict(zip(varying, wide, strict=True)))
+    given = {**program.given, **{w.id: np.stack(v) for w, v in zip(wide, values, strict=True)}}
+    with np.errstate(all="ignore"):
+        got = evaluate(builder, [n.id for n in found], given)
+        for k, one in enumerate(zip(*values, strict=True)):
+            given.update(zip(varying, one, strict=True))
+            for node, a, b in zip(nodes, got, evaluate(builder, [n.id for n in nodes], given), strict=True):
+                assert a[k].dtype == np.asarray(b).dtype
+                np.testing.assert_allclose(a[k], b, 1e-12, 1e-13, err_msg=str(node))
+
+
+@pytest.mark.parametrize("use", USES, ids=str)
+def test_every_hop(use: Use) -> None:
+    floats = [k for k, a in enumerate(use.draw()) if a.dtype.kind == "f"]
+    for chosen in [[k] for k in floats] + [floats] * (len(floats) > 1):
+        program = Program(use, use.draw())
+        random = use.random("batch")
+        values = [[use.draw(random=random)[k] for _ in range(3)] for k in chosen]
+        agree(program, [program.out], [program.inputs[k].id for k in chosen], values)
+
+
+@pytest.mark.parametrize("use", SMOOTH_USES, ids=str)
+def test_every_sweep(use: Use) -> None:
+    program = Program(use, use.draw())
+    random = use.random("seeds")
+    out = program.out.aval
+    seed = program.input(np.zeros(out.shape), "ct")
+    agree(program, program.pulled(program.out, seed), [seed.id], [[random.normal(size=out.shape) for _ in range(3)]])
+    for node in program.active:
+        like = program.builder.avals[node]
+        tangent = program.input(np.zeros(like.shape), "t")
+        agree(program, program.pushed({node: tangent}, program.out), [tangent.id],
+              [[random.normal(size=like.shape) for _ in range(3)]])  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (100,)])
+def test_units(shape: tuple[int, ...]) -> None:
+    builder = Builder()
+    like = aval(shape, np.float32)
+    (found,) = evaluate(builder, [batch.units(builder, like).id], {})
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.eye(like.size).reshape(like.size, *shape))
