@@ -20,7 +20,10 @@ Array = np.ndarray[Any, Any]
 def agree(program: Program, nodes: Sequence[Expr], varying: Sequence[int], values: Sequence[Sequence[Array]]) -> None:
     """Check `nodes` for some values of each input that varies."""
     builder = program.builder
-    wide = [builder.input(aval((len(v), *builder.avals[n].shape), v[0].dtype), "all") for n, v in zip(varying, values)]
+    wide = [
+        builder.input(aval((len(v), *builder.avals[n].shape), v[0].dtype), "all")
+        for n, v in zip(varying, values, strict=True)
+    ]
     found = batch.batched(builder, [n.id for n in nodes], dict(zip(varying, wide, strict=True)))
     given = {**program.given, **{w.id: np.stack(v) for w, v in zip(wide, values, strict=True)}}
     with np.errstate(all="ignore"):

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.aval import Aval, Several, Shape
+from hopgrad.aval import Aval, Several
 from hopgrad.graph.builder import Builder, Expr, catalogue
 from hopgrad.graph.graph import reachable
-from hopgrad.graph.hop import ITEM, Compound, Elementwise, Hop, Reduction
+from hopgrad.graph.hop import ITEM, Elementwise, Hop, Reduction
 from hopgrad.graph.operators import broadcast_to
 from hopgrad.hops.shape import Items, Operand, Slice, concatenate, index, reshape, transpose, transposed
 

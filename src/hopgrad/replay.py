@@ -8,9 +8,11 @@ that comes after them. What fails a check is traced anew; a trace is never trust
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import warnings
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
@@ -31,6 +33,9 @@ PATHS = 8
 
 KINDS = 32
 """For how many kinds of arguments traces are kept."""
+
+FUNCTIONS = 32
+"""For how many functions `Repeated` keeps traces."""
 
 VALUES = 5_000_000
 """How many values (hops) all traces of one function may have together: about a gigabyte."""
@@ -300,3 +305,36 @@ class Replays:
                     lines.append(f"    {asked}: replayed {recorded.replayed} times")
                     lines.extend(f"      {line}" for line in recorded.told())
         return "\n".join(lines)
+
+
+class Repeated:
+    """Replays for functions that a transform is given with their arguments, at each call: `vjp` and `jvp`.
+
+    Traces are kept from the second call of a function on. Before that it is only remembered, weakly: many a function
+    is made for a single call, and should be neither kept nor compiled. Traces refer to their function, so only those of
+    the last few functions are kept.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._seen: dict[int, weakref.ref[Any]] = {}
+        self._kept: OrderedDict[int, tuple[Any, Replays]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def replays(self, f: Any, name: str) -> Replays | None:
+        """Where the traces of a function are; None when it is seen for the first time, or cannot be remembered."""
+        key = id(f)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][1]
+            seen = self._seen.pop(key, None)
+            if seen is None or seen() is not f:
+                with contextlib.suppress(TypeError):  # of what has no room for weak references
+                    self._seen[key] = weakref.ref(f, lambda _: self._seen.pop(key, None))
+                return None
+            found = Replays(self._title.format(name))
+            self._kept[key] = f, found
+            if len(self._kept) > FUNCTIONS:
+                self._kept.popitem(last=False)
+            return found

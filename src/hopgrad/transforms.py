@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hopgrad import tree
-from hopgrad.aval import Aval
-from hopgrad.backend import Backend
+from hopgrad import batch, tree
+from hopgrad.aval import Aval, aval
+from hopgrad.backend import Backend, backend
 from hopgrad.calling import (
     NOTHING,
     Argnums,
+    Asked,
     Call,
     Direction,
     Leaf,
@@ -29,6 +30,7 @@ from hopgrad.calling import (
     Transformed,
     as_input,
     check_function,
+    computed,
     finished,
     float_arguments,
     give_back,
@@ -41,10 +43,11 @@ from hopgrad.calling import (
 )
 from hopgrad.differentiate import Pullback, pull, push, transplant
 from hopgrad.errors import DtypeError, NotDifferentiableError, ShapeError
-from hopgrad.evaluate import evaluate, evaluate_sweep, residuals
-from hopgrad.graph.builder import Expr, catalogue, ones, zeros
+from hopgrad.evaluate import evaluate, evaluate_sweep, fixed
+from hopgrad.graph.builder import Expr, ones, zeros
 from hopgrad.graph.graph import Graph
-from hopgrad.replay import Replays
+from hopgrad.hops.shape import reshape, transposed
+from hopgrad.replay import Repeated, Replays
 from hopgrad.trace import context
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, converted, current_node
 
@@ -278,13 +281,16 @@ def _match(call: Call, leaves: Sequence[Leaf | Output], value: Any, structure: A
     return out
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(
+    f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], *, backend: Backend | None = None
+) -> tuple[Any, Any]:
     """Forward mode: the value of `f` and its derivative in one direction (the Jacobian times `tangents`).
 
     Args:
-        f: A function of ``len(primals)`` arguments.
+        f: A function of ``len(primals)`` arguments. Called with the same one again, `jvp` keeps its traces.
         primals: The arguments, a tuple or list.
         tangents: A direction for each, of the same structure and shapes.
+        backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
 
     Returns:
         ``(value, tangent of the value)``.
@@ -297,24 +303,41 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     primals, tangents = tuple(primals), tuple(tangents)
     if len(primals) != len(tangents):
         raise ShapeError(f"jvp: {len(primals)} primals but {len(tangents)} tangents")
-    with Level() as running:
-        call = start_call(f, running, tuple(range(len(primals))), primals, {})
-        structure = tree.flatten(primals)[1]
+    structure = tree.flatten(primals)[1]
+
+    def derive(call: Call) -> tuple[list[int], list[int]]:
+        builder = call.builder
+        outputs = [o.node for o in _float_outputs(call, f)]
+        seeds = {leaf.node: builder.input(builder.avals[leaf.node], f"d{leaf.name}") for leaf in call.leaves}
+        moved = push(builder, seeds, outputs)
+        nodes = [moved[n].id if n in moved else zeros(builder, builder.avals[n]).id for n in outputs]
+        return [*outputs, *nodes], [seed.id for seed in seeds.values()]
+
+    def seeds_of(call: Call) -> Sequence[int]:
+        seeds: Sequence[int] = call.derive("jvp", functools.partial(derive, call))[1]
+        return seeds
+
+    def directions(call: Call) -> dict[int, Any]:
         given = _match(call, call.leaves, tangents, structure, "the tangent")
-        seeds = {leaf.node: call.builder.input(call.builder.avals[leaf.node], f"d{leaf.name}") for leaf in call.leaves}
-        outputs = _float_outputs(call, f)
-        moved = push(call.builder, seeds, [o.node for o in outputs])
-        nodes = [
-            moved[o.node].id if o.node in moved else zeros(call.builder, call.builder.avals[o.node]).id for o in outputs
-        ]
-        more = {seeds[leaf.node].id: v for leaf, v in zip(call.leaves, given, strict=True)}
-        found = give_back(call, [*[o.node for o in outputs], *nodes], [o.kind for o in outputs] * 2, frame, more)
-    n = len(outputs)
-    return tree.unflatten(call.structure, found[:n]), tree.unflatten(call.structure, found[n:])
+        return dict(zip(seeds_of(call), given, strict=True))
+
+    def finish(call: Call) -> tuple[Any, Any]:
+        nodes, _ = call.derive("jvp", functools.partial(derive, call))
+        found = give_back(call, nodes, [o.kind for o in call.outputs] * 2, frame, directions(call))
+        n = len(call.outputs)
+        return tree.unflatten(call.structure, found[:n]), tree.unflatten(call.structure, found[n:])
+
+    own = Direction(tangents, seeds_of, directions)
+    answer: tuple[Any, Any] = _at(f, _JVP, primals, finish, backend, own)
+    return answer
 
 
-def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+def vjp(
+    f: Callable[..., Any], *primals: Any, backend: Backend | None = None
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """Reverse mode: the value of `f`, and the function that pulls a cotangent of it back to the arguments.
+
+    Called with the same function again, `vjp` keeps its traces.
 
     Returns:
         ``(value, pullback)``; ``pullback(cotangent)`` takes the structure of the value and returns a tuple with one
@@ -325,30 +348,57 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 40.]),)
     """
-    return _vjp(f, primals, sys._getframe(1))
+    frame = sys._getframe(1)
+
+    def finish(call: Call) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+        return _value_and_pullback(call, f, frame)
+
+    answer: tuple[Any, Callable[[Any], tuple[Any, ...]]] = _at(f, _VJP, primals, finish, backend)
+    return answer
 
 
-def _vjp(
-    f: Callable[..., Any], primals: tuple[Any, ...], frame: FrameType | None, units: bool = False
-) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """As `vjp`; with `units`, zeros of the cotangent are no support (see `pull`)."""
+_JVP, _VJP = Repeated("tangent of {}"), Repeated("pullback of {}")
+
+
+def _at(
+    f: Callable[..., Any],
+    repeated: Repeated,
+    primals: tuple[Any, ...],
+    finish: Callable[[Call], Any],
+    way: Backend | None,
+    direction: Direction | None = None,
+) -> Any:
+    """A call of a transform that gets the function with its arguments, and keeps traces if it gets it again."""
+    argnums = tuple(range(len(primals)))
+    replays = repeated.replays(f, title_of(f)) if context.current() is None else None
+    if replays is not None:
+        return run(f, replays, argnums, primals, {}, finish, way=way, direction=direction)
     with Level() as running:
-        call = start_call(f, running, tuple(range(len(primals))), primals, {})
-        outputs = _float_outputs(call, f)
-        seeds = [call.builder.input(call.builder.avals[o.node], "ct") for o in outputs]
+        call = start_call(f, running, argnums, primals, {})
+        call.native = backend(way) == "native"
+        return finish(call)
+
+
+def _value_and_pullback(
+    call: Call, f: Callable[..., Any], frame: FrameType | None
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    outputs = _float_outputs(call, f)
+    builder, nested = call.builder, call.trace.nested
+
+    def derive() -> tuple[list[int], list[int], list[int]]:
+        seeds = [builder.input(builder.avals[o.node], "ct") for o in outputs]
         total: dict[int, Expr] = {}
         for output, seed in zip(outputs, seeds, strict=True):
             total[output.node] = total[output.node] + seed if output.node in total else seed
-        back = pull(call.builder, total, call.inputs, units=units)
-        nodes, kinds = _adjoints(call, back), [leaf.kind for leaf in call.leaves]
-        nested = running.nested
-        if nested:
-            found = give_back(call, [o.node for o in outputs], [o.kind for o in outputs], frame)
-        else:
-            needed = [*[o.node for o in outputs], *nodes]
-            known = residuals(call.builder, needed, call.known, [seed.id for seed in seeds])
-            taken = {id(v) for v in known.values()}
-            found = [finished(known[o.node], o.kind, taken) for o in outputs]
+        nodes, given = _adjoints(call, pull(builder, total, call.inputs)), [seed.id for seed in seeds]
+        return nodes, given, [] if nested else fixed(builder, nodes, given)
+
+    nodes, seeds, kept = call.derive("pullback", derive)
+    kinds = [leaf.kind for leaf in call.leaves]
+    kept_kinds = [ARRAY if builder.avals[n].shape else SCALAR for n in kept]
+    found = give_back(call, [*[o.node for o in outputs], *kept], [*[o.kind for o in outputs], *kept_kinds], frame)
+    known = dict(zip(kept, found[len(outputs) :], strict=True))
+    again = [call.replayed]
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         """Cotangent of the value → cotangents of the arguments."""
@@ -356,25 +406,27 @@ def _vjp(
         later = context.current()
         if nested:
             call.trace.check_open()
-            more = {seed.id: v for seed, v in zip(seeds, given, strict=True)}
+            more = dict(zip(seeds, given, strict=True))
             pulled = _inside(call, lambda: give_back(call, nodes, kinds, sys._getframe(1), more))
         elif later is not None and any(type(v) is Tracer for v in given):
             replaced = {node: later.builder.constant(v).id for node, v in known.items()}
             for seed, v in zip(seeds, given, strict=True):
-                replaced[seed.id] = current_node(v) if type(v) is Tracer else later.builder.constant(v).id
-            moved = transplant(call.builder, nodes, later.builder, replaced)
+                replaced[seed] = current_node(v) if type(v) is Tracer else later.builder.constant(v).id
+            moved = transplant(builder, nodes, later.builder, replaced)
             pulled = []
             for node, kind in zip(moved, kinds, strict=True):
                 later.site(node, sys._getframe(1))
                 pulled.append(Tracer(later, node, kind))
         else:
-            chosen = {**known, **{seed.id: v for seed, v in zip(seeds, given, strict=True)}}
+            chosen = {**known, **dict(zip(seeds, given, strict=True))}
             taken = {id(v) for v in chosen.values()}
-            values = evaluate(call.builder, nodes, chosen)
+            # What is done once only is not worth compiling.
+            values = computed(call, nodes, chosen, list(chosen)) if again[0] else evaluate(builder, nodes, chosen)
+            again[0] = True
             pulled = [finished(v, kind, taken) for v, kind in zip(values, kinds, strict=True)]
         return tuple(call.regroup(pulled))
 
-    return tree.unflatten(call.structure, found), pullback
+    return tree.unflatten(call.structure, found[: len(outputs)]), pullback
 
 
 def _inside(call: Call, work: Callable[[], Any]) -> Any:
@@ -390,7 +442,11 @@ def _inside(call: Call, work: Callable[[], Any]) -> Any:
 
 
 def jacobian(
-    f: Callable[..., Any], argnums: Argnums = 0, *, mode: Literal["forward", "reverse"] | None = None
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    *,
+    mode: Literal["forward", "reverse"] | None = None,
+    backend: Backend | None = None,
 ) -> Callable[..., Any]:
     """The function that computes all derivatives of `f`'s results by an argument.
 
@@ -399,6 +455,7 @@ def jacobian(
         argnums: As in `grad`.
         mode: "forward" costs one sweep for each input element, "reverse" one for each result element; None takes the
             cheaper one.
+        backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
 
     Returns:
         A function; its result has shape ``result.shape + argument.shape`` (for nested structures: the argument's
@@ -411,38 +468,127 @@ def jacobian(
     """
     if mode not in (None, "forward", "reverse"):
         raise ValueError(f"mode is 'forward', 'reverse' or None, not {mode!r}")
+    return _jacobian(f, argnums, mode, "Jacobian of {}", backend)
 
+
+def _jacobian(
+    f: Callable[..., Any], argnums: Argnums, mode: str | None, title: str, way: Backend | None
+) -> Callable[..., Any]:
     def derivatives(call: Call, frame: FrameType | None) -> Any:
         outputs = _float_outputs(call, f)
-        avals = call.builder.avals
-        inside = sum(avals[n].size for n in call.inputs)
-        outside = sum(avals[o.node].size for o in outputs)
-        forward = mode == "forward" or (mode is None and inside <= outside)
-        if forward and mode is None:
-            try:
-                blocks = _columns(call, outputs, frame)
-            except NotDifferentiableError:  # no rule for forward mode
-                blocks = _rows(call, outputs, frame)
-            else:
-                if not call.trace.nested and not _all_finite(blocks):
-                    # Unit tangents have zeros that meet infinite derivatives; reverse mode knows which to trust.
-                    blocks = _rows(call, outputs, frame)
+        pairs = [(output, leaf) for output in outputs for leaf in call.leaves]
+        kinds = [_block_kind(call, output, leaf) for output, leaf in pairs]
+        if call.results is not None:
+            blocks = give_back(call, (), kinds, frame)
         else:
-            blocks = (_columns if forward else _rows)(call, outputs, frame)
-        by_output = []
-        for row, output in enumerate(outputs):
-            parts = []
-            for column, leaf in enumerate(call.leaves):
-                shape = avals[output.node].shape + avals[leaf.node].shape
-                block = blocks[row][column]
-                scalar = not shape and output.kind != ARRAY and leaf.kind != ARRAY
-                block = block if type(block) is Tracer else np.reshape(block, shape)
-                kind = max(output.kind, leaf.kind) if PYTHON in (output.kind, leaf.kind) else SCALAR
-                parts.append(finished(block, kind) if scalar and type(block) is not Tracer else block)
-            by_output.append(call.regroup(parts))
-        return tree.unflatten(call.structure, by_output)
+            blocks = [
+                finished(block, kind) if kind != ARRAY else block
+                for block, kind in zip(_all_blocks(call, outputs, mode, frame), kinds, strict=True)
+            ]
+        width = len(call.leaves)
+        rows = [call.regroup(blocks[k * width : (k + 1) * width]) for k in range(len(outputs))]
+        return tree.unflatten(call.structure, rows)
 
-    return transform(f, argnums, "Jacobian of {}", derivatives)
+    return transform(f, argnums, title, derivatives, way=way)
+
+
+def _block_kind(call: Call, output: Output, leaf: Leaf) -> int:
+    """What the derivatives of one result by one input are: numbers only if both are."""
+    assert output.node is not None
+    avals = call.builder.avals
+    if avals[output.node].shape or avals[leaf.node].shape or ARRAY in (output.kind, leaf.kind):
+        return ARRAY
+    return max(output.kind, leaf.kind) if PYTHON in (output.kind, leaf.kind) else SCALAR
+
+
+def _all_blocks(call: Call, outputs: Sequence[Output], mode: str | None, frame: FrameType | None) -> list[Any]:
+    """The derivatives of each result by each input, in the cheaper mode, or as `mode` says."""
+    avals = call.builder.avals
+    inside = sum(avals[n].size for n in call.inputs)
+    outside = sum(avals[o.node].size for o in outputs if o.node is not None)
+    forward = mode == "forward" or (mode is None and inside <= outside)
+
+    def blocks(forward: bool) -> list[Any]:
+        return _blocks(call, outputs, forward, lambda nodes, seed: _swept(call, nodes, seed, frame))
+
+    if mode is not None or not forward:
+        found = blocks(forward)
+    else:
+        try:
+            found = blocks(True)
+        except NotDifferentiableError:  # no rule for forward mode
+            forward = False
+        else:
+            # Unit tangents have zeros that meet infinite derivatives; reverse mode knows which to trust.
+            forward = call.trace.nested or all(bool(np.isfinite(block).all()) for block in found)
+        if not forward:
+            found = blocks(False)
+    if call.native and not call.replayed and not call.trace.nested:
+        seeds = _seeds(call, outputs, forward)
+        if all(avals[seed].size <= batch.bound(call.builder, nodes, seed) for nodes, seed in seeds):
+            every = _blocks(call, outputs, forward, lambda nodes, seed: _in_one(call, nodes, seed))
+            call.asked.append(Asked(tuple([block.id for block in every]), finite=forward and mode is None))
+    return found
+
+
+def _seeds(call: Call, outputs: Sequence[Output], forward: bool) -> list[tuple[list[int], int]]:
+    """For each input (forward mode) or result (reverse mode) one sweep: what it gives, and the seed it starts from."""
+    builder = call.builder
+    nodes = [o.node for o in outputs if o.node is not None]
+
+    def column(node: int) -> tuple[list[int], int]:
+        seed = builder.input(builder.avals[node], "t")
+        moved = push(builder, {node: seed}, nodes)
+        return [moved[n].id if n in moved else zeros(builder, builder.avals[n]).id for n in nodes], seed.id
+
+    def row(node: int) -> tuple[list[int], int]:
+        seed = builder.input(builder.avals[node], "ct")
+        return _adjoints(call, pull(builder, {node: seed}, call.inputs, units=True)), seed.id
+
+    if forward:
+        return [call.derive(("column", n), functools.partial(column, n)) for n in call.inputs]
+    return [call.derive(("row", n), functools.partial(row, n)) for n in nodes]
+
+
+def _blocks(
+    call: Call, outputs: Sequence[Output], forward: bool, sweep: Callable[[list[int], int], Sequence[Any]]
+) -> list[Any]:
+    """The derivatives of each result by each input, made of what `sweep` gives for all unit vectors."""
+    avals = call.builder.avals
+    found = [sweep(nodes, seed) for nodes, seed in _seeds(call, outputs, forward)]
+    blocks = []
+    for k, output in enumerate(outputs):
+        for n, leaf in enumerate(call.leaves):
+            assert output.node is not None
+            block = found[n][k] if forward else found[k][n]
+            if forward:  # the unit vectors' axis goes last
+                block = transposed(block, (*range(1, block.ndim), 0))
+            blocks.append(reshape(block, shape=avals[output.node].shape + avals[leaf.node].shape))
+    return blocks
+
+
+def _in_one(call: Call, nodes: Sequence[int], seed: int) -> list[Expr]:
+    """Values of `nodes` for all unit vectors in place of `seed`, along a first axis, as values of the graph."""
+    builder = call.builder
+    with builder.passing("sweep"):
+        every = batch.units(builder, builder.avals[seed])
+    return batch.batched(builder, nodes, {seed: every})
+
+
+def _swept(call: Call, nodes: Sequence[int], seed: int, frame: FrameType | None) -> list[Any]:
+    """Values of `nodes` for all unit vectors in place of `seed`, along a first axis."""
+    builder = call.builder
+    like = builder.avals[seed]
+    if not like.size:
+        return [np.zeros((0, *builder.avals[n].shape), builder.avals[n].dtype) for n in nodes]
+    if call.trace.nested:
+        kinds = [ARRAY] * len(nodes)
+        found = [give_back(call, nodes, kinds, frame, {seed: unit}) for unit in _basis(like)]
+    elif call.replayed and call.native:
+        return _in_parts(call, nodes, seed)
+    else:
+        found = list(evaluate_sweep(builder, nodes, call.known, [seed], ([unit] for unit in _basis(like))))
+    return [np.stack(values) for values in zip(*found, strict=True)]
 
 
 def _basis(like: Aval) -> Iterator[Any]:
@@ -452,67 +598,29 @@ def _basis(like: Aval) -> Iterator[Any]:
         yield unit.reshape(like.shape) if like.shape else unit[0]
 
 
-def _columns(call: Call, outputs: list[Any], frame: FrameType | None) -> list[list[Any]]:
-    """Forward mode: blocks[output][leaf], each leaf's unit vectors pushed one by one."""
+def _in_parts(call: Call, nodes: Sequence[int], seed: int) -> list[Any]:
+    """As `_swept`, for many unit vectors at once. What does not depend on them is computed once."""
     builder = call.builder
-    blocks: list[list[Any]] = [[] for _ in outputs]
+    like = builder.avals[seed]
 
-    def derive(leaf: Leaf, like: Aval) -> tuple[list[int], int]:
-        seed = builder.input(like, f"d{leaf.name}")
-        moved = push(builder, {leaf.node: seed}, [o.node for o in outputs])
-        nodes = [moved[o.node].id if o.node in moved else zeros(builder, builder.avals[o.node]).id for o in outputs]
-        return nodes, seed.id
+    def derive() -> tuple[list[int], list[int], int]:
+        count = min(like.size, batch.bound(builder, nodes, seed))
+        some = builder.input(aval((count, *like.shape), like.dtype), "units")
+        wide = [value.id for value in batch.batched(builder, nodes, {seed: some})]
+        return fixed(builder, wide, [some.id]), wide, some.id
 
-    for leaf in call.leaves:
-        like = builder.avals[leaf.node]
-        nodes, seed = call.derive(("column", leaf.node), functools.partial(derive, leaf, like))
-        found = _sweeps(call, nodes, seed, like, frame)
-        for row, output in enumerate(outputs):
-            blocks[row].append(_assemble([v[row] for v in found], builder.avals[output.node], like, -1))
-    return blocks
-
-
-def _all_finite(blocks: list[list[Any]]) -> bool:
-    return all(bool(np.isfinite(block).all()) for row in blocks for block in row)
+    kept, wide, some = call.derive(("parts", seed), derive)
+    inputs = [n for n in call.known if builder.hop(n).name == "input"]
+    known = dict(zip(kept, computed(call, kept, call.known, inputs), strict=True))
+    count = builder.avals[some].shape[0]
+    found = []
+    for start in range(0, like.size, count):
+        units = np.eye(count, like.size, start, like.dtype).reshape(count, *like.shape)
+        found.append(computed(call, wide, {**known, some: units}, [*kept, some]))
+    return [np.concatenate(parts)[: like.size] for parts in zip(*found, strict=True)]
 
 
-def _rows(call: Call, outputs: list[Any], frame: FrameType | None) -> list[list[Any]]:
-    """Reverse mode: blocks[output][leaf], each output's unit vectors pulled one by one."""
-    builder = call.builder
-    blocks: list[list[Any]] = []
-
-    def derive(output: Any, like: Aval) -> tuple[list[int], int]:
-        seed = builder.input(like, "ct")
-        back = pull(builder, {output.node: seed}, call.inputs, units=True)
-        return _adjoints(call, back), seed.id
-
-    for output in outputs:
-        like = builder.avals[output.node]
-        nodes, seed = call.derive(("row", output.node), functools.partial(derive, output, like))
-        found = _sweeps(call, nodes, seed, like, frame)
-        blocks.append(
-            [_assemble([v[k] for v in found], builder.avals[leaf.node], like, 0) for k, leaf in enumerate(call.leaves)]
-        )
-    return blocks
-
-
-def _sweeps(call: Call, nodes: list[int], seed: int, like: Aval, frame: FrameType | None) -> list[list[Any]]:
-    """Values of `nodes` for each unit vector in place of `seed`. What does not depend on it is computed once."""
-    if call.trace.nested:
-        kinds = [ARRAY] * len(nodes)
-        return [give_back(call, nodes, kinds, frame, {seed: unit}) for unit in _basis(like)]
-    return list(evaluate_sweep(call.builder, nodes, call.known, [seed], ([unit] for unit in _basis(like))))
-
-
-def _assemble(parts: list[Any], like: Aval, unit: Aval, axis: int) -> Any:
-    """Stack the results of one sweep each: along the last axes for columns (−1), the first for rows (0)."""
-    if not parts:
-        return np.zeros(like.shape + unit.shape if axis else unit.shape + like.shape, like.dtype)
-    stacked = np.stack(parts, axis=like.ndim if axis else 0)
-    return np.reshape(stacked, like.shape + unit.shape if axis else unit.shape + like.shape)
-
-
-def hessian(f: Callable[..., Any], argnums: int | str = 0) -> Callable[..., Any]:
+def hessian(f: Callable[..., Any], argnums: int | str = 0, *, backend: Backend | None = None) -> Callable[..., Any]:
     """The function that computes all second derivatives of a scalar function: forward mode over reverse mode.
 
     Its result has shape ``argument.shape + argument.shape``.
@@ -522,10 +630,10 @@ def hessian(f: Callable[..., Any], argnums: int | str = 0) -> Callable[..., Any]
     array([[0., 6.],
            [6., 2.]])
     """
-    return wraps(f, "Hessian of {}")(jacobian(grad(f, argnums), argnums))
+    return wraps(f, "Hessian of {}")(_jacobian(grad(f, argnums), argnums, None, "Hessian of {}", backend))
 
 
-def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def hvp(f: Callable[..., Any], argnums: int = 0, *, backend: Backend | None = None) -> Callable[..., Any]:
     """The Hessian of a scalar function times a vector, without the Hessian: forward mode over reverse mode.
 
     ``hvp(f)(x, v, *rest)`` computes ``hessian(f)(x, *rest) @ v`` at a few times the cost of `f`; it fits ``hessp`` of
@@ -569,7 +677,7 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
         def product(forward: bool) -> list[Any]:
             nodes, seeds = call.derive(("hvp", forward), lambda: derive(forward))
             more = vector(call, seeds, v)
-            return give_back(call, nodes, [leaf.kind for leaf in call.leaves], frame, more)
+            return give_back(call, nodes, [leaf.kind for leaf in call.leaves], frame, more, finite=forward)
 
         try:
             found = product(True)
@@ -592,22 +700,14 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
         if context.current() is not None:
             with Level() as running:
                 return finish(start_call(f, running, argnums, tuple(args), keywords), v, frame)
-        own = Direction(v, seeds_of, lambda call: vector(call, seeds_of(call), v), _finite, arranged)
+        own = Direction(v, seeds_of, lambda call: vector(call, seeds_of(call), v), arranged)
         return run(
-            f, replays, argnums, tuple(args), keywords, lambda call: finish(call, v, frame), target=made, direction=own
-        )
+            f, replays, argnums, tuple(args), keywords, lambda call: finish(call, v, frame), way=backend, target=made,
+            direction=own,
+        )  # fmt: skip
 
     made = Transformed(product, f, "Hessian-vector product of {}", replays)
     return made
-
-
-def _finite(call: Call, nodes: Sequence[int]) -> list[int]:
-    """Values that tell whether results have finite elements only."""
-    found = []
-    for node in nodes:
-        fine = catalogue["isfinite"](call.expr(node))
-        found.append(catalogue["all"](fine, axes=tuple(range(fine.ndim)), keepdims=False).id)
-    return found
 
 
 # -- tracing and checking --------------------------------------------------------------------------------------------
