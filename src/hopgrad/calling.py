@@ -289,7 +289,7 @@ def read_arguments(
         leaves, structure = tree.flatten(value)
         out.rest[place] = (structure, leaves)
         for leaf in leaves:
-            token = _token(leaf)
+            token = token_of(leaf)
             if token is None:
                 key = None
             elif key is not None:
@@ -321,7 +321,7 @@ def _as_data(leaf: Any) -> tuple[Aval, int, Any]:
     return aval_of(leaf), ARRAY if type(leaf) is np.ndarray else SCALAR, leaf
 
 
-def _token(leaf: Any) -> Any:
+def token_of(leaf: Any) -> Any:
     """What of an argument that is not differentiated a trace depends on; None if that cannot be told."""
     cls: Any = type(leaf)
     if cls is np.ndarray and _is_data(leaf):
@@ -646,7 +646,8 @@ def give_back(
             found = [finished(v, k, taken) for v, k in zip(call.results, kinds[aside:], strict=True)]
             return [*[None] * aside, *found]
         if call.replayed:
-            values = computed(call, nodes, given, [n for n in given if call.builder.hop(n).name == "input"])
+            inputs = [n for n in given if call.builder.hop(n).name == "input"]
+            values = computed(call, nodes, given, inputs, call.native)
         else:
             call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
             values = Plan(call.builder, nodes, given).run(given)
@@ -674,12 +675,14 @@ def give_back(
     return out
 
 
-def computed(call: Call, nodes: Sequence[int], given: Mapping[int, Any], inputs: Sequence[int]) -> Sequence[Any]:
+def computed(
+    call: Call, nodes: Sequence[int], given: Mapping[int, Any], inputs: Sequence[int], native: bool
+) -> Sequence[Any]:
     """Values of `nodes`, computed often for one trace: by native code, from those of `inputs`, if that is wanted."""
     builder = call.builder
-    if call.native and len(builder) <= LARGE:
-        native: NativePlan = call.derive(("native", *nodes), lambda: NativePlan(builder, nodes, inputs))
-        found = native.run(given)
+    if native and len(builder) <= LARGE:
+        fast: NativePlan = call.derive(("native", *nodes), lambda: NativePlan(builder, nodes, inputs))
+        found = fast.run(given)
         if found is not None:
             return found
     plan: Plan = call.derive(("plan", *nodes), lambda: Plan(builder, nodes, frozenset(given)))
@@ -749,13 +752,13 @@ class Direction:
     """An argument of a transform's own beside those of the user's function: a vector to multiply by.
 
     ``seeds`` are the inputs that stand for its leaves; ``values`` the leaves by these; ``arranged`` puts the vector
-    among the other arguments (needed for entry points only).
+    among the other arguments.
     """
 
     value: Any
     seeds: Callable[[Call], Sequence[int]]
     values: Callable[[Call], dict[int, Any]]
-    arranged: Callable[[list[Any], Any], list[Any]] = lambda arguments, vector: [*arguments, vector]
+    arranged: Callable[[list[Any], Any], list[Any]]
 
 
 class Transformed(Function):

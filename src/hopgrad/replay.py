@@ -35,7 +35,7 @@ KINDS = 32
 """For how many kinds of arguments traces are kept."""
 
 FUNCTIONS = 32
-"""For how many functions `Repeated` keeps traces."""
+"""For how many functions `Repeated` keeps what was made."""
 
 VALUES = 5_000_000
 """How many values (hops) all traces of one function may have together: about a gigabyte."""
@@ -308,33 +308,32 @@ class Replays:
 
 
 class Repeated:
-    """Replays for functions that a transform is given with their arguments, at each call: `vjp` and `jvp`.
+    """What is made for a function that is given again and again: by `vjp` and `jvp`, which get it with its arguments.
 
-    Traces are kept from the second call of a function on. Before that it is only remembered, weakly: many a function
-    is made for a single call, and should be neither kept nor compiled. Traces refer to their function, so only those of
-    the last few functions are kept.
+    It is made when the function is given for the second time. Before that the function is only remembered, weakly: many
+    a function is there for a single call, and should be neither kept nor compiled. What is made refers to its function,
+    so it is kept for the last few functions only.
     """
 
-    def __init__(self, title: str) -> None:
-        self._title = title
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
         self._seen: dict[int, weakref.ref[Any]] = {}
-        self._kept: OrderedDict[int, tuple[Any, Replays]] = OrderedDict()
+        self._made: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def replays(self, f: Any, name: str) -> Replays | None:
-        """Where the traces of a function are; None when it is seen for the first time, or cannot be remembered."""
+    def of(self, f: Any) -> Any:
+        """What was made for this function; None if it is seen for the first time, or cannot be remembered."""
         key = id(f)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][1]
+            if key in self._made:
+                self._made.move_to_end(key)
+                return self._made[key][1]
             seen = self._seen.pop(key, None)
             if seen is None or seen() is not f:
                 with contextlib.suppress(TypeError):  # of what has no room for weak references
                     self._seen[key] = weakref.ref(f, lambda _: self._seen.pop(key, None))
                 return None
-            found = Replays(self._title.format(name))
-            self._kept[key] = f, found
-            if len(self._kept) > FUNCTIONS:
-                self._kept.popitem(last=False)
-            return found
+            self._made[key] = f, self._make(f)
+            if len(self._made) > FUNCTIONS:
+                self._made.popitem(last=False)
+            return self._made[key][1]

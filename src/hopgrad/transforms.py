@@ -10,14 +10,16 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 
-from hopgrad import batch, tree
+from hopgrad import batch, entries, tree
 from hopgrad.aval import Aval, aval
-from hopgrad.backend import Backend, backend
+from hopgrad.backend import Backend
+from hopgrad.backend import backend as backend_in_force
 from hopgrad.calling import (
     NOTHING,
     Argnums,
@@ -38,6 +40,7 @@ from hopgrad.calling import (
     run,
     start_call,
     title_of,
+    token_of,
     transform,
     wraps,
 )
@@ -47,6 +50,7 @@ from hopgrad.evaluate import evaluate, evaluate_sweep, fixed
 from hopgrad.graph.builder import Expr, ones, zeros
 from hopgrad.graph.graph import Graph
 from hopgrad.hops.shape import reshape, transposed
+from hopgrad.lower.entry import Function
 from hopgrad.replay import Repeated, Replays
 from hopgrad.trace import context
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, converted, current_node
@@ -299,37 +303,77 @@ def jvp(
     >>> jvp(np.sin, (0.0,), (2.0,))
     (np.float64(0.0), np.float64(2.0))
     """
-    frame = sys._getframe(1)
     primals, tangents = tuple(primals), tuple(tangents)
     if len(primals) != len(tangents):
         raise ShapeError(f"jvp: {len(primals)} primals but {len(tangents)} tangents")
-    structure = tree.flatten(primals)[1]
+    repeated = _TANGENTS.of(f) if context.current() is None else None
+    if repeated is not None:
+        answer: tuple[Any, Any] = repeated(*primals, tangents, **_chosen(backend))
+        return answer
+    with Level() as running:
+        call = start_call(f, running, tuple(range(len(primals))), primals, {})
+        return _Tangents(f, tangents).finish(call, sys._getframe(1))
 
-    def derive(call: Call) -> tuple[list[int], list[int]]:
-        builder = call.builder
-        outputs = [o.node for o in _float_outputs(call, f)]
-        seeds = {leaf.node: builder.input(builder.avals[leaf.node], f"d{leaf.name}") for leaf in call.leaves}
-        moved = push(builder, seeds, outputs)
-        nodes = [moved[n].id if n in moved else zeros(builder, builder.avals[n]).id for n in outputs]
-        return [*outputs, *nodes], [seed.id for seed in seeds.values()]
 
-    def seeds_of(call: Call) -> Sequence[int]:
-        seeds: Sequence[int] = call.derive("jvp", functools.partial(derive, call))[1]
-        return seeds
+def _chosen(way: Backend | None) -> dict[str, str]:
+    """The backend as a keyword, which passes over entry points, unless it is native code as everywhere."""
+    found = backend_in_force(way)
+    return {} if found == "native" == backend_in_force() else {"way": found}
 
-    def directions(call: Call) -> dict[int, Any]:
-        given = _match(call, call.leaves, tangents, structure, "the tangent")
-        return dict(zip(seeds_of(call), given, strict=True))
 
-    def finish(call: Call) -> tuple[Any, Any]:
-        nodes, _ = call.derive("jvp", functools.partial(derive, call))
-        found = give_back(call, nodes, [o.kind for o in call.outputs] * 2, frame, directions(call))
+@dataclass
+class _Tangents:
+    """What `jvp` makes of a traced call."""
+
+    f: Any
+    tangents: tuple[Any, ...]
+
+    def derived(self, call: Call) -> tuple[list[int], list[int]]:
+        """Values and tangents of the results, and the inputs that stand for the tangents of the arguments."""
+
+        def derive() -> tuple[list[int], list[int]]:
+            builder = call.builder
+            outputs = [o.node for o in _float_outputs(call, self.f)]
+            seeds = {leaf.node: builder.input(builder.avals[leaf.node], f"d{leaf.name}") for leaf in call.leaves}
+            moved = push(builder, seeds, outputs)
+            nodes = [moved[n].id if n in moved else zeros(builder, builder.avals[n]).id for n in outputs]
+            return [*outputs, *nodes], [seed.id for seed in seeds.values()]
+
+        found: tuple[list[int], list[int]] = call.derive("tangent", derive)
+        return found
+
+    def given(self, call: Call) -> dict[int, Any]:
+        """The tangents of the arguments, by input."""
+        structure = tree.flatten(call.regroup([0.0] * len(call.leaves)))[1]
+        leaves = _match(call, call.leaves, self.tangents, structure, "the tangent")
+        return dict(zip(self.derived(call)[1], leaves, strict=True))
+
+    def finish(self, call: Call, frame: FrameType | None) -> tuple[Any, Any]:
+        """Value and tangent."""
+        nodes, _ = self.derived(call)
+        found = give_back(call, nodes, [o.kind for o in call.outputs] * 2, frame, self.given(call))
         n = len(call.outputs)
         return tree.unflatten(call.structure, found[:n]), tree.unflatten(call.structure, found[n:])
 
-    own = Direction(tangents, seeds_of, directions)
-    answer: tuple[Any, Any] = _at(f, _JVP, primals, finish, backend, own)
-    return answer
+
+def _tangent(f: Any) -> Transformed:
+    """`jvp` of one function: takes its arguments, then the tuple of their tangents."""
+    replays = Replays(f"tangent of {title_of(f)}")
+
+    def function(*args: Any, way: str | None = None) -> Any:
+        *primals, tangents = args
+        own = _Tangents(f, tangents)
+        direction = Direction(tangents, lambda call: own.derived(call)[1], own.given, lambda rest, last: [*rest, last])
+        return run(
+            f, replays, tuple(range(len(primals))), tuple(primals), {}, lambda call: own.finish(call, None), way=way,
+            target=made, direction=direction,
+        )  # fmt: skip
+
+    made = Transformed(function, f, "tangent of {}", replays)
+    return made
+
+
+_TANGENTS = Repeated(_tangent)
 
 
 def vjp(
@@ -348,85 +392,144 @@ def vjp(
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 40.]),)
     """
-    frame = sys._getframe(1)
-
-    def finish(call: Call) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-        return _value_and_pullback(call, f, frame)
-
-    answer: tuple[Any, Callable[[Any], tuple[Any, ...]]] = _at(f, _VJP, primals, finish, backend)
-    return answer
-
-
-_JVP, _VJP = Repeated("tangent of {}"), Repeated("pullback of {}")
-
-
-def _at(
-    f: Callable[..., Any],
-    repeated: Repeated,
-    primals: tuple[Any, ...],
-    finish: Callable[[Call], Any],
-    way: Backend | None,
-    direction: Direction | None = None,
-) -> Any:
-    """A call of a transform that gets the function with its arguments, and keeps traces if it gets it again."""
-    argnums = tuple(range(len(primals)))
-    replays = repeated.replays(f, title_of(f)) if context.current() is None else None
-    if replays is not None:
-        return run(f, replays, argnums, primals, {}, finish, way=way, direction=direction)
+    repeated = _PULLBACKS.of(f) if context.current() is None else None
+    if repeated is not None:
+        answer: tuple[Any, Callable[[Any], tuple[Any, ...]]] = repeated(*primals, **_chosen(backend))
+        return answer
     with Level() as running:
-        call = start_call(f, running, argnums, primals, {})
-        call.native = backend(way) == "native"
-        return finish(call)
+        call = start_call(f, running, tuple(range(len(primals))), primals, {})
+        call.native = backend_in_force(backend) == "native"
+        return _value_and_pullback(call, f, sys._getframe(1))
 
 
-def _value_and_pullback(
-    call: Call, f: Callable[..., Any], frame: FrameType | None
-) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+def _pullbacks(f: Any) -> Transformed:
+    """`vjp` of one function."""
+    replays = Replays(f"value and pullback of {title_of(f)}")
+
+    def function(*primals: Any, way: str | None = None) -> Any:
+        argnums = tuple(range(len(primals)))
+        return run(
+            f, replays, argnums, primals, {}, lambda call: _value_and_pullback(call, f, None), way=way, target=made
+        )
+
+    made = Transformed(function, f, "value and pullback of {}", replays)
+    return made
+
+
+_PULLBACKS = Repeated(_pullbacks)
+
+
+class _Pullback:
+    """Takes a cotangent of a value to the cotangents of the arguments, by what was kept when the value was computed."""
+
+    made_by_hopgrad = True
+    __slots__ = ("_back", "_kept")
+
+    def __init__(self, back: Callable[[tuple[Any, ...], Any], tuple[Any, ...]], kept: tuple[Any, ...]) -> None:
+        self._back = back
+        self._kept = kept
+
+    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
+        return self._back(self._kept, cotangent)
+
+
+def _value_and_pullback(call: Call, f: Any, frame: FrameType | None) -> tuple[Any, Any]:
+    """What `vjp` makes of a traced call."""
     outputs = _float_outputs(call, f)
-    builder, nested = call.builder, call.trace.nested
+    nested = call.trace.nested
 
-    def derive() -> tuple[list[int], list[int], list[int]]:
+    def derive() -> _Back:
+        builder = call.builder
         seeds = [builder.input(builder.avals[o.node], "ct") for o in outputs]
         total: dict[int, Expr] = {}
         for output, seed in zip(outputs, seeds, strict=True):
             total[output.node] = total[output.node] + seed if output.node in total else seed
-        nodes, given = _adjoints(call, pull(builder, total, call.inputs)), [seed.id for seed in seeds]
-        return nodes, given, [] if nested else fixed(builder, nodes, given)
+        return _Back(call, f, _adjoints(call, pull(builder, total, call.inputs)), [seed.id for seed in seeds])
 
-    nodes, seeds, kept = call.derive("pullback", derive)
-    kinds = [leaf.kind for leaf in call.leaves]
-    kept_kinds = [ARRAY if builder.avals[n].shape else SCALAR for n in kept]
-    found = give_back(call, [*[o.node for o in outputs], *kept], [*[o.kind for o in outputs], *kept_kinds], frame)
-    known = dict(zip(kept, found[len(outputs) :], strict=True))
-    again = [call.replayed]
+    back: _Back = derive() if nested else call.derive("pullback", derive)
+    kept = [] if nested else back.kept
+    kinds = [ARRAY if call.builder.avals[n].shape else SCALAR for n in kept]
+    found = give_back(call, [*[o.node for o in outputs], *kept], [*[o.kind for o in outputs], *kinds], frame)
+    value, rest = tree.unflatten(call.structure, found[: len(outputs)]), tuple(found[len(outputs) :])
+    way = back.inside if nested else back.function if call.native else back.interpreted
+    make = functools.partial(_Pullback, way)
+    return value, entries.Made(make, rest) if call.results is entries.MARKED else make(rest)
 
-    def pullback(cotangent: Any) -> tuple[Any, ...]:
-        """Cotangent of the value → cotangents of the arguments."""
-        given = _match(call, outputs, cotangent, call.structure, "the cotangent")
+
+class _Back:
+    """The way back from cotangents of a function's results to those of its arguments, for one trace.
+
+    What does not depend on the cotangents was computed with the value: ``kept`` are these nodes.
+    """
+
+    def __init__(self, call: Call, f: Any, nodes: list[int], seeds: list[int]) -> None:
+        self.call = call
+        self.nodes = nodes
+        self.seeds = seeds
+        self.kept = fixed(call.builder, nodes, seeds)
+        self.kinds = [leaf.kind for leaf in call.leaves]
+        self.function = Function(self.native, f, f"pullback of {title_of(f)}")
+        self.used = False
+
+    def inside(self, kept: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
+        """Within the outer function's trace."""
+        call = self.call
+        call.trace.check_open()
+        more = dict(zip(self.seeds, self._given(cotangent), strict=True))
+        frame = sys._getframe(2)
+        return tuple(call.regroup(_inside(call, lambda: give_back(call, self.nodes, self.kinds, frame, more))))
+
+    def interpreted(self, kept: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
+        """By the interpreter."""
+        return self._pulled(kept, cotangent, False, sys._getframe(2))
+
+    def native(self, kept: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
+        """By native code; what is done once only is not worth compiling."""
+        native, self.used = self.used, True
+        return self._pulled(kept, cotangent, native, sys._getframe(2))
+
+    def _pulled(self, kept: tuple[Any, ...], cotangent: Any, native: bool, frame: FrameType) -> tuple[Any, ...]:
+        call, builder = self.call, self.call.builder
+        chosen = dict(zip([*self.kept, *self.seeds], [*kept, *self._given(cotangent)], strict=True))
         later = context.current()
-        if nested:
-            call.trace.check_open()
-            more = dict(zip(seeds, given, strict=True))
-            pulled = _inside(call, lambda: give_back(call, nodes, kinds, sys._getframe(1), more))
-        elif later is not None and any(type(v) is Tracer for v in given):
-            replaced = {node: later.builder.constant(v).id for node, v in known.items()}
-            for seed, v in zip(seeds, given, strict=True):
-                replaced[seed] = current_node(v) if type(v) is Tracer else later.builder.constant(v).id
-            moved = transplant(builder, nodes, later.builder, replaced)
+        if later is not None and any(type(chosen[seed]) is Tracer for seed in self.seeds):
+            replaced = {
+                node: current_node(v) if type(v) is Tracer else later.builder.constant(v).id
+                for node, v in chosen.items()
+            }
             pulled = []
-            for node, kind in zip(moved, kinds, strict=True):
-                later.site(node, sys._getframe(1))
+            moved = transplant(builder, self.nodes, later.builder, replaced)
+            for node, kind in zip(moved, self.kinds, strict=True):
+                later.site(node, frame)
                 pulled.append(Tracer(later, node, kind))
+            return tuple(call.regroup(pulled))
+        if native:
+            values = computed(call, self.nodes, chosen, list(chosen), True)
+            self._enter(kept, cotangent, chosen)
         else:
-            chosen = {**known, **dict(zip(seeds, given, strict=True))}
-            taken = {id(v) for v in chosen.values()}
-            # What is done once only is not worth compiling.
-            values = computed(call, nodes, chosen, list(chosen)) if again[0] else evaluate(builder, nodes, chosen)
-            again[0] = True
-            pulled = [finished(v, kind, taken) for v, kind in zip(values, kinds, strict=True)]
-        return tuple(call.regroup(pulled))
+            values = evaluate(builder, self.nodes, chosen)
+        taken = {id(v) for v in chosen.values()}
+        return tuple(call.regroup([finished(v, kind, taken) for v, kind in zip(values, self.kinds, strict=True)]))
 
-    return tree.unflatten(call.structure, found[: len(outputs)]), pullback
+    def _given(self, cotangent: Any) -> list[Any]:
+        """The leaves of a cotangent."""
+        return _match(self.call, self.call.outputs, cotangent, self.call.structure, "the cotangent")
+
+    def _enter(self, kept: tuple[Any, ...], cotangent: Any, chosen: dict[int, Any]) -> None:
+        """An entry point for cotangents of one kind, if there is none, and can be one."""
+        call = self.call
+
+        def make() -> None:
+            plan = call.derived.get(("native", *self.nodes))
+            if plan is None:
+                return
+            arguments = [entries.marked(kept, iter(self.kept)), entries.marked(cotangent, iter(self.seeds))]
+            answer = tuple(call.regroup([entries.Result(k, kind) for k, kind in enumerate(self.kinds)]))
+            made = entries.entry_for(plan, chosen, arguments, answer, ())
+            if made is not None:
+                self.function.entries = (made, *self.function.entries[: entries.MOST - 1])
+
+        call.derive(("entered", *[token_of(leaf) for leaf in tree.flatten(cotangent)[0]]), make)
 
 
 def _inside(call: Call, work: Callable[[], Any]) -> Any:
@@ -611,12 +714,12 @@ def _in_parts(call: Call, nodes: Sequence[int], seed: int) -> list[Any]:
 
     kept, wide, some = call.derive(("parts", seed), derive)
     inputs = [n for n in call.known if builder.hop(n).name == "input"]
-    known = dict(zip(kept, computed(call, kept, call.known, inputs), strict=True))
+    known = dict(zip(kept, computed(call, kept, call.known, inputs, call.native), strict=True))
     count = builder.avals[some].shape[0]
     found = []
     for start in range(0, like.size, count):
         units = np.eye(count, like.size, start, like.dtype).reshape(count, *like.shape)
-        found.append(computed(call, wide, {**known, some: units}, [*kept, some]))
+        found.append(computed(call, wide, {**known, some: units}, [*kept, some], call.native))
     return [np.concatenate(parts)[: like.size] for parts in zip(*found, strict=True)]
 
 
