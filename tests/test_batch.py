@@ -1,8 +1,8 @@
-"""Values computed for many inputs at once, against one after the other: every hop of the catalogue and its sweeps."""
+"""Values computed for many inputs at once, against one after the other: every hop of the catalogue, and its sweeps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,23 +11,40 @@ from sampling import SMOOTH_USES, USES, Program, Use
 
 from hopgrad import batch
 from hopgrad.aval import aval
+from hopgrad.backend import NativePlan
 from hopgrad.evaluate import evaluate
 from hopgrad.graph.builder import Builder, Expr
 
 Array = np.ndarray[Any, Any]
 
 
-def agree(program: Program, nodes: Sequence[Expr], varying: Sequence[int], values: Sequence[Sequence[Array]]) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def kept_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kernels on disk, in a place of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOPGRAD_CACHE_DIR", str(tmp_path_factory.mktemp("kernels")))
+        yield
+
+
+def agree(
+    program: Program,
+    nodes: Sequence[Expr],
+    varying: Sequence[int],
+    values: Sequence[Sequence[Array]],
+    native: bool = False,
+) -> None:
     """Check `nodes` for some values of each input that varies."""
     builder = program.builder
-    wide = [
+    every = [
         builder.input(aval((len(v), *builder.avals[n].shape), v[0].dtype), "all")
         for n, v in zip(varying, values, strict=True)
     ]
-    found = batch.batched(builder, [n.id for n in nodes], dict(zip(varying, wide, strict=True)))
-    given = {**program.given, **{w.id: np.stack(v) for w, v in zip(wide, values, strict=True)}}
+    found = batch.batched(builder, [n.id for n in nodes], dict(zip(varying, every, strict=True)))
+    given = {**program.given, **{e.id: np.stack(v) for e, v in zip(every, values, strict=True)}}
     with np.errstate(all="ignore"):
-        got = evaluate(builder, [n.id for n in found], given)
+        wide = [n.id for n in found]
+        got = NativePlan(builder, wide, list(given)).run(given) if native else evaluate(builder, wide, given)
+        assert got is not None
         for k, one in enumerate(zip(*values, strict=True)):
             given.update(zip(varying, one, strict=True))
             for node, a, b in zip(nodes, got, evaluate(builder, [n.id for n in nodes], given), strict=True):
@@ -45,18 +62,20 @@ def test_every_hop(use: Use) -> None:
         agree(program, [program.out], [program.inputs[k].id for k in chosen], values)
 
 
+@pytest.mark.parametrize("native", [False, True], ids=["numpy", "native"])
 @pytest.mark.parametrize("use", SMOOTH_USES, ids=str)
-def test_every_sweep(use: Use) -> None:
+def test_every_sweep(use: Use, native: bool) -> None:
     program = Program(use, use.draw())
     random = use.random("seeds")
     out = program.out.aval
     seed = program.input(np.zeros(out.shape), "ct")
-    agree(program, program.pulled(program.out, seed), [seed.id], [[random.normal(size=out.shape) for _ in range(3)]])
+    values = [random.normal(size=out.shape) for _ in range(3)]
+    agree(program, program.pulled(program.out, seed), [seed.id], [values], native)
     for node in program.active:
         like = program.builder.avals[node]
         tangent = program.input(np.zeros(like.shape), "t")
-        agree(program, program.pushed({node: tangent}, program.out), [tangent.id],
-              [[random.normal(size=like.shape) for _ in range(3)]])  # fmt: skip
+        values = [random.normal(size=like.shape) for _ in range(3)]
+        agree(program, program.pushed({node: tangent}, program.out), [tangent.id], [values], native)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (100,)])

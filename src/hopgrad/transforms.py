@@ -446,7 +446,7 @@ def _value_and_pullback(call: Call, f: Any, frame: FrameType | None) -> tuple[An
             total[output.node] = total[output.node] + seed if output.node in total else seed
         return _Back(call, f, _adjoints(call, pull(builder, total, call.inputs)), [seed.id for seed in seeds])
 
-    back: _Back = derive() if nested else call.derive("pullback", derive)
+    back: _Back = call.derive("pullback", derive)
     kept = [] if nested else back.kept
     kinds = [ARRAY if call.builder.avals[n].shape else SCALAR for n in kept]
     found = give_back(call, [*[o.node for o in outputs], *kept], [*[o.kind for o in outputs], *kinds], frame)
@@ -459,17 +459,21 @@ def _value_and_pullback(call: Call, f: Any, frame: FrameType | None) -> tuple[An
 class _Back:
     """The way back from cotangents of a function's results to those of its arguments, for one trace.
 
-    What does not depend on the cotangents was computed with the value: ``kept`` are these nodes.
+    What does not depend on the cotangents is computed with the value, and kept.
     """
 
     def __init__(self, call: Call, f: Any, nodes: list[int], seeds: list[int]) -> None:
         self.call = call
         self.nodes = nodes
         self.seeds = seeds
-        self.kept = fixed(call.builder, nodes, seeds)
         self.kinds = [leaf.kind for leaf in call.leaves]
         self.function = Function(self.native, f, f"pullback of {title_of(f)}")
         self.used = False
+
+    @functools.cached_property
+    def kept(self) -> list[int]:
+        """What is kept of the value's computation."""
+        return fixed(self.call.builder, self.nodes, self.seeds)
 
     def inside(self, kept: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
         """Within the outer function's trace."""
@@ -585,7 +589,7 @@ def _jacobian(
             blocks = give_back(call, (), kinds, frame)
         else:
             blocks = [
-                finished(block, kind) if kind != ARRAY else block
+                block if type(block) is Tracer else finished(np.asarray(block, order="C"), kind)
                 for block, kind in zip(_all_blocks(call, outputs, mode, frame), kinds, strict=True)
             ]
         width = len(call.leaves)
