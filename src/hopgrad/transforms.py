@@ -689,12 +689,10 @@ def _swept(call: Call, nodes: Sequence[int], seed: int, frame: FrameType | None)
     if not like.size:
         return [np.zeros((0, *builder.avals[n].shape), builder.avals[n].dtype) for n in nodes]
     if call.trace.nested:
-        kinds = [ARRAY] * len(nodes)
-        found = [give_back(call, nodes, kinds, frame, {seed: unit}) for unit in _basis(like)]
-    elif call.replayed and call.native:
+        return give_back(call, [value.id for value in _in_one(call, nodes, seed)], [ARRAY] * len(nodes), frame)
+    if call.replayed and call.native:
         return _in_parts(call, nodes, seed)
-    else:
-        found = list(evaluate_sweep(builder, nodes, call.known, [seed], ([unit] for unit in _basis(like))))
+    found = evaluate_sweep(builder, nodes, call.known, [seed], ([unit] for unit in _basis(like)))
     return [np.stack(values) for values in zip(*found, strict=True)]
 
 
