@@ -15,6 +15,7 @@ import realistic
 
 import hopgrad as hg
 from hopgrad import batch, calling, tree
+from hopgrad.backend import NativePlan
 from hopgrad.replay import FUNCTIONS
 
 Array = np.ndarray[Any, Any]
@@ -181,6 +182,8 @@ def test_many_seeds_go_in_parts(mode: Any, monkeypatch: pytest.MonkeyPatch) -> N
         for f in (lambda x: np.tanh(x @ WEIGHTS), lambda x: np.sin(x) * x[1, 1], lambda x: (x * 2.0, np.sum(x))):
             fast = agree(lambda backend, f=f: hg.jacobian(f, mode=mode, backend=backend), x)
             assert not entered(fast)
+            assert "loops and" in fast.report()
+            assert fast.kernels
 
 
 def test_what_has_no_rule_is_written_out_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,6 +365,18 @@ def test_vectors_are_converted() -> None:
             same(back(v)[0], (3 * x**2 * v).astype(np.float32), 1e-6)
             same(back(v.astype(np.float32))[0], (3 * x**2 * v).astype(np.float32), 1e-6)
             same(back(np.array([3, 4]))[0], (3 * x**2 * v).astype(np.float32), 1e-6)
+
+
+def test_large_pullbacks_are_compiled_when_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calling, "LARGE", 10)
+    compiled: list[Any] = []
+    monkeypatch.setattr(calling, "NativePlan", lambda *args: compiled.append(args) or NativePlan(*args))
+    for seconds, count in ((1e9, 0), (0.0, 1)):
+        monkeypatch.setattr(calling, "COMPILING", seconds)
+        back = hg.vjp(lambda x: np.sin(np.sin(np.sin(np.sin(x) * x) * x) * x), 0.5)[1]
+        for _ in range(4):
+            assert back(1.0) == back(1.0)
+        assert len(compiled) == count
 
 
 def test_what_is_kept_is_the_pullbacks_own() -> None:

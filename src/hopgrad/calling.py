@@ -14,6 +14,7 @@ import gc
 import inspect
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -139,6 +140,13 @@ class Call:
             if name not in self.derived:
                 self.derived[name] = make()
             return self.derived[name]
+
+    @property
+    def plans(self) -> list[NativePlan]:
+        """What was compiled for parts of a call."""
+        with self.lock:
+            found = [made.native for made in self.derived.values() if isinstance(made, Computation)]
+        return [plan for plan in found if plan is not None]
 
     def again(self, actual: Sequence[Any], known: dict[int, Any], results: Sequence[Any] | None = None) -> Call:
         """The same trace for other arguments of the same kind."""
@@ -647,7 +655,7 @@ def give_back(
             return [*[None] * aside, *found]
         if call.replayed:
             inputs = [n for n in given if call.builder.hop(n).name == "input"]
-            values = computed(call, nodes, given, inputs, call.native)
+            values = computation(call, nodes, inputs).run(given, call.native)
         else:
             call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
             values = Plan(call.builder, nodes, given).run(given)
@@ -675,18 +683,38 @@ def give_back(
     return out
 
 
-def computed(
-    call: Call, nodes: Sequence[int], given: Mapping[int, Any], inputs: Sequence[int], native: bool
-) -> Sequence[Any]:
-    """Values of `nodes`, computed often for one trace: by native code, from those of `inputs`, if that is wanted."""
-    builder = call.builder
-    if native and len(builder) <= LARGE:
-        fast: NativePlan = call.derive(("native", *nodes), lambda: NativePlan(builder, nodes, inputs))
-        found = fast.run(given)
+class Computation:
+    """Values of a trace that are computed often, beside those of its first call; native code starts from `inputs`."""
+
+    def __init__(self, builder: Builder, nodes: Sequence[int], inputs: Sequence[int]) -> None:
+        self._builder = builder
+        self._nodes = nodes
+        self._inputs = inputs
+        self._seconds = 0.0
+        self._plan: Plan | None = None
+        self.native: NativePlan | None = None
+        """Native code for it, once there is any."""
+
+    def run(self, given: Mapping[int, Any], native: bool) -> Sequence[Any]:
+        """The values: by native code, if it is wanted and pays, else by the interpreter."""
+        size = len(self._builder)
+        if native and self.native is None and (size <= LARGE or self._seconds > COMPILING * size):
+            self.native = NativePlan(self._builder, self._nodes, self._inputs)
+        found = self.native.run(given) if native and self.native is not None else None
         if found is not None:
             return found
-    plan: Plan = call.derive(("plan", *nodes), lambda: Plan(builder, nodes, frozenset(given)))
-    return plan.run(given)
+        start = time.perf_counter()
+        if self._plan is None:
+            self._plan = Plan(self._builder, self._nodes, frozenset(given))  # what guards asked for is known, too
+        values = self._plan.run(given)
+        self._seconds += time.perf_counter() - start
+        return values
+
+
+def computation(call: Call, nodes: Sequence[int], inputs: Sequence[int]) -> Computation:
+    """The way to values of `nodes`, one for a trace."""
+    found: Computation = call.derive(("computed", *nodes), lambda: Computation(call.builder, nodes, inputs))
+    return found
 
 
 def _depends(builder: Builder, node: int) -> bool:
@@ -806,9 +834,9 @@ class Transformed(Function):
 
     def _plan(self) -> NativePlan:
         found = self._replays.latest()
-        if found is None or found.native is None:
+        if found is None or not found.plans:
             raise HopgradError("nothing was compiled yet: call it first; `report()` tells why if nothing ever is")
-        return found.native
+        return found.native or found.plans[-1]
 
     def _program(self) -> Program:
         return self._plan().programs[-1]

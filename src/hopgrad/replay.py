@@ -100,14 +100,20 @@ class Recorded:
         """How often it was replayed, by native code or by the interpreter."""
         return self.interpreted + (self.native.runs if self.native is not None else 0)
 
+    @property
+    def plans(self) -> list[NativePlan]:
+        """What was compiled: for the whole call, and for parts of it."""
+        return [plan for plan in (self.native, *self.call.plans) if plan is not None]
+
     def told(self) -> list[str]:
         """What was compiled, in a few lines."""
         lines = []
         if self.later is not None:
             lines.append("large: compiled when the interpreter's replays have taken as long as compiling would take")
-        if self.native is not None:
-            for program in self.native.programs:
+        for plan in self.plans:
+            for program in plan.programs:
                 lines += summary(program)
+        if self.native is not None:
             if not self.trusted:
                 lines.append("guards by NumPy first: what they depend on may be rounded otherwise by native code")
             lines.append(self.entered)

@@ -1,8 +1,9 @@
 """The transforms: grad and its family, from functions to functions, by way of graphs.
 
-Each one traces the user's function on fresh inputs, differentiates graph to graph, and then either evaluates (outermost
-call) or puts the actual arguments in place of the fresh inputs (inside another trace). The second is what makes
-nesting to any order safe: a derivative is always taken with respect to inputs that nobody else has.
+Each one traces the user's function on fresh inputs, differentiates graph to graph, and then either computes (outermost
+call, by native code when a trace is used again) or puts the actual arguments in place of the fresh inputs (inside
+another trace). The second is what makes nesting to any order safe: a derivative is always taken with respect to inputs
+that nobody else has.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from hopgrad import batch, entries, tree
 from hopgrad.aval import Aval, aval
-from hopgrad.backend import Backend
+from hopgrad.backend import Backend, NativePlan
 from hopgrad.backend import backend as backend_in_force
 from hopgrad.calling import (
     NOTHING,
@@ -32,7 +33,7 @@ from hopgrad.calling import (
     Transformed,
     as_input,
     check_function,
-    computed,
+    computation,
     finished,
     float_arguments,
     give_back,
@@ -508,8 +509,10 @@ class _Back:
                 pulled.append(Tracer(later, node, kind))
             return tuple(call.regroup(pulled))
         if native:
-            values = computed(call, self.nodes, chosen, list(chosen), True)
-            self._enter(kept, cotangent, chosen)
+            way = computation(call, self.nodes, list(chosen))
+            values = way.run(chosen, True)
+            if way.native is not None:
+                self._enter(way.native, kept, cotangent, chosen)
         else:
             values = evaluate(builder, self.nodes, chosen)
         taken = {id(v) for v in chosen.values()}
@@ -519,14 +522,11 @@ class _Back:
         """The leaves of a cotangent."""
         return _match(self.call, self.call.outputs, cotangent, self.call.structure, "the cotangent")
 
-    def _enter(self, kept: tuple[Any, ...], cotangent: Any, chosen: dict[int, Any]) -> None:
+    def _enter(self, plan: NativePlan, kept: tuple[Any, ...], cotangent: Any, chosen: dict[int, Any]) -> None:
         """An entry point for cotangents of one kind, if there is none, and can be one."""
         call = self.call
 
         def make() -> None:
-            plan = call.derived.get(("native", *self.nodes))
-            if plan is None:
-                return
             arguments = [entries.marked(kept, iter(self.kept)), entries.marked(cotangent, iter(self.seeds))]
             answer = tuple(call.regroup([entries.Result(k, kind) for k, kind in enumerate(self.kinds)]))
             made = entries.entry_for(plan, chosen, arguments, answer, ())
@@ -716,12 +716,13 @@ def _in_parts(call: Call, nodes: Sequence[int], seed: int) -> list[Any]:
 
     kept, wide, some = call.derive(("parts", seed), derive)
     inputs = [n for n in call.known if builder.hop(n).name == "input"]
-    known = dict(zip(kept, computed(call, kept, call.known, inputs, call.native), strict=True))
+    known = dict(zip(kept, computation(call, kept, inputs).run(call.known, call.native), strict=True))
+    sweep = computation(call, wide, [*kept, some])
     count = builder.avals[some].shape[0]
     found = []
     for start in range(0, like.size, count):
         units = np.eye(count, like.size, start, like.dtype).reshape(count, *like.shape)
-        found.append(computed(call, wide, {**known, some: units}, [*kept, some], call.native))
+        found.append(sweep.run({**known, some: units}, call.native))
     return [np.concatenate(parts)[: like.size] for parts in zip(*found, strict=True)]
 
 
