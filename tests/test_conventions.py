@@ -1000,8 +1000,7 @@ WAYS = [
 @pytest.mark.usefixtures("change_state")
 @pytest.mark.parametrize("name", changes.CASES)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_change_outside_is_never_missed(way: Callable[[Any], Any], name: str) -> None:
-    calls = 3
+def test_a_change_outside_is_never_missed(way: Callable[[Any], Any], name: str, calls: int = 3) -> None:
     wanted = history(*changes.CASES[name](), calls)
     vars(changes).pop("abs", None)
     np.seterr(all="ignore")
@@ -1009,6 +1008,14 @@ def test_a_change_outside_is_never_missed(way: Callable[[Any], Any], name: str) 
     found = history(way(f), change, calls)
     assert_allclose(found, wanted, rtol=1e-6 if "type" in name else 1e-12)
     assert len({float(v) for v in wanted}) > 1 or name in STEADY
+
+
+@pytest.mark.usefixtures("change_state")
+@pytest.mark.parametrize("name", changes.CASES)
+@pytest.mark.parametrize("way", [as_gradient, as_hessian, as_jacobian, as_forward_mode, as_pullback])
+def test_nor_by_native_code(way: Callable[[Any], Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPGRAD_BACKEND", "native")
+    test_a_change_outside_is_never_missed(way, name, 4)
 
 
 # The buffer is overwritten before it is read, whatever was in it.

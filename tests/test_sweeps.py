@@ -104,7 +104,7 @@ def test_jacobians(name: str, mode: Any) -> None:
 @pytest.mark.parametrize("mode", [None, "forward", "reverse"])
 @pytest.mark.parametrize(
     "args",
-    [(2.0, 3.0), (np.array(2.0), np.array(3.0)), (np.ones((2, 2)), 3.0), (0.5, np.ones(3))],
+    [(2.0, 3.0), (2.0, np.float32(3)), (np.array(2.0), np.array(3.0)), (np.ones((2, 2)), 3.0), (0.5, np.ones(3))],
     ids=str,
 )  # fmt: skip
 def test_numbers_and_arrays(args: Any, mode: Any) -> None:

@@ -200,7 +200,7 @@ class _Maker:
                 return entry.Array(value.number, like.dtype, like.shape)
             if value.kind == PYTHON:
                 types: dict[str, type] = {"f": float, "b": bool, "i": int}
-                if like.dtype.kind not in types or (like.dtype.kind == "i" and like.dtype.itemsize != 8):
+                if like.dtype.kind not in types or (like.dtype.kind != "b" and like.dtype.itemsize != 8):
                     raise entry.UnsupportedError(f"numbers of dtype {like.dtype}")
                 return entry.Number(value.number, types[like.dtype.kind])
             return entry.Number(value.number, like.dtype.type)
