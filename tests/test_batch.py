@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sampling import SMOOTH_USES, USES, Program, Use
+from test_native import grown
 
 from hopgrad import batch
 from hopgrad.aval import aval
 from hopgrad.backend import NativePlan
-from hopgrad.evaluate import evaluate
+from hopgrad.differentiate import pull, push
+from hopgrad.evaluate import evaluate, evaluate_sweep
 from hopgrad.graph.builder import Builder, Expr
 
 Array = np.ndarray[Any, Any]
@@ -85,3 +89,35 @@ def test_units(shape: tuple[int, ...]) -> None:
     (found,) = evaluate(builder, [batch.units(builder, like).id], {})
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, np.eye(like.size).reshape(like.size, *shape))
+
+
+@settings(max_examples=150)
+@given(st.randoms(use_true_random=False))
+def test_sweeps_of_random_graphs(random: Any) -> None:
+    """All columns and all rows of a Jacobian, for all unit vectors at once, by NumPy and by native code."""
+    builder, outputs, values = grown(random)
+    node = random.choice(list(values))
+    like = builder.avals[node]
+    seed = builder.input(like, "t")
+    moved = push(builder, {node: seed}, outputs)
+    sweeps = [([moved[n].id for n in outputs if n in moved], seed)]
+    for output in outputs:
+        seed = builder.input(builder.avals[output], "ct")
+        adjoints = pull(builder, {output: seed}, [node], units=True).adjoints
+        sweeps.append(([adjoints[node].id] if node in adjoints else [], seed))
+    for nodes, seed in sweeps:
+        if not nodes:
+            continue
+        found = [n.id for n in batch.batched(builder, nodes, {seed.id: batch.units(builder, seed.aval)})]
+        units = np.eye(seed.size).reshape(seed.size, *seed.shape)
+        with np.errstate(all="ignore"):
+            wanted = [
+                np.stack(v)
+                for v in zip(*evaluate_sweep(builder, nodes, values, [seed.id], ([u[()]] for u in units)), strict=True)
+            ]
+            ways = [evaluate(builder, found, values), NativePlan(builder, found, list(values)).run(values)]
+        for way in ways:
+            assert way is not None
+            for one, other in zip(way, wanted, strict=True):
+                scale = float(np.max(np.abs(other), initial=1.0, where=np.isfinite(other)))
+                np.testing.assert_allclose(one, other, 1e-8, 1e-11 * scale)
