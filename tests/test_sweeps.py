@@ -301,6 +301,38 @@ def test_threads_share_what_is_kept() -> None:
     assert not wrong
 
 
+def test_arrays_of_the_caller_that_are_written_to() -> None:
+    def f(x: Any, scratch: Any) -> Any:
+        scratch[:] = x * 2.0
+        x[0] = x[1] * scratch[1]
+        return x * scratch[0]
+
+    wanted = np.array([[2 * 2 * 9.0, 2 * 1.0 * 4 * 3.0], [2 * 3.0, 2 * 1.0]])
+    jacobian = hg.jacobian(f)
+    for _ in range(5):
+        for way in (jacobian, lambda x, s: pulled(f, x, s), lambda x, s: pushed(f, x, s)):
+            x, scratch = np.array([1.0, 3.0]), np.zeros(2)
+            np.testing.assert_allclose(way(x, scratch), wanted, 1e-13)
+            np.testing.assert_array_equal(scratch, [2.0, 6.0])
+            np.testing.assert_array_equal(x, [18.0, 3.0])
+
+
+def pulled(f: Any, x: Array, scratch: Array) -> Array:
+    """A Jacobian, row by row."""
+    _, back = hg.vjp(f, x, scratch)
+    return np.array([back(unit)[0] for unit in np.eye(2)])
+
+
+def pushed(f: Any, x: Array, scratch: Array) -> Array:
+    """A Jacobian, column by column."""
+    before = x.copy()
+    columns = []
+    for unit in np.eye(2):
+        x[:] = before
+        columns.append(hg.jvp(f, (x, scratch), (unit, np.zeros(2)))[1])
+    return np.array(columns).T
+
+
 # -- products --------------------------------------------------------------------------------------------------------
 
 

@@ -750,6 +750,7 @@ def hvp(f: Callable[..., Any], argnums: int = 0, *, backend: Backend | None = No
     array([6., 0.])
     """
     check_function(f, "hvp")
+    backend_in_force(backend)
     replays = Replays(f"Hessian-vector product of {title_of(f)}")
 
     def vector(call: Call, seeds: Sequence[int], v: Any) -> dict[int, Any]:
