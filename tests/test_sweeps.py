@@ -79,6 +79,8 @@ FUNCTIONS_OF_ARRAYS: dict[str, Callable[[Any], Any]] = {
     "constant": lambda x: np.array([1.0, 2.0]),
     "the same": lambda x: (x, x),
     "norms": lambda x: np.array([np.linalg.norm(x), np.std(x), np.prod(x)]),
+    "a loop": lambda x: hg.scan(lambda c, v: (c * v + x[0], np.sin(c)), x[1], x),
+    "a branch": lambda x: hg.cond(x[0] > 0, lambda v: v * v, lambda v: np.sin(v), x),
     "convolution": lambda x: np.convolve(x, np.array([1.0, 2.0])),
 }
 
