@@ -8,9 +8,11 @@ that comes after them. What fails a check is traced anew; a trace is never trust
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import warnings
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
@@ -31,6 +33,9 @@ PATHS = 8
 
 KINDS = 32
 """For how many kinds of arguments traces are kept."""
+
+FUNCTIONS = 32
+"""For how many functions `Repeated` keeps what was made."""
 
 VALUES = 5_000_000
 """How many values (hops) all traces of one function may have together: about a gigabyte."""
@@ -95,14 +100,20 @@ class Recorded:
         """How often it was replayed, by native code or by the interpreter."""
         return self.interpreted + (self.native.runs if self.native is not None else 0)
 
+    @property
+    def plans(self) -> list[NativePlan]:
+        """What was compiled: for the whole call, and for parts of it."""
+        return [plan for plan in (self.native, *self.call.plans) if plan is not None]
+
     def told(self) -> list[str]:
         """What was compiled, in a few lines."""
         lines = []
         if self.later is not None:
             lines.append("large: compiled when the interpreter's replays have taken as long as compiling would take")
-        if self.native is not None:
-            for program in self.native.programs:
+        for plan in self.plans:
+            for program in plan.programs:
                 lines += summary(program)
+        if self.native is not None:
             if not self.trusted:
                 lines.append("guards by NumPy first: what they depend on may be rounded otherwise by native code")
             lines.append(self.entered)
@@ -300,3 +311,35 @@ class Replays:
                     lines.append(f"    {asked}: replayed {recorded.replayed} times")
                     lines.extend(f"      {line}" for line in recorded.told())
         return "\n".join(lines)
+
+
+class Repeated:
+    """What is made for a function that is given again and again: by `vjp` and `jvp`, which get it with its arguments.
+
+    It is made when the function is given for the second time. Before that the function is only remembered, weakly: many
+    a function is there for a single call, and should be neither kept nor compiled. What is made refers to its function,
+    so it is kept for the last few functions only.
+    """
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+        self._seen: dict[int, weakref.ref[Any]] = {}
+        self._made: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, f: Any) -> Any:
+        """What was made for this function; None if it is seen for the first time, or cannot be remembered."""
+        key = id(f)
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+                return self._made[key][1]
+            seen = self._seen.pop(key, None)
+            if seen is None or seen() is not f:
+                with contextlib.suppress(TypeError):  # of what has no room for weak references
+                    self._seen[key] = weakref.ref(f, lambda _: self._seen.pop(key, None))
+                return None
+            self._made[key] = f, self._make(f)
+            if len(self._made) > FUNCTIONS:
+                self._made.popitem(last=False)
+            return self._made[key][1]
