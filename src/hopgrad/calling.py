@@ -25,7 +25,7 @@ import numpy as np
 
 from hopgrad import entries, tree
 from hopgrad.aval import Aval, aval, aval_of
-from hopgrad.backend import NativePlan, backend
+from hopgrad.backend import LARGE, NativePlan, backend, pays
 from hopgrad.differentiate import substitute
 from hopgrad.errors import DtypeError, HopgradError, TraceError
 from hopgrad.evaluate import Plan, evaluate
@@ -42,11 +42,6 @@ from hopgrad.trace.context import Trace, tracing
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, current_node, real
 
 Argnums = int | str | Sequence[int | str]
-LARGE = 6000
-"""A trace of more values is compiled when the interpreter's replays have taken as long as compiling would take."""
-COMPILING = 5e-4
-"""About how many seconds that is for a value."""
-
 NOTHING: Argnums = range(0)
 """The argnums of a transform that differentiates nothing."""
 
@@ -692,14 +687,17 @@ class Computation:
         self._inputs = inputs
         self._seconds = 0.0
         self._plan: Plan | None = None
+        self._prepared: NativePlan | None = None
         self.native: NativePlan | None = None
         """Native code for it, once there is any."""
 
     def run(self, given: Mapping[int, Any], native: bool) -> Sequence[Any]:
         """The values: by native code, if it is wanted and pays, else by the interpreter."""
-        size = len(self._builder)
-        if native and self.native is None and (size <= LARGE or self._seconds > COMPILING * size):
-            self.native = NativePlan(self._builder, self._nodes, self._inputs)
+        if native and self.native is None:
+            if self._prepared is None and (len(self._builder) <= LARGE or self._seconds):
+                self._prepared = NativePlan(self._builder, self._nodes, self._inputs)
+            if self._prepared is not None and pays(self._prepared.size, self._seconds):
+                self.native, self._prepared = self._prepared, None
         found = self.native.run(given) if native and self.native is not None else None
         if found is not None:
             return found
@@ -891,9 +889,10 @@ def run(
             if found is not None:
                 result, recorded = found
                 compile_it = recorded.later
-                if native and compile_it is not None and recorded.seconds > COMPILING * len(recorded.builder):
-                    recorded.later = None
-                    compile_it(recorded, actual, read, args, finish, direction)
+                if native and compile_it is not None and recorded.is_due:
+                    recorded.later = None  # other threads go on without it
+                    if not compile_it(recorded, actual, read, args, finish, direction):
+                        recorded.later = compile_it
                 return result
     with Level() as running:
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
@@ -916,10 +915,8 @@ def run(
             if asked.added is (direction is not None):
                 entered = target if not keywords else None
                 compile_it = functools.partial(_compile, asked, guards, outside_data, entered)
-                if len(call.builder) > LARGE:
+                if not recorded.is_due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
-                else:
-                    compile_it(recorded, actual, read, args, finish, direction)
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
@@ -939,13 +936,15 @@ def _compile(
     args: tuple[Any, ...],
     finish: Callable[[Call], Any],
     direction: Direction | None,
-) -> None:
-    """Make native code for a trace, and an entry point for the function that users call."""
+) -> bool:
+    """Make native code for a trace, and an entry point for the function that users call, unless it is too early."""
     call: Call = recorded.call
     checks = _finite(call, asked.nodes) if asked.finite else []
-    recorded.compile(asked.nodes, guards, actual, direction.values(call) if direction else {}, checks)
+    if not recorded.compile(asked.nodes, guards, actual, direction.values(call) if direction else {}, checks):
+        return False
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)
+    return True
 
 
 def _finite(call: Call, nodes: Sequence[int]) -> list[int]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.backend import NativePlan, rounds_alike
+from hopgrad.backend import LARGE, NativePlan, pays, rounds_alike
 from hopgrad.errors import RetraceWarning
 from hopgrad.evaluate import extend
 from hopgrad.graph.graph import Guard
@@ -54,10 +54,11 @@ class Recorded:
         self.interpreted = 0
         self.seconds = 0.0
         """How long the interpreter took for that."""
-        self.later: Callable[..., None] | None = None
+        self.later: Callable[..., bool] | None = None
         """Compiles a large trace, when that pays."""
         self.failed: Guard | None = None
         self.native: NativePlan | None = None
+        self._prepared: NativePlan | None = None
         self.entered = "called from Python"
         """How native code is reached."""
         self.trusted = True
@@ -70,8 +71,8 @@ class Recorded:
         actual: Sequence[Any],
         more: Mapping[int, Any],
         checks: Sequence[int],
-    ) -> None:
-        """Have native code for some values.
+    ) -> bool:
+        """Have native code for some values, if that pays by now: whether the matter is settled.
 
         It checks the guards, if it is sure to answer them as NumPy does: a sum that
         is rounded otherwise may decide ``if total == 1`` otherwise. Else the interpreter checks them first.
@@ -85,15 +86,26 @@ class Recorded:
         """
         arrays: dict[int, Any] = {}
         if not all(read.holds(arrays) for read in self.reads):
-            return
+            return True
         known = {**dict(zip(self.inputs, actual, strict=True)), **arrays, **more}
         self.trusted = rounds_alike(self.builder, [guard.node for guard in guards])
         asked: list[tuple[int, Any]] = [(node, np.True_) for node in checks]
         if self.trusted:
             asked += [(guard.node, guard.value) for guard in guards]
-        native = NativePlan(self.builder, nodes, list(known), asked)
-        native.prepare(known)
-        self.native = native
+        if self._prepared is None:
+            self._prepared = NativePlan(self.builder, nodes, list(known), asked)
+        if not pays(self._prepared.size, self.seconds):
+            return False
+        self._prepared.prepare(known)
+        self.native, self._prepared = self._prepared, None
+        return True
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to try and `compile` a large trace now."""
+        if self._prepared is None:
+            return len(self.builder) <= LARGE or self.interpreted > 0
+        return pays(self._prepared.size, self.seconds)
 
     @property
     def replayed(self) -> int:
