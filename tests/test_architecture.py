@@ -19,7 +19,7 @@ LAYERS = [
     ("graph",),
     ("evaluate", "differentiate"),
     ("hops",),
-    ("trace", "rewrite", "notation"),
+    ("trace", "rewrite", "notation", "batch"),
     ("simplify",),
     ("numpy", "scipy"),
     ("standins",),

@@ -997,11 +997,8 @@ WAYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("change_state")
-@pytest.mark.parametrize("name", changes.CASES)
-@pytest.mark.parametrize("way", WAYS)
-def test_a_change_outside_is_never_missed(way: Callable[[Any], Any], name: str) -> None:
-    calls = 3
+def no_change_is_missed(way: Callable[[Any], Any], name: str, calls: int) -> None:
+    """Check the results of calls with changes between."""
     wanted = history(*changes.CASES[name](), calls)
     vars(changes).pop("abs", None)
     np.seterr(all="ignore")
@@ -1009,6 +1006,21 @@ def test_a_change_outside_is_never_missed(way: Callable[[Any], Any], name: str) 
     found = history(way(f), change, calls)
     assert_allclose(found, wanted, rtol=1e-6 if "type" in name else 1e-12)
     assert len({float(v) for v in wanted}) > 1 or name in STEADY
+
+
+@pytest.mark.usefixtures("change_state")
+@pytest.mark.parametrize("name", changes.CASES)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_change_outside_is_never_missed(way: Callable[[Any], Any], name: str) -> None:
+    no_change_is_missed(way, name, 3)
+
+
+@pytest.mark.usefixtures("change_state")
+@pytest.mark.parametrize("name", changes.CASES)
+@pytest.mark.parametrize("way", [as_gradient, as_hessian, as_jacobian, as_forward_mode, as_pullback])
+def test_nor_by_native_code(way: Callable[[Any], Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPGRAD_BACKEND", "native")
+    no_change_is_missed(way, name, 4)
 
 
 # The buffer is overwritten before it is read, whatever was in it.

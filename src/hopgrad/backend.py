@@ -60,6 +60,18 @@ def use_backend(name: Backend) -> Iterator[None]:
         _chosen.reset(token)
 
 
+LARGE = 6000
+"""Graphs of more values are simplified when they are used again, which is when written-out loops are found; what is
+still as large then is compiled when the interpreter has taken as long as compiling would take."""
+COMPILING = 5e-4
+"""About how many seconds that is for a value."""
+
+
+def pays(size: int, seconds: float) -> bool:
+    """Whether to compile a graph that the interpreter has taken so long for."""
+    return size <= LARGE or seconds > COMPILING * size
+
+
 class NativePlan:
     """Native code for some values of a graph: as `hopgrad.evaluate.Plan`, for values of the inputs given by id.
 
@@ -86,6 +98,8 @@ class NativePlan:
         self.output_avals = [simplified.builder.avals[n] for n in self.outputs]
         self.keys = [key for key, node in given.items() if node in simplified.inputs]
         self._inputs = [simplified.inputs[given[key]] for key in self.keys]
+        self.size = len(reachable(simplified.builder, simplified.outputs))
+        """How many values the simplified graph has."""
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
 

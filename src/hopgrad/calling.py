@@ -14,21 +14,22 @@ import gc
 import inspect
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hopgrad import entries, tree
 from hopgrad.aval import Aval, aval, aval_of
-from hopgrad.backend import NativePlan, backend
+from hopgrad.backend import LARGE, NativePlan, backend, pays
 from hopgrad.differentiate import substitute
 from hopgrad.errors import DtypeError, HopgradError, TraceError
 from hopgrad.evaluate import Plan, evaluate
-from hopgrad.graph.builder import Builder, Expr
+from hopgrad.graph.builder import Builder, Expr, catalogue
 from hopgrad.graph.graph import Graph, Guard
 from hopgrad.lower import report
 from hopgrad.lower.entry import Function
@@ -41,11 +42,6 @@ from hopgrad.trace.context import Trace, tracing
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, current_node, real
 
 Argnums = int | str | Sequence[int | str]
-LARGE = 6000
-"""A trace of more values is compiled when the interpreter's replays have taken as long as compiling would take."""
-COMPILING = 5e-4
-"""About how many seconds that is for a value."""
-
 NOTHING: Argnums = range(0)
 """The argnums of a transform that differentiates nothing."""
 
@@ -73,6 +69,16 @@ class Output:
     other: Any = None
 
 
+class Asked(NamedTuple):
+    """What was evaluated for the first call of a trace, for which native code can be made."""
+
+    nodes: tuple[int, ...]
+    added: bool = False
+    """Whether it depends on inputs that the transform added."""
+    finite: bool = False
+    """Whether native code has to make sure that all of it is finite, or else leave it to the interpreter."""
+
+
 @dataclass
 class Call:
     """A function traced at its arguments: the fresh inputs, the results, and how to come back from them.
@@ -95,12 +101,11 @@ class Call:
     held: list[Any] = field(default_factory=list)
     """Arrays that belong to the caller, so that a result must be a copy of them."""
     replayed: bool = False
-    asked: list[tuple[tuple[int, ...], bool]] = field(default_factory=list)
-    """What was evaluated for the first call, and whether it depends on inputs that the transform added."""
+    asked: list[Asked] = field(default_factory=list)
     native: bool = False
     """Whether native code is wanted for this call."""
     results: Sequence[Any] | None = None
-    """The same for this call, by native code."""
+    """What was asked for, computed for this call by native code."""
     writes: list[tuple[int, int]] = field(default_factory=list)
     """For arrays of the caller that the function writes to: what they hold in the end, and the input."""
 
@@ -130,6 +135,13 @@ class Call:
             if name not in self.derived:
                 self.derived[name] = make()
             return self.derived[name]
+
+    @property
+    def plans(self) -> list[NativePlan]:
+        """What was compiled for parts of a call."""
+        with self.lock:
+            found = [made.native for made in self.derived.values() if isinstance(made, Computation)]
+        return [plan for plan in found if plan is not None]
 
     def again(self, actual: Sequence[Any], known: dict[int, Any], results: Sequence[Any] | None = None) -> Call:
         """The same trace for other arguments of the same kind."""
@@ -279,7 +291,7 @@ def read_arguments(
         leaves, structure = tree.flatten(value)
         out.rest[place] = (structure, leaves)
         for leaf in leaves:
-            token = _token(leaf)
+            token = token_of(leaf)
             if token is None:
                 key = None
             elif key is not None:
@@ -311,7 +323,7 @@ def _as_data(leaf: Any) -> tuple[Aval, int, Any]:
     return aval_of(leaf), ARRAY if type(leaf) is np.ndarray else SCALAR, leaf
 
 
-def _token(leaf: Any) -> Any:
+def token_of(leaf: Any) -> Any:
     """What of an argument that is not differentiated a trace depends on; None if that cannot be told."""
     cls: Any = type(leaf)
     if cls is np.ndarray and _is_data(leaf):
@@ -618,11 +630,13 @@ def give_back(
     frame: FrameType | None,
     more: Mapping[int, Any] | None = None,
     aside: int = 0,
+    finite: bool = False,
 ) -> list[Any]:
     """Values of `nodes` for the actual arguments: numbers and arrays, or tracers inside an outer trace.
 
     `more` gives values of further inputs (cotangents, tangents), by id. So many nodes as `aside` says, at the front,
-    are wanted for NumPy's warnings only: native code, which gives none, leaves them out: they come back as None.
+    are wanted for NumPy's warnings only: native code, which gives none, leaves them out: they come back as None. With
+    `finite` native code gives only results that are; of others the interpreter has to be asked.
     """
     if context.current() is not call.trace or not call.trace.nested:
         given = {**call.known, **more} if more else call.known
@@ -634,9 +648,10 @@ def give_back(
             found = [finished(v, k, taken) for v, k in zip(call.results, kinds[aside:], strict=True)]
             return [*[None] * aside, *found]
         if call.replayed:
-            values = _again(call, nodes, given)
+            inputs = [n for n in given if call.builder.hop(n).name == "input"]
+            values = computation(call, nodes, inputs).run(given, call.native)
         else:
-            call.asked.append((tuple(nodes[aside:]), bool(more)))
+            call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
             values = Plan(call.builder, nodes, given).run(given)
         taken = {id(v) for v in (*call.held, *(more or {}).values())}
         return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
@@ -662,17 +677,41 @@ def give_back(
     return out
 
 
-def _again(call: Call, nodes: Sequence[int], given: dict[int, Any]) -> Sequence[Any]:
-    """Values of `nodes` for another call of the same kind."""
-    builder = call.builder
-    if call.native and len(builder) <= LARGE:
-        inputs = [n for n in given if builder.hop(n).name == "input"]
-        native: NativePlan = call.derive(("native", *nodes), lambda: NativePlan(builder, nodes, inputs))
-        found = native.run(given)
+class Computation:
+    """Values of a trace that are computed often, beside those of its first call; native code starts from `inputs`."""
+
+    def __init__(self, builder: Builder, nodes: Sequence[int], inputs: Sequence[int]) -> None:
+        self._builder = builder
+        self._nodes = nodes
+        self._inputs = inputs
+        self._seconds = 0.0
+        self._plan: Plan | None = None
+        self._prepared: NativePlan | None = None
+        self.native: NativePlan | None = None
+        """Native code for it, once there is any."""
+
+    def run(self, given: Mapping[int, Any], native: bool) -> Sequence[Any]:
+        """The values: by native code, if it is wanted and pays, else by the interpreter."""
+        if native and self.native is None:
+            if self._prepared is None and (len(self._builder) <= LARGE or self._seconds):
+                self._prepared = NativePlan(self._builder, self._nodes, self._inputs)
+            if self._prepared is not None and pays(self._prepared.size, self._seconds):
+                self.native, self._prepared = self._prepared, None
+        found = self.native.run(given) if native and self.native is not None else None
         if found is not None:
             return found
-    plan: Plan = call.derive(("plan", *nodes), lambda: Plan(builder, nodes, frozenset(given)))
-    return plan.run(given)
+        start = time.perf_counter()
+        if self._plan is None:
+            self._plan = Plan(self._builder, self._nodes, frozenset(given))  # what guards asked for is known, too
+        values = self._plan.run(given)
+        self._seconds += time.perf_counter() - start
+        return values
+
+
+def computation(call: Call, nodes: Sequence[int], inputs: Sequence[int]) -> Computation:
+    """The way to values of `nodes`, one for a trace."""
+    found: Computation = call.derive(("computed", *nodes), lambda: Computation(call.builder, nodes, inputs))
+    return found
 
 
 def _depends(builder: Builder, node: int) -> bool:
@@ -737,14 +776,13 @@ Finish = Callable[[Call, FrameType | None], Any]
 class Direction:
     """An argument of a transform's own beside those of the user's function: a vector to multiply by.
 
-    ``seeds`` are the inputs that stand for its leaves; ``values`` the leaves by these; ``checks`` what has to be true
-    of results that native code computes; ``arranged`` puts the vector among the other arguments.
+    ``seeds`` are the inputs that stand for its leaves; ``values`` the leaves by these; ``arranged`` puts the vector
+    among the other arguments.
     """
 
     value: Any
     seeds: Callable[[Call], Sequence[int]]
     values: Callable[[Call], dict[int, Any]]
-    checks: Callable[[Call, Sequence[int]], list[int]]
     arranged: Callable[[list[Any], Any], list[Any]]
 
 
@@ -791,9 +829,9 @@ class Transformed(Function):
 
     def _plan(self) -> NativePlan:
         found = self._replays.latest()
-        if found is None or found.native is None:
+        if found is None or not found.plans:
             raise HopgradError("nothing was compiled yet: call it first; `report()` tells why if nothing ever is")
-        return found.native
+        return found.native or found.plans[-1]
 
     def _program(self) -> Program:
         return self._plan().programs[-1]
@@ -848,12 +886,14 @@ def run(
             if found is not None:
                 result, recorded = found
                 compile_it = recorded.later
-                if native and compile_it is not None and recorded.seconds > COMPILING * len(recorded.builder):
-                    recorded.later = None
-                    compile_it(recorded, actual, read, args, finish, direction)
+                if native and compile_it is not None and recorded.is_due:
+                    recorded.later = None  # other threads go on without it
+                    if not compile_it(recorded, actual, read, args, finish, direction):
+                        recorded.later = compile_it
                 return result
     with Level() as running:
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
+        call.native = native
         result = finish(call)
         arrays = {id(v): n for n, v in zip((*call.inputs, *outside_of(running).data), actual, strict=False)}
         for memory in running.dirty if kept is not None else ():
@@ -868,14 +908,12 @@ def run(
         outside_data = list(outside_of(running).data)
         recorded = replays.keep(kept, running, call, [*call.inputs, *outside_data])
         if recorded is not None and native and len(call.asked) == 1 and not call.writes:
-            ((nodes, moved),) = call.asked
-            if moved is (direction is not None):
+            (asked,) = call.asked
+            if asked.added is (direction is not None):
                 entered = target if not keywords else None
-                compile_it = functools.partial(_compile, nodes, guards, outside_data, entered)
-                if len(call.builder) > LARGE:
+                compile_it = functools.partial(_compile, asked, guards, outside_data, entered)
+                if not recorded.is_due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
-                else:
-                    compile_it(recorded, actual, read, args, finish, direction)
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
@@ -885,7 +923,7 @@ def run(
 
 
 def _compile(
-    nodes: tuple[int, ...],
+    asked: Asked,
     guards: list[Guard],
     data: list[int],
     target: Any,
@@ -895,13 +933,24 @@ def _compile(
     args: tuple[Any, ...],
     finish: Callable[[Call], Any],
     direction: Direction | None,
-) -> None:
-    """Make native code for a trace, and an entry point for the function that users call."""
+) -> bool:
+    """Make native code for a trace, and an entry point for the function that users call, unless it is too early."""
     call: Call = recorded.call
-    checks = direction.checks(call, nodes) if direction else []
-    recorded.compile(nodes, guards, actual, direction.values(call) if direction else {}, checks)
+    checks = _finite(call, asked.nodes) if asked.finite else []
+    if not recorded.compile(asked.nodes, guards, actual, direction.values(call) if direction else {}, checks):
+        return False
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)
+    return True
+
+
+def _finite(call: Call, nodes: Sequence[int]) -> list[int]:
+    """Values that tell whether others have finite elements only."""
+    found = []
+    for node in nodes:
+        fine = catalogue["isfinite"](call.expr(node))
+        found.append(catalogue["all"](fine, axes=tuple(range(fine.ndim)), keepdims=False).id)
+    return found
 
 
 def _enter(

@@ -37,6 +37,14 @@ class Result:
     kind: int
 
 
+@dataclass(frozen=True)
+class Made:
+    """Stands for what a function makes of a part of the answer, once the results are there."""
+
+    function: Callable[[Any], Any]
+    part: Any
+
+
 MARKED: Any = object()
 """In place of a program's values: the answer of a call is wanted with `Result`s in it."""
 
@@ -72,7 +80,7 @@ def entry_for(
     if not program.is_native or len(program.parts) != 1:
         return None
     (segment,) = program.parts
-    maker = _Maker(plan)
+    maker = _Maker(plan, given)
     try:
         found = [maker.read(read) for read in recorded]
         made = [maker.argument(value) for value in arguments]
@@ -112,9 +120,10 @@ def _tells_arrays_apart(code: Any) -> bool:
 class _Maker:
     """Patterns of what an entry point matches and makes."""
 
-    def __init__(self, plan: NativePlan) -> None:
+    def __init__(self, plan: NativePlan, given: dict[int, Any]) -> None:
         self.leaf_of: dict[int, int] = {}
         """The number of an input of the entry point, by node."""
+        self.given = given
         self.keys = plan.keys
         self.avals = plan.output_avals
         self.arrays = 0
@@ -172,6 +181,8 @@ class _Maker:
         value = argument.value
         if argument.node is None:
             return entry.Same(value)
+        if np.asarray(value).dtype != np.asarray(self.given[argument.node]).dtype:
+            raise entry.UnsupportedError("a value that is converted first")
         number = self.leaf_of.setdefault(argument.node, len(self.leaf_of))
         if type(value) is float or isinstance(value, np.generic):
             return entry.Number(number, type(value))
@@ -191,7 +202,7 @@ class _Maker:
                 return entry.Array(value.number, like.dtype, like.shape)
             if value.kind == PYTHON:
                 types: dict[str, type] = {"f": float, "b": bool, "i": int}
-                if like.dtype.kind not in types or (like.dtype.kind == "i" and like.dtype.itemsize != 8):
+                if like.dtype.kind not in types or (like.dtype.kind != "b" and like.dtype.itemsize != 8):
                     raise entry.UnsupportedError(f"numbers of dtype {like.dtype}")
                 return entry.Number(value.number, types[like.dtype.kind])
             return entry.Number(value.number, like.dtype.type)
@@ -201,6 +212,8 @@ class _Maker:
             return entry.Items([self.result(v) for v in value], type(value))
         if type(value) is dict:
             return entry.Keys({k: self.result(v) for k, v in value.items()})
+        if type(value) is Made:
+            return entry.Items([self.result(value.part)], value.function)
         if type(value) in outside.SCALARS:
             return entry.Same(value)
         raise entry.UnsupportedError(f"results of type {type(value).__name__}")

@@ -208,16 +208,28 @@ def residuals(
     builder: Builder, outputs: Sequence[int], inputs: Mapping[int, Any], varying: Sequence[int]
 ) -> dict[int, Any]:
     """All values that `outputs` can be computed from once the inputs `varying` are known, and that need not these."""
-    order = reachable(builder, outputs)
+    known = fixed(builder, outputs, varying)
+    return dict(zip(known, evaluate(builder, known, inputs), strict=True))
+
+
+def fixed(builder: Builder, outputs: Sequence[int], varying: Sequence[int]) -> list[int]:
+    """What `residuals` are: constants need not be kept, and of what is broadcast that which it is made of is enough."""
     depends = set(varying)
-    fixed: set[int] = set(outputs) - depends
-    for node in order:
+    found: set[int] = set(outputs) - depends
+    for node in reachable(builder, outputs):
         args = builder.args(node)
         if not depends.isdisjoint(args):
             depends.add(node)
-            fixed.update(args)
-    known = sorted(fixed - depends)
-    return dict(zip(known, evaluate(builder, known, inputs), strict=True))
+            found.update(args)
+    found -= depends
+    for node in sorted(found, reverse=True):
+        small = node
+        while builder.hop(small).name == "broadcast_to":
+            (small,) = builder.args(small)
+        if small is not node:
+            found.remove(node)
+            found.add(small)
+    return sorted(found - builder.constants.keys())
 
 
 def extend(builder: Builder, node: int, known: dict[int, Any], standing: Mapping[int, int]) -> Any:

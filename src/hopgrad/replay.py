@@ -8,16 +8,18 @@ that comes after them. What fails a check is traced anew; a trace is never trust
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import warnings
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hopgrad.backend import NativePlan, rounds_alike
+from hopgrad.backend import LARGE, NativePlan, pays, rounds_alike
 from hopgrad.errors import RetraceWarning
 from hopgrad.evaluate import extend
 from hopgrad.graph.graph import Guard
@@ -31,6 +33,9 @@ PATHS = 8
 
 KINDS = 32
 """For how many kinds of arguments traces are kept."""
+
+FUNCTIONS = 32
+"""For how many functions `Repeated` keeps what was made."""
 
 VALUES = 5_000_000
 """How many values (hops) all traces of one function may have together: about a gigabyte."""
@@ -49,10 +54,11 @@ class Recorded:
         self.interpreted = 0
         self.seconds = 0.0
         """How long the interpreter took for that."""
-        self.later: Callable[..., None] | None = None
+        self.later: Callable[..., bool] | None = None
         """Compiles a large trace, when that pays."""
         self.failed: Guard | None = None
         self.native: NativePlan | None = None
+        self._prepared: NativePlan | None = None
         self.entered = "called from Python"
         """How native code is reached."""
         self.trusted = True
@@ -65,8 +71,8 @@ class Recorded:
         actual: Sequence[Any],
         more: Mapping[int, Any],
         checks: Sequence[int],
-    ) -> None:
-        """Have native code for some values.
+    ) -> bool:
+        """Have native code for some values, if that pays by now: whether the matter is settled.
 
         It checks the guards, if it is sure to answer them as NumPy does: a sum that
         is rounded otherwise may decide ``if total == 1`` otherwise. Else the interpreter checks them first.
@@ -80,29 +86,46 @@ class Recorded:
         """
         arrays: dict[int, Any] = {}
         if not all(read.holds(arrays) for read in self.reads):
-            return
+            return True
         known = {**dict(zip(self.inputs, actual, strict=True)), **arrays, **more}
         self.trusted = rounds_alike(self.builder, [guard.node for guard in guards])
         asked: list[tuple[int, Any]] = [(node, np.True_) for node in checks]
         if self.trusted:
             asked += [(guard.node, guard.value) for guard in guards]
-        native = NativePlan(self.builder, nodes, list(known), asked)
-        native.prepare(known)
-        self.native = native
+        if self._prepared is None:
+            self._prepared = NativePlan(self.builder, nodes, list(known), asked)
+        if not pays(self._prepared.size, self.seconds):
+            return False
+        self._prepared.prepare(known)
+        self.native, self._prepared = self._prepared, None
+        return True
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to try and `compile` a large trace now."""
+        if self._prepared is None:
+            return len(self.builder) <= LARGE or self.interpreted > 0
+        return pays(self._prepared.size, self.seconds)
 
     @property
     def replayed(self) -> int:
         """How often it was replayed, by native code or by the interpreter."""
         return self.interpreted + (self.native.runs if self.native is not None else 0)
 
+    @property
+    def plans(self) -> list[NativePlan]:
+        """What was compiled: for the whole call, and for parts of it."""
+        return [plan for plan in (self.native, *self.call.plans) if plan is not None]
+
     def told(self) -> list[str]:
         """What was compiled, in a few lines."""
         lines = []
         if self.later is not None:
             lines.append("large: compiled when the interpreter's replays have taken as long as compiling would take")
-        if self.native is not None:
-            for program in self.native.programs:
+        for plan in self.plans:
+            for program in plan.programs:
                 lines += summary(program)
+        if self.native is not None:
             if not self.trusted:
                 lines.append("guards by NumPy first: what they depend on may be rounded otherwise by native code")
             lines.append(self.entered)
@@ -300,3 +323,35 @@ class Replays:
                     lines.append(f"    {asked}: replayed {recorded.replayed} times")
                     lines.extend(f"      {line}" for line in recorded.told())
         return "\n".join(lines)
+
+
+class Repeated:
+    """What is made for a function that is given again and again: by `vjp` and `jvp`, which get it with its arguments.
+
+    It is made when the function is given for the second time. Before that the function is only remembered, weakly: many
+    a function is there for a single call, and should be neither kept nor compiled. What is made refers to its function,
+    so it is kept for the last few functions only.
+    """
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+        self._seen: dict[int, weakref.ref[Any]] = {}
+        self._made: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, f: Any) -> Any:
+        """What was made for this function; None if it is seen for the first time, or cannot be remembered."""
+        key = id(f)
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+                return self._made[key][1]
+            seen = self._seen.pop(key, None)
+            if seen is None or seen() is not f:
+                with contextlib.suppress(TypeError):  # of what has no room for weak references
+                    self._seen[key] = weakref.ref(f, lambda _: self._seen.pop(key, None))
+                return None
+            self._made[key] = f, self._make(f)
+            if len(self._made) > FUNCTIONS:
+                self._made.popitem(last=False)
+            return self._made[key][1]

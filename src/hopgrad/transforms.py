@@ -1,8 +1,9 @@
 """The transforms: grad and its family, from functions to functions, by way of graphs.
 
-Each one traces the user's function on fresh inputs, differentiates graph to graph, and then either evaluates (outermost
-call) or puts the actual arguments in place of the fresh inputs (inside another trace). The second is what makes
-nesting to any order safe: a derivative is always taken with respect to inputs that nobody else has.
+Each one traces the user's function on fresh inputs, differentiates graph to graph, and then either computes (outermost
+call, by native code when a trace is used again) or puts the actual arguments in place of the fresh inputs (inside
+another trace). The second is what makes nesting to any order safe: a derivative is always taken with respect to inputs
+that nobody else has.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 
-from hopgrad import tree
-from hopgrad.aval import Aval
-from hopgrad.backend import Backend
+from hopgrad import batch, entries, tree
+from hopgrad.aval import Aval, aval
+from hopgrad.backend import Backend, NativePlan
+from hopgrad.backend import backend as backend_in_force
 from hopgrad.calling import (
     NOTHING,
     Argnums,
+    Asked,
     Call,
     Direction,
     Leaf,
@@ -29,6 +33,7 @@ from hopgrad.calling import (
     Transformed,
     as_input,
     check_function,
+    computation,
     finished,
     float_arguments,
     give_back,
@@ -36,15 +41,18 @@ from hopgrad.calling import (
     run,
     start_call,
     title_of,
+    token_of,
     transform,
     wraps,
 )
 from hopgrad.differentiate import Pullback, pull, push, transplant
 from hopgrad.errors import DtypeError, NotDifferentiableError, ShapeError
-from hopgrad.evaluate import evaluate, evaluate_sweep, residuals
-from hopgrad.graph.builder import Expr, catalogue, ones, zeros
+from hopgrad.evaluate import evaluate, evaluate_sweep, fixed
+from hopgrad.graph.builder import Expr, ones, zeros
 from hopgrad.graph.graph import Graph
-from hopgrad.replay import Replays
+from hopgrad.hops.shape import reshape, transposed
+from hopgrad.lower.entry import Function
+from hopgrad.replay import Repeated, Replays
 from hopgrad.trace import context
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, converted, current_node
 
@@ -278,13 +286,16 @@ def _match(call: Call, leaves: Sequence[Leaf | Output], value: Any, structure: A
     return out
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(
+    f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], *, backend: Backend | None = None
+) -> tuple[Any, Any]:
     """Forward mode: the value of `f` and its derivative in one direction (the Jacobian times `tangents`).
 
     Args:
-        f: A function of ``len(primals)`` arguments.
+        f: A function of ``len(primals)`` arguments. Called with the same one again, `jvp` keeps its traces.
         primals: The arguments, a tuple or list.
         tangents: A direction for each, of the same structure and shapes.
+        backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
 
     Returns:
         ``(value, tangent of the value)``.
@@ -293,28 +304,85 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     >>> jvp(np.sin, (0.0,), (2.0,))
     (np.float64(0.0), np.float64(2.0))
     """
-    frame = sys._getframe(1)
     primals, tangents = tuple(primals), tuple(tangents)
     if len(primals) != len(tangents):
         raise ShapeError(f"jvp: {len(primals)} primals but {len(tangents)} tangents")
+    repeated = _TANGENTS.of(f) if context.current() is None else None
+    if repeated is not None:
+        answer: tuple[Any, Any] = repeated(*primals, tangents, **_chosen(backend))
+        return answer
     with Level() as running:
         call = start_call(f, running, tuple(range(len(primals))), primals, {})
-        structure = tree.flatten(primals)[1]
-        given = _match(call, call.leaves, tangents, structure, "the tangent")
-        seeds = {leaf.node: call.builder.input(call.builder.avals[leaf.node], f"d{leaf.name}") for leaf in call.leaves}
-        outputs = _float_outputs(call, f)
-        moved = push(call.builder, seeds, [o.node for o in outputs])
-        nodes = [
-            moved[o.node].id if o.node in moved else zeros(call.builder, call.builder.avals[o.node]).id for o in outputs
-        ]
-        more = {seeds[leaf.node].id: v for leaf, v in zip(call.leaves, given, strict=True)}
-        found = give_back(call, [*[o.node for o in outputs], *nodes], [o.kind for o in outputs] * 2, frame, more)
-    n = len(outputs)
-    return tree.unflatten(call.structure, found[:n]), tree.unflatten(call.structure, found[n:])
+        return _Tangents(f, tangents).finish(call, sys._getframe(1))
 
 
-def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+def _chosen(way: Backend | None) -> dict[str, str]:
+    """The backend as a keyword, which passes over entry points, unless it is native code as everywhere."""
+    found = backend_in_force(way)
+    return {} if found == "native" == backend_in_force() else {"way": found}
+
+
+@dataclass
+class _Tangents:
+    """What `jvp` makes of a traced call."""
+
+    f: Any
+    tangents: tuple[Any, ...]
+
+    def derived(self, call: Call) -> tuple[list[int], list[int]]:
+        """Values and tangents of the results, and the inputs that stand for the tangents of the arguments."""
+
+        def derive() -> tuple[list[int], list[int]]:
+            builder = call.builder
+            outputs = [o.node for o in _float_outputs(call, self.f)]
+            seeds = {leaf.node: builder.input(builder.avals[leaf.node], f"d{leaf.name}") for leaf in call.leaves}
+            moved = push(builder, seeds, outputs)
+            nodes = [moved[n].id if n in moved else zeros(builder, builder.avals[n]).id for n in outputs]
+            return [*outputs, *nodes], [seed.id for seed in seeds.values()]
+
+        found: tuple[list[int], list[int]] = call.derive("tangent", derive)
+        return found
+
+    def given(self, call: Call) -> dict[int, Any]:
+        """The tangents of the arguments, by input."""
+        structure = tree.flatten(call.regroup([0.0] * len(call.leaves)))[1]
+        leaves = _match(call, call.leaves, self.tangents, structure, "the tangent")
+        return dict(zip(self.derived(call)[1], leaves, strict=True))
+
+    def finish(self, call: Call, frame: FrameType | None) -> tuple[Any, Any]:
+        """Value and tangent."""
+        nodes, _ = self.derived(call)
+        found = give_back(call, nodes, [o.kind for o in call.outputs] * 2, frame, self.given(call))
+        n = len(call.outputs)
+        return tree.unflatten(call.structure, found[:n]), tree.unflatten(call.structure, found[n:])
+
+
+def _tangent(f: Any) -> Transformed:
+    """`jvp` of one function: takes its arguments, then the tuple of their tangents."""
+    replays = Replays(f"tangent of {title_of(f)}")
+
+    def function(*args: Any, way: str | None = None) -> Any:
+        *primals, tangents = args
+        own = _Tangents(f, tangents)
+        direction = Direction(tangents, lambda call: own.derived(call)[1], own.given, lambda rest, last: [*rest, last])
+        return run(
+            f, replays, tuple(range(len(primals))), tuple(primals), {}, lambda call: own.finish(call, None), way=way,
+            target=made, direction=direction,
+        )  # fmt: skip
+
+    made = Transformed(function, f, "tangent of {}", replays)
+    return made
+
+
+_TANGENTS = Repeated(_tangent)
+
+
+def vjp(
+    f: Callable[..., Any], *primals: Any, backend: Backend | None = None
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """Reverse mode: the value of `f`, and the function that pulls a cotangent of it back to the arguments.
+
+    Called with the same function again, `vjp` keeps its traces.
 
     Returns:
         ``(value, pullback)``; ``pullback(cotangent)`` takes the structure of the value and returns a tuple with one
@@ -325,56 +393,147 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 40.]),)
     """
-    return _vjp(f, primals, sys._getframe(1))
-
-
-def _vjp(
-    f: Callable[..., Any], primals: tuple[Any, ...], frame: FrameType | None, units: bool = False
-) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """As `vjp`; with `units`, zeros of the cotangent are no support (see `pull`)."""
+    repeated = _PULLBACKS.of(f) if context.current() is None else None
+    if repeated is not None:
+        answer: tuple[Any, Callable[[Any], tuple[Any, ...]]] = repeated(*primals, **_chosen(backend))
+        return answer
     with Level() as running:
         call = start_call(f, running, tuple(range(len(primals))), primals, {})
-        outputs = _float_outputs(call, f)
-        seeds = [call.builder.input(call.builder.avals[o.node], "ct") for o in outputs]
+        call.native = backend_in_force(backend) == "native"
+        return _value_and_pullback(call, f, sys._getframe(1))
+
+
+def _pullbacks(f: Any) -> Transformed:
+    """`vjp` of one function."""
+    replays = Replays(f"value and pullback of {title_of(f)}")
+
+    def function(*primals: Any, way: str | None = None) -> Any:
+        argnums = tuple(range(len(primals)))
+        return run(
+            f, replays, argnums, primals, {}, lambda call: _value_and_pullback(call, f, None), way=way, target=made
+        )
+
+    made = Transformed(function, f, "value and pullback of {}", replays)
+    return made
+
+
+_PULLBACKS = Repeated(_pullbacks)
+
+
+class _Pullback:
+    """Takes a cotangent of a value to the cotangents of the arguments, by what was kept when the value was computed."""
+
+    made_by_hopgrad = True
+    __slots__ = ("_back", "_kept")
+
+    def __init__(self, back: Callable[[tuple[Any, ...], Any], tuple[Any, ...]], kept: tuple[Any, ...]) -> None:
+        self._back = back
+        self._kept = kept
+
+    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
+        return self._back(self._kept, cotangent)
+
+
+def _value_and_pullback(call: Call, f: Any, frame: FrameType | None) -> tuple[Any, Any]:
+    """What `vjp` makes of a traced call."""
+    outputs = _float_outputs(call, f)
+    nested = call.trace.nested
+
+    def derive() -> _Back:
+        builder = call.builder
+        seeds = [builder.input(builder.avals[o.node], "ct") for o in outputs]
         total: dict[int, Expr] = {}
         for output, seed in zip(outputs, seeds, strict=True):
             total[output.node] = total[output.node] + seed if output.node in total else seed
-        back = pull(call.builder, total, call.inputs, units=units)
-        nodes, kinds = _adjoints(call, back), [leaf.kind for leaf in call.leaves]
-        nested = running.nested
-        if nested:
-            found = give_back(call, [o.node for o in outputs], [o.kind for o in outputs], frame)
-        else:
-            needed = [*[o.node for o in outputs], *nodes]
-            known = residuals(call.builder, needed, call.known, [seed.id for seed in seeds])
-            taken = {id(v) for v in known.values()}
-            found = [finished(known[o.node], o.kind, taken) for o in outputs]
+        return _Back(call, f, _adjoints(call, pull(builder, total, call.inputs)), [seed.id for seed in seeds])
 
-    def pullback(cotangent: Any) -> tuple[Any, ...]:
-        """Cotangent of the value → cotangents of the arguments."""
-        given = _match(call, outputs, cotangent, call.structure, "the cotangent")
+    back: _Back = call.derive("pullback", derive)
+    kept = [] if nested else back.kept
+    kinds = [ARRAY if call.builder.avals[n].shape else SCALAR for n in kept]
+    found = give_back(call, [*[o.node for o in outputs], *kept], [*[o.kind for o in outputs], *kinds], frame)
+    value, rest = tree.unflatten(call.structure, found[: len(outputs)]), tuple(found[len(outputs) :])
+    way = back.inside if nested else back.function if call.native else back.interpreted
+    make = functools.partial(_Pullback, way)
+    return value, entries.Made(make, rest) if call.results is entries.MARKED else make(rest)
+
+
+class _Back:
+    """The way back from cotangents of a function's results to those of its arguments, for one trace.
+
+    What does not depend on the cotangents is computed with the value, and kept.
+    """
+
+    def __init__(self, call: Call, f: Any, nodes: list[int], seeds: list[int]) -> None:
+        self.call = call
+        self.nodes = nodes
+        self.seeds = seeds
+        self.kinds = [leaf.kind for leaf in call.leaves]
+        self.function = Function(self.native, f, f"pullback of {title_of(f)}")
+        self.used = False
+
+    @functools.cached_property
+    def kept(self) -> list[int]:
+        """What is kept of the value's computation."""
+        return fixed(self.call.builder, self.nodes, self.seeds)
+
+    def inside(self, kept: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
+        """Within the outer function's trace."""
+        call = self.call
+        call.trace.check_open()
+        more = dict(zip(self.seeds, self._given(cotangent), strict=True))
+        frame = sys._getframe(2)
+        return tuple(call.regroup(_inside(call, lambda: give_back(call, self.nodes, self.kinds, frame, more))))
+
+    def interpreted(self, kept: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
+        """By the interpreter."""
+        return self._pulled(kept, cotangent, False, sys._getframe(2))
+
+    def native(self, kept: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
+        """By native code; what is done once only is not worth compiling."""
+        native, self.used = self.used, True
+        return self._pulled(kept, cotangent, native, sys._getframe(2))
+
+    def _pulled(self, kept: tuple[Any, ...], cotangent: Any, native: bool, frame: FrameType) -> tuple[Any, ...]:
+        call, builder = self.call, self.call.builder
+        chosen = dict(zip([*self.kept, *self.seeds], [*kept, *self._given(cotangent)], strict=True))
         later = context.current()
-        if nested:
-            call.trace.check_open()
-            more = {seed.id: v for seed, v in zip(seeds, given, strict=True)}
-            pulled = _inside(call, lambda: give_back(call, nodes, kinds, sys._getframe(1), more))
-        elif later is not None and any(type(v) is Tracer for v in given):
-            replaced = {node: later.builder.constant(v).id for node, v in known.items()}
-            for seed, v in zip(seeds, given, strict=True):
-                replaced[seed.id] = current_node(v) if type(v) is Tracer else later.builder.constant(v).id
-            moved = transplant(call.builder, nodes, later.builder, replaced)
+        if later is not None and any(type(chosen[seed]) is Tracer for seed in self.seeds):
+            replaced = {
+                node: current_node(v) if type(v) is Tracer else later.builder.constant(v).id
+                for node, v in chosen.items()
+            }
             pulled = []
-            for node, kind in zip(moved, kinds, strict=True):
-                later.site(node, sys._getframe(1))
+            moved = transplant(builder, self.nodes, later.builder, replaced)
+            for node, kind in zip(moved, self.kinds, strict=True):
+                later.site(node, frame)
                 pulled.append(Tracer(later, node, kind))
+            return tuple(call.regroup(pulled))
+        if native:
+            way = computation(call, self.nodes, list(chosen))
+            values = way.run(chosen, True)
+            if way.native is not None:
+                self._enter(way.native, kept, cotangent, chosen)
         else:
-            chosen = {**known, **{seed.id: v for seed, v in zip(seeds, given, strict=True)}}
-            taken = {id(v) for v in chosen.values()}
-            values = evaluate(call.builder, nodes, chosen)
-            pulled = [finished(v, kind, taken) for v, kind in zip(values, kinds, strict=True)]
-        return tuple(call.regroup(pulled))
+            values = evaluate(builder, self.nodes, chosen)
+        taken = {id(v) for v in chosen.values()}
+        return tuple(call.regroup([finished(v, kind, taken) for v, kind in zip(values, self.kinds, strict=True)]))
 
-    return tree.unflatten(call.structure, found), pullback
+    def _given(self, cotangent: Any) -> list[Any]:
+        """The leaves of a cotangent."""
+        return _match(self.call, self.call.outputs, cotangent, self.call.structure, "the cotangent")
+
+    def _enter(self, plan: NativePlan, kept: tuple[Any, ...], cotangent: Any, chosen: dict[int, Any]) -> None:
+        """An entry point for cotangents of one kind, if there is none, and can be one."""
+        call = self.call
+
+        def make() -> None:
+            arguments = [entries.marked(kept, iter(self.kept)), entries.marked(cotangent, iter(self.seeds))]
+            answer = tuple(call.regroup([entries.Result(k, kind) for k, kind in enumerate(self.kinds)]))
+            made = entries.entry_for(plan, chosen, arguments, answer, ())
+            if made is not None:
+                self.function.entries = (made, *self.function.entries[: entries.MOST - 1])
+
+        call.derive(("entered", *[token_of(leaf) for leaf in tree.flatten(cotangent)[0]]), make)
 
 
 def _inside(call: Call, work: Callable[[], Any]) -> Any:
@@ -390,7 +549,11 @@ def _inside(call: Call, work: Callable[[], Any]) -> Any:
 
 
 def jacobian(
-    f: Callable[..., Any], argnums: Argnums = 0, *, mode: Literal["forward", "reverse"] | None = None
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    *,
+    mode: Literal["forward", "reverse"] | None = None,
+    backend: Backend | None = None,
 ) -> Callable[..., Any]:
     """The function that computes all derivatives of `f`'s results by an argument.
 
@@ -399,6 +562,7 @@ def jacobian(
         argnums: As in `grad`.
         mode: "forward" costs one sweep for each input element, "reverse" one for each result element; None takes the
             cheaper one.
+        backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
 
     Returns:
         A function; its result has shape ``result.shape + argument.shape`` (for nested structures: the argument's
@@ -411,38 +575,125 @@ def jacobian(
     """
     if mode not in (None, "forward", "reverse"):
         raise ValueError(f"mode is 'forward', 'reverse' or None, not {mode!r}")
+    return _jacobian(f, argnums, mode, "Jacobian of {}", backend)
 
+
+def _jacobian(
+    f: Callable[..., Any], argnums: Argnums, mode: str | None, title: str, way: Backend | None
+) -> Callable[..., Any]:
     def derivatives(call: Call, frame: FrameType | None) -> Any:
         outputs = _float_outputs(call, f)
-        avals = call.builder.avals
-        inside = sum(avals[n].size for n in call.inputs)
-        outside = sum(avals[o.node].size for o in outputs)
-        forward = mode == "forward" or (mode is None and inside <= outside)
-        if forward and mode is None:
-            try:
-                blocks = _columns(call, outputs, frame)
-            except NotDifferentiableError:  # no rule for forward mode
-                blocks = _rows(call, outputs, frame)
-            else:
-                if not call.trace.nested and not _all_finite(blocks):
-                    # Unit tangents have zeros that meet infinite derivatives; reverse mode knows which to trust.
-                    blocks = _rows(call, outputs, frame)
+        pairs = [(output, leaf) for output in outputs for leaf in call.leaves]
+        kinds = [_block_kind(call, output, leaf) for output, leaf in pairs]
+        if call.results is not None:
+            blocks = give_back(call, (), kinds, frame)
         else:
-            blocks = (_columns if forward else _rows)(call, outputs, frame)
-        by_output = []
-        for row, output in enumerate(outputs):
-            parts = []
-            for column, leaf in enumerate(call.leaves):
-                shape = avals[output.node].shape + avals[leaf.node].shape
-                block = blocks[row][column]
-                scalar = not shape and output.kind != ARRAY and leaf.kind != ARRAY
-                block = block if type(block) is Tracer else np.reshape(block, shape)
-                kind = max(output.kind, leaf.kind) if PYTHON in (output.kind, leaf.kind) else SCALAR
-                parts.append(finished(block, kind) if scalar and type(block) is not Tracer else block)
-            by_output.append(call.regroup(parts))
-        return tree.unflatten(call.structure, by_output)
+            blocks = [
+                block if type(block) is Tracer else finished(np.asarray(block, order="C"), kind)
+                for block, kind in zip(_all_blocks(call, outputs, mode, frame), kinds, strict=True)
+            ]
+        width = len(call.leaves)
+        rows = [call.regroup(blocks[k * width : (k + 1) * width]) for k in range(len(outputs))]
+        return tree.unflatten(call.structure, rows)
 
-    return transform(f, argnums, "Jacobian of {}", derivatives)
+    return transform(f, argnums, title, derivatives, way=way)
+
+
+def _block_kind(call: Call, output: Output, leaf: Leaf) -> int:
+    """What the derivatives of one result by one input are: numbers only if both are."""
+    assert output.node is not None
+    avals = call.builder.avals
+    if avals[output.node].shape or avals[leaf.node].shape or ARRAY in (output.kind, leaf.kind):
+        return ARRAY
+    return max(output.kind, leaf.kind) if PYTHON in (output.kind, leaf.kind) else SCALAR
+
+
+def _all_blocks(call: Call, outputs: Sequence[Output], mode: str | None, frame: FrameType | None) -> list[Any]:
+    """The derivatives of each result by each input, in the cheaper mode, or as `mode` says."""
+    avals = call.builder.avals
+    inside = sum(avals[n].size for n in call.inputs)
+    outside = sum(avals[o.node].size for o in outputs if o.node is not None)
+    forward = mode == "forward" or (mode is None and inside <= outside)
+
+    def blocks(forward: bool) -> list[Any]:
+        return _blocks(call, outputs, forward, lambda nodes, seed: _swept(call, nodes, seed, frame))
+
+    if mode is not None or not forward:
+        found = blocks(forward)
+    else:
+        try:
+            found = blocks(True)
+        except NotDifferentiableError:  # no rule for forward mode
+            forward = False
+        else:
+            # Unit tangents have zeros that meet infinite derivatives; reverse mode knows which to trust.
+            forward = call.trace.nested or all(bool(np.isfinite(block).all()) for block in found)
+        if not forward:
+            found = blocks(False)
+    if call.native and not call.replayed and not call.trace.nested:
+        seeds = _seeds(call, outputs, forward)
+        if all(avals[seed].size <= batch.bound(call.builder, nodes, seed) for nodes, seed in seeds):
+            every = _blocks(call, outputs, forward, lambda nodes, seed: _in_one(call, nodes, seed))
+            call.asked.append(Asked(tuple([block.id for block in every]), finite=forward and mode is None))
+    return found
+
+
+def _seeds(call: Call, outputs: Sequence[Output], forward: bool) -> list[tuple[list[int], int]]:
+    """For each input (forward mode) or result (reverse mode) one sweep: what it gives, and the seed it starts from."""
+    builder = call.builder
+    nodes = [o.node for o in outputs if o.node is not None]
+
+    def column(node: int) -> tuple[list[int], int]:
+        seed = builder.input(builder.avals[node], "t")
+        moved = push(builder, {node: seed}, nodes)
+        return [moved[n].id if n in moved else zeros(builder, builder.avals[n]).id for n in nodes], seed.id
+
+    def row(node: int) -> tuple[list[int], int]:
+        seed = builder.input(builder.avals[node], "ct")
+        return _adjoints(call, pull(builder, {node: seed}, call.inputs, units=True)), seed.id
+
+    if forward:
+        return [call.derive(("column", n), functools.partial(column, n)) for n in call.inputs]
+    return [call.derive(("row", n), functools.partial(row, n)) for n in nodes]
+
+
+def _blocks(
+    call: Call, outputs: Sequence[Output], forward: bool, sweep: Callable[[list[int], int], Sequence[Any]]
+) -> list[Any]:
+    """The derivatives of each result by each input, made of what `sweep` gives for all unit vectors."""
+    avals = call.builder.avals
+    found = [sweep(nodes, seed) for nodes, seed in _seeds(call, outputs, forward)]
+    blocks = []
+    for k, output in enumerate(outputs):
+        for n, leaf in enumerate(call.leaves):
+            assert output.node is not None
+            block = found[n][k] if forward else found[k][n]
+            if forward:  # the unit vectors' axis goes last
+                block = transposed(block, (*range(1, block.ndim), 0))
+            blocks.append(reshape(block, shape=avals[output.node].shape + avals[leaf.node].shape))
+    return blocks
+
+
+def _in_one(call: Call, nodes: Sequence[int], seed: int) -> list[Expr]:
+    """Values of `nodes` for all unit vectors in place of `seed`, along a first axis, as values of the graph."""
+    builder = call.builder
+    with builder.passing("sweep"):
+        every = batch.units(builder, builder.avals[seed])
+    return batch.batched(builder, nodes, {seed: every})
+
+
+def _swept(call: Call, nodes: Sequence[int], seed: int, frame: FrameType | None) -> list[Any]:
+    """Values of `nodes` for all unit vectors in place of `seed`, along a first axis."""
+    builder = call.builder
+    like = builder.avals[seed]
+    if not like.size:
+        return [np.zeros((0, *builder.avals[n].shape), builder.avals[n].dtype) for n in nodes]
+    if call.trace.nested:
+        return give_back(call, [value.id for value in _in_one(call, nodes, seed)], [ARRAY] * len(nodes), frame)
+    if call.replayed and call.native:
+        return _in_parts(call, nodes, seed)
+    found = evaluate_sweep(builder, nodes, call.known, [seed], ([unit] for unit in _basis(like)))
+    return [np.stack(values) for values in zip(*found, strict=True)]
 
 
 def _basis(like: Aval) -> Iterator[Any]:
@@ -452,67 +703,30 @@ def _basis(like: Aval) -> Iterator[Any]:
         yield unit.reshape(like.shape) if like.shape else unit[0]
 
 
-def _columns(call: Call, outputs: list[Any], frame: FrameType | None) -> list[list[Any]]:
-    """Forward mode: blocks[output][leaf], each leaf's unit vectors pushed one by one."""
+def _in_parts(call: Call, nodes: Sequence[int], seed: int) -> list[Any]:
+    """As `_swept`, for many unit vectors at once. What does not depend on them is computed once."""
     builder = call.builder
-    blocks: list[list[Any]] = [[] for _ in outputs]
+    like = builder.avals[seed]
 
-    def derive(leaf: Leaf, like: Aval) -> tuple[list[int], int]:
-        seed = builder.input(like, f"d{leaf.name}")
-        moved = push(builder, {leaf.node: seed}, [o.node for o in outputs])
-        nodes = [moved[o.node].id if o.node in moved else zeros(builder, builder.avals[o.node]).id for o in outputs]
-        return nodes, seed.id
+    def derive() -> tuple[list[int], list[int], int]:
+        count = min(like.size, batch.bound(builder, nodes, seed))
+        some = builder.input(aval((count, *like.shape), like.dtype), "units")
+        wide = [value.id for value in batch.batched(builder, nodes, {seed: some})]
+        return fixed(builder, wide, [some.id]), wide, some.id
 
-    for leaf in call.leaves:
-        like = builder.avals[leaf.node]
-        nodes, seed = call.derive(("column", leaf.node), functools.partial(derive, leaf, like))
-        found = _sweeps(call, nodes, seed, like, frame)
-        for row, output in enumerate(outputs):
-            blocks[row].append(_assemble([v[row] for v in found], builder.avals[output.node], like, -1))
-    return blocks
-
-
-def _all_finite(blocks: list[list[Any]]) -> bool:
-    return all(bool(np.isfinite(block).all()) for row in blocks for block in row)
-
-
-def _rows(call: Call, outputs: list[Any], frame: FrameType | None) -> list[list[Any]]:
-    """Reverse mode: blocks[output][leaf], each output's unit vectors pulled one by one."""
-    builder = call.builder
-    blocks: list[list[Any]] = []
-
-    def derive(output: Any, like: Aval) -> tuple[list[int], int]:
-        seed = builder.input(like, "ct")
-        back = pull(builder, {output.node: seed}, call.inputs, units=True)
-        return _adjoints(call, back), seed.id
-
-    for output in outputs:
-        like = builder.avals[output.node]
-        nodes, seed = call.derive(("row", output.node), functools.partial(derive, output, like))
-        found = _sweeps(call, nodes, seed, like, frame)
-        blocks.append(
-            [_assemble([v[k] for v in found], builder.avals[leaf.node], like, 0) for k, leaf in enumerate(call.leaves)]
-        )
-    return blocks
+    kept, wide, some = call.derive(("parts", seed), derive)
+    inputs = [n for n in call.known if builder.hop(n).name == "input"]
+    known = dict(zip(kept, computation(call, kept, inputs).run(call.known, call.native), strict=True))
+    sweep = computation(call, wide, [*kept, some])
+    count = builder.avals[some].shape[0]
+    found = []
+    for start in range(0, like.size, count):
+        units = np.eye(count, like.size, start, like.dtype).reshape(count, *like.shape)
+        found.append(sweep.run({**known, some: units}, call.native))
+    return [np.concatenate(parts)[: like.size] for parts in zip(*found, strict=True)]
 
 
-def _sweeps(call: Call, nodes: list[int], seed: int, like: Aval, frame: FrameType | None) -> list[list[Any]]:
-    """Values of `nodes` for each unit vector in place of `seed`. What does not depend on it is computed once."""
-    if call.trace.nested:
-        kinds = [ARRAY] * len(nodes)
-        return [give_back(call, nodes, kinds, frame, {seed: unit}) for unit in _basis(like)]
-    return list(evaluate_sweep(call.builder, nodes, call.known, [seed], ([unit] for unit in _basis(like))))
-
-
-def _assemble(parts: list[Any], like: Aval, unit: Aval, axis: int) -> Any:
-    """Stack the results of one sweep each: along the last axes for columns (−1), the first for rows (0)."""
-    if not parts:
-        return np.zeros(like.shape + unit.shape if axis else unit.shape + like.shape, like.dtype)
-    stacked = np.stack(parts, axis=like.ndim if axis else 0)
-    return np.reshape(stacked, like.shape + unit.shape if axis else unit.shape + like.shape)
-
-
-def hessian(f: Callable[..., Any], argnums: int | str = 0) -> Callable[..., Any]:
+def hessian(f: Callable[..., Any], argnums: int | str = 0, *, backend: Backend | None = None) -> Callable[..., Any]:
     """The function that computes all second derivatives of a scalar function: forward mode over reverse mode.
 
     Its result has shape ``argument.shape + argument.shape``.
@@ -522,10 +736,10 @@ def hessian(f: Callable[..., Any], argnums: int | str = 0) -> Callable[..., Any]
     array([[0., 6.],
            [6., 2.]])
     """
-    return wraps(f, "Hessian of {}")(jacobian(grad(f, argnums), argnums))
+    return wraps(f, "Hessian of {}")(_jacobian(grad(f, argnums), argnums, None, "Hessian of {}", backend))
 
 
-def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def hvp(f: Callable[..., Any], argnums: int = 0, *, backend: Backend | None = None) -> Callable[..., Any]:
     """The Hessian of a scalar function times a vector, without the Hessian: forward mode over reverse mode.
 
     ``hvp(f)(x, v, *rest)`` computes ``hessian(f)(x, *rest) @ v`` at a few times the cost of `f`; it fits ``hessp`` of
@@ -536,6 +750,7 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     array([6., 0.])
     """
     check_function(f, "hvp")
+    backend_in_force(backend)
     replays = Replays(f"Hessian-vector product of {title_of(f)}")
 
     def vector(call: Call, seeds: Sequence[int], v: Any) -> dict[int, Any]:
@@ -569,7 +784,7 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
         def product(forward: bool) -> list[Any]:
             nodes, seeds = call.derive(("hvp", forward), lambda: derive(forward))
             more = vector(call, seeds, v)
-            return give_back(call, nodes, [leaf.kind for leaf in call.leaves], frame, more)
+            return give_back(call, nodes, [leaf.kind for leaf in call.leaves], frame, more, finite=forward)
 
         try:
             found = product(True)
@@ -592,22 +807,14 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
         if context.current() is not None:
             with Level() as running:
                 return finish(start_call(f, running, argnums, tuple(args), keywords), v, frame)
-        own = Direction(v, seeds_of, lambda call: vector(call, seeds_of(call), v), _finite, arranged)
+        own = Direction(v, seeds_of, lambda call: vector(call, seeds_of(call), v), arranged)
         return run(
-            f, replays, argnums, tuple(args), keywords, lambda call: finish(call, v, frame), target=made, direction=own
-        )
+            f, replays, argnums, tuple(args), keywords, lambda call: finish(call, v, frame), way=backend, target=made,
+            direction=own,
+        )  # fmt: skip
 
     made = Transformed(product, f, "Hessian-vector product of {}", replays)
     return made
-
-
-def _finite(call: Call, nodes: Sequence[int]) -> list[int]:
-    """Values that tell whether results have finite elements only."""
-    found = []
-    for node in nodes:
-        fine = catalogue["isfinite"](call.expr(node))
-        found.append(catalogue["all"](fine, axes=tuple(range(fine.ndim)), keepdims=False).id)
-    return found
 
 
 # -- tracing and checking --------------------------------------------------------------------------------------------
