@@ -430,3 +430,15 @@ def kept_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOPGRAD_CACHE_DIR", str(tmp_path_factory.mktemp("kernels")))
         yield
+
+
+def test_a_trace_that_numpy_computed_first_is_compiled_later() -> None:
+    f = hg.grad(lambda x: np.sum(np.sin(x) * x))
+    x = np.linspace(0.0, 1.0, 5)
+    with hg.use_backend("numpy"):
+        wanted = f(x)
+        assert "compiled when native code is asked for" in f.report()
+    with hg.use_backend("native"):
+        for _ in range(3):
+            np.testing.assert_allclose(f(x), wanted, 1e-14)
+    assert len(f.entries) == 1
