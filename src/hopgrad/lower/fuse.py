@@ -122,8 +122,8 @@ class CallStep:
     """Of a native hop with several results: the buffers that it writes to."""
 
 
-Library = Callable[[Hop, dict[str, Any], np.dtype[Any], Sequence[View], View], Step | None]
-"""Finds the native form of a hop, given its operands and result in memory."""
+Library = Callable[[Hop, dict[str, Any], Sequence[View], View, Sequence[np.dtype[Any]]], Step | None]
+"""Finds the native form of a hop, given its operands and result in memory, and the dtypes of these."""
 
 Compounds = Callable[["Fuser", int], bool]
 """Places a hop with several results that can be computed natively, and says whether it did."""
@@ -588,7 +588,7 @@ class Fuser:
             level = max(level, self.avail[a])
             operands.append(self.views.get(a, a))
         wanted: tuple[int, ...] = ()
-        native = self._native_call(node, hop, params, operands)
+        native = self._native_call(node, hop, params, args, operands)
         if isinstance(like, Several):
             self.objects.add(node)
             wanted = tuple(sorted({dict(self.builder.params(u))["index"] for u in self.users[node]}))
@@ -638,15 +638,15 @@ class Fuser:
         step.written = list(writes)
         self.calls.append(step)
 
-    def _native_call(self, node: int, hop: Hop, params: dict[str, Any], operands: Sequence[View | int]) -> Step | None:
+    def _native_call(
+        self, node: int, hop: Hop, params: dict[str, Any], args: Sequence[int], operands: Sequence[View | int]
+    ) -> Step | None:
         """The native form of a hop, with memory for its result."""
         views = [v for v in operands if isinstance(v, View)]
-        dtype = self.builder.avals[node].dtype
-        alike = all(self.builder.avals[a].dtype == dtype for a in self.builder.args(node))
-        if self.library is None or not self._is_native(node) or len(views) < len(operands) or not alike:
+        if self.library is None or not self._is_native(node) or len(views) < len(operands):
             return None
         home = self.home(node)
-        found = self.library(hop, params, dtype, views, home)
+        found = self.library(hop, params, views, home, [self.builder.avals[a].dtype for a in (*args, node)])
         if found is not None:
             self.views[node] = home
         return found

@@ -1,4 +1,4 @@
-"""Hops that are computed by libraries, called natively: products of matrices by BLAS, linear algebra by LAPACK."""
+"""Hops that are no loop nests: products of matrices by BLAS, linear algebra by LAPACK, and what goes along an axis."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from typing import Any
 import numpy as np
 
 from hopgrad.graph.hop import Hop
-from hopgrad.lower import blas, lapack
+from hopgrad.lower import along, blas, lapack
 from hopgrad.lower.machine import Step
 from hopgrad.lower.views import View
 
 
 def library(
-    hop: Hop, params: dict[str, Any], dtype: np.dtype[Any], operands: Sequence[View], result: View
+    hop: Hop, params: dict[str, Any], operands: Sequence[View], result: View, dtypes: Sequence[np.dtype[Any]]
 ) -> Step | None:
-    """The native form of a hop whose operands and result are of one dtype, or None if it has none."""
+    """The native form of a hop, or None if it has none. `dtypes` are those of the operands and of the result."""
+    *given, made = dtypes
+    if not all(dtype == made for dtype in given):
+        return along.lower(hop.name, params, operands, result, given)
     if hop.name == "matmul":
-        return blas.matmul(dtype, operands[0], operands[1], result)
+        return blas.matmul(made, operands[0], operands[1], result)
     if hop.name == "einsum" and len(operands) == 2:
-        return blas.einsum(dtype, params["subscripts"], operands, result)
-    return lapack.lower(hop.name, params, operands, result, [dtype] * len(operands))
+        return blas.einsum(made, params["subscripts"], operands, result)
+    return along.lower(hop.name, params, operands, result, given) or lapack.lower(
+        hop.name, params, operands, result, given
+    )
