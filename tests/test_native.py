@@ -299,6 +299,28 @@ def test_signs_of_zeros() -> None:
             np.testing.assert_array_equal(np.signbit(one), np.signbit(other))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_roundings_to_the_last_bit(dtype: Any) -> None:
+    """Branches may depend on these."""
+    random = np.random.default_rng(0)
+    ends = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1, -1, 0.5, -2.5, 3, 1e15 + 0.5, 1e-30])
+    grid = np.meshgrid(*[np.concatenate([ends, 5 * random.normal(size=40)]).astype(dtype)] * 2)
+    a, b = (x.ravel() for x in grid)
+
+    def f(a: Any, b: Any) -> Any:
+        rounded = [np.round(a, k) for k in (-1, 0, 2)]
+        return (a // b, np.remainder(a, b), np.fmod(a, b), np.signbit(a), np.interp(a, np.arange(9.0), b[:9]), *rounded)
+
+    fast = hg.compile(f, backend="native")
+    with np.errstate(all="ignore"):
+        wanted = f(a, b)
+        fast(a, b)
+    for one, other in zip(fast(a, b), wanted, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+        np.testing.assert_array_equal(np.signbit(one) & ~np.isnan(one), np.signbit(other) & ~np.isnan(other))
+    assert "by NumPy" not in fast.report()
+
+
 def test_indices_that_are_computed() -> None:
     def f(x: Any, k: Any, m: Any) -> Any:
         rows = x[k] * np.arange(1.0, 4.0)  # the same row twice

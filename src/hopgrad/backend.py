@@ -140,7 +140,8 @@ _EXACT = frozenset("""
     input constant convert add subtract multiply divide negative absolute sqrt sign floor ceil trunc rint copysign
     maximum minimum fmax fmin clip where equal not_equal less less_equal greater greater_equal logical_and logical_or
     logical_xor logical_not isnan isinf isfinite reshape transpose broadcast_to concatenate index put triangle
-    max min any all argmax argmin argsort lexsort searchsorted cumsum exists
+    max min any all argmax argmin argsort lexsort searchsorted cumsum
+    fmod remainder floor_divide round exists
 """.split())  # fmt: skip  # noqa: SIM905 - a list of words
 """Hops that native code computes to the last bit as NumPy does."""
 

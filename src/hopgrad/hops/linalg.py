@@ -1125,7 +1125,12 @@ def _p_norm(x: Any, *, axes: tuple[int, ...], keepdims: bool, order: float) -> A
     return np.sum(sizes, axis=axes, keepdims=keepdims) ** np.reciprocal(order, dtype=x.dtype)
 
 
-@reduction(_p_norm, Function("norm", r"\operatorname{norm}", "norm"), traits=("kink",),
+def _p_norm_parts(x: Expr, *, axes: tuple[int, ...], keepdims: bool, order: float) -> Any:
+    total = sum_(ew.absolute(x) ** order, axes=axes, keepdims=keepdims)
+    return total ** float(np.reciprocal(order, dtype=x.dtype))
+
+
+@reduction(_p_norm, Function("norm", r"\operatorname{norm}", "norm"), traits=("kink",), parts=_p_norm_parts,
            sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)]), keepdims=draw([False, True]),
                                     order=draw([3, 1.5])),
            kink="at 0: 0, the least subgradient")  # fmt: skip

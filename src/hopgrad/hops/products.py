@@ -12,7 +12,8 @@ from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import Case, Notation, multilinear
 from hopgrad.graph.operators import Support, broadcast_to, spread, sum_to
 from hopgrad.hops.reduce import any_
-from hopgrad.hops.shape import reshape, transposed
+from hopgrad.hops.shape import Operand, reshape, transposed
+from hopgrad.hops.shape import index as index_
 
 
 def _common_dtype(name: str, operands: tuple[Aval, ...]) -> np.dtype[Any]:
@@ -131,6 +132,19 @@ def _einsum_reach(support: Any, *operands: Expr, index: int, subscripts: str) ->
     return found
 
 
+def _einsum_parts(*operands: Expr, subscripts: str) -> Any:
+    """The diagonals of a single operand, picked; then its other indices."""
+    (term, *others), result = _split(subscripts)
+    if others or len(set(term)) == len(term):
+        return einsum(*operands, subscripts=subscripts)
+    (x,) = operands
+    letters = "".join(dict.fromkeys(term))
+    grid = np.ogrid[*(slice(n) for n in (x.shape[term.index(c)] for c in letters))]
+    places = [x.builder.constant(grid[letters.index(c)]) for c in term]
+    picked = index_(x, *places, items=tuple(Operand(k) for k in range(len(term))))
+    return einsum(picked, subscripts=f"{letters}->{result}")
+
+
 _SAMPLE_CONTRACTIONS = [
     Case((2, 3), (3, 2), subscripts="ij,jk->ik"),
     Case((2, 3), subscripts="ij->ji"),
@@ -138,6 +152,7 @@ _SAMPLE_CONTRACTIONS = [
     Case((3, 3), subscripts="ii->i"),
     Case((3, 3), subscripts="ii->"),
     Case((2, 2, 2), subscripts="iii->i"),
+    Case((2, 3, 2), subscripts="iji->j"),
     Case((2,), (3,), subscripts="i,j->ji"),
     Case((2, 3), (2, 2), subscripts="ij,kl->"),
     Case((3,), (3,), (3,), subscripts="i,i,i->"),
@@ -148,7 +163,7 @@ _SAMPLE_CONTRACTIONS = [
 
 
 @multilinear(_einsum, Notation("einsum", "einsum"), infer=_einsum_aval, reach=_einsum_reach,
-             sample=lambda draw: draw(_SAMPLE_CONTRACTIONS))  # fmt: skip
+             parts=_einsum_parts, sample=lambda draw: draw(_SAMPLE_CONTRACTIONS))  # fmt: skip
 def einsum(ct: Any, *operands: Expr, index: int, subscripts: str) -> Any:
     """The same contraction with the result in the operand's place.
 
