@@ -1,4 +1,4 @@
-"""Hops that are no loop nests: products of matrices by BLAS, linear algebra by LAPACK, and what goes along an axis."""
+"""Hops that are no loop nests: products by BLAS, linear algebra by LAPACK, convolutions, what goes along an axis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.graph.hop import Hop
-from hopgrad.lower import along, blas, lapack
+from hopgrad.lower import along, blas, convolve, lapack
 from hopgrad.lower.machine import Step
 from hopgrad.lower.views import View
 
@@ -24,6 +24,8 @@ def library(
         return blas.matmul(made, operands[0], operands[1], result)
     if hop.name == "einsum" and len(operands) == 2:
         return blas.einsum(made, params["subscripts"], operands, result)
+    if hop.name == "convolve":
+        return convolve.convolve(made, operands[0], operands[1], result, params["start"])
     return along.lower(hop.name, params, operands, result, given) or lapack.lower(
         hop.name, params, operands, result, given
     )
