@@ -17,9 +17,8 @@ import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
 from hopgrad.graph.graph import reachable
-from hopgrad.lower import loops
 from hopgrad.lower.expand import expanded
-from hopgrad.lower.library import library
+from hopgrad.lower.library import compound, library
 from hopgrad.lower.program import Program
 from hopgrad.simplify import rolled, simplify
 from hopgrad.trace import context
@@ -123,7 +122,7 @@ class NativePlan:
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
         inputs = dict(zip(self._inputs, strides, strict=True))
-        return Program(self.simplified.builder, self.outputs, inputs, self.checks, library, loops.place)
+        return Program(self.simplified.builder, self.outputs, inputs, self.checks, library, compound)
 
     @property
     def runs(self) -> int:

@@ -1,8 +1,7 @@
 """What goes along an axis as native steps: cumulative sums, places of the largest and smallest, orders, searches.
 
-All axes but those that a step goes along are a batch of *lines*: loops around it, folded where they lie one behind the
-other in memory. What compares does not depend on dtypes: elements become whole numbers of the same order. Sorting these
-by their digits (radix sort) keeps equal ones in their order; in short lines the smaller ones are counted.
+What compares does not depend on dtypes: elements become whole numbers of the same order. Sorting these by their digits
+(radix sort) keeps equal ones in their order; in short lines the smaller ones are counted.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from math import prod as product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hopgrad.lower.blas import Code
+from hopgrad.lower.lines import Axis, axes_of, folded, head, head_size, lines, scaled
 from hopgrad.lower.machine import Source, Step, machine
 from hopgrad.lower.views import View
 
@@ -67,59 +67,6 @@ def _splat(value: str, kind: str, lanes: int) -> str:
     return value if lanes == 1 else f"splat ({kind} {value})"
 
 
-# -- lines -----------------------------------------------------------------------------------------------------------
-
-Axis = tuple[int, ...]
-"""The length of an axis, and the strides with which it moves in each of some views."""
-
-
-def _axes(views: Sequence[View], axes: Sequence[int]) -> list[Axis]:
-    """Axes of views that all have them."""
-    return [(views[0].shape[k], *[view.strides[k] for view in views]) for k in axes]
-
-
-def _folded(axes: Sequence[Axis]) -> list[Axis]:
-    """Axes that go on where the next one ends are one with it; their order stays."""
-    found: list[Axis] = []
-    for axis in axes:
-        if axis[0] == 1:
-            continue
-        if found and all(o == axis[0] * i for o, i in zip(found[-1][1:], axis[1:], strict=True)):
-            axis = (found.pop()[0] * axis[0], *axis[1:])
-        found.append(axis)
-    return found
-
-
-# The words of a step begin with slot and offset of each view, and length and strides of each axis of the batch.
-
-
-def _head(views: Sequence[View], kinds: Sequence[Kind], batch: Sequence[Axis]) -> list[int]:
-    words = [word for view, kind in zip(views, kinds, strict=True) for word in (view.buffer, view.offset * kind.size)]
-    return words + [word for axis in batch for word in _scaled(axis, kinds)]
-
-
-def _scaled(axis: Axis, kinds: Sequence[Kind]) -> list[int]:
-    return [axis[0], *[stride * kind.size for stride, kind in zip(axis[1:], kinds, strict=True)]]
-
-
-@contextlib.contextmanager
-def _lines(code: Code, views: int, rank: int) -> Iterator[list[str]]:
-    """Loops over a batch; in them, where the lines begin."""
-    places = [code.at(code.slot(2 * k), code.word(2 * k + 1)) for k in range(views)]
-    start = 2 * views
-    axes = [[code.word(start + (views + 1) * k + j) for j in range(views + 1)] for k in range(rank)]
-    with contextlib.ExitStack() as stack:
-        for size, *strides in axes:
-            loop = stack.enter_context(code.loop("0", size))
-            places = [code.at(place, loop.index, stride) for place, stride in zip(places, strides, strict=True)]
-        yield places
-
-
-def _own(views: int, rank: int) -> int:
-    """Where the words of the step itself begin."""
-    return 2 * views + (views + 1) * rank
-
-
 def _load(code: Code, kind: Kind, place: str, lanes: int = 1) -> str:
     return code.new(f"load {kind.many(lanes)}, ptr {place}, align {kind.size}")
 
@@ -145,12 +92,12 @@ def cumsum(dtype: np.dtype[Any], x: View, out: View, axis: int) -> Step | None:
     kind = KINDS.get(dtype)
     if kind is None:
         return None
-    views, kinds = (x, out), (kind, kind)
-    batch = _folded(_axes(views, [k for k in range(len(x.shape)) if k != axis]))
-    (along,) = _axes(views, [axis])
+    views, sizes = (x, out), (kind.size, kind.size)
+    batch = folded(axes_of(views, [k for k in range(len(x.shape)) if k != axis]))
+    (along,) = axes_of(views, [axis])
     rows = bool(batch) and batch[-1][1:] == (1, 1)  # several lines at once
     width = batch.pop() if rows else (1, 1, 1)
-    words = [*_head(views, kinds, batch), *_scaled(along, kinds), width[0]]
+    words = [*head(views, sizes, batch), *scaled(along, sizes), width[0]]
     count = product(x.shape)
     return Step(_cumsum(kind, rows, len(batch)), words, count, 0, _noted("cumsum", [*batch, width], along[0]))
 
@@ -158,8 +105,8 @@ def cumsum(dtype: np.dtype[Any], x: View, out: View, axis: int) -> Step | None:
 @functools.cache
 def _cumsum(kind: Kind, rows: bool, rank: int) -> Source:
     code = Code()
-    size, step, out_step, width = (code.word(_own(2, rank) + j) for j in range(4))
-    with _lines(code, 2, rank) as (x, out):
+    size, step, out_step, width = (code.word(head_size(2, rank) + j) for j in range(4))
+    with lines(code, 2, rank) as (x, out):
         if rows:
             _rows(code, kind, x, None, out, width)
             with code.loop("1", size) as row:
@@ -234,33 +181,33 @@ def position(dtype: np.dtype[Any], x: View, out: View, axes: Sequence[int], larg
     rest = [k for k in range(len(x.shape)) if k not in axes]
     kept = rest if len(out.shape) == len(x.shape) else range(len(rest))
     found = [(x.shape[k], x.strides[k], out.strides[j]) for k, j in zip(rest, kept, strict=True)]
-    batch, lines = _folded(found), _folded(_axes([x], axes)) or [(1, 1)]
-    side_by_side = len(lines) == 1 and lines[0][1] == 1
+    batch, inner = folded(found), folded(axes_of([x], axes)) or [(1, 1)]
+    side_by_side = len(inner) == 1 and inner[0][1] == 1
     together = not side_by_side and bool(batch) and batch[-1][1:] == (1, 1)
     width = batch.pop()[0] if together else 1
-    words = [*_head((x, out), (kind, POSITION), batch), width]
-    words += [word for line in lines for word in _scaled(line, [kind])]
-    source = _position(kind, largest, side_by_side, together, len(lines), len(batch))
-    note = _noted("argmax" if largest else "argmin", [*batch, (width,)], product(line[0] for line in lines))
+    words = [*head((x, out), (kind.size, 8), batch), width]
+    words += [word for axis in inner for word in scaled(axis, [kind.size])]
+    source = _position(kind, largest, side_by_side, together, len(inner), len(batch))
+    note = _noted("argmax" if largest else "argmin", [*batch, (width,)], product(axis[0] for axis in inner))
     return Step(source, words, product(x.shape), 0, note)
 
 
 @functools.cache
 def _position(kind: Kind, largest: bool, side_by_side: bool, together: bool, axes: int, rank: int) -> Source:
     code = Code()
-    start = _own(2, rank)
+    start = head_size(2, rank)
     width = code.word(start)
-    lines = [(code.word(start + 1 + 2 * k), code.word(start + 2 + 2 * k)) for k in range(axes)]
+    inner = [(code.word(start + 1 + 2 * k), code.word(start + 2 + 2 * k)) for k in range(axes)]
     first = _First(code, kind, largest)
-    with _lines(code, 2, rank) as (x, out):
+    with lines(code, 2, rank) as (x, out):
         if side_by_side:
-            _store(code, POSITION, first.within(x, lines[0][0]), out)
+            _store(code, POSITION, first.within(x, inner[0][0]), out)
         else:
             lanes = 2 * machine().width // max(kind.size, 4) if together else 1
             whole = code.new(f"and i64 {width}, {-lanes}")
             for begin, end, count in [("0", whole, lanes), (whole, width, 1)][: 1 + together]:
                 with code.loop(begin, end, count) as column:
-                    found = first.each(code.at(x, column.index, kind.size), lines, count)
+                    found = first.each(code.at(x, column.index, kind.size), inner, count)
                     _store(code, POSITION, found, code.at(out, column.index, 8), count)
     return code.source()
 
@@ -363,12 +310,12 @@ def order(dtypes: Sequence[np.dtype[Any]], keys: Sequence[View], out: View, axis
     found = [kind for kind in kinds if kind is not None]
     if len(found) < len(kinds):
         return None
-    views, all_kinds = [*keys, out], [*found, POSITION]
-    batch = _folded(_axes(views, [k for k in range(len(out.shape)) if k != axis]))
-    (along,) = _axes(views, [axis])
+    views, sizes = [*keys, out], [*[kind.size for kind in found], 8]
+    batch = folded(axes_of(views, [k for k in range(len(out.shape)) if k != axis]))
+    (along,) = axes_of(views, [axis])
     n = along[0]
     short = n <= _SHORT
-    words = [*_head(views, all_kinds, batch), *_scaled(along, all_kinds)]
+    words = [*head(views, sizes, batch), *scaled(along, sizes)]
     passes = [n if short else 2 + kind.size for kind in found]
     work = 32 * n + (0 if short else 8 * _BUCKETS * max(kind.size for kind in found))
     note = _noted("order", batch, n)
@@ -379,12 +326,12 @@ def order(dtypes: Sequence[np.dtype[Any]], keys: Sequence[View], out: View, axis
 def _order(kinds: tuple[Kind, ...], short: bool, rank: int) -> Source:
     code = Code()
     count = len(kinds)
-    start = _own(count + 1, rank)
+    start = head_size(count + 1, rank)
     size, *steps = (code.word(start + j) for j in range(count + 2))
     scratch = code.slot(start + count + 2)
     pairs, others = scratch, code.at(scratch, size, 16)
     counts = code.at(others, size, 16)
-    with _lines(code, count + 1, rank) as (*keys, out):
+    with lines(code, count + 1, rank) as (*keys, out):
         source, target = pairs, others
         for k, (kind, key, step) in enumerate(zip(kinds, keys, steps, strict=False)):
             given = _Keys(code, kind, key, step, size, counts, first=k == 0)
@@ -501,10 +448,10 @@ def search(dtype: np.dtype[Any], line: View, wanted: View, out: View, right: boo
     kind = KINDS.get(dtype)
     if kind is None:
         return None
-    views, kinds = (wanted, out), (kind, POSITION)
-    batch = _folded(_axes(views, range(len(out.shape))))
+    views, sizes = (wanted, out), (kind.size, 8)
+    batch = folded(axes_of(views, range(len(out.shape))))
     (n,), (stride,) = line.shape, line.strides
-    words = [*_head(views, kinds, batch), line.buffer, line.offset * kind.size, n, stride * kind.size, n.bit_length()]
+    words = [*head(views, sizes, batch), line.buffer, line.offset * kind.size, n, stride * kind.size, n.bit_length()]
     count = product(out.shape) * n.bit_length()
     return Step(_search(kind, right, len(batch)), words, count, 0, _noted("searchsorted", batch, n))
 
@@ -512,12 +459,12 @@ def search(dtype: np.dtype[Any], line: View, wanted: View, out: View, right: boo
 @functools.cache
 def _search(kind: Kind, right: bool, rank: int) -> Source:
     code = Code()
-    start = _own(2, rank)
+    start = head_size(2, rank)
     line = code.at(code.slot(start), code.word(start + 1))
     size, stride, steps = (code.word(start + j) for j in (2, 3, 4))
     last = code.add(size, -1)
     before: Callable[..., str] = _not_after if right else _before
-    with _lines(code, 2, rank) as (wanted, out):
+    with lines(code, 2, rank) as (wanted, out):
         value = _load(code, kind, wanted)
         with code.loop("0", steps, 1, [("i64", "0"), ("i64", size)]) as loop:
             low, left = loop.values

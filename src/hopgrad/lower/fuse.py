@@ -300,13 +300,14 @@ class Fuser:
             self._place_reduction(node, hop.lowering, frozenset(params["axes"]), params["keepdims"], args[0])
         elif isinstance(like, Several) and self.compound is not None and self.compound(self, node):
             pass
-        elif args and args[0] in self.results:
+        elif hop.name == "item" and args[0] in self.results:
             self._stored(node, self.results[args[0]][params["index"]], self.avail[args[0]])
         elif hop.name == "concatenate" and self._is_native(node):
             self._place_joined(node, params["axis"], args)
         elif hop.name == "exists" and args[0] not in self.objects:
             # Its operand is computed, and the step that does so ends the program if there is no value.
-            self.store(args[0])
+            if args[0] not in self.avail:
+                self.store(args[0])
             self.ready[node], self.cones[node], self.cost[node] = self.avail[args[0]], _NOTHING, 0
         elif hop.name == "triangle" and self._is_native(node):
             self._place_virtual(node, hop, args)

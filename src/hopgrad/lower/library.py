@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from hopgrad.graph.hop import Hop
-from hopgrad.lower import along, blas, convolve, lapack
+from hopgrad.lower import along, blas, convolve, factors, lapack, loops
+from hopgrad.lower.fuse import Fuser
 from hopgrad.lower.machine import Step
 from hopgrad.lower.views import View
 
@@ -26,6 +27,13 @@ def library(
         return blas.einsum(made, params["subscripts"], operands, result)
     if hop.name == "convolve":
         return convolve.convolve(made, operands[0], operands[1], result, params["start"])
+    if hop.name == "singular_values":
+        return factors.factorization(hop.name, blas.KINDS.get(made), params, operands[0], {0: result})
     return along.lower(hop.name, params, operands, result, given) or lapack.lower(
         hop.name, params, operands, result, given
     )
+
+
+def compound(fuser: Fuser, node: int) -> bool:
+    """Have a hop with several results computed natively, if that is possible."""
+    return factors.place(fuser, node) or loops.place(fuser, node)
