@@ -10,6 +10,9 @@ import pytest
 from test_blas import as_view, laid_out, numbers, run
 
 import hopgrad as hg
+from hopgrad.aval import aval
+from hopgrad.backend import NativePlan
+from hopgrad.graph.builder import Builder, catalogue
 from hopgrad.lower import factors
 from hopgrad.lower.blas import KINDS
 
@@ -64,6 +67,38 @@ def test_what_does_not_converge_ends_the_program() -> None:
     assert factors.factorization("svd", None, {}, as_view(0, a), {}) is None
 
 
+def deficient(n: int, rank: int) -> np.ndarray:
+    found: np.ndarray = numbers((n, rank), float, 5) @ numbers((rank, n), float, 6)
+    return found
+
+
+@FLOATS
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 6])
+def test_cofactors_and_pseudoinverses(n: int, dtype: Any) -> None:
+    """They are made of other hops; matrices of less than full rank, and such that are not finite, among others."""
+    a = np.stack([numbers((n, n), float), *(deficient(n, rank) for rank in range(n)), np.eye(n)]).astype(dtype)
+    t = numbers(a.shape, dtype, 1)
+    broken = a.copy()
+    broken[0, 0, 0], broken[-1] = np.nan, np.inf
+    cofactors, change, pinv = (catalogue[name] for name in ("cofactors", "cofactors_change", "pinv"))
+    close = 1e-13 if dtype == np.float64 else 1e-5
+    for hop, given, params in (
+        (cofactors, [a], {}), (cofactors, [broken], {}), (change, [a, t], {}), (change, [broken, t], {}),
+        (pinv, [a], {"rcond": 1e-5}),
+    ):  # fmt: skip
+        builder = Builder()
+        operands = [builder.input(aval(x.shape, dtype), "x") for x in given]
+        values = {node.id: x for node, x in zip(operands, given, strict=True)}
+        plan = NativePlan(builder, [hop(*operands, **params).id], list(values))
+        found = plan.run(values)
+        assert found is not None
+        assert plan.programs[0].is_native
+        with np.errstate(all="ignore"):
+            wanted = hop.function(*given, **params)
+        scale = max(1.0, float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)))
+        np.testing.assert_allclose(found[0], wanted, 100 * close, 100 * close * scale)
+
+
 def spectral(a: Any) -> Any:
     w, v = np.linalg.eigh(a @ a.T)
     return np.sum(np.log(w + 1) * np.arange(1.0, 4.0)) + np.sum((v**2) @ np.diag([1.0, 2.0, 3.0]) * a[:, :3])
@@ -74,13 +109,21 @@ def low_rank(a: Any) -> Any:
     return np.sum(((u * s**2) @ vh) ** 2) + np.linalg.norm(a, "nuc") + np.linalg.norm(a, 2)
 
 
+def determined(a: Any) -> Any:
+    return np.linalg.det(a[:, :3]) ** 2 + np.linalg.det(a[:2, 1:3] * 2.0) * np.linalg.det(a.T @ a + np.eye(5))
+
+
+def least(a: Any) -> Any:
+    return np.sum(np.linalg.pinv(a) ** 2 * a.T)
+
+
 def orthogonal(a: Any) -> Any:
     q, r = np.linalg.qr(a)
     return np.sum(np.sin(q) * a[:, :3]) + np.sum(np.abs(np.diagonal(r)) ** 1.5)
 
 
 @FLOATS
-@pytest.mark.parametrize("function", [spectral, low_rank, orthogonal])
+@pytest.mark.parametrize("function", [spectral, low_rank, determined, least, orthogonal])
 def test_derivatives(function: Callable[[Any], Any], dtype: Any) -> None:
     a, v = numbers((3, 5), dtype), numbers((3, 5), dtype, 1)
     close = 1e-10 if dtype == np.float64 else 2e-3
