@@ -259,6 +259,15 @@ class Fuser:
         like = self.builder.avals[node]
         return like.dtype in KINDS and like.size > 0
 
+    def _is_nothing(self, node: int, hop: Hop, params: dict[str, Any], args: Sequence[int]) -> bool:
+        """Whether a value has no elements, and nothing can go wrong with it."""
+        avals = self.builder.avals
+        like = avals[node]
+        if isinstance(like, Several) or like.size or like.dtype not in KINDS:
+            return False
+        picks = any(isinstance(item, Operand) for item in params.get("items", ()))
+        return not picks and ("raises" not in hop.traits or not any(avals[a].size for a in args))
+
     def _is_virtual(self, node: int, hop: Hop) -> bool:
         builder = self.builder
         if hop.name == "convert" or (isinstance(hop, Elementwise) and hop.lowering):
@@ -288,6 +297,8 @@ class Fuser:
             else:
                 k = self._buffer(Buffer(like, "constant", data=builder.constants[node]))
                 self._stored(node, View(k, like.shape, c_strides(like.shape)), 0)
+        elif self._is_nothing(node, hop, params, args):
+            self._stored(node, self.home(node), 0)
         elif self._is_virtual(node, hop):
             self._place_virtual(node, hop, args)
         elif hop.name in VIEWS and len(args) == 1 and self._place_view(node, hop.name, params, args[0]):
