@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.graph.hop import Hop
-from hopgrad.lower import along, blas, convolve, factors, lapack, loops
+from hopgrad.graph.hop import Elementwise, Hop
+from hopgrad.lower import along, blas, convolve, factors, lapack, loops, ufunc
 from hopgrad.lower.fuse import Fuser
 from hopgrad.lower.machine import Step
 from hopgrad.lower.views import View
@@ -19,6 +19,8 @@ def library(
 ) -> Step | None:
     """The native form of a hop, or None if it has none. `dtypes` are those of the operands and of the result."""
     *given, made = dtypes
+    if isinstance(hop, Elementwise) and not params and isinstance(hop.function, np.ufunc):
+        return ufunc.call(hop.function, operands, result, dtypes)
     if not all(dtype == made for dtype in given):
         return along.lower(hop.name, params, operands, result, given)
     if hop.name == "matmul":
