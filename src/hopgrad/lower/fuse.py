@@ -336,7 +336,7 @@ class Fuser:
         like, whole = self.builder.avals[source], self.builder.avals[node]
         if not like.size or not whole.size or like.dtype not in KINDS or whole.dtype not in KINDS:
             return False
-        return way in ("any", "all") or (like.dtype == whole.dtype and like.dtype.kind == "f")
+        return way in ("any", "all") or (like.dtype == whole.dtype and like.dtype.kind in "fi")
 
     def _stored(self, node: int, view: View, level: int) -> None:
         self.views[node] = view
