@@ -146,6 +146,50 @@ def test_reductions_over_every_choice_of_axes(shape: tuple[int, ...]) -> None:
                     np.testing.assert_allclose(one, other, 1e-13, 1e-14 * scale)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int32])
+def test_arithmetic_of_integers(dtype: Any) -> None:
+    """Divisions by 0 give 0, and the smallest number has no opposite."""
+    limits = np.iinfo(dtype)
+    ends = np.array([limits.min, limits.min + 1, -7, -2, -1, 0, 1, 2, 3, 7, limits.max - 1, limits.max], dtype)
+    a, b = ends[:, None], ends
+
+    def f(a: Any, b: Any) -> Any:
+        return (
+            a // b,
+            a % b,
+            np.fmod(a, b),
+            a + b,
+            a * b,
+            a - b,
+            -a,
+            abs(b),
+            np.sign(a),
+            np.maximum(a, b),
+            a // 2,
+            b % 4,
+        )
+
+    fast = hg.compile(f, backend="native")
+    with np.errstate(all="ignore"):
+        wanted = f(a, b)
+        fast(a, b)
+    for one, other in zip(fast(a, b), wanted, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+    assert "by NumPy" not in fast.report()
+
+
+def test_arithmetic_of_truths() -> None:
+    def f(a: Any, b: Any) -> Any:
+        return a + b, a * b, np.maximum(a, b), np.minimum(a, b), a & b, a | b, a ^ b, np.where(a, b, a), np.sum(a * b)
+
+    a, b = np.array([True, False])[:, None], np.array([True, False, True])
+    fast = hg.compile(f, backend="native")
+    fast(a, b)
+    for one, other in zip(fast(a, b), f(a, b), strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+    assert "by NumPy" not in fast.report()
+
+
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.bool_])
 @pytest.mark.parametrize("shape", [(1,), (7,), (1000,), (3, 40), (40, 3), (2, 3, 70)])
 def test_reductions_of_integers(shape: tuple[int, ...], dtype: Any) -> None:

@@ -920,19 +920,18 @@ class _Copy:
 
 _COPY: Any = _Copy()
 
-_WHOLE = frozenset({"add", "subtract", "multiply", "negative", "maximum", "minimum", "absolute", "sign", "where"})
-"""Hops whose lowering is right for integers, too, besides comparisons and predicates."""
+_TRUTHS = frozenset({"add", "multiply", "maximum", "minimum"})
+"""Hops whose lowering is right for booleans, too, besides comparisons and predicates."""
+_WHOLE = _TRUTHS | {"subtract", "negative", "absolute", "sign", "floor_divide", "remainder", "fmod"}
+"""Those whose lowering is right for integers."""
 
 
 def _fits(hop: Hop, dtypes: Sequence[np.dtype[Any]]) -> bool:
     """Whether a lowering is right for the dtypes of the operands."""
-    if all(d.kind == "f" for d in dtypes) or "predicate" in hop.traits:
+    kinds = {d.kind for d in dtypes}
+    if kinds == {"f"} or "predicate" in hop.traits or hop.name == "where":
         return True
-    if hop.name == "where":
-        return True
-    if any(d.kind == "b" for d in dtypes):
-        return False
-    return hop.name in _WHOLE
+    return hop.name in (_TRUTHS if kinds == {"b"} else _WHOLE if kinds == {"i"} else ())
 
 
 __all__ = ["Buffer", "CallStep", "Fuser", "KernelStep", "Schedule"]
