@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod as product
 from typing import Any, NamedTuple
 
@@ -78,6 +78,14 @@ def _store(code: Code, kind: Kind, value: str, place: str, lanes: int = 1) -> No
 def _select(code: Code, condition: str, kind: str, a: str, b: str, lanes: int = 1) -> str:
     whole = _many(kind, lanes)
     return code.new(f"select {_many('i1', lanes)} {condition}, {whole} {a}, {whole} {b}")
+
+
+def _spread(code: Code, value: str, kind: str, lanes: int) -> str:
+    if lanes == 1:
+        return value
+    whole = _many(kind, lanes)
+    first = code.new(f"insertelement {whole} poison, {kind} {value}, i64 0")
+    return code.new(f"shufflevector {whole} {first}, {whole} poison, <{lanes} x i32> zeroinitializer")
 
 
 def _noted(name: str, batch: Sequence[Axis], n: int) -> str:
@@ -254,12 +262,12 @@ class _First:
         lanes = _LANES
         places = _many("i64", lanes)
         whole = code.new(f"and i64 {size}, {-lanes}")
-        best = self._spread(self._load(start), kind.word, lanes)
+        best = _spread(code, self._load(start), kind.word, lanes)
         steps = f"<{', '.join(f'i64 {k}' for k in range(lanes))}>"
         carried = [(_many(kind.word, lanes), best), (places, "zeroinitializer")]
         with code.loop("0", whole, lanes, carried) as loop:
             value = self._load(code.at(start, loop.index, kind.size), lanes)
-            here = code.new(f"add {places} {self._spread(loop.index, 'i64', lanes)}, {steps}")
+            here = code.new(f"add {places} {_spread(code, loop.index, 'i64', lanes)}, {steps}")
             loop.following = self._better(value, here, loop.values, lanes)
         best, place = loop.values
         while lanes > 1:
@@ -269,11 +277,6 @@ class _First:
             value = self._load(code.at(start, rest.index, kind.size))
             rest.following = self._better(value, rest.index, rest.values)
         return rest.values[1]
-
-    def _spread(self, value: str, kind: str, lanes: int) -> str:
-        whole = _many(kind, lanes)
-        first = self.code.new(f"insertelement {whole} poison, {kind} {value}, i64 0")
-        return self.code.new(f"shufflevector {whole} {first}, {whole} poison, <{lanes} x i32> zeroinitializer")
 
     def _joined(self, best: str, place: str, lanes: int) -> tuple[str, str]:
         """The better ones of both halves of a vector: of equal ones, those that come first."""
@@ -443,6 +446,10 @@ class _Keys:
 # -- searches --------------------------------------------------------------------------------------------------------
 
 
+_SEARCHES = 8
+"""How many go on together, since each waits for memory at every step."""
+
+
 def search(dtype: np.dtype[Any], line: View, wanted: View, out: View, right: bool) -> Step | None:
     """Where elements would have to be inserted in a sorted line: before equal ones, or (`right`) after them."""
     kind = KINDS.get(dtype)
@@ -450,48 +457,94 @@ def search(dtype: np.dtype[Any], line: View, wanted: View, out: View, right: boo
         return None
     views, sizes = (wanted, out), (kind.size, 8)
     batch = folded(axes_of(views, range(len(out.shape))))
+    together = bool(batch) and batch[-1][1:] == (1, 1)
+    width = batch.pop()[0] if together else 1
     (n,), (stride,) = line.shape, line.strides
-    words = [*head(views, sizes, batch), line.buffer, line.offset * kind.size, n, stride * kind.size, n.bit_length()]
+    words = [*head(views, sizes, batch), line.buffer, line.offset * kind.size, n, stride * kind.size, width]
     count = product(out.shape) * n.bit_length()
-    return Step(_search(kind, right, len(batch)), words, count, 0, _noted("searchsorted", batch, n))
+    note = _noted("searchsorted", [*batch, (width,)], n)
+    return Step(_search(kind, right, together, len(batch)), words, count, 0, note)
 
 
 @functools.cache
-def _search(kind: Kind, right: bool, rank: int) -> Source:
+def _search(kind: Kind, right: bool, together: bool, rank: int) -> Source:
     code = Code()
     start = head_size(2, rank)
     line = code.at(code.slot(start), code.word(start + 1))
-    size, stride, steps = (code.word(start + j) for j in (2, 3, 4))
-    last = code.add(size, -1)
-    before: Callable[..., str] = _not_after if right else _before
+    size, stride, width = (code.word(start + j) for j in (2, 3, 4))
+    searches = _Searches(code, kind, line, stride, right)
+    lanes = _SEARCHES if together else 1
+    whole = code.new(f"and i64 {width}, {-lanes}")
     with lines(code, 2, rank) as (wanted, out):
-        value = _load(code, kind, wanted)
-        with code.loop("0", steps, 1, [("i64", "0"), ("i64", size)]) as loop:
+        for begin, end, count in [("0", whole, lanes), (whole, width, 1)][: 1 + together]:
+            with code.loop(begin, end, count) as place:
+                value = _load(code, kind, code.at(wanted, place.index, kind.size), count)
+                found = searches.found(value, size, count)
+                _store(code, POSITION, found, code.at(out, place.index, 8), count)
+    return code.source(*searches.declared)
+
+
+class _Searches:
+    """Binary searches that make the same steps, whatever they find."""
+
+    def __init__(self, code: Code, kind: Kind, line: str, stride: str, right: bool) -> None:
+        self.code = code
+        self.kind = kind
+        self.line = line
+        self.stride = stride
+        self.right = right
+        self.declared: dict[str, None] = {}
+
+    def found(self, value: str, size: str, lanes: int) -> str:
+        """How many elements of the line come before a value."""
+        code, places = self.code, _many("i64", lanes)
+        steps = code.new(f"sub i64 64, {self._leading_zeros(size)}")
+        first = "zeroinitializer" if lanes > 1 else "0"
+        with code.loop("0", steps, 1, [(places, first), ("i64", size)]) as loop:
             low, left = loop.values
-            half = code.new(f"lshr i64 {left}, 1")
-            middle = code.add(low, half)
-            other = _load(code, kind, code.at(line, code.min(middle, last), stride))
-            some = code.new(f"icmp ne i64 {left}, 0")
-            goes = code.new(f"and i1 {before(code, kind, other, value)}, {some}")
-            above = code.new(f"sub i64 {code.add(left, -1)}, {half}")
+            # Of those that are left, the first half comes before the value if its last element does.
+            half = code.new(f"sub i64 {left}, {code.new(f'lshr i64 {left}, 1')}")
+            step = _spread(code, half, "i64", lanes)
+            last = code.new(f"add {places} {low}, {_spread(code, code.add(half, -1), 'i64', lanes)}")
+            goes = self._before(self._at(last, lanes), value, lanes)
+            further = code.new(f"add {places} {low}, {step}")
             loop.following = [
-                _select(code, goes, "i64", code.add(middle, 1), low),
-                _select(code, goes, "i64", above, half),
+                _select(code, goes, "i64", further, low, lanes),
+                code.new(f"sub i64 {left}, {half}"),
             ]
-        _store(code, POSITION, loop.values[0], out)
-    return code.source()
+        return loop.values[0]
 
+    def _leading_zeros(self, size: str) -> str:
+        self.declared["declare i64 @llvm.ctlz.i64(i64, i1)"] = None
+        return self.code.new(f"call i64 @llvm.ctlz.i64(i64 {size}, i1 false)")
 
-def _before(code: Code, kind: Kind, a: str, b: str) -> str:
-    """Whether one comes before the other, NaN last."""
-    if not kind.floats:
-        return code.new(f"icmp {'s' if kind.signed else 'u'}lt {kind.name} {a}, {b}")
-    less = code.new(f"fcmp ult {kind.name} {a}, {b}")
-    return code.new(f"and i1 {less}, {code.new(f'fcmp ord {kind.name} {a}, {a}')}")
+    def _at(self, places: str, lanes: int) -> str:
+        """The elements of the line at some places."""
+        code, kind = self.code, self.kind
+        if lanes == 1:
+            return _load(code, kind, code.at(self.line, places, self.stride))
+        whole, pointers = kind.many(lanes), f"<{lanes} x ptr>"
+        offsets = code.new(f"mul <{lanes} x i64> {places}, {_spread(code, self.stride, 'i64', lanes)}")
+        at = code.new(f"getelementptr i8, ptr {self.line}, <{lanes} x i64> {offsets}")
+        name = f"@llvm.masked.gather.v{lanes}{kind.name.replace('double', 'f64').replace('float', 'f32')}.v{lanes}p0"
+        self.declared[f"declare {whole} {name}({pointers}, i32, <{lanes} x i1>, {whole})"] = None
+        every = _splat("true", "i1", lanes)
+        given = f"{pointers} {at}, i32 {kind.size}, <{lanes} x i1> {every}, {whole} poison"
+        return code.new(f"call {whole} {name}({given})")
 
+    def _before(self, element: str, value: str, lanes: int) -> str:
+        """Whether an element comes before a value, NaN last; equal ones do if the search is for the right end."""
+        if self.right:
+            after = self._less(value, element, lanes)
+            return self.code.new(f"xor {_many('i1', lanes)} {after}, {_splat('true', 'i1', lanes)}")
+        return self._less(element, value, lanes)
 
-def _not_after(code: Code, kind: Kind, a: str, b: str) -> str:
-    return code.new(f"xor i1 {_before(code, kind, b, a)}, true")
+    def _less(self, a: str, b: str, lanes: int) -> str:
+        code, kind, whole = self.code, self.kind, self.kind.many(lanes)
+        if not kind.floats:
+            return code.new(f"icmp {'s' if kind.signed else 'u'}lt {whole} {a}, {b}")
+        less = code.new(f"fcmp ult {whole} {a}, {b}")
+        return code.new(f"and {_many('i1', lanes)} {less}, {code.new(f'fcmp ord {whole} {a}, {a}')}")
 
 
 # -- hops ------------------------------------------------------------------------------------------------------------
