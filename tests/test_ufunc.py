@@ -66,3 +66,20 @@ def test_derivatives_of_the_gamma_function(dtype: Any) -> None:
     np.testing.assert_allclose(found[0], wanted[0], close)
     np.testing.assert_allclose(found[1], wanted[1], close)
     assert "by NumPy" not in fast.report()
+
+
+def test_operations_of_users() -> None:
+    """Their values are ufuncs often: then they are native, too."""
+
+    @hg.custom.elementwise(scipy.special.erfcx, "erfcx", name="scaled_erfc")
+    def scaled(x: Any, *, out: Any) -> Any:
+        return 2 * x * out - 2 / np.sqrt(np.pi)
+
+    fast = hg.value_and_grad(lambda x: np.sum(scaled(x) ** 2), backend="native")
+    x = np.linspace(-1, 3, 9)
+    value = scipy.special.erfcx(x)
+    for _ in range(3):
+        found = fast(x)
+    np.testing.assert_allclose(found[0], np.sum(value**2), 1e-14)
+    np.testing.assert_allclose(found[1], 2 * value * (2 * x * value - 2 / np.sqrt(np.pi)), 1e-12)
+    assert "by NumPy" not in fast.report()

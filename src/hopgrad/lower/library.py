@@ -19,8 +19,8 @@ def library(
 ) -> Step | None:
     """The native form of a hop, or None if it has none. `dtypes` are those of the operands and of the result."""
     *given, made = dtypes
-    if isinstance(hop, Elementwise) and not params and isinstance(hop.function, np.ufunc):
-        return ufunc.call(hop.function, operands, result, dtypes)
+    if isinstance(hop, Elementwise) and not params and hop.ufunc is not None:
+        return ufunc.call(hop.ufunc, operands, result, dtypes)
     if not all(dtype == made for dtype in given):
         return along.lower(hop.name, params, operands, result, given)
     if hop.name == "matmul":
