@@ -114,6 +114,20 @@ def test_other_dtypes_have_no_native_form() -> None:
     assert along.search(x.dtype, views[0], *views, False) is None
 
 
+@every_dtype
+def test_membership(dtype: Any) -> None:
+    random = np.random.default_rng(2)
+    for count, invert in itertools.product((0, 1, 2, 30), (False, True)):
+        x, among = random.integers(-9, 30, (4, 25)).astype(dtype), random.integers(-9, 30, (count, 1)).astype(dtype)
+        if x.dtype.kind == "f":
+            x[0, :4] = among[:3, 0] = np.nan
+            x[1, :3], among[3:4] = (np.inf, -0.0, 0.0), np.inf
+        fast = hg.compile(lambda x, among, invert=invert: np.isin(x, among, invert=invert), backend="native")
+        for _ in range(2):
+            np.testing.assert_array_equal(fast(x, among), np.isin(x, among, invert=invert), strict=True)
+        assert not count or "by NumPy" not in fast.report()
+
+
 # -- in programs -----------------------------------------------------------------------------------------------------
 
 
