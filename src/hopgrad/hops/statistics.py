@@ -277,7 +277,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * p
 def _line(x: Expr) -> Expr:
     if x.ndim > 1:
         raise ValueError("object too deep for desired array")
-    return fn.reshape(x, (x.size,))
+    return x if x.ndim == 1 else fn.reshape(x, (1,))
 
 
 def _window(n: int, m: int, mode: str) -> tuple[int, int]:
