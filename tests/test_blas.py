@@ -44,7 +44,7 @@ def laid_out(
     order = range(values.ndim) if order is None else order
     steps = [1] * values.ndim if steps is None else steps
     lengths = [values.shape[k] * abs(steps[k]) + 2 * pad for k in order]
-    memory = np.full((3, *lengths), GUARD, values.dtype)
+    memory = np.full((3, *lengths), GUARD if values.dtype.kind == "f" else 77, values.dtype)
     cut = tuple(slice(pad, n - pad, abs(steps[k])) for k, n in zip(order, lengths, strict=True))
     view = memory[1, ..., *cut].transpose(np.argsort(order))
     view = view[..., *(slice(None, None, -1 if s < 0 else 1) for s in steps)]

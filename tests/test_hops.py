@@ -194,6 +194,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "softmax": lambda x, *, axes: scipy.special.softmax(x, axes),
     "log_softmax": lambda x, *, axes: scipy.special.log_softmax(x, axes),
     "einsum": lambda *xs, subscripts: np.einsum(subscripts, *xs),
+    "convolve": lambda a, v, *, start, length: np.convolve(a, v)[start : start + length],
     "polygamma": lambda x, *, order: scipy.special.polygamma(order, x),
     "spherical_jn": lambda x, *, order: scipy.special.spherical_jn(order, x),
     "sinc": np.sinc,

@@ -89,7 +89,10 @@ def of(program: Program, transform: Transform) -> tuple[str, str]:
                 return "wrong", f"{transform.__name__} {number} has dtype {one.dtype} instead of {other.dtype}"
             if far(one, other, digits) > 1:
                 longer = [a.astype(np.longdouble) for a in args[:-1]]
-                exact = flat(transform(f, count, "numpy")(*longer, args[-1]))[number]
+                try:
+                    exact = flat(transform(f, count, "numpy")(*longer, args[-1]))[number]
+                except TypeError:  # there is no linear algebra of longer numbers
+                    exact = other
                 ours, numpys = far(one, exact, digits), far(other, exact, digits)
                 told = f"{transform.__name__} {number} at call {call}: off by {ours:.3g}, NumPy by {numpys:.3g}"
                 if ours > 100 * max(1.0, numpys):

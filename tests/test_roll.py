@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import hopgrad as hg
@@ -34,15 +38,15 @@ def check(f: Callable[..., Any], *args: Any, loops: int | None = None) -> list[i
     """A function of arrays: the same values as before, by the interpreter and by native code."""
     graph = hg.graph_of(f)(*args)
     leaves = [np.asarray(v) for v in hg.tree.flatten(args)[0] if np.asarray(v).dtype.kind == "f"]
-    given = dict(zip(graph.inputs, leaves, strict=True))
-    made = rolled(simplify(graph.builder, graph.outputs, list(given)))
+    actual = dict(zip(graph.inputs, leaves, strict=True))
+    made = rolled(simplify(graph.builder, graph.outputs, list(actual)))
     after = Graph(made.builder, list(made.inputs.values()), made.outputs)
     after.check()
     with np.errstate(all="ignore"):
-        wanted = evaluate(graph.builder, graph.outputs, given)
-        moved = {new: given[old] for old, new in made.inputs.items()}
+        wanted = evaluate(graph.builder, graph.outputs, actual)
+        moved = {new: actual[old] for old, new in made.inputs.items()}
         found = evaluate(made.builder, made.outputs, moved)
-    native = NativePlan(graph.builder, graph.outputs, list(given)).run(given)
+    native = NativePlan(graph.builder, graph.outputs, list(actual)).run(actual)
     assert native is not None
     for one, two, three in zip(wanted, found, native, strict=True):
         assert np.shape(one) == np.shape(two) == np.shape(three)
@@ -250,3 +254,55 @@ def test_large_traces_compile_at_once() -> None:
         for _ in range(3):
             assert_allclose(g(V), first, 1e-12)
         assert "scan" in g.plan
+
+
+# -- random loops ------------------------------------------------------------------------------------------------------
+
+UNARY = [np.sin, np.tanh, np.cos, lambda v: v * v * 0.5, lambda v: v[::-1] * 0.9, lambda v: np.exp(-v * v), np.arctan]
+BINARY = [np.add, np.multiply, np.subtract, np.maximum, lambda a, b: a / (2.0 + b * b), lambda a, b: np.sum(a * b) * a]
+
+
+@settings(max_examples=int(os.environ.get("HOPGRAD_EXAMPLES", "40")) // 2, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32 - 1))
+def test_random_loops(seed: int) -> None:
+    random = Random(seed)
+    carried, steps, size = random.randint(1, 3), random.randint(17, 33), random.randint(1, 4)
+    body: list[tuple[Any, ...]] = []
+    for _ in range(random.randint(2, 7)):
+        ways = ["unary", "binary", "binary", "row", "column", "before", "captured", "step", "matrix"]
+        body.append((random.choice(ways), random.randrange(99), random.randrange(99), random.randrange(99)))
+    keep = random.random() < 0.5
+
+    def f(x: Any, xs: Any) -> Any:
+        values, history, kept = [x * (k + 1.0) for k in range(carried)], [x, x * 0.5, x * 0.25], []
+        for k in range(steps):
+            here = list(values)
+            for way, a, b, which in body:
+                one, two = here[a % len(here)], here[b % len(here)]
+                if way == "unary":
+                    new = UNARY[which % len(UNARY)](one)
+                elif way == "binary":
+                    new = BINARY[which % len(BINARY)](one, two)
+                elif way == "row":
+                    new = one + xs[k if which % 3 else -1 - k]
+                elif way == "column":
+                    new = one * xs.T[:, k] if which % 2 else one * xs.T[which % size, k]
+                elif way == "before":
+                    new = one * 0.5 + history[-1 - which % 3]
+                elif way == "captured":
+                    new = one * np.cos(x) + two
+                elif way == "step":
+                    new = one * (0.1 * k) + two
+                else:
+                    new = np.tanh(W[:size, :size] @ one) if size <= 3 else np.tanh(one)
+                here.append(new)
+            values = [np.tanh(v) for v in here[-carried:]]
+            values += [x] * (carried - len(values))
+            history.append(values[0])
+            kept.append(here[-1])
+        total = sum(np.sum(v * v) for v in values)
+        return total + np.sum(np.sin(np.stack(kept))) if keep else total + np.sum(history[-2])
+
+    x, xs = np.linspace(0.2, 0.9, size), np.random.default_rng(seed).normal(size=(steps, size))
+    check(f, x, xs)
+    check(derivatives(f, 0, 1), x, xs)

@@ -17,9 +17,8 @@ import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
 from hopgrad.graph.graph import Graph, reachable
-from hopgrad.lower import loops
 from hopgrad.lower.expand import expanded
-from hopgrad.lower.library import library
+from hopgrad.lower.library import compound, library
 from hopgrad.lower.program import Program
 from hopgrad.simplify import rolled, simplify
 from hopgrad.trace import context
@@ -125,7 +124,7 @@ class NativePlan:
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
         inputs = dict(zip(self._inputs, strides, strict=True))
-        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, loops.place)
+        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound)
 
     @property
     def runs(self) -> int:
@@ -142,7 +141,8 @@ _EXACT = frozenset("""
     input constant convert add subtract multiply divide negative absolute sqrt sign floor ceil trunc rint copysign
     maximum minimum fmax fmin clip where equal not_equal less less_equal greater greater_equal logical_and logical_or
     logical_xor logical_not isnan isinf isfinite reshape transpose broadcast_to concatenate index put triangle
-    max min any all argmax argmin argsort exists
+    max min any all argmax argmin argsort lexsort searchsorted cumsum
+    fmod remainder floor_divide round exists
 """.split())  # fmt: skip  # noqa: SIM905 - a list of words
 """Hops that native code computes to the last bit as NumPy does."""
 
@@ -151,7 +151,13 @@ def rounds_alike(builder: Builder, nodes: Sequence[int]) -> bool:
     """Whether native code and NumPy agree on some values to the last bit, so that either may decide a branch."""
     # Whether something has a value at all is told by the step that computes it.
     known = {n for n in reachable(builder, nodes) if builder.hop(n).name == "exists"}
-    return all(builder.hop(node).name in _EXACT for node in reachable(builder, nodes, known=known))
+    return all(_is_exact(builder, node) for node in reachable(builder, nodes, known=known))
+
+
+def _is_exact(builder: Builder, node: int) -> bool:
+    # Unless a sort is to be stable, NumPy leaves equal elements in an order of its own.
+    stable = dict(builder.params(node)).get("kind", "stable") in ("stable", "mergesort")
+    return stable and builder.hop(node).name in _EXACT
 
 
 def _aligned(value: Any) -> Any:

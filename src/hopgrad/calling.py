@@ -904,15 +904,16 @@ def run(
                 call.writes.append((memory.node, place))
     listed = outside_of(running).objects.listed
     if kept is not None:
-        guards = outer_guards(running) if native else []
+        guards = outer_guards(running)
         outside_data = list(outside_of(running).data)
         recorded = replays.keep(kept, running, call, [*call.inputs, *outside_data])
-        if recorded is not None and native and len(call.asked) == 1 and not call.writes:
+        if recorded is not None and len(call.asked) == 1 and not call.writes:
             (asked,) = call.asked
             if asked.added is (direction is not None):
                 entered = target if not keywords else None
                 compile_it = functools.partial(_compile, asked, guards, outside_data, entered)
-                if not recorded.is_due or not compile_it(recorded, actual, read, args, finish, direction):
+                due = native and recorded.is_due
+                if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
     elif running.once:
         replays.note(read.key, running.once)

@@ -121,7 +121,8 @@ class Recorded:
         """What was compiled, in a few lines."""
         lines = []
         if self.later is not None:
-            lines.append("large: compiled when the interpreter's replays have taken as long as compiling would take")
+            large = "large: compiled when the interpreter's replays have taken as long as compiling would take"
+            lines.append(large if len(self.builder) > LARGE else "compiled when native code is asked for")
         for plan in self.plans:
             for program in plan.programs:
                 lines += summary(program)

@@ -194,7 +194,9 @@ def logaddexp(a: Expr, b: Expr, *, out: Expr) -> Any:
 
 
 @elementwise(np.logaddexp2, Function("logaddexp2", r"\operatorname{logaddexp2}"), domain=(REAL, REAL),
-             traits=("commutative",), kink="all −∞: 0")  # fmt: skip
+             traits=("commutative",), kink="all −∞: 0",
+             lowering="select(a == b, a + 1,"
+             " maximum(a, b) + 1.4426950408889634 * log1p(exp2(-fabs(a - b))))")  # fmt: skip
 def logaddexp2(a: Expr, b: Expr, *, out: Expr) -> Any:
     """As logaddexp, to the base 2."""
     return lambda: _share(a, b, out, exp2), lambda: _share(b, a, out, exp2)
@@ -388,7 +390,16 @@ floor = _flat_hop("floor", np.floor, Notation("fence", "⌊"), lowering="floor(x
 ceil = _flat_hop("ceil", np.ceil, Notation("fence", "⌈"), lowering="ceil(x)")
 trunc = _flat_hop("trunc", np.trunc, Function("trunc", r"\operatorname{trunc}"), 1, "odd", lowering="trunc(x)")
 rint = _flat_hop("rint", np.rint, Function("round", r"\operatorname{round}"), 1, "odd", lowering="rint(x)")
-floor_divide = _flat_hop("floor_divide", np.floor_divide, Infix("//", r"\mathbin{//}"), 2, domain=(REAL, NONZERO))
+floor_divide = _flat_hop(
+    "floor_divide",
+    np.floor_divide,
+    Infix("//", r"\mathbin{//}"),
+    2,
+    domain=(REAL, NONZERO),
+    lowering="m = fmod(a, b); d = (a - m) / b; d = select((m != 0) & ((b < 0) ^ (m < 0)), d - 1, d);"
+    " f = floor(d); f = select(d - f > 0.5, f + 1, f);"
+    " select(b == 0, a / b, select(d == 0, copysign(0, a / b), f))",
+)
 heaviside = _flat_hop(
     "heaviside",
     np.heaviside,
@@ -421,15 +432,29 @@ isinf = _flat_hop(
 isfinite = _flat_hop(
     "isfinite", np.isfinite, Function("isfinite", r"\operatorname{isfinite}"), 1, "predicate", lowering="fabs(x) < inf"
 )
-signbit = _flat_hop("signbit", np.signbit, Function("signbit", r"\operatorname{signbit}"), 1, "predicate")
+signbit = _flat_hop(
+    "signbit",
+    np.signbit,
+    Function("signbit", r"\operatorname{signbit}"),
+    1,
+    "predicate",
+    parts=lambda x: (copysign(x.builder.constant(1, x.dtype), x) if x.dtype.kind == "f" else x) < 0,
+)
 
 
 def _round(x: Any, *, decimals: int) -> Any:
     return np.round(x, decimals)
 
 
-@elementwise(_round, Function("round", r"\operatorname{round}"), traits=("flat",),
-             sample=lambda draw: Case(decimals=draw([0, 1])))  # fmt: skip
+def _round_parts(x: Expr, *, decimals: int) -> Any:
+    if x.dtype.kind != "f":
+        return round_(x, decimals=decimals)
+    scale = 10.0 ** abs(decimals)
+    return rint(x * scale) / scale if decimals >= 0 else rint(x / scale) * scale
+
+
+@elementwise(_round, Function("round", r"\operatorname{round}"), traits=("flat",), parts=_round_parts,
+             sample=lambda draw: Case(decimals=draw([0, 1, -1])))  # fmt: skip
 def round_(x: Expr) -> Any:
     """Constant between its jumps, so the derivative is 0."""
     return None

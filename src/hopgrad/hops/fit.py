@@ -31,6 +31,8 @@ def _chord(x: Any, x0: Any, y0: Any, x1: Any, y1: Any) -> Any:
 
 
 @elementwise(_chord, Function("chord", r"\operatorname{chord}", "linear interpolation"),
+             lowering="s = (e - c) / (d - b); f = s * (a - b) + c; f = select(isnan(f), s * (a - d) + e, f);"
+             " f = select(isnan(f) & (c == e) & ~isnan(a), c, f); select(a == b, c, select(a == d, e, f))",
              domain=(Interval(-0.5, 0.5), Interval(-2.0, -1.0), REAL, Interval(1.0, 2.0), REAL),
              sample=lambda draw: draw([Case((), (), (), (), ()), Case((3,), (3,), (3,), (3,), (3,)),
                                        Case((2, 1), (3,), (), (2, 3), (3,))]))  # fmt: skip

@@ -19,7 +19,7 @@ from numpy.linalg import LinAlgError
 
 from hopgrad.aval import Aval, Several, Shape, aval, broadcast_shapes
 from hopgrad.errors import DtypeError, NotDifferentiableError, ShapeError
-from hopgrad.graph.builder import Expr, Params, catalogue, zeros
+from hopgrad.graph.builder import Expr, Params, catalogue, ones, zeros
 from hopgrad.graph.hop import (
     DEFINITE,
     ITEM,
@@ -34,8 +34,8 @@ from hopgrad.graph.hop import (
 from hopgrad.graph.operators import Cotangent, Linear, Operator, Support, broadcast_to, expand, spread, sum_to
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops.products import matmul
-from hopgrad.hops.reduce import any_, sum_
-from hopgrad.hops.shape import concatenate, reshape, slice_axis, transposed, triangle
+from hopgrad.hops.reduce import all_, any_, max_, others, sum_
+from hopgrad.hops.shape import Operand, Slice, concatenate, index, reshape, slice_axis, transposed, triangle
 
 # -- helpers ---------------------------------------------------------------------------------------------------------
 
@@ -382,6 +382,50 @@ def _cofactors(a: Any) -> Any:
     return (sign * ((u * _without(s)[..., None, :]) @ vh) + nan).astype(a.dtype)
 
 
+def _wide(a: Expr) -> Any:
+    return ew.convert(a, dtype=np.dtype(np.float64))
+
+
+def _rolled(a: Expr, down: int, right: int) -> Any:
+    """Rows and columns of 3×3 matrices exchanged in a ring."""
+    rows, columns = np.ogrid[down : 3 + down, right : 3 + right]
+    places = a.builder.constant(rows % 3), a.builder.constant(columns % 3)
+    return index(a, *places, items=(*[Slice(None, None, None)] * (a.ndim - 2), Operand(0), Operand(1)))
+
+
+def _crossed_parts(a: Expr, b: Expr) -> Any:
+    return _rolled(a, 1, 1) * _rolled(b, 2, 2) - _rolled(a, 1, 2) * _rolled(b, 2, 1)
+
+
+def _frames_parts(a: Expr) -> tuple[Any, Any, Any, Any, Any]:
+    """`_frames` of those matrices that are finite; of the others NaN is to be added."""
+    wide = _wide(a)
+    good = all_(ew.isfinite(wide), axes=(a.ndim - 2, a.ndim - 1), keepdims=True)
+    zero, nan = (a.builder.constant(x, wide.dtype) for x in (0, np.nan))
+    u, s, vh = SVD(ew.where(good, wide, _eye(wide, a.shape[-1])), full=False)
+    return u, s, vh, _as_matrices(ew.rint(det(u) * det(vh))), ew.where(good, zero, nan)
+
+
+def _without_parts(s: Any) -> Any:
+    """`_without`, of a hop."""
+    last = s.ndim - 1
+    found = others(transposed(s, (last, *range(last))))
+    return transposed(found, (*range(1, s.ndim), 0))
+
+
+def _cofactors_parts(a: Expr) -> Any:
+    n = a.shape[-1]
+    if n == 1:
+        return ones(a.builder, a.aval)
+    if n == 2:
+        turned = slice_axis(slice_axis(a, a.ndim - 2, None, None, -1), a.ndim - 1, None, None, -1)
+        return turned * np.array([[1, -1], [-1, 1]], a.dtype)
+    if n == 3:
+        return ew.convert(_crossed_parts(_wide(a), _wide(a)), dtype=a.dtype)
+    u, s, vh, sign, nan = _frames_parts(a)
+    return ew.convert(sign * matmul(u * _row(_without_parts(s)), vh) + nan, dtype=a.dtype)
+
+
 def _elsewhere(support: Support, n: int, dtype: Any) -> Support:
     """What is not in the row and not in the column of any element of the support."""
     if support is None:
@@ -392,7 +436,7 @@ def _elsewhere(support: Support, n: int, dtype: Any) -> Support:
 
 
 @general(_cofactors, Function("cof", r"\operatorname{cof}", "cofactors"), infer=_same_square("cofactors"),
-         sample=_on_squares())  # fmt: skip
+         parts=_cofactors_parts, sample=_on_squares())  # fmt: skip
 def cofactors(a: Expr, *, out: Expr) -> Operator:
     """The gradient of the determinant. Its own derivative is symmetric, being a second one."""
 
@@ -422,6 +466,24 @@ def _cofactors_change(a: Any, t: Any) -> Any:
     return (sign * (u @ change @ vh) + nan).astype(a.dtype)
 
 
+def _cofactors_change_parts(a: Expr, t: Expr) -> Any:
+    n = a.shape[-1]
+    if n < 2:
+        return zeros(a.builder, a.aval)
+    if n == 2:
+        return _cofactors_parts(t)
+    if n == 3:
+        x, y = _wide(a), _wide(t)
+        return ew.convert(_crossed_parts(x, y) + _crossed_parts(y, x), dtype=a.dtype)
+    u, s, vh, sign, nan = _frames_parts(a)
+    m = _chain(swap(u), _wide(t), swap(vh))
+    eye = a.builder.constant(np.eye(n, dtype=bool))
+    zero, one = (a.builder.constant(x, s.dtype) for x in (0, 1))
+    products = ew.where(eye, zero, _without_parts(ew.where(eye, one, _row(s))))
+    change = ew.where(eye, matmul(products, _column(_diagonal(m))), -products * swap(m))
+    return ew.convert(sign * _chain(u, change, vh) + nan, dtype=a.dtype)
+
+
 def _two_squares(a: Aval, t: Aval) -> Aval:
     if a is not t:
         raise ShapeError(f"cofactors: {a!r} and {t!r} differ")
@@ -429,6 +491,7 @@ def _two_squares(a: Aval, t: Aval) -> Aval:
 
 
 @general(_cofactors_change, Function("dcof", r"\operatorname{d\,cof}", "cofactors"), infer=_two_squares,
+         parts=_cofactors_change_parts,
          sample=lambda draw: draw([Case(*case.operands * 2) for case in SQUARES]))  # fmt: skip
 def cofactors_change(a: Expr, t: Expr) -> Any:
     """The second derivative of the determinant, linear and symmetric in T.
@@ -830,7 +893,15 @@ def _turned(a: Aval, **params: Any) -> Aval:
     return aval((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)
 
 
-@general(_pinv, Notation("pseudoinverse", rule="pseudoinverse"), infer=_turned, traits=("raises",),
+def _pinv_parts(a: Expr, *, rcond: float) -> Any:
+    u, s, vh = SVD(a, full=False)
+    counts = s > rcond * max_(s, axes=(s.ndim - 1,), keepdims=True)
+    zero, one = (s.builder.constant(k, s.dtype) for k in (0, 1))
+    inverses = ew.where(counts, one / ew.where(counts, s, one), zero)
+    return matmul(swap(vh), _column(inverses) * swap(u))
+
+
+@general(_pinv, Notation("pseudoinverse", rule="pseudoinverse"), infer=_turned, traits=("raises",), parts=_pinv_parts,
          sample=lambda draw: Case(*draw(_SAMPLE_MATRICES).operands, rcond=1e-15),
          kink="not of full rank, where it jumps: the derivative among matrices of the same rank")  # fmt: skip
 def pinv(a: Expr, *, out: Expr) -> Operator:
@@ -1125,7 +1196,12 @@ def _p_norm(x: Any, *, axes: tuple[int, ...], keepdims: bool, order: float) -> A
     return np.sum(sizes, axis=axes, keepdims=keepdims) ** np.reciprocal(order, dtype=x.dtype)
 
 
-@reduction(_p_norm, Function("norm", r"\operatorname{norm}", "norm"), traits=("kink",),
+def _p_norm_parts(x: Expr, *, axes: tuple[int, ...], keepdims: bool, order: float) -> Any:
+    total = sum_(ew.absolute(x) ** order, axes=axes, keepdims=keepdims)
+    return total ** float(np.reciprocal(order, dtype=x.dtype))
+
+
+@reduction(_p_norm, Function("norm", r"\operatorname{norm}", "norm"), traits=("kink",), parts=_p_norm_parts,
            sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)]), keepdims=draw([False, True]),
                                     order=draw([3, 1.5])),
            kink="at 0: 0, the least subgradient")  # fmt: skip

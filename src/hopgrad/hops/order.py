@@ -128,7 +128,18 @@ def _asked(x: Aval, among: Aval, *, invert: bool) -> Aval:
     return aval(x.shape, bool)
 
 
-@general(_isin, Function("isin", r"\operatorname{isin}"), infer=_asked, traits=("flat", "predicate"),
+def _isin_parts(x: Expr, among: Expr, *, invert: bool) -> Any:
+    if not among.size:
+        return isin_(x, among, invert=invert)
+    line = fn.reshape(among, (among.size,))
+    line = sh.index(line, ordered(line, 0), items=(sh.Operand(0),))
+    # Where an element is, if it is there. (The last place is taken for those that are larger than all.)
+    places = ew.minimum(searchsorted_(line, x, side="left", dtype=INTEGER), among.size - 1)
+    found = sh.index(line, places, items=(sh.Operand(0),))
+    return ew.not_equal(x, found) if invert else ew.equal(x, found)
+
+
+@general(_isin, Function("isin", r"\operatorname{isin}"), infer=_asked, traits=("flat", "predicate"), parts=_isin_parts,
          sample=lambda draw: Case((2, 3), (4,), invert=draw([False, True])))  # fmt: skip
 def isin_(x: Expr, among: Expr) -> tuple[None, None]:
     """Yes or no, so the derivative is 0."""

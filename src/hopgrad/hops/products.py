@@ -1,4 +1,4 @@
-"""Products: matmul and einsum. Linear in each operand, so pushing is the product itself and only pulling is written."""
+"""Products: matmul, einsum, convolve. Linear in each operand: pushing is the product itself, pulling is written."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from hopgrad.aval import Aval, aval, broadcast_shapes
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr
-from hopgrad.graph.hop import Case, Notation, multilinear
+from hopgrad.graph.hop import Case, Function, Notation, multilinear
 from hopgrad.graph.operators import Support, broadcast_to, spread, sum_to
 from hopgrad.hops.reduce import any_
-from hopgrad.hops.shape import reshape, transposed
+from hopgrad.hops.shape import Operand, reshape, slice_axis, transposed
+from hopgrad.hops.shape import index as index_
 
 
 def _common_dtype(name: str, operands: tuple[Aval, ...]) -> np.dtype[Any]:
@@ -131,6 +132,19 @@ def _einsum_reach(support: Any, *operands: Expr, index: int, subscripts: str) ->
     return found
 
 
+def _einsum_parts(*operands: Expr, subscripts: str) -> Any:
+    """The diagonals of a single operand, picked; then its other indices."""
+    (term, *others), result = _split(subscripts)
+    if others or len(set(term)) == len(term):
+        return einsum(*operands, subscripts=subscripts)
+    (x,) = operands
+    letters = "".join(dict.fromkeys(term))
+    grid = np.ogrid[*(slice(n) for n in (x.shape[term.index(c)] for c in letters))]
+    places = [x.builder.constant(grid[letters.index(c)]) for c in term]
+    picked = index_(x, *places, items=tuple(Operand(k) for k in range(len(term))))
+    return einsum(picked, subscripts=f"{letters}->{result}")
+
+
 _SAMPLE_CONTRACTIONS = [
     Case((2, 3), (3, 2), subscripts="ij,jk->ik"),
     Case((2, 3), subscripts="ij->ji"),
@@ -138,6 +152,7 @@ _SAMPLE_CONTRACTIONS = [
     Case((3, 3), subscripts="ii->i"),
     Case((3, 3), subscripts="ii->"),
     Case((2, 2, 2), subscripts="iii->i"),
+    Case((2, 3, 2), subscripts="iji->j"),
     Case((2,), (3,), subscripts="i,j->ji"),
     Case((2, 3), (2, 2), subscripts="ij,kl->"),
     Case((3,), (3,), (3,), subscripts="i,i,i->"),
@@ -148,7 +163,7 @@ _SAMPLE_CONTRACTIONS = [
 
 
 @multilinear(_einsum, Notation("einsum", "einsum"), infer=_einsum_aval, reach=_einsum_reach,
-             sample=lambda draw: draw(_SAMPLE_CONTRACTIONS))  # fmt: skip
+             parts=_einsum_parts, sample=lambda draw: draw(_SAMPLE_CONTRACTIONS))  # fmt: skip
 def einsum(ct: Any, *operands: Expr, index: int, subscripts: str) -> Any:
     """The same contraction with the result in the operand's place.
 
@@ -181,3 +196,59 @@ def einsum(ct: Any, *operands: Expr, index: int, subscripts: str) -> Any:
     # An index of length 1 is repeated to meet a longer one: here the operand's own, or another's.
     full = tuple(max(n, m) for n, m in zip(pulled.shape, operand.shape, strict=True))
     return sum_to(broadcast_to(pulled, full), operand.shape)
+
+
+# -- convolve --------------------------------------------------------------------------------------------------------
+
+
+def _convolve(a: Any, v: Any, *, start: int, length: int) -> Any:
+    n, m = a.size, v.size
+    for mode, first, count in (("full", 0, n + m - 1), ("valid", min(n, m) - 1, abs(n - m) + 1)):
+        if (start, length) == (first, count):
+            return np.convolve(a, v, mode)  # type: ignore[call-overload]  # one of NumPy's words
+    back = v[::-1]
+    found = np.empty(length, a.dtype)
+    for k in range(start, start + length):
+        low, high = max(k - m + 1, 0), min(k + 1, n)
+        found[k - start] = np.dot(a[low:high], back[m - 1 - k + low : m - 1 - k + high])
+    return found
+
+
+def _convolved(a: Aval, v: Aval, *, start: int, length: int) -> Aval:
+    if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
+        raise ShapeError(f"convolve: shapes {a.shape} and {v.shape} are not those of two lines")
+    # The window of sums that is wanted: all elements enter some of them, so the transposed maps have such windows, too.
+    if not 0 <= start < min(a.size, v.size) <= max(a.size, v.size) <= start + length < a.size + v.size:
+        raise ShapeError(f"convolve: no window of lines of {a.size} and {v.size} goes from {start} to {start + length}")
+    return aval((length,), _common_dtype("convolve", (a, v)))
+
+
+def _convolve_reach(support: Any, a: Expr, v: Expr, *, index: int, start: int, length: int) -> Support:
+    """An element is used if any sum that it enters is."""
+    one = np.ones((a, v)[1 - index].shape, a.dtype)
+    operands = (None, one) if index == 0 else (one, None)
+    found: Support = spread(
+        support, lambda m: _pulled(m, *operands, index=index, start=start, size=(a, v)[index].size), a.dtype
+    )
+    return found
+
+
+def _pulled(ct: Any, a: Any, v: Any, *, index: int, start: int, size: int) -> Any:
+    other = (v, a)[index]
+    found = convolve(slice_axis(other, 0, None, None, -1), ct, start=other.size - 1 - start, length=size)
+    return found
+
+
+_SAMPLE_LINES = [
+    Case((3,), (2,), start=0, length=4),
+    Case((2,), (3,), start=1, length=2),
+    Case((4,), (3,), start=1, length=4),
+    Case((1,), (1,), start=0, length=1),
+]
+
+
+@multilinear(_convolve, Function("convolve", r"\operatorname{convolve}", "convolution"), infer=_convolved,
+             reach=_convolve_reach, sample=lambda draw: draw(_SAMPLE_LINES))  # fmt: skip
+def convolve(ct: Any, a: Expr, v: Expr, *, index: int, start: int, length: int) -> Any:
+    """Sums of a[i] v[k − i] for k from `start` on; the other line turned round, convolved with the cotangent."""
+    return _pulled(ct, a, v, index=index, start=start, size=(a, v)[index].size)

@@ -138,11 +138,11 @@ def prod(x: Expr, *, axes: Axes) -> Any:
     order = axes + rest
     front = transposed(x, order)
     flat = reshape(front, shape=(_count(x, axes), *[x.shape[k] for k in rest]))
-    back = reshape(_others(flat), shape=front.shape)
+    back = reshape(others(flat), shape=front.shape)
     return transposed(back, tuple(int(k) for k in np.argsort(order)))
 
 
-def _others(x: Expr) -> Expr:
+def others(x: Expr) -> Expr:
     """For each element along axis 0, the product of all others: pairs are multiplied up a tree, then handed down."""
     levels: list[tuple[Expr, Expr, int]] = []
     while x.shape[0] > 1:
@@ -152,14 +152,14 @@ def _others(x: Expr) -> Expr:
         even, odd = slice_axis(x, 0, 0, None, 2), slice_axis(x, 0, 1, None, 2)
         levels.append((even, odd, count))
         x = even * odd
-    others = ones(x.builder, x.aval)
+    found = ones(x.builder, x.aval)
     for even, odd, count in reversed(levels):
-        pairs = [reshape(v, shape=(v.shape[0], 1, *v.shape[1:])) for v in (others * odd, others * even)]
+        pairs = [reshape(v, shape=(v.shape[0], 1, *v.shape[1:])) for v in (found * odd, found * even)]
         both = concatenate(*pairs, axis=1)
-        others = reshape(both, shape=(2 * even.shape[0], *even.shape[1:]))
-        if others.shape[0] != count:
-            others = slice_axis(others, 0, 0, count, 1)
-    return others
+        found = reshape(both, shape=(2 * even.shape[0], *even.shape[1:]))
+        if found.shape[0] != count:
+            found = slice_axis(found, 0, 0, count, 1)
+    return found
 
 
 def _max(x: Any, *, axes: Axes, keepdims: bool) -> Any:

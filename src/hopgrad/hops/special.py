@@ -9,7 +9,7 @@ import numpy as np
 
 from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import POSITIVE, REAL, Case, Function, Interval, On, elementwise
-from hopgrad.hops.elementwise import constant_power, exp, log, log1p
+from hopgrad.hops.elementwise import absolute, constant_power, cos, exp, isinf, log, log1p, sin, where
 
 _SPECIAL = "scipy.special:"
 
@@ -103,7 +103,25 @@ def _spherical_jn(x: Any, *, order: int) -> Any:
     return np.asarray(function(order, x)).astype(np.asarray(x).dtype)
 
 
+def _spherical_jn_parts(x: Expr, *, order: int) -> Any:
+    """Of low orders: the power series up to where the recurrence upwards (DLMF 10.51.1) is stable."""
+    if order > 3:
+        return spherical_jn(x, order=order)
+    t = constant_power(x, exponent=2) * -0.5
+    series: Any = 1.0
+    for k in range(14, 0, -1):
+        series = t * series / (k * (2 * order + 2 * k + 1)) + 1
+    for k in range(1, order + 1):
+        series = series * x / (2 * k + 1)
+    below, found = cos(x) / x, sin(x) / x
+    for k in range(order):
+        below, found = found, (2 * k + 1) / x * found - below
+    zero = x.builder.constant(0, x.dtype)
+    return where(absolute(x) < order + 1, series, where(isinf(x), zero, found))
+
+
 @elementwise(_spherical_jn, Function("jₙ", r"j_n", "spherical Bessel function"), domain=(POSITIVE,),
+             parts=_spherical_jn_parts,
              sample=lambda draw: Case(order=draw([0, 1, 2])))  # fmt: skip
 def spherical_jn(x: Expr, *, order: int) -> Any:
     """DLMF 10.51.1, the form without a division by x, which is exact at 0 to every order."""

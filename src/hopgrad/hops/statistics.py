@@ -12,8 +12,8 @@ from hopgrad.graph.builder import Expr, ones, zeros
 from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
+from hopgrad.hops import products
 from hopgrad.hops import shape as sh
-from hopgrad.hops.arrange import sliding_window_view
 from hopgrad.hops.functions import NONE
 from hopgrad.hops.surface import as_float, cast, find_builder, join, lift, promote, refused, surface
 
@@ -277,23 +277,13 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * p
 def _line(x: Expr) -> Expr:
     if x.ndim > 1:
         raise ValueError("object too deep for desired array")
-    return fn.reshape(x, (x.size,))
+    return x if x.ndim == 1 else fn.reshape(x, (1,))
 
 
-def _full_convolution(a: Expr, v: Expr) -> Expr:
-    """All products that overlap: sliding windows times the reversed kernel."""
-    if a.size < v.size:
-        a, v = v, a
-    n, m = a.size, v.size
-    wide = sh.scatter(a, items=(sh.Slice(m - 1, m - 1 + n, 1),), shape=(n + 2 * (m - 1),))
-    return fn.matmul(sliding_window_view(wide, m), fn.flip(v))
-
-
-def _trimmed(full: Expr, n: int, m: int, mode: str) -> Expr:
+def _window(n: int, m: int, mode: str) -> tuple[int, int]:
+    """The first one and the count of all sums of lines of these lengths that a mode takes."""
     low, high = sorted((n, m))
-    start, length = {"full": (0, n + m - 1), "same": ((low - 1) // 2, high), "valid": (low - 1, high - low + 1)}[mode]
-    found: Expr = sh.slice_axis(full, 0, start, start + length, 1)
-    return found
+    return {"full": (0, n + m - 1), "same": ((low - 1) // 2, high), "valid": (low - 1, high - low + 1)}[mode]
 
 
 @surface(np.convolve)
@@ -301,17 +291,17 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Expr:
     x, y = (_line(z) for z in join([a, v]))
     if not x.size or not y.size:
         raise ValueError("a cannot be empty")
-    return _trimmed(_full_convolution(x, y), x.size, y.size, mode)
+    start, length = _window(x.size, y.size, mode)
+    return products.convolve(x, y, start=start, length=length)
 
 
 @surface(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Expr:
     x, y = (_line(z) for z in join([a, v]))
-    full = _full_convolution(x, fn.flip(y))
-    if mode == "same" and x.size < y.size:
-        # NumPy exchanges the operands, and turns the result round.
-        return fn.flip(_trimmed(fn.flip(full), x.size, y.size, mode))
-    return _trimmed(full, x.size, y.size, mode)
+    start, length = _window(x.size, y.size, mode)
+    if x.size < y.size:  # NumPy exchanges the operands, and turns the result round
+        start = x.size + y.size - 1 - start - length
+    return products.convolve(x, fn.flip(y), start=start, length=length)
 
 
 @surface(np.polyval)

@@ -282,19 +282,17 @@ def _dot(kind: str, accumulates: bool, rank: int) -> Source:
     scales = _Scales(code, kind, accumulates, start + 4)
     with each(code, rank) as (a, b, out):
         total = code.new(f"call {kind} {target}(ptr {n}, ptr {a}, ptr {x}, ptr {b}, ptr {y})")
-        scales.store([total], [out])
+        scales.put([total], [out])
     return code.source(*scales.declared)
 
 
-class _Scales:
-    """α and β of a product: the words from `index` on. A result that is not accumulated is never read."""
+class Vectors:
+    """Instructions on some elements at once, in a step that is being written."""
 
-    def __init__(self, code: Code, kind: str, accumulates: bool, index: int) -> None:
+    def __init__(self, code: Code, kind: str) -> None:
         self.code = code
         self.kind = kind
         self.bytes = 8 if kind == "double" else 4
-        self.alpha = code.word(index, kind)
-        self.beta = code.word(index + 1, kind) if accumulates else ""
         self._declared: dict[str, None] = {}
 
     @property
@@ -334,7 +332,25 @@ class _Scales:
         given = f"ptr {place}", f"i32 {self.bytes}", f"<{lanes} x i1> {mask}", f"{whole} zeroinitializer"
         return self.code.new(self.call("masked.load", lanes, whole, *given))
 
-    def store(self, values: Sequence[str], places: Sequence[str], lanes: int = 1, mask: str = "") -> None:
+    def store(self, value: str, place: str, lanes: int = 1, mask: str = "") -> None:
+        """Some elements into memory, but for those that a mask leaves out."""
+        whole = self.type(lanes)
+        if mask:
+            given = f"{whole} {value}", f"ptr {place}", f"i32 {self.bytes}", f"<{lanes} x i1> {mask}"
+            self.code.line(self.call("masked.store", lanes, "void", *given))
+        else:
+            self.code.line(f"store {whole} {value}, ptr {place}, align {self.bytes}")
+
+
+class _Scales(Vectors):
+    """α and β of a product: the words from `index` on. A result that is not accumulated is never read."""
+
+    def __init__(self, code: Code, kind: str, accumulates: bool, index: int) -> None:
+        super().__init__(code, kind)
+        self.alpha = code.word(index, kind)
+        self.beta = code.word(index + 1, kind) if accumulates else ""
+
+    def put(self, values: Sequence[str], places: Sequence[str], lanes: int = 1, mask: str = "") -> None:
         """Results into memory, scaled, and added to what is there. All is read before anything is written."""
         whole = self.type(lanes)
         alpha = self.spread(self.alpha, lanes)
@@ -344,11 +360,7 @@ class _Scales:
             old = [self.load(place, lanes, mask) for place in places]
             values = [self.muladd(beta, x, value, lanes) for x, value in zip(old, values, strict=True)]
         for value, place in zip(values, places, strict=True):
-            if mask:
-                given = f"{whole} {value}", f"ptr {place}", f"i32 {self.bytes}", f"<{lanes} x i1> {mask}"
-                self.code.line(self.call("masked.store", lanes, "void", *given))
-            else:
-                self.code.line(f"store {whole} {value}, ptr {place}, align {self.bytes}")
+            self.store(value, place, lanes, mask)
 
 
 # -- the kernel for small matrices -----------------------------------------------------------------------------------
@@ -358,7 +370,7 @@ _ROWS = 4
 additions in each cycle, and has their results after four."""
 
 
-def _vector_bytes() -> int:
+def vector_bytes() -> int:
     """Of the longest vectors; other steps keep to shorter ones, for which there are more functions."""
     return 64 if "+avx512f" in machine().features.split(",") else machine().width
 
@@ -374,7 +386,7 @@ def _kernel(kind: Kind, packed: bool, accumulates: bool, rank: int) -> Source:
     m, n, k, a_row, out_row, a_term, b_term, b_column = (code.word(start + j) for j in range(8))
     scales = _Scales(code, kind.name, accumulates, start + 8)
     scratch = code.slot(start + 10) if packed else ""
-    lanes = _vector_bytes() // kind.size
+    lanes = vector_bytes() // kind.size
     last = code.add(m, -1)
     whole = code.new(f"and i64 {n}, {-2 * lanes}")
     with each(code, rank) as (a, b, out):
@@ -417,7 +429,7 @@ def _block(
         factors = [scales.spread(scales.load(code.at(place, move)), lanes) for place in left[0]]
         sums = zip(factors, term.values, strict=True)
         term.following = [scales.muladd(factor, vector, total, lanes) for factor, total in sums]
-    scales.store(term.values, [code.at(place, shift) for place in outs], lanes, mask)
+    scales.put(term.values, [code.at(place, shift) for place in outs], lanes, mask)
 
 
 # -- from axes to steps ----------------------------------------------------------------------------------------------
@@ -484,7 +496,7 @@ def _is_small(kind: Kind, m: Axis, n: Axis, k: Axis) -> bool:
     """Whether the kernel is faster than BLAS; where BLAS would use several threads, it is not."""
     if n.size == 1:
         return k.size * m.size <= (16 if m.size == 1 else 100)
-    few = _FEW if _vector_bytes() > 16 else _FEWER
+    few = _FEW if vector_bytes() > 16 else _FEWER
     return m.size * n.size * k.size <= few and n.size * k.size * kind.size <= _CACHE and k.size <= _CACHE // 16
 
 

@@ -122,8 +122,8 @@ class CallStep:
     """Of a native hop with several results: the buffers that it writes to."""
 
 
-Library = Callable[[Hop, dict[str, Any], np.dtype[Any], Sequence[View], View], Step | None]
-"""Finds the native form of a hop, given its operands and result in memory."""
+Library = Callable[[Hop, dict[str, Any], Sequence[View], View, Sequence[np.dtype[Any]]], Step | None]
+"""Finds the native form of a hop, given its operands and result in memory, and the dtypes of these."""
 
 Compounds = Callable[["Fuser", int], bool]
 """Places a hop with several results that can be computed natively, and says whether it did."""
@@ -259,6 +259,15 @@ class Fuser:
         like = self.builder.avals[node]
         return like.dtype in KINDS and like.size > 0
 
+    def _is_nothing(self, node: int, hop: Hop, params: dict[str, Any], args: Sequence[int]) -> bool:
+        """Whether a value has no elements, and nothing can go wrong with it."""
+        avals = self.builder.avals
+        like = avals[node]
+        if isinstance(like, Several) or like.size or like.dtype not in KINDS:
+            return False
+        picks = any(isinstance(item, Operand) for item in params.get("items", ()))
+        return not picks and ("raises" not in hop.traits or not any(avals[a].size for a in args))
+
     def _is_virtual(self, node: int, hop: Hop) -> bool:
         builder = self.builder
         if hop.name == "convert" or (isinstance(hop, Elementwise) and hop.lowering):
@@ -288,6 +297,8 @@ class Fuser:
             else:
                 k = self._buffer(Buffer(like, "constant", data=builder.constants[node]))
                 self._stored(node, View(k, like.shape, c_strides(like.shape)), 0)
+        elif self._is_nothing(node, hop, params, args):
+            self._stored(node, self.home(node), 0)
         elif self._is_virtual(node, hop):
             self._place_virtual(node, hop, args)
         elif hop.name in VIEWS and len(args) == 1 and self._place_view(node, hop.name, params, args[0]):
@@ -300,13 +311,14 @@ class Fuser:
             self._place_reduction(node, hop.lowering, frozenset(params["axes"]), params["keepdims"], args[0])
         elif isinstance(like, Several) and self.compound is not None and self.compound(self, node):
             pass
-        elif args and args[0] in self.results:
+        elif hop.name == "item" and args[0] in self.results:
             self._stored(node, self.results[args[0]][params["index"]], self.avail[args[0]])
         elif hop.name == "concatenate" and self._is_native(node):
             self._place_joined(node, params["axis"], args)
         elif hop.name == "exists" and args[0] not in self.objects:
             # Its operand is computed, and the step that does so ends the program if there is no value.
-            self.store(args[0])
+            if args[0] not in self.avail:
+                self.store(args[0])
             self.ready[node], self.cones[node], self.cost[node] = self.avail[args[0]], _NOTHING, 0
         elif hop.name == "triangle" and self._is_native(node):
             self._place_virtual(node, hop, args)
@@ -324,7 +336,7 @@ class Fuser:
         like, whole = self.builder.avals[source], self.builder.avals[node]
         if not like.size or not whole.size or like.dtype not in KINDS or whole.dtype not in KINDS:
             return False
-        return way in ("any", "all") or (like.dtype == whole.dtype and like.dtype.kind == "f")
+        return way in ("any", "all") or (like.dtype == whole.dtype and like.dtype.kind in "fi")
 
     def _stored(self, node: int, view: View, level: int) -> None:
         self.views[node] = view
@@ -588,7 +600,7 @@ class Fuser:
             level = max(level, self.avail[a])
             operands.append(self.views.get(a, a))
         wanted: tuple[int, ...] = ()
-        native = self._native_call(node, hop, params, operands)
+        native = self._native_call(node, hop, params, args, operands)
         if isinstance(like, Several):
             self.objects.add(node)
             wanted = tuple(sorted({dict(self.builder.params(u))["index"] for u in self.users[node]}))
@@ -638,15 +650,15 @@ class Fuser:
         step.written = list(writes)
         self.calls.append(step)
 
-    def _native_call(self, node: int, hop: Hop, params: dict[str, Any], operands: Sequence[View | int]) -> Step | None:
+    def _native_call(
+        self, node: int, hop: Hop, params: dict[str, Any], args: Sequence[int], operands: Sequence[View | int]
+    ) -> Step | None:
         """The native form of a hop, with memory for its result."""
         views = [v for v in operands if isinstance(v, View)]
-        dtype = self.builder.avals[node].dtype
-        alike = all(self.builder.avals[a].dtype == dtype for a in self.builder.args(node))
-        if self.library is None or not self._is_native(node) or len(views) < len(operands) or not alike:
+        if self.library is None or not self._is_native(node) or len(views) < len(operands):
             return None
         home = self.home(node)
-        found = self.library(hop, params, dtype, views, home)
+        found = self.library(hop, params, views, home, [self.builder.avals[a].dtype for a in (*args, node)])
         if found is not None:
             self.views[node] = home
         return found
@@ -908,19 +920,18 @@ class _Copy:
 
 _COPY: Any = _Copy()
 
-_WHOLE = frozenset({"add", "subtract", "multiply", "negative", "maximum", "minimum", "absolute", "sign", "where"})
-"""Hops whose lowering is right for integers, too, besides comparisons and predicates."""
+_TRUTHS = frozenset({"add", "multiply", "maximum", "minimum"})
+"""Hops whose lowering is right for booleans, too, besides comparisons and predicates."""
+_WHOLE = _TRUTHS | {"subtract", "negative", "absolute", "sign", "floor_divide", "remainder", "fmod"}
+"""Those whose lowering is right for integers."""
 
 
 def _fits(hop: Hop, dtypes: Sequence[np.dtype[Any]]) -> bool:
     """Whether a lowering is right for the dtypes of the operands."""
-    if all(d.kind == "f" for d in dtypes) or "predicate" in hop.traits:
+    kinds = {d.kind for d in dtypes}
+    if kinds == {"f"} or "predicate" in hop.traits or hop.name == "where":
         return True
-    if hop.name == "where":
-        return True
-    if any(d.kind == "b" for d in dtypes):
-        return False
-    return hop.name in _WHOLE
+    return hop.name in (_TRUTHS if kinds == {"b"} else _WHOLE if kinds == {"i"} else ())
 
 
 __all__ = ["Buffer", "CallStep", "Fuser", "KernelStep", "Schedule"]

@@ -57,7 +57,7 @@ _WORDS = (
 one; strides are in bytes, places are offsets in scratch memory."""
 
 
-class _Matrices:
+class Matrices:
     """Copies between matrices of a dtype anywhere in memory and matrices of doubles stored by columns."""
 
     def __init__(self, code: Code, kind: Kind) -> None:
@@ -92,12 +92,15 @@ class _Matrices:
 
     def write(
         self, source: str, target: str, strides: tuple[str, str], rows: str, columns: str, *, side: str = "",
-        failed: str = "",
+        failed: str = "", distance: str = "",
     ) -> None:  # fmt: skip
-        """The result from scratch memory: one triangle of it if `side` is given, NaN where something `failed`."""
+        """The result from scratch memory: one triangle of it if `side` is given, NaN where something `failed`.
+
+        `distance` is that of columns, if it is not the number of rows.
+        """
         code = self.code
         with code.loop("0", columns) as column, code.loop("0", rows) as row:
-            value = code.new(f"load double, ptr {self._within(source, row.index, column.index, rows)}")
+            value = code.new(f"load double, ptr {self._within(source, row.index, column.index, distance or rows)}")
             if side:
                 below = code.mul(code.new(f"sub i64 {row.index}, {column.index}"), side)
                 value = code.new(f"select i1 {code.new(f'icmp sge i64 {below}, 0')}, double {value}, double 0.0")
@@ -125,7 +128,7 @@ def _source(hop: str, kind: Kind, strict: bool, rank: int) -> Source:
     places = {name: code.at(scratch, code.word(index[name])) for name in _PLACES}
     name = _ROUTINES[hop]
     arguments = [places.get(word) or code.address(index[word]) for word in _CALLS[name].split()]
-    matrices = _Matrices(code, kind)
+    matrices = Matrices(code, kind)
     with each(code, rank) as (a, b, out):
         matrices.read(a, of_a, places["matrix"], n, n)
         if hop == "inv":

@@ -123,7 +123,7 @@ class _Bodies:
                 given = self.given[self.number[node]]
                 assert given is not None
                 inputs[node] = c_strides(given.like.shape) if given.view is None else given.view.strides
-        return Inner(self.builder, outputs, inputs, self._fuser.library, place)
+        return Inner(self.builder, outputs, inputs, self._fuser.library, self._fuser.compound)
 
     @property
     def programs(self) -> list[Inner]:

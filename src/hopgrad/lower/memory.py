@@ -180,7 +180,7 @@ def _written(nest: Nest) -> list[int]:
 
 def _alignment(size: int) -> int:
     """At least that of an element, and no more than what costs an eighth of the size."""
-    return 1 << max(min(size, 8), min(size // 8, ALIGNMENT)).bit_length() >> 1
+    return 1 << max(1, min(size, 8), min(size // 8, ALIGNMENT)).bit_length() >> 1
 
 
 def _up(size: int, alignment: int) -> int:

@@ -68,7 +68,6 @@ class Segment:
 
     table: Any
     address: int
-    functions: list[Loaded]
 
 
 class _Slots(NamedTuple):
@@ -238,7 +237,7 @@ class Program(Steps):
         """Compile, and group the steps."""
         *found, count = load([*self.sources, Source(_COUNT, quick=True)])
         loaded = dict(zip(self.sources, found, strict=True))
-        self._loaded = found
+        self._loaded = [*found, count]
         self.kernels = len(found)
         """How many distinct kernels there are."""
         self.stored = sum(one.stored for one in found)
@@ -255,7 +254,7 @@ class Program(Steps):
             table = _table([params for _, params in group])
             for k, (function, _) in enumerate(group):
                 table[2 * k] = function.address
-            self.parts.append(Segment(table, ctypes.addressof(table), [function for function, _ in group]))
+            self.parts.append(Segment(table, ctypes.addressof(table)))
             group.clear()
 
         for pair, step in zip(self.written, self.schedule.steps, strict=True):

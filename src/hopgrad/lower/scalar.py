@@ -131,10 +131,23 @@ def arithmetic(code: Code, symbol: str, a: Value, b: Value) -> Value:
     a, b = _same(code, a, b)
     if a.kind == "i1":
         word = {"+": "or", "*": "and", "-": "xor"}[symbol]
+    elif a.kind[0] == "i" and symbol == "/":
+        return _divided(code, a, b)
     else:
         word = {"+": "add", "-": "sub", "*": "mul", "/": "div"}[symbol]
         word = f"f{word}" if a.kind[0] != "i" else word
     return code.value(a.kind, a.lanes, f"{word} {a.type} {a.name}, {b.name}")
+
+
+def _divided(code: Code, a: Value, b: Value, rest: bool = False) -> Value:
+    """The quotient of whole numbers without what is behind the point, as in C, or the `rest`; of divisions by 0, 0."""
+    zero, one, minus = (constant(k, a.kind, a.lanes) for k in (0, 1, -1))
+    by_zero, by_minus = compare(code, "==", b, zero), compare(code, "==", b, minus)
+    safe = select(code, logical(code, "or", by_zero, by_minus), one, b)
+    found = code.value(a.kind, a.lanes, f"{'srem' if rest else 'sdiv'} {a.type} {a.name}, {safe.name}")
+    if rest:
+        return found
+    return select(code, by_zero, zero, select(code, by_minus, arithmetic(code, "-", zero, a), found))
 
 
 _CONDITIONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
@@ -368,8 +381,13 @@ class _Writer:
             return select(code, negative, _negative(code, values[0]), values[0])
         if name in _INTRINSICS:
             return values[0] if values[0].kind[0] == "i" else _intrinsic(code, _INTRINSICS[name], *values)
-        if name == "copysign":
+        if name == "fmod" and values[0].kind[0] == "i":
+            a, b = _same(code, *values)
+            return _divided(code, a, b, rest=True)
+        if name == "copysign" and values[0].kind[0] != "i":  # the only whole number that asks for a sign is 0
             return _intrinsic(code, "copysign", *values)
+        if name == "copysign":
+            return values[0]
         return call(code, name, *values)
 
 

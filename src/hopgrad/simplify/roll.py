@@ -234,14 +234,16 @@ class _Finder:
 
     def _operand(self, loop: _Loop, place: int, values: Sequence[int]) -> tuple[Any, int]:
         """What an operand is, and for how many windows."""
-        position, constants = self.position, self.builder.constants
+        position, constants, avals = self.position, self.builder.constants, self.builder.avals
         probe = _DEPTH + 1  # a window by which carries are what they stay
         there = position.get(values[probe], -1)
         distance = there - loop.start - probe * loop.period
         if there >= loop.start and distance < place:  # of the same window, or an earlier one
             depth = -(distance // loop.period)
             offset = distance + depth * loop.period
-            if depth <= _DEPTH and all(position.get(v, -1) < loop.start for v in values[:depth]):
+            like = avals[values[probe]]
+            first = [v for v in values[:depth] if position.get(v, -1) < loop.start and avals[v] is like]
+            if depth <= _DEPTH and len(first) == depth:
                 held = depth
                 while held < len(values) and position.get(values[held], -1) == (
                     loop.start + (held - depth) * loop.period + offset
@@ -253,9 +255,9 @@ class _Finder:
             held = next((k for k, v in enumerate(values) if v != values[0]), len(values))
             return (values[0],), held if position.get(values[0], -1) < loop.start else 0
         if values[0] in constants:
-            like = self.builder.avals[values[0]]
+            like = avals[values[0]]
             held = next(
-                (k for k, v in enumerate(values) if v not in constants or self.builder.avals[v] is not like),
+                (k for k, v in enumerate(values) if v not in constants or avals[v] is not like),
                 len(values),
             )
             if held * like.size > _LARGEST_CONSTANT:
@@ -455,15 +457,15 @@ class _Rewriter:
         for carry, values in carries.items():
             values += [body.input(avals[carry.place], "carry").id for _ in carry.first]
         rows: dict[Any, int] = {}
-        arrays: list[int] = []
+        arrays: dict[int, int] = {}
+        """Arrays whose rows are read, with what stands for a row in the body."""
         for key, operand in [*loop.operands.items(), *loop.rows.items()]:
             if isinstance(operand, _Row):
                 array = self._array(operand, loop.steps)
                 if array not in arrays:
-                    arrays.append(array)
                     like = self.builder.avals[array]
-                    rows[array] = body.input(aval(like.shape[1:], like.dtype), "row").id
-                rows[key] = rows[array]
+                    arrays[array] = body.input(aval(like.shape[1:], like.dtype), "row").id
+                rows[key] = arrays[array]
         # The body.
         here: list[int] = []
         for place, node in enumerate(template):
@@ -489,7 +491,7 @@ class _Rewriter:
                 zeros(self.builder, avals[carry.place]).id if node == _NOTHING else self.value(node)
                 for node in reversed(carry.first)
             ]
-        inputs = [*consts.values(), *[v for values in carries.values() for v in values], *[rows[a] for a in arrays]]
+        inputs = [*consts.values(), *[v for values in carries.values() for v in values], *arrays.values()]
         stacked = sorted(self.all_wanted[number])
         graph = Graph(body, inputs, [*outputs, *[here[place] for place in stacked]])
         operands = [Expr(self.builder, n) for n in (*[self.value(node) for node in fixed], *starts, *arrays)]
