@@ -25,7 +25,7 @@ from hopgrad.backend import NativePlan
 from hopgrad.graph.builder import Builder, catalogue
 from hopgrad.lower import cache
 from hopgrad.lower.loader import BLOCK, Blocks
-from hopgrad.lower.machine import UNUSED, Loaded, Source, load, machine
+from hopgrad.lower.machine import UNUSED, Effort, Loaded, Source, load, machine
 from hopgrad.lower.machine import _loaded as in_memory
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -68,7 +68,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 def adder(number: int) -> Source:
-    return Source(ADD.format(number), quick=True)
+    return Source(ADD.format(number), effort=Effort.NONE)
 
 
 def called(loaded: Any, slots: Any, params: Any = None) -> int:
@@ -95,9 +95,9 @@ def check_sine(loaded: Any) -> None:
         assert slots[0] == pytest.approx(np.sin(0.5) * (3 + k), rel=1e-15)
 
 
-@pytest.mark.parametrize("quick", [False, True])
-def test_constants_and_functions_of_the_c_library(quick: bool) -> None:
-    (loaded,) = load([Source(SINE, quick)])
+@pytest.mark.parametrize("effort", Effort)
+def test_constants_and_functions_of_the_c_library(effort: Effort) -> None:
+    (loaded,) = load([Source(SINE, effort)])
     check_sine(loaded)
 
 
@@ -152,7 +152,7 @@ def test_functions_larger_than_a_block() -> None:
           %y = load i32, ptr %at
           ret i32 %y
         }}"""
-    source = Source(text, quick=True)
+    source = Source(text, effort=Effort.NONE)
     code = Blocks().place(compiled(source), source.symbol, no_address)
     for k in (0, 12345, count - 1):
         assert called(code, (ctypes.c_int64 * 1)(k)) == k

@@ -21,7 +21,7 @@ import enum
 from collections.abc import Mapping
 from string import Template
 
-from hopgrad.lower.machine import Source
+from hopgrad.lower.machine import Effort, Source
 
 
 class Header(enum.IntEnum):
@@ -105,12 +105,12 @@ def call_source(offsets: Mapping[str, int]) -> Source:
     words = {f"HEADER_{word.name}": 8 * word for word in Header}
     numbers = {f"{kind.__name__.upper()}_{it.name}": int(it) for kind in (Fetch, Check, Build) for it in kind}
     text = Template(_CALL).substitute(offsets, CODE=len(Header), **words, **numbers)
-    return Source(text, quick=True)  # the first call of all waits for it: 7 ms instead of 30, for 10 ns a call
+    return Source(text, effort=Effort.NONE)  # the first call of all waits for it: 7 ms instead of 30, for 10 ns a call
 
 
 def release_source(offsets: Mapping[str, int]) -> Source:
     """The destructor of the capsule that owns a descriptor: it gives back the descriptor and its free blocks."""
-    return Source(Template(_RELEASE).substitute(offsets), quick=True)
+    return Source(Template(_RELEASE).substitute(offsets), effort=Effort.NONE)
 
 
 _RELEASE = """

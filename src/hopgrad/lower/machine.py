@@ -11,6 +11,7 @@ processes (`hopgrad.lower.cache`).
 from __future__ import annotations
 
 import ctypes
+import enum
 import functools
 import hashlib
 import itertools
@@ -72,6 +73,10 @@ class Machine:
         )
 
     @functools.cached_property
+    def _quick(self) -> Any:
+        return self._target(self.llvm.get_process_triple(), 0)
+
+    @functools.cached_property
     def _jit(self) -> Any:
         return self.llvm.create_lljit_compiler(self.target)
 
@@ -87,9 +92,13 @@ class Machine:
 
     def compiled(self, source: Source) -> bytes:
         """The object code of a function."""
-        if source.quick:
-            return self._target(self.llvm.get_process_triple(), 0).emit_object(self._parsed(source.llvm))
-        return self.target.emit_object(self.optimized(source.llvm))
+        target, module = self.module(source)
+        return bytes(target.emit_object(module))
+
+    def module(self, source: Source) -> tuple[Any, Any]:
+        """What makes the code of a function, and its module."""
+        module = self._parsed(source.llvm) if source.effort == Effort.NONE else self.optimized(source.llvm)
+        return self.target if source.effort == Effort.BEST else self._quick, module
 
     def _parsed(self, text: str) -> Any:
         # In a context of its own, which goes with it: one for all would keep every constant.
@@ -142,6 +151,16 @@ def machine() -> Machine:
         return Machine()
 
 
+class Effort(enum.Enum):
+    """How much LLVM does for the speed of a function."""
+
+    NONE = 0
+    """It makes code of the text as it stands."""
+    SMALL = 1
+    """A few passes, and quick code generation: a fourth of the time, for straight code that is as fast."""
+    BEST = 2
+
+
 @dataclass(frozen=True)
 class Source:
     """A native function in LLVM's text form, under the name ``@NAME``, with declarations of what it calls.
@@ -151,13 +170,12 @@ class Source:
     """
 
     text: str
-    quick: bool = False
-    """Whether to make its code as it stands, in a fifth of the time, not the best code."""
+    effort: Effort = Effort.BEST
 
     @functools.cached_property
     def symbol(self) -> str:
         """The name under which the function is linked."""
-        return "hg" + hashlib.blake2b(self.text.encode(), digest_size=12).hexdigest()
+        return "hg" + hashlib.blake2b(f"{self.effort.value}{self.text}".encode(), digest_size=12).hexdigest()
 
     @property
     def llvm(self) -> str:
@@ -168,8 +186,8 @@ class Source:
     def assembly(self) -> str:
         """The machine code in the assembler's notation."""
         with _lock:
-            made = machine()
-            return str(made.target.emit_assembly(made.optimized(self.llvm)))
+            target, module = machine().module(self)
+            return str(target.emit_assembly(module))
 
 
 @dataclass
@@ -219,7 +237,7 @@ def load(sources: Sequence[Source]) -> list[Loaded]:
 
 def _load(source: Source) -> Loaded:
     made = machine()
-    name = cache.key(made.identity, str(source.quick), source.text)
+    name = cache.key(made.identity, source.effort.name, source.text)
     image = cache.load(name)
     stored = image is not None
     if image is None:

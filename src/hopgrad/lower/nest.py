@@ -21,11 +21,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from hopgrad.lower import scalar
-from hopgrad.lower.machine import Source, machine
+from hopgrad.lower.machine import Effort, Source, machine
 from hopgrad.lower.scalar import Code, Value
 
 BLOCK = 128
 """How many vectors are added up before their sum is added to the total."""
+
+TINY = 16
+"""How many elements there are at most where a kernel makes one or two steps: then the best code is no faster."""
 
 SMALL = 2048
 """How many elements a small array has at most."""
@@ -161,10 +164,9 @@ class Nest:
     reduces: list[Reduce] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     scatters: list[Scatter] = field(default_factory=list)
-    narrow: bool = False
-    """Whether vectors of half a cache line do better than longer ones."""
-    small: bool = False
-    """Whether compiling it costs more than running it."""
+    form: str = ""
+    """"tiny" and "small": compiling it costs more than running it; "narrow": vectors of half a cache line are better
+    than longer ones."""
 
     def accesses(self) -> list[Access]:
         """All places in memory that it touches."""
@@ -237,8 +239,8 @@ def arranged(nest: Nest) -> Nest:
             break
         found = _merged(_written_out(found))
     found.reduces = [replace(r, few=_innermost_count(found, r) <= FEW) for r in found.reduces]
-    found.narrow = _crosses(found)
-    found.small = math.prod(found.shape) <= SMALL
+    size = math.prod(found.shape)
+    found.form = "tiny" if size <= TINY else "small" if size <= SMALL else "narrow" if _crosses(found) else ""
     return found
 
 
@@ -393,7 +395,7 @@ class _Writer:
         self.levels = self._levels()
         kinds = {self._kind(v) for v in nest.values} | {a.kind for a in nest.accesses()}
         largest = max((scalar.SIZES[k] for k in kinds), default=8)
-        self.width = min(machine().width, 32) if nest.narrow else machine().width
+        self.width = min(machine().width, 32) if nest.form == "narrow" else machine().width
         self.lanes = self.width // max(largest, 4) if self.rank else 1
         self.values: dict[int, Value] = {}
         self.sizes = [self._param(n) for n in nest.shape]
@@ -740,7 +742,8 @@ class _Writer:
         declared = "\n".join(code.declared.values())
         attributes = "attributes #0 = { nounwind willreturn memory(none) }"
         text = f"{declared}\ndefine i32 @NAME(ptr %slots, ptr %params) {{\nentry:\n{body}\n}}\n{attributes}\n"
-        return Source(text), self.params
+        effort = Effort.SMALL if self.nest.form == "tiny" else Effort.BEST
+        return Source(text, effort), self.params
 
     def _open(self, level: int) -> None:
         for sum_ in self.sums.values():
@@ -785,7 +788,7 @@ class _Writer:
         if any(s.compensated for s in self.sums.values()):
             self._in_blocks()
             return
-        if self.nest.small and self.width == 64:
+        if self.nest.form in ("tiny", "small") and self.width == 64:
             self._all_masked()
             return
         code, n, lanes = self.code, self.sizes[-1], self.lanes
@@ -1135,8 +1138,7 @@ class _Signs:
             [replace(r, access=self.access(r.access)) for r in nest.reduces],
             [replace(c, expected=self.number(c.expected, kinds[c.value])) for c in nest.checks],
             [replace(s, access=self.access(s.access), indices=self.indices(s.indices)) for s in nest.scatters],
-            nest.narrow,
-            nest.small,
+            nest.form,
         )
 
 
@@ -1148,11 +1150,10 @@ def _written(
     reduces: tuple[Any, ...],
     checks: tuple[Any, ...],
     scatters: tuple[Any, ...],
-    narrow: bool,
-    small: bool,
+    form: str,
 ) -> tuple[Source, list[int]]:
     """The kernel of a nest with signs, and the signs of its parameters."""
-    nest = Nest(shape, list(values), list(stores), list(reduces), list(checks), list(scatters), narrow, small)
+    nest = Nest(shape, list(values), list(stores), list(reduces), list(checks), list(scatters), form)
     return _Writer(nest).write()
 
 
@@ -1162,6 +1163,6 @@ def write(nest: Nest) -> tuple[Source, list[int]]:
     made = signs.nest(nest)
     source, words = _written(
         made.shape, tuple(made.values), tuple(made.stores), tuple(made.reduces), tuple(made.checks),
-        tuple(made.scatters), made.narrow, made.small,
+        tuple(made.scatters), made.form,
     )  # fmt: skip
     return source, [signs.actual[word] for word in words]

@@ -16,7 +16,7 @@ from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
 from hopgrad.lower import memory, nest
 from hopgrad.lower.fuse import Buffer, CallStep, Compounds, Fuser, KernelStep, Library, Schedule
-from hopgrad.lower.machine import Loaded, Source, load
+from hopgrad.lower.machine import Effort, Loaded, Source, load
 from hopgrad.lower.views import View
 
 _RUN = """
@@ -235,7 +235,7 @@ class Program(Steps):
 
     def _native(self) -> None:
         """Compile, and group the steps."""
-        *found, count = load([*self.sources, Source(_COUNT, quick=True)])
+        *found, count = load([*self.sources, Source(_COUNT, effort=Effort.NONE)])
         loaded = dict(zip(self.sources, found, strict=True))
         self._loaded = [*found, count]
         self.kernels = len(found)
