@@ -98,6 +98,8 @@ class KernelStep:
 
     nest: Nest
     level: int
+    parts: Any = None
+    """It in parts, if it is large (`hopgrad.lower.parts`)."""
 
 
 @dataclass

@@ -206,6 +206,17 @@ class Step:
     programs: Sequence[Any] = ()
 
 
+def table(params: Sequence[list[int]]) -> Any:
+    """Pairs of a step, to be filled in, and its parameters; zeros at the end; behind them the parameters."""
+    first = 2 * len(params) + 2
+    words = [word for one in params for word in one]
+    table = (ctypes.c_int64 * (first + len(words)))(*[0] * first, *words)
+    for k, one in enumerate(params):
+        table[2 * k + 1] = ctypes.addressof(table) + 8 * first
+        first += len(one)
+    return table
+
+
 class Loaded:
     """A function in memory: its address, and whether it came from disk. The code lives as long as this object."""
 

@@ -164,6 +164,8 @@ class Nest:
     reduces: list[Reduce] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     scatters: list[Scatter] = field(default_factory=list)
+    part: bool = False
+    """Whether it is one of several that differ in sizes and offsets only."""
     form: str = ""
     """"tiny" and "small": compiling it costs more than running it; "narrow": vectors of half a cache line are better
     than longer ones."""
@@ -1078,7 +1080,8 @@ class _Signs:
     So a kernel is written once for all nests of its structure, and its parameters tell which number goes where.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, part: bool) -> None:
+        self.part = part
         self.actual: dict[int, int] = {}
         """The numbers by their signs."""
         self.accesses: dict[Access, Access] = {}
@@ -1105,7 +1108,7 @@ class _Signs:
         found = self.accesses.get(access)
         if found is None:
             strides = tuple([s if s in (0, 1) else self.whole(s) for s in access.strides])
-            offset = self.whole(access.offset) if access.offset else 0
+            offset = self.whole(access.offset) if access.offset or self.part else 0
             found = self.accesses[access] = Access(self.whole(access.slot), access.kind, strides, offset)
         return found
 
@@ -1138,7 +1141,7 @@ class _Signs:
             [replace(r, access=self.access(r.access)) for r in nest.reduces],
             [replace(c, expected=self.number(c.expected, kinds[c.value])) for c in nest.checks],
             [replace(s, access=self.access(s.access), indices=self.indices(s.indices)) for s in nest.scatters],
-            nest.form,
+            form=nest.form,
         )
 
 
@@ -1153,13 +1156,13 @@ def _written(
     form: str,
 ) -> tuple[Source, list[int]]:
     """The kernel of a nest with signs, and the signs of its parameters."""
-    nest = Nest(shape, list(values), list(stores), list(reduces), list(checks), list(scatters), form)
+    nest = Nest(shape, list(values), list(stores), list(reduces), list(checks), list(scatters), form=form)
     return _Writer(nest).write()
 
 
 def write(nest: Nest) -> tuple[Source, list[int]]:
     """The kernel of a nest and its parameters."""
-    signs = _Signs()
+    signs = _Signs(nest.part)
     made = signs.nest(nest)
     source, words = _written(
         made.shape, tuple(made.values), tuple(made.stores), tuple(made.reduces), tuple(made.checks),

@@ -14,9 +14,10 @@ import numpy as np
 from hopgrad.aval import Shape
 from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
-from hopgrad.lower import memory, nest
+from hopgrad.lower import memory, nest, parts
 from hopgrad.lower.fuse import Buffer, CallStep, Compounds, Fuser, KernelStep, Library, Schedule
-from hopgrad.lower.machine import Effort, Loaded, Source, load
+from hopgrad.lower.machine import Effort, Loaded, Source, load, table
+from hopgrad.lower.pool import SPLIT, pool
 from hopgrad.lower.views import View
 
 _RUN = """
@@ -122,6 +123,8 @@ class Steps:
         native = [step.native for step in schedule.steps if isinstance(step, CallStep) and step.native is not None]
         self.inner: list[Inner] = [program for step in native for program in step.programs]
         """The programs that its own steps run."""
+        self.cut = [step.parts for step in schedule.steps if isinstance(step, KernelStep) and step.parts is not None]
+        """The kernels that are in parts."""
         self.flops = sum(step.nest.flops for step in schedule.steps if isinstance(step, KernelStep))
         self.flops += sum(step.flops for step in native)
         """Operations on numbers, functions counted as one."""
@@ -135,7 +138,9 @@ class Steps:
     def schedule(self) -> Schedule:
         """What to do, in order."""
         outputs, checks, library, compound = self._asked
-        return Fuser(self.builder, outputs, self.inputs, checks, library, compound).schedule()
+        found = Fuser(self.builder, outputs, self.inputs, checks, library, compound).schedule()
+        parts.cut(found)
+        return found
 
     @functools.cached_property
     def written(self) -> list[tuple[Source, list[int]] | None]:
@@ -145,10 +150,17 @@ class Steps:
     @functools.cached_property
     def sources(self) -> list[Source]:
         """The distinct kernels, those of inner programs too."""
-        found = [pair[0] for pair in self.written if pair is not None]
+        found = [pair[0] for pair in self.written if pair is not None] + [one.source for one in self.cut]
         for program in self.inner:
             found += program.sources
         return list(dict.fromkeys(found))
+
+    def _connect(self, loaded: Mapping[Source, Loaded]) -> None:
+        """Fill in the code of what its steps run."""
+        for program in self.inner:
+            program.connect(loaded)
+        for one in self.cut:
+            one.connect(loaded)
 
     def forget(self) -> None:
         """Drop what is not needed to run."""
@@ -158,20 +170,11 @@ class Steps:
             program.forget()
 
 
-def _table(params: Sequence[list[int]]) -> Any:
-    """Pairs of a step, to be filled in, and its parameters; zeros at the end; behind them the parameters."""
-    first = 2 * len(params) + 2
-    words = [word for one in params for word in one]
-    table = (ctypes.c_int64 * (first + len(words)))(*[0] * first, *words)
-    for k, one in enumerate(params):
-        table[2 * k + 1] = ctypes.addressof(table) + 8 * first
-        first += len(one)
-    return table
-
-
 def _written(step: KernelStep | CallStep) -> tuple[Source, list[int]] | None:
     """The text and the parameters of a step, if it is native."""
     if isinstance(step, KernelStep):
+        if step.parts is not None:
+            return SPLIT, [pool().address, step.parts.address, step.parts.count]
         return nest.write(nest.arranged(step.nest))
     return (step.native.source, step.native.params) if step.native is not None else None
 
@@ -196,13 +199,12 @@ class Inner(Steps):
         super().__init__(builder, outputs, inputs, (), library, compound)
         if not self.is_native:
             raise NotNativeError
-        self._table = _table([pair[1] for pair in self.written if pair is not None])
+        self._table = table([pair[1] for pair in self.written if pair is not None])
         self.address = ctypes.addressof(self._table)
 
     def connect(self, loaded: Mapping[Source, Loaded]) -> None:
         """Fill in the code."""
-        for program in self.inner:
-            program.connect(loaded)
+        self._connect(loaded)
         for k, pair in enumerate(self.written):
             assert pair is not None
             self._table[2 * k] = loaded[pair[0]].address
@@ -242,8 +244,9 @@ class Program(Steps):
         """How many distinct kernels there are."""
         self.stored = sum(one.stored for one in found)
         """How many of them came from disk."""
-        for program in self.inner:
-            program.connect(loaded)
+        self._connect(loaded)
+        if SPLIT in loaded:
+            pool().start()
         self.parts: list[Segment | CallStep] = []
         group: list[tuple[Loaded, list[int]]] = []
         self._runs = (ctypes.c_int64 * 1)()
@@ -251,10 +254,10 @@ class Program(Steps):
         def close() -> None:
             if not group:
                 return
-            table = _table([params for _, params in group])
+            steps = table([params for _, params in group])
             for k, (function, _) in enumerate(group):
-                table[2 * k] = function.address
-            self.parts.append(Segment(table, ctypes.addressof(table)))
+                steps[2 * k] = function.address
+            self.parts.append(Segment(steps, ctypes.addressof(steps)))
             group.clear()
 
         for pair, step in zip(self.written, self.schedule.steps, strict=True):
