@@ -220,7 +220,7 @@ class Fuser:
         self._uses()
         self._output_of: dict[int, int] = {}
         self.output_buffers = [self._buffer(Buffer(builder.avals[node], "output", k)) for k, node in enumerate(outputs)]
-        self._outputs = list(outputs)
+        self.outputs = list(outputs)
         for node, buffer in zip(outputs, self.output_buffers, strict=True):
             self._output_of.setdefault(node, buffer)
 
@@ -667,7 +667,7 @@ class Fuser:
 
     def _results(self) -> None:
         """See that each result is in memory of its own."""
-        for node, buffer in zip(self._outputs, self.output_buffers, strict=True):
+        for node, buffer in zip(self.outputs, self.output_buffers, strict=True):
             if node not in self.avail:
                 self.store(node)
             view = self.views.get(node)

@@ -42,6 +42,9 @@ LONGEST = 10**8
 
 WORD = 8
 
+_MOST_ZEROS = 2**27
+"""How many bytes of rows are made zero at most."""
+
 
 def place(fuser: Fuser, node: int) -> bool:
     """Have a loop or branch computed natively, if that is possible."""
@@ -536,6 +539,23 @@ class _Placed:
         for place in places:
             self.words.add("advance", place, -row if self.loop.reverse else row)
 
+    def _zero(self, number: int, rows: View, size: int) -> None:
+        """Have rows of a result be zero that no step was made for, unless only loops of as many steps read it."""
+        builder, item = self.fuser.builder, self.items[number]
+        counts = self.count or [self.items.get(self.loop.carries)]
+
+        def skips(user: int) -> bool:
+            inner = builder.hop(user)
+            if not isinstance(inner, Scan) or not dict(builder.params(user))["counted"]:
+                return False
+            return builder.args(user)[0] == counts[0] and builder.args(user)[1:].count(item) > 0
+
+        if item in self.fuser.outputs or not all(map(skips, self.fuser.users[item])):
+            if self.loop.length * size > _MOST_ZEROS:
+                raise NotNativeError  # NumPy's zeros cost nothing as long as nobody looks at them
+            offset = rows.offset * self.fuser.builder.avals[item].dtype.itemsize
+            self.words.add("zero", rows.buffer, offset, size)
+
     def _read_rows(self, k: int) -> None:
         """An array whose rows are read."""
         view, size = self.fuser.store(self.xs[k - self.first_x]), self.inputs[k].dtype.itemsize
@@ -551,7 +571,7 @@ class _Placed:
         self.words.outer(places, home, like.dtype.itemsize, row)
         self._advance(places, row)
         if self.counted:
-            self.words.add("zero", home.buffer, 0, row)
+            self._zero(k, home, row)
 
     def _carry(self, number: int, k: int) -> None:
         """A carry: where a step reads it (now) and where it writes it (then)."""
@@ -574,7 +594,7 @@ class _Placed:
             words.outer([then, *same_then], rows[not loop.reverse], size, moved)
             self._advance((now, then), row)
             if self.counted:
-                words.add("zero", buffer, moved, row)
+                self._zero(self.shown + k, View(buffer, like.shape, strides, moved // size), row)
             first = View(buffer, like.shape, strides, loop.length * like.size if loop.reverse else 0)
             end = View(buffer, like.shape, strides, 0 if loop.reverse else loop.length * like.size)
             if self.counted and loop.reverse:
