@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import CASES
-from bench.report import ENVIRONMENT, machine, markdown, save, stamp
+from bench.report import ENVIRONMENT, TUNING, machine, markdown, save, stamp
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 300  # seconds a process, which takes some ten
@@ -25,7 +25,8 @@ def worker(case: str, cache: Path, *options: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "found.json"
         command = [sys.executable, "-m", "bench.worker", case, str(output), *options]
-        environment = {**os.environ, **ENVIRONMENT, "HOPGRAD_CACHE_DIR": str(cache)}
+        own = {name: value for name, value in os.environ.items() if name not in TUNING}
+        environment = {**own, **ENVIRONMENT, "HOPGRAD_CACHE_DIR": str(cache)}
         try:
             done = subprocess.run(
                 command, cwd=ROOT, env=environment, timeout=TIMEOUT, capture_output=True, text=True, check=False

@@ -21,6 +21,8 @@ ENVIRONMENT = {
     "JAX_ENABLE_X64": "1",
     "JAX_PLATFORMS": "cpu",
 }
+TUNING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""What would have OpenBLAS, and so some tools only, use the kernels of another processor."""
 PEER_NAMES = [tool.name for tool in PEERS]
 
 
