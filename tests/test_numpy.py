@@ -270,7 +270,7 @@ def assert_like(found: Any, wanted: Any) -> None:
     else:
         assert numpy.shape(found) == numpy.shape(wanted)
         assert numpy.asarray(found).dtype == numpy.asarray(wanted).dtype
-        if numpy.asarray(wanted).dtype.kind in "SU":
+        if numpy.asarray(wanted).dtype.kind in "SUO":  # texts, dtypes
             numpy.testing.assert_array_equal(found, wanted)
         else:
             numpy.testing.assert_allclose(found, wanted, 1e-12, 1e-14)

@@ -90,7 +90,7 @@ def test_array_function(call: str) -> None:
     check(call)
 
 
-MORE = {**calls.ON_MATRICES, **calls.SEVERAL_RESULTS, **calls.OTHER_UFUNCS}
+MORE = {**calls.ON_MATRICES, **calls.SEVERAL_RESULTS, **calls.ON_INTEGERS, **calls.OTHER_UFUNCS}
 
 
 @pytest.mark.parametrize("call", [call for group in MORE.values() for call in group])
@@ -174,7 +174,7 @@ def test_refuses_a_ufunc_by_name(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "ufunc"),
-    [("reduceat", np.subtract), ("accumulate", np.maximum), ("reduce", np.subtract)],
+    [("reduceat", np.power), ("reduce", np.power)],
 )
 def test_refuses_a_ufunc_method_by_name(method: str, ufunc: np.ufunc) -> None:
     name = f"np.{ufunc.__name__}.{method}"
@@ -202,6 +202,14 @@ np.sqrt(x,out=np.ones_like(x),where=x>0) np.arctanh(x,where=np.abs(x)<1,out=np.z
 np.add(x,y,dtype=np.float32) np.multiply(x,2,dtype=float) np.sin(x,dtype=np.float64)
 np.add(x,1,casting='unsafe',dtype=np.float32) np.divmod(x,p,out=(x.copy(),y.copy()))
 np.matmul(A,B,out=np.zeros_like(A@B)) np.exp(x,order='C') np.add(x,y,subok=True)
+np.maximum.accumulate(x) np.minimum.accumulate(A,axis=1) np.logaddexp.accumulate(x) np.subtract.reduce(x)
+np.subtract.reduce(A,axis=1) np.divide.reduce(p) np.hypot.reduce(x) np.hypot.accumulate(x) np.fmax.reduce(N)
+np.fmin.reduce(A,axis=1) np.subtract.accumulate(x) np.subtract.reduceat(L,[0,3])
+np.add.reduceat(L,[0,3],out=np.zeros_like(x[:2]))
+np.subtract.reduce(A,axis=1,keepdims=True) np.subtract.reduce(x,initial=s) np.fmax.reduce(A,axis=None)
+np.fmax.reduce(A,axis=(0,1),keepdims=True) np.hypot.reduce(A,1,where=M) np.fmin.reduce(A,where=M,initial=s,axis=0)
+np.subtract.reduce(x,dtype=np.float32) np.maximum.accumulate(A,axis=1,out=np.zeros_like(A))
+np.divide.reduceat(p,[0,2,1])
 """
 
 

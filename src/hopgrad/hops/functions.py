@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Shape, aval, normalize_axes, normalize_axis
-from hopgrad.errors import ShapeError
+from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr, catalogue, ones, zeros
 from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import elementwise as ew
@@ -99,15 +99,17 @@ def counted(where: Any, x: Expr, axis: Any, keepdims: Any) -> Expr:
 def _spread(hop: Any) -> Any:
     def adapter(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = NONE,
                 *, where: Any = NONE, mean: Any = NONE, correction: Any = NONE) -> Expr:  # fmt: skip
-        x = lift(a, find_builder([a, where, mean]))
+        x = lift(a, find_builder([a, where, mean, ddof]))
         x = as_float(x) if dtype is None else cast(x, dtype)
         ddof = ddof if correction is NONE else correction
-        if (where is NONE or where is True) and mean is NONE:
+        if (where is NONE or where is True) and mean is NONE and not isinstance(ddof, Expr):
             return _reduce(hop, x, axis, keepdims, ddof=ddof)
         middle = _mean(x, axis, keepdims=True, where=where) if mean is NONE else lift(mean, x.builder)
         total = sum(ew.subtract(x, cast(middle, x.dtype)) ** 2, axis, keepdims=keepdims, where=where)
         count = counted(True if where is NONE else where, x, axis, keepdims)
-        found = ew.divide(total, cast(ew.maximum(count - ddof, 0), total.dtype))
+        degrees = ew.maximum(*promote([count - ddof, 0])) if not isinstance(ddof, Expr) else ew.maximum(
+            cast(count, total.dtype) - cast(ddof, total.dtype), 0)  # fmt: skip
+        found = ew.divide(total, cast(degrees, total.dtype))
         return ew.sqrt(found) if hop is reduce.std else found
 
     return adapter
@@ -190,10 +192,13 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         x, w = promote([a, weights])
         x, w = as_float(x), as_float(w)
         if w.shape != x.shape:
-            if not isinstance(axis, int) or w.ndim != 1:
-                raise ShapeError(f"np.average: weights of shape {w.shape} need an int axis of {x.shape}")
-            k = normalize_axis(axis, x.ndim)
-            w = to_shape(sh.reshape(w, shape=(w.shape[0],) + (1,) * (x.ndim - 1 - k)), x.shape)
+            if axis is None:
+                raise TypeError("Axis must be specified when shapes of a and weights differ.")
+            axes = [normalize_axis(k, x.ndim) for k in (axis if np.iterable(axis) else (axis,))]
+            if w.shape != tuple(x.shape[k] for k in axes):
+                raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+            w = sh.transposed(w, tuple(int(k) for k in np.argsort(axes)))
+            w = to_shape(_reshape(w, tuple(n if k in axes else 1 for k, n in enumerate(x.shape))), x.shape)
         total = sum(w, axis, keepdims=keepdims)
         found = sum(ew.multiply(x, w), axis, keepdims=keepdims) / total
     return (found, total) if returned else found
@@ -814,12 +819,13 @@ def where(condition: Any, x: Any = NONE, y: Any = NONE, /) -> Expr:
 @surface(np.clip)
 def clip(a: Any, a_min: Any = NONE, a_max: Any = NONE, out: Any = None, *, min: Any = NONE,
          max: Any = NONE, **kwargs: Any) -> Expr:  # fmt: skip
+    dtype, casting = kwargs.pop("dtype", None), kwargs.pop("casting", "same_kind")
     if kwargs:
-        raise refused(f"np.clip({', '.join(kwargs)}=)")
+        raise refused(f"np.clip({', '.join(kwargs)}=)", "use np.where(mask, np.clip(x, low, high), x)")
     low = a_min if min is NONE else min
     high = a_max if max is NONE else max
     bounds = [v for v in (low, high) if v is not NONE and v is not None]
-    x, *rest = promote([a, *bounds])
+    x, *rest = promote([a, *bounds]) if dtype is None else [_as(v, dtype, casting, a) for v in (a, *bounds)]
     if not bounds:
         return x
     if not x.aval.is_float and len(bounds) == 1:
@@ -828,6 +834,13 @@ def clip(a: Any, a_min: Any = NONE, a_max: Any = NONE, out: Any = None, *, min: 
         missing = x.builder.constant(np.inf if low is bounds[0] else -np.inf, x.dtype)
         rest = [rest[0], missing] if low is bounds[0] else [missing, rest[0]]
     return ew.clip(x, *rest)
+
+
+def _as(value: Any, dtype: Any, casting: Any, like: Any) -> Expr:
+    x = lift(value, find_builder([value, like]))
+    if not np.can_cast(x.dtype, dtype, casting) and not x.weak:
+        raise DtypeError(f"cannot cast {x.dtype} to {np.dtype(dtype)} with casting rule {casting!r}")
+    return cast(x, dtype)
 
 
 @surface(np.round, np.around)
@@ -989,7 +1002,7 @@ def sinc(x: Any) -> Expr:
 @surface(np.nan_to_num)
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Expr:
     if not copy:
-        raise refused("np.nan_to_num(copy=False)", "x = np.nan_to_num(x)")
+        raise refused("np.nan_to_num(copy=False) of a value that is no array", "x = np.nan_to_num(x)")
     x = lift(x, find_builder([x, nan, posinf, neginf]))
     if not x.aval.is_float:
         return x
@@ -1004,7 +1017,7 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
              axis: int = 0, *, device: Any = None) -> Any:  # fmt: skip
     a, b = (as_float(v) for v in join([start, stop]))
     count = num - 1 if endpoint else num
-    step = ew.divide(ew.subtract(b, a), float(count) if count else np.nan)
+    step = ew.divide(ew.subtract(b, a), float(count)) if count else np.nan
     ramp = np.arange(num, dtype=a.dtype) / (count or 1)
     width = np.broadcast_shapes(a.shape, b.shape)
     line = a.builder.constant(ramp.reshape((num,) + (1,) * len(width)), a.dtype)
@@ -1021,6 +1034,11 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
              axis: int = 0) -> Expr:  # fmt: skip
     builder = find_builder([start, stop, base])
     start, stop = lift(start, builder), lift(stop, builder)
+    if not isinstance(base, (int, float)):
+        base = lift(base, builder)
+        ndim = _most([start.ndim, stop.ndim, base.ndim])
+        start, stop, base = (_reshape(v, (1,) * (ndim - v.ndim) + v.shape) for v in (start, stop, base))
+        base = expand_dims(base, axis)
     powers = linspace(start, stop, num, endpoint, axis=axis)
     base, powers = promote([base, powers], builder)
     out = ew.power(base, powers)
@@ -1039,7 +1057,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 @surface(np.meshgrid, array=True)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Expr, ...]:
     if not copy:
-        raise refused("np.meshgrid(copy=False)")
+        raise refused("np.meshgrid(copy=False)", "leave copy=False out, and do not write to the grids")
     builder = find_builder(xi)
     xs = [_reshape(v, (v.size,)) for v in (lift(x, builder) for x in xi)]
     n = len(xs)
