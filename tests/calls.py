@@ -453,7 +453,7 @@ np.clip(x,-1,1,dtype=np.float32,casting='same_kind') np.clip(x,np.float32(-1),np
 np.clip(x,s,None) np.clip(x,-1,1,casting='safe') np.clip(x) np.lib.scimath.sqrt(p) np.lib.scimath.log(p)
 np.lib.scimath.power(p,2.0) np.lib.scimath.arcsin(u) np.lib.scimath.log2(p) np.lib.scimath.log10(p)
 np.lib.scimath.logn(s,p) np.lib.scimath.arccos(u) np.lib.scimath.arctanh(u) np.lib.scimath.sqrt(s)
-np.lib.scimath.power(p,x) np.lib.scimath.power(p,k-1) np.poly(p)*1
+np.lib.scimath.power(p,x) np.lib.scimath.power(p,k-1)
 """  # fmt: skip
 """The other arguments that NumPy's signatures have."""
 

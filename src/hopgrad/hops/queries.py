@@ -145,5 +145,5 @@ refuse("indices must not depend on differentiated values", np.ix_, np.ravel_mult
 refuse("", np.packbits, np.unpackbits, np.min_scalar_type, np.require)
 refuse("where traced arrays lie in memory is not known", np.may_share_memory, np.shares_memory)
 refuse("save what the traced function returns", np.save, np.savetxt, np.savez, np.savez_compressed)
-refuse("", np.busday_count, np.busday_offset, np.is_busday, np.datetime_as_string)
+refuse("dates have no derivative", np.busday_count, np.busday_offset, np.is_busday, np.datetime_as_string)
 refuse("its results are complex; of symmetric matrices np.linalg.eigh is", np.linalg.eig, np.linalg.eigvals)
