@@ -175,8 +175,8 @@ def page() -> str:
         f"## Flat: {len(flat)}",
         listed(flat),
         f"## Making arrays: {len(made)}",
-        "In traced functions `numpy` stands for `hopgrad.numpy`, so these take traced values for elements, and what they"
-        "\nmake can be filled with traced values.",
+        "In traced functions `numpy` stands for `hopgrad.numpy`, so these take traced values for elements, and"
+        "\nwhat they make can be filled with traced values.",
         listed(made),
         f"## Taken through `hopgrad.numpy` alone: {len(taken)}",
         "NumPy does not dispatch these.",

@@ -5,6 +5,7 @@ All of NumPy is here, and most of it is NumPy's own: what NumPy dispatches needs
 * ``np.array([x, y])`` and every other function of lists with traced values in them (``np.sum([x, y])``),
   ``np.full(n, x)``, ``np.asarray(x)``, ``np.r_``, ``np.c_``, ``np.vectorize``, ``np.float64(x)``;
 * ``np.zeros(n)`` and all that makes a new array: while a function is traced it can be filled with traced values;
+* arrays of code written for the array API standard, which is given this namespace;
 * ``np.random`` and ``np.errstate``, after which a trace counts for one call only.
 
 >>> import hopgrad as hg
@@ -31,6 +32,7 @@ from typing import Any
 
 import numpy
 
+from hopgrad.numpy import _standard as _standard
 from hopgrad.numpy import linalg as linalg
 from hopgrad.numpy import random as random
 from hopgrad.numpy._arrays import arange as arange

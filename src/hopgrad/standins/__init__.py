@@ -36,7 +36,7 @@ __all__ = ["Cached", "builtins_stand_in", "is_pure", "stand_in"]
 
 # -- purity ----------------------------------------------------------------------------------------------------------
 
-_PURE_PACKAGES = frozenset({"hopgrad", "numpy"})
+_PURE_PACKAGES = frozenset({"array_api_compat", "hopgrad", "numpy"})
 
 _PURE_MODULES = frozenset({
     "__future__", "_bisect", "_collections", "_collections_abc", "_functools", "_heapq", "_operator", "_sre", "_struct",

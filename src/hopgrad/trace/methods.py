@@ -576,7 +576,10 @@ _FUNCTIONS = frozenset({"argsort", "argpartition", "searchsorted", "nonzero"})
 _CHANGES = frozenset({"resize", "byteswap", "setfield"})
 """Those that change the array."""
 
-_ONLY_ARRAYS = frozenset({"__len__", "__setitem__", "__delitem__", "mT", "ctypes", "dot", "partition", "argpartition"})
+_ONLY_ARRAYS = frozenset({
+    "__len__", "__setitem__", "__delitem__", "__dlpack__", "__dlpack_device__", "mT", "ctypes", "dot", "partition",
+    "argpartition",
+})  # fmt: skip
 _ASSIGNABLE = frozenset({"shape", "dtype", "strides", "real", "imag"})
 _ONLY_NUMBERS = frozenset({"is_integer", "as_integer_ratio", "hex"})
 _EVERYWHERE = frozenset({"real", "imag", "conjugate", "is_integer", "as_integer_ratio", "hex"})
@@ -752,7 +755,7 @@ def _define() -> None:
     Tracer.is_integer = _is_integer  # type: ignore[attr-defined]  # completed here, as the rest
 
     # Not __iter__: where it is missing, Python iterates by indices, and takes their error for the end.
-    special = ("__len__", "__getitem__", "__setitem__", "__delitem__")
+    special = ("__len__", "__getitem__", "__setitem__", "__delitem__", "__dlpack__", "__dlpack_device__")
     hidden = {name for name in vars(Tracer) if not name.startswith("_")}
     for name in (*hidden, *special):
         setattr(Tracer, name, _Member(name, vars(Tracer)[name]))

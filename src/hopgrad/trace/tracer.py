@@ -315,8 +315,13 @@ class Tracer:
                      " np.asarray(x), np.full(n, x) or a[i:j] = x on a plain array: use `import hopgrad.numpy as"
                      " np`, or np.stack([x, y]), np.ones(n) * x")  # fmt: skip
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        return np
+    def __dlpack__(self, **keywords: Any) -> Any:
+        if (data := real_data(self)) is not None:
+            return memory_of(self).expose(data).__dlpack__(**keywords)
+        self._refuse("the memory (DLPack)", "only NumPy's own functions can be differentiated")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return np.zeros(0).__dlpack_device__()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if (data := real_data(self)) is not None:
@@ -587,7 +592,8 @@ class Tracer:
             attach(self, shared, before)
 
     def to_device(self, device: str, /, *, stream: Any = None) -> Any:
-        """As NumPy's arrays have it."""
+        """As NumPy's arrays have it: there is one device."""
+        np.zeros(0).to_device(device, stream=stream)  # type: ignore[arg-type]  # NumPy says what it does not know
         return self
 
 
