@@ -42,7 +42,8 @@ instead, so that a gradient is never lost in silence. Methods of arrays are the 
 
 REASONS = {
     "np.char": "text", "np.strings": "text", "np.lib.recfunctions": "structured arrays",
-    "np.fft": "its results are complex", "np.polynomial.polynomial": "reached through `hopgrad.numpy`",
+    "np.fft": "its results are complex",
+    "np.polynomial.polynomial": "traced functions are handed those of `hopgrad.numpy.polynomial`",
     "np.fromfile": "read the file before", "np.isnat": "dates",
 }  # fmt: skip
 """Why functions are refused that the catalogue does not know, and whole modules."""
@@ -179,7 +180,7 @@ def page() -> str:
         "\nwhat they make can be filled with traced values.",
         listed(made),
         f"## Taken through `hopgrad.numpy` alone: {len(taken)}",
-        "NumPy does not dispatch these.",
+        "NumPy does not dispatch these. All of `np.polynomial` is taken as well.",
         listed(taken),
         f"## Refused: {len(refused)}",
         table(["function", "why, or what to do instead"], [(f"`{name}`", reason) for name, reason in refused]),

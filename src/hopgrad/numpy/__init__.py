@@ -5,6 +5,7 @@ All of NumPy is here, and most of it is NumPy's own: what NumPy dispatches needs
 * ``np.array([x, y])`` and every other function of lists with traced values in them (``np.sum([x, y])``),
   ``np.full(n, x)``, ``np.asarray(x)``, ``np.r_``, ``np.c_``, ``np.vectorize``, ``np.float64(x)``;
 * ``np.zeros(n)`` and all that makes a new array: while a function is traced it can be filled with traced values;
+* ``np.polynomial``, which is NumPy's own code over this namespace;
 * arrays of code written for the array API standard, which is given this namespace;
 * ``np.random`` and ``np.errstate``, after which a trace counts for one call only.
 
@@ -92,8 +93,8 @@ def __getattr__(name: str) -> Any:
     if not str(getattr(found, "__module__", "numpy")).startswith(("numpy", "builtins")):
         note(f"np.{name} was replaced", sys._getframe(1))  # for a while: it is not to stay
         return found
-    if name == "fft":
-        return importlib.import_module("hopgrad.numpy.fft")  # which loads NumPy's
+    if name in ("fft", "polynomial"):
+        return importlib.import_module(f"hopgrad.numpy.{name}")  # which loads NumPy's
     found = globals()[name] = Namespace(found, {}, _tested) if name == "testing" else dressed(name, found)
     return found
 
