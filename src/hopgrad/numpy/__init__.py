@@ -51,8 +51,9 @@ from hopgrad.numpy._arrays import mgrid as mgrid
 from hopgrad.numpy._arrays import ndenumerate as ndenumerate
 from hopgrad.numpy._arrays import ogrid as ogrid
 from hopgrad.numpy._arrays import r_ as r_
-from hopgrad.numpy._classes import NUMBERS
-from hopgrad.numpy._functions import Function, Namespace, looking, note, noting
+from hopgrad.numpy._arrays import require as require
+from hopgrad.numpy._classes import NUMBERS, stand_for
+from hopgrad.numpy._functions import Function, Namespace, looking, note, noting, refusing
 from hopgrad.numpy._iterate import nditer as nditer
 from hopgrad.numpy._state import SETTINGS
 from hopgrad.numpy._vectorize import vectorize as vectorize
@@ -70,15 +71,37 @@ _EFFECTS = {
 """Functions of which a trace cannot know the effect next time, and why."""
 
 
+_MATRICES = "arrays of two axes multiply by @"
+_MASKED = "compute with plain arrays and a mask of your own: np.where(mask, x, 0.0), np.sum(x, where=mask)"
+_REFUSING = {
+    **dict.fromkeys(("matrix", "asmatrix", "bmat"), _MATRICES),
+    "broadcast": "use np.broadcast_shapes and np.broadcast_arrays",
+}
+"""What takes no traced values, and what to do instead."""
+
+
 def dressed(name: str, found: Any) -> Any:
     """What stands for a member of NumPy: itself, or what takes traced values in its place."""
     if name in _EFFECTS:
         return noting(found, _EFFECTS[name])
     if name in SETTINGS:
         return SETTINGS[name]
+    if name in _REFUSING:
+        return _refusing(f"np.{name}", found, _REFUSING[name])
     if isinstance(found, type):
         return NUMBERS.get(found, found)
     return Function(found) if callable(found) else found
+
+
+def _refusing(name: str, found: Any, cure: str) -> Any:
+    call = refusing(found, name, cure)
+    return stand_for(found, call, derived=False) if isinstance(found, type) else call
+
+
+def _masked(name: str, found: Any) -> Any:
+    """Members of ``np.ma``: of traced values there are no masked arrays."""
+    taken = callable(found) and (not isinstance(found, type) or issubclass(found, numpy.ndarray))
+    return _refusing(f"np.ma.{name}", found, _MASKED) if taken else found
 
 
 def _tested(name: str, found: Any) -> Any:
@@ -95,7 +118,8 @@ def __getattr__(name: str) -> Any:
         return found
     if name in ("fft", "polynomial"):
         return importlib.import_module(f"hopgrad.numpy.{name}")  # which loads NumPy's
-    found = globals()[name] = Namespace(found, {}, _tested) if name == "testing" else dressed(name, found)
+    parts = {"testing": _tested, "ma": _masked}
+    found = globals()[name] = Namespace(found, {}, parts[name]) if name in parts else dressed(name, found)
     return found
 
 

@@ -832,7 +832,7 @@ def on_values(
         if isinstance(value, (list, tuple)):
             made = [dressed(v) for v in value]
             return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
-        if isinstance(value, np.ndarray) and id(value) not in known and value.base is not None:
+        if type(value) is np.ndarray and id(value) not in known and value.base is not None:
             for leaf, given in values:
                 if np.may_share_memory(given, value) and value.dtype.kind in "fiub":
                     # A view, of which part nobody knows.
