@@ -90,6 +90,22 @@ def test_array_function(call: str) -> None:
     check(call)
 
 
+@pytest.mark.parametrize("call", [call for call in calls.ARRAY_CALLS if "like=" not in call])
+def test_array_function_of_single_precision(call: str) -> None:
+    """The kinds, dtypes and shapes of what NumPy gives; Python's own numbers stay double."""
+    f, args = function_of(call)
+    single = [v if type(v) is float else v.astype(np.float32) for v in args]
+    with np.errstate(all="ignore"):
+        wanted = f(*single)
+    found = outcome(f, *single)
+    for one, other in zip(tree.flatten(found)[0], tree.flatten(wanted)[0], strict=True):
+        assert type(one) is type(other)
+        if isinstance(other, np.ndarray | np.generic):
+            assert one.dtype == other.dtype
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, 2e-4, 1e-4)
+
+
 MORE = {**calls.ON_MATRICES, **calls.SEVERAL_RESULTS, **calls.ON_INTEGERS, **calls.OTHER_UFUNCS}
 
 

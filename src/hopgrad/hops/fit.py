@@ -149,8 +149,9 @@ def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: 
     if xs.ndim != 1 or xs.shape[0] != ys.shape[0]:
         raise TypeError("expected x and y to have same length")
     lines = vander(xs, int(deg) + 1)
+    ys = cast(ys, lines.dtype)
     if w is not None:
-        weights = cast(lift(w, builder), xs.dtype)
+        weights = cast(lift(w, builder), lines.dtype)
         lines = lines * fn.reshape(weights, (-1, 1))
         ys = ys * (fn.reshape(weights, (-1, 1)) if ys.ndim == 2 else weights)
     sizes = ew.sqrt(fn.sum(lines * lines, 0))

@@ -331,7 +331,7 @@ def vecmat(a: Any, b: Any, /) -> Expr:
 
 @surface(np.dot, contiguous=True)
 def dot(a: Any, b: Any, out: Any = None) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return products.matmul(a, b) if b.ndim <= 2 else tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
@@ -339,13 +339,13 @@ def dot(a: Any, b: Any, out: Any = None) -> Expr:
 
 @surface(np.vdot)
 def vdot(a: Any, b: Any, /) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     return products.matmul(_reshape(a, (a.size,)), _reshape(b, (b.size,)))
 
 
 @surface(np.inner)
 def inner(a: Any, b: Any, /) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
@@ -353,13 +353,13 @@ def inner(a: Any, b: Any, /) -> Expr:
 
 @surface(np.outer, contiguous=True)
 def outer(a: Any, b: Any, out: Any = None) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     return ew.multiply(_reshape(a, (a.size, 1)), _reshape(b, (b.size,)))
 
 
 @surface(np.linalg.outer, contiguous=True)
 def vector_outer(x1: Any, x2: Any, /) -> Expr:
-    a, b = promote([x1, x2])
+    a, b = join([x1, x2])
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(f"Input arrays must be one-dimensional, but they are {a.ndim=} and {b.ndim=}.")
     return outer(a, b)
@@ -369,7 +369,7 @@ def vector_outer(x1: Any, x2: Any, /) -> Expr:
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Expr:
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = promote([a, b])
+    a, b = join([a, b])
     a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise refused("np.cross of vectors with 2 elements", "give them a third element, 0")
@@ -389,7 +389,7 @@ def vector_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Expr:
 
 @surface(np.tensordot, np.linalg.tensordot, array=True, contiguous=True)
 def tensordot(a: Any, b: Any, /, axes: Any = 2) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     if isinstance(axes, int):
         left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:
@@ -412,7 +412,7 @@ def einsum(*operands: Any, out: Any = None, dtype: Any = None, order: Any = "K",
     if not isinstance(operands[0], str):
         operands = _spelled(operands)
     subscripts = operands[0].replace(" ", "")
-    arrays = promote(operands[1:]) if dtype is None else [cast(x, dtype) for x in promote(operands[1:])]
+    arrays = [x if dtype is None else cast(x, dtype) for x in join(operands[1:])]
     left, arrow, right = subscripts.partition("->")
     terms = left.split(",")
     if len(terms) != len(arrays):
@@ -466,7 +466,7 @@ def matrix_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Expr:
 
 @surface(np.kron)
 def kron(a: Any, b: Any) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     n = a.ndim if a.ndim > b.ndim else b.ndim
     wide_a = (1,) * (n - a.ndim) + a.shape
     wide_b = (1,) * (n - b.ndim) + b.shape
@@ -1015,7 +1015,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 @surface(np.linspace)
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
              axis: int = 0, *, device: Any = None) -> Any:  # fmt: skip
-    a, b = (as_float(v) for v in join([start, stop]))
+    a, b = (as_float(v) for v in promote([start, stop]))
     count = num - 1 if endpoint else num
     step = ew.divide(ew.subtract(b, a), float(count)) if count else np.nan
     ramp = np.arange(num, dtype=a.dtype) / (count or 1)
@@ -1047,7 +1047,8 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 @surface(np.geomspace)
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Expr:
-    a, b = (as_float(v) for v in join([start, stop]))
+    # (Of single precision, NumPy makes double.)
+    a, b = (cast(v, np.result_type(v.dtype, np.float64)) for v in join([start, stop]))
     ratio = linspace(zeros(a.builder, a.aval), ew.log(ew.divide(b, a)), num, endpoint)
     out = ew.multiply(a, ew.exp(ratio))
     out = moveaxis(out, 0, axis) if axis else out

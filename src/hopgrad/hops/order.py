@@ -553,7 +553,11 @@ def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = N
     if len(limits) != dimensions:
         raise ValueError("range argument must have one entry per dimension")
     columns = [sh.index(points, items=(sh.Slice(None, None, None), k)) for k in np.arange(dimensions).tolist()]
-    edges = [_edges(x, n, limit, None) for x, n, limit in zip(columns, each, limits, strict=True)]
+    # (Between given limits, the edges are of double precision.)
+    edges = [
+        _edges(x if limit is None else np.zeros(0), n, limit, x)
+        for x, n, limit in zip(columns, each, limits, strict=True)
+    ]
     places = [_bin(x, e) for x, e in zip(columns, edges, strict=True)]
     shares = fn.reshape(lift(1.0 if weights is None else weights, builder), -1)
     shares = to_shape(shares, (size,)) if weights is None else cast(shares, np.float64)

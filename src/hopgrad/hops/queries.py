@@ -63,7 +63,8 @@ for _function in (
 @surface(np.isclose)
 def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Expr:
     a, b = promote([a, b])
-    near = ew.less_equal(ew.absolute(a - b), ew.absolute(b) * rtol + atol)
+    limit = ew.add(*promote([ew.multiply(*promote([ew.absolute(b), rtol])), atol]))
+    near = ew.less_equal(*promote([ew.absolute(a - b), limit]))
     near = ew.logical_or(ew.logical_and(near, ew.isfinite(b)), ew.equal(a, b))
     return ew.logical_or(near, ew.logical_and(ew.isnan(a), ew.isnan(b))) if equal_nan else near
 

@@ -214,8 +214,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Expr:
         if places.ndim == 1:
             width = fn.reshape(width, (width.size,) + (1,) * (heights.ndim - 1 - axis))
     pair = ew.add(sh.slice_axis(heights, axis, 1, None, 1), sh.slice_axis(heights, axis, None, -1, 1))
-    return fn.sum(ew.multiply(*promote([width, pair], builder)) / 2.0, axis) if heights.aval.is_float else fn.sum(
-        ew.multiply(*promote([width, as_float(pair)], builder)) / 2.0, axis)  # fmt: skip
+    return fn.sum(as_float(ew.multiply(*promote([width, pair], builder))) / 2.0, axis)
 
 
 @surface(np.gradient)
@@ -373,14 +372,15 @@ def polyval(p: Any, x: Any) -> Expr:
 def polyder(p: Any, m: int = 1) -> Expr:
     x = fn.atleast_1d(p)
     for _ in range(m):
-        x = sh.slice_axis(x, 0, None, -1, 1) * lift(np.arange(x.size - 1, 0, -1, dtype=x.dtype), x.builder)
+        x = ew.multiply(*promote([sh.slice_axis(x, 0, None, -1, 1), np.arange(x.size - 1, 0, -1)]))
     return x
 
 
 @surface(np.polyint, array=True)
 def polyint(p: Any, m: int = 1, k: Any = None) -> Expr:
     builder = find_builder([p, k])
-    x = as_float(fn.atleast_1d(lift(p, builder)))
+    x = fn.atleast_1d(lift(p, builder))
+    x = cast(x, np.result_type(x.dtype, np.float64)) if m else x
     constants = fn.reshape(cast(lift(np.zeros(m) if k is None else k, builder), x.dtype), -1)
     constants = to_shape(constants, (m,))
     for n in range(m):
@@ -395,8 +395,7 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Expr:
     if x.ndim != 1:
         raise ValueError("x must be a one-dimensional array or sequence.")
     count = x.size if N is None else int(N)
-    if x.dtype.kind in "biu":
-        x = cast(x, np.int64)
+    x = cast(x, np.promote_types(x.dtype, int))
     if not count:
         return sh.slice_axis(fn.reshape(x, (x.size, 1)), 1, 0, 0, 1)
     columns = [ones(x.builder, x.aval), *[x**k for k in range(1, count)]][:count]

@@ -8,6 +8,7 @@ import numpy as np
 
 from hopgrad.hops.surface import surfaces
 from hopgrad.trace.context import Trace
+from hopgrad.trace.special import fillable
 from hopgrad.trace.tracer import as_array, has_traced, on_real, perform, special
 
 
@@ -34,16 +35,14 @@ def _polydiv(trace: Trace, frame: Any, u: Any, v: Any) -> Any:
     u, v = _line(u) + 0.0, _line(v) + 0.0
     dtype = np.result_type(u.dtype, v.dtype)
     scale = 1.0 / v[0]
-    count = len(u) - len(v) + 1
-    quotient, rest = [], u.astype(dtype)
-    for _ in range(count):
-        factor = scale * rest[0]
-        quotient.append(factor)
-        rest = np.concatenate([rest[1 : len(v)] - factor * v[1:], rest[len(v) :]])
-    while rest.size > 1 and bool(np.allclose(rest[0], 0, rtol=1e-14)):
+    n = len(v) - 1
+    count = len(u) - n
+    quotient, rest = [], fillable(trace, u.astype(dtype))
+    for k in range(count):
+        quotient.append(scale * rest[k])
+        rest[k : k + n + 1] -= quotient[-1] * v
+    while bool(np.allclose(rest[0], 0, rtol=1e-14)) and len(rest) > 1:
         rest = rest[1:]
-    if not rest.size:
-        rest = np.zeros(1, dtype)  # of a constant
     return (np.stack(quotient).astype(dtype) if quotient else np.zeros(1, dtype)), rest
 
 
