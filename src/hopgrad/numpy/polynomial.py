@@ -24,12 +24,22 @@ from hopgrad.trace import context
 _OURS = "hopgrad.numpy.polynomial"
 
 
+def _as_it_is(*_: Any, **__: Any) -> Any:
+    return lambda function: function
+
+
+_NO_DISPATCH = types.SimpleNamespace(array_function_dispatch=_as_it_is, set_module=_as_it_is)
+"""In place of NumPy's dispatch, which is to know NumPy's own functions only."""
+
+
 def _import(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
     """The import statement of modules that are read again: ``numpy`` and their own siblings are the new ones."""
     if level:
         return read_again(name) if name else types.SimpleNamespace(**{part: read_again(part) for part in fromlist})
     if name in ("numpy", "numpy.linalg"):
         return sys.modules["hopgrad.numpy"]
+    if name.endswith(".overrides"):
+        return _NO_DISPATCH
     return builtins.__import__(name, globals, locals, fromlist)
 
 
@@ -48,10 +58,6 @@ def read_again(name: str) -> types.ModuleType:
         if isinstance(found, type):
             own = {"__module__": made.__name__, "__doc__": found.__doc__}
             vars(made)[key] = type(found)(key, (found, getattr(plain, key)), own)
-        elif not isinstance(found, types.FunctionType):
-            vars(made)[key] = getattr(
-                found, "__wrapped__", found
-            )  # without NumPy's dispatch, which knows the plain one
     sys.modules[made.__name__] = made
     return made
 
