@@ -454,6 +454,7 @@ np.clip(x,s,None) np.clip(x,-1,1,casting='safe') np.clip(x) np.lib.scimath.sqrt(
 np.lib.scimath.power(p,2.0) np.lib.scimath.arcsin(u) np.lib.scimath.log2(p) np.lib.scimath.log10(p)
 np.lib.scimath.logn(s,p) np.lib.scimath.arccos(u) np.lib.scimath.arctanh(u) np.lib.scimath.sqrt(s)
 np.lib.scimath.power(p,x) np.lib.scimath.power(p,k-1)
+np.polynomial.polynomial.polyval2d(x,y,S) np.polynomial.polynomial.polygrid2d(x,y,S)
 """  # fmt: skip
 """The other arguments that NumPy's signatures have."""
 
@@ -465,7 +466,7 @@ np.savetxt np.savez np.savez_compressed np.shares_memory np.sort_complex
 np.linalg.eig np.linalg.eigvals np.fromfile
 """)  # fmt: skip
 REFUSED_MODULES = {
-    "np.char", "np.fft", "np.lib.recfunctions", "np.polynomial.polynomial", "np.strings",
+    "np.char", "np.fft", "np.lib.recfunctions", "np.strings",
 }  # fmt: skip
 
 UFUNCS = {u.__name__: u for u in get_overridable_numpy_ufuncs()}

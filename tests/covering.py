@@ -43,7 +43,6 @@ instead, so that a gradient is never lost in silence. Methods of arrays are the 
 REASONS = {
     "np.char": "text", "np.strings": "text", "np.lib.recfunctions": "structured arrays",
     "np.fft": "its results are complex",
-    "np.polynomial.polynomial": "traced functions are handed those of `hopgrad.numpy.polynomial`",
     "np.fromfile": "read the file before", "np.isnat": "dates",
 }  # fmt: skip
 """Why functions are refused that the catalogue does not know, and whole modules."""
