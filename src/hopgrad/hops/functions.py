@@ -105,12 +105,12 @@ def _spread(hop: Any) -> Any:
         if (where is NONE or where is True) and mean is NONE and not isinstance(ddof, Expr):
             return _reduce(hop, x, axis, keepdims, ddof=ddof)
         middle = _mean(x, axis, keepdims=True, where=where) if mean is NONE else lift(mean, x.builder)
-        total = sum(ew.subtract(x, cast(middle, x.dtype)) ** 2, axis, keepdims=keepdims, where=where)
-        count = counted(True if where is NONE else where, x, axis, keepdims)
-        degrees = ew.maximum(*promote([count - ddof, 0])) if not isinstance(ddof, Expr) else ew.maximum(
-            cast(count, total.dtype) - cast(ddof, total.dtype), 0)  # fmt: skip
-        found = ew.divide(total, cast(degrees, total.dtype))
-        return ew.sqrt(found) if hop is reduce.std else found
+        deviation = masked(ew.subtract(x, cast(middle, x.dtype)), where, 0)
+        count, taken = promote([counted(True if where is NONE else where, x, axis, keepdims), ddof])
+        degrees = cast(ew.maximum(count - taken, np.zeros((), count.dtype)), x.dtype)
+        if hop is reduce.std:  # the norm has a derivative where all are equal
+            return ew.divide(_reduce(reduce.norm, deviation, axis, keepdims), ew.sqrt(degrees))
+        return ew.divide(_reduce(reduce.sum_, deviation**2, axis, keepdims), degrees)
 
     return adapter
 

@@ -141,6 +141,9 @@ def _continued(x: Expr, axis: int, low: int, high: int, mode: str, odd: bool) ->
     wide = (-1,) + (1,) * (x.ndim - 1 - axis)
 
     def times(factor: Any, value: Expr) -> Expr:
-        return ew.multiply(x.builder.constant(np.reshape(factor, wide).astype(x.dtype)), value)
+        factor = np.reshape(factor, wide).astype(x.dtype)
+        product = ew.multiply(x.builder.constant(factor), value)
+        # Where the factor is 0, the value has no share at all.
+        return ew.where(x.builder.constant(factor != 0), product, np.zeros((), x.dtype))
 
     return times(sign, found) + times(of_last, last) + times(of_first, first)
