@@ -53,9 +53,8 @@ def masked(x: Expr, where: Any, neutral: Any) -> Expr:
 
 
 def accumulating(x: Expr, dtype: Any) -> Expr:
-    """`x` in the dtype in which NumPy adds up: small integers as int64."""
-    if dtype is not None:
-        return cast(x, dtype)
+    """`x` in the dtype in which NumPy adds up: small integers as int64, whatever they become in the end."""
+    x = x if dtype is None else cast(x, dtype)
     return cast(x, np.sum(np.zeros(1, x.dtype)).dtype) if x.dtype.kind in "biu" else x
 
 
@@ -65,18 +64,23 @@ def _with_initial(found: Expr, pairwise: Any, initial: Any, neutral: Any) -> Exp
     return pairwise(found, cast(lift(initial, found.builder), found.dtype))
 
 
+def _ending(found: Expr, dtype: Any) -> Expr:
+    return found if dtype is None else cast(found, dtype)
+
+
 @surface(np.sum)
 def sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE,
         initial: Any = NONE, where: Any = NONE) -> Expr:  # fmt: skip
     x = accumulating(lift(a, find_builder([a, where, initial])), dtype)
-    return _with_initial(_reduce(reduce.sum_, masked(x, where, 0), axis, keepdims), ew.add, initial, 0)
+    return _ending(_with_initial(_reduce(reduce.sum_, masked(x, where, 0), axis, keepdims), ew.add, initial, 0), dtype)
 
 
 @surface(np.prod)
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE,
          initial: Any = NONE, where: Any = NONE) -> Expr:  # fmt: skip
     x = accumulating(lift(a, find_builder([a, where, initial])), dtype)
-    return _with_initial(_reduce(reduce.prod, masked(x, where, 1), axis, keepdims), ew.multiply, initial, 1)
+    found = _with_initial(_reduce(reduce.prod, masked(x, where, 1), axis, keepdims), ew.multiply, initial, 1)
+    return _ending(found, dtype)
 
 
 @surface(np.mean)
@@ -207,7 +211,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 @surface(np.cumsum)
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Expr:
     x, axis = _line(accumulating(lift(a), dtype), axis)
-    return reduce.cumsum(x, axis=axis)
+    return _ending(reduce.cumsum(x, axis=axis), dtype)
 
 
 def _line(x: Expr, axis: Any) -> tuple[Expr, int]:
@@ -221,14 +225,14 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Exp
     x, axis = _line(accumulating(lift(a), dtype), axis)
     hop = catalogue.get("cumprod")
     if hop is not None:
-        return hop(x, axis=axis)
+        return _ending(hop(x, axis=axis), dtype)
     step = 1
     while step < x.shape[axis]:
         head = sh.slice_axis(x, axis, 0, step, 1)
         tail = ew.multiply(sh.slice_axis(x, axis, step, None, 1), sh.slice_axis(x, axis, None, -step, 1))
         x = sh.concatenate(head, tail, axis=axis)
         step *= 2
-    return x
+    return _ending(x, dtype)
 
 
 def _cumulative(function: Any, start: float) -> Any:

@@ -478,8 +478,10 @@ def _edges(a: Any, bins: Any, between: Any, weights: Any) -> Expr:
     same = ew.equal(low, high)
     half = np.full((), 0.5, x.dtype)
     low, high = ew.where(same, low - half, low), ew.where(same, high + half, high)
-    edges: Expr = fn.linspace(low, high, count + 1)
-    return edges
+    # As in NumPy, to the last bit: an element may lie on an edge.
+    step = ew.divide(high - low, float(count))
+    edges = fn.expand_dims(step, 0) * x.builder.constant(np.arange(count, dtype=x.dtype)) + low
+    return fn.concatenate([edges, fn.expand_dims(high, 0)])
 
 
 @surface(np.histogram_bin_edges, array=True)

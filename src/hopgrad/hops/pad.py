@@ -41,7 +41,8 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Ex
         items = tuple(sh.Slice(low, low + n, 1) for (low, _), n in zip(widths, x.shape, strict=True))
         return sh.scatter(x, items=items, shape=tuple(a + n + b for (a, b), n in zip(widths, x.shape, strict=True)))
     lengths = _pairs(np.asarray(kwargs["stat_length"]), x.ndim) if kwargs.get("stat_length") is not None else None
-    values = _values(kwargs.get("constant_values", kwargs.get("end_values", 0)), x)
+    ends = kwargs.get("constant_values", kwargs.get("end_values", 0))
+    values = _values(cast(lift(ends, x.builder), x.dtype) if mode == "constant" else lift(ends, x.builder), x.ndim)
     for axis, (low, high) in enumerate(widths):
         if not low and not high:
             continue
@@ -86,10 +87,10 @@ def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
     return [(int(low), int(high)) for low, high in _pairs(widths, ndim).tolist()] if ndim else []
 
 
-def _values(given: Any, x: Expr) -> list[tuple[Expr, Expr]]:
+def _values(given: Expr, ndim: int) -> list[tuple[Expr, Expr]]:
     """The values for the two sides of each axis."""
-    pairs = _pairs(cast(lift(given, x.builder), x.dtype), x.ndim)
-    return [(sh.index(pairs, items=(k, 0)), sh.index(pairs, items=(k, 1))) for k in range(x.ndim)]
+    pairs = _pairs(given, ndim)
+    return [(sh.index(pairs, items=(k, 0)), sh.index(pairs, items=(k, 1))) for k in range(ndim)]
 
 
 def _filled(value: Expr, x: Expr, axis: int, n: int) -> Expr:

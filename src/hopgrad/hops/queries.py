@@ -11,7 +11,7 @@ from hopgrad.aval import aval, normalize_axes
 from hopgrad.graph.builder import Expr, ones, zeros
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
-from hopgrad.hops.surface import find_builder, lift, promote, refuse, result_dtype, surface
+from hopgrad.hops.surface import cast, find_builder, lift, promote, refuse, result_dtype, surface
 
 # -- shapes and dtypes -----------------------------------------------------------------------------------------------
 
@@ -62,7 +62,9 @@ for _function in (
 
 @surface(np.isclose)
 def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Expr:
-    a, b = promote([a, b])
+    builder = find_builder([a, b, rtol, atol])
+    b = lift(b, builder)
+    a, b = promote([lift(a, builder), cast(b, result_dtype(b, 1.0))])
     limit = ew.add(*promote([ew.multiply(*promote([ew.absolute(b), rtol])), atol]))
     near = ew.less_equal(*promote([ew.absolute(a - b), limit]))
     near = ew.logical_or(ew.logical_and(near, ew.isfinite(b)), ew.equal(a, b))
@@ -116,19 +118,24 @@ def iscomplex(x: Any) -> Expr:
 
 @surface(np.isposinf)
 def isposinf(x: Any, out: Any = None) -> Expr:
-    return lift(x) == np.inf
+    return _is(lift(x), np.inf)
 
 
 @surface(np.isneginf)
 def isneginf(x: Any, out: Any = None) -> Expr:
-    return lift(x) == -np.inf
+    return _is(lift(x), -np.inf)
+
+
+def _is(x: Expr, limit: float) -> Expr:
+    return x == limit if x.aval.is_float else zeros(x.builder, aval(x.shape, bool))
 
 
 @surface(np.angle)
 def angle(z: Any, deg: bool = False) -> Expr:
     """Of real numbers: 0 or π."""
     z = lift(z)
-    found = ew.arctan2(*promote([zeros(z.builder, z.aval), z])) if z.aval.is_float else ew.arctan2(*promote([0.0, z]))
+    z = cast(z, np.arctan2(np.zeros((), z.dtype), 0).dtype)
+    found = ew.arctan2(zeros(z.builder, z.aval), z)
     return ew.rad2deg(found) if deg else found
 
 

@@ -298,7 +298,11 @@ def _gradient(x: Expr, step: Any, axis: int, edge_order: int) -> Expr:
 @surface(np.unwrap)
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * pi) -> Expr:
     """The corrections are whole periods, so the derivative is that of the phases."""
-    x = as_float(lift(p))
+    x = lift(p, find_builder([p, discont, period]))
+    if not x.aval.is_float:
+        if isinstance(period, int) and x.dtype != bool:
+            raise refused("np.unwrap of integers that are differentiated")  # flat, and so left to NumPy
+        x = cast(x, np.float64)
     axis = normalize_axis(axis, x.ndim)
     jump = fn.diff(x, axis=axis)
     whole = cast(lift(period, jump.builder), jump.dtype)

@@ -13,7 +13,7 @@ import numpy as np
 
 from hopgrad.hops.surface import surfaces
 from hopgrad.trace.context import Trace
-from hopgrad.trace.special import fillable, plain
+from hopgrad.trace.special import fillable, flat, plain
 from hopgrad.trace.tracer import as_array, has_traced, is_traced, on_real, perform, settled, special
 
 # -- distinct elements -----------------------------------------------------------------------------------------------
@@ -69,6 +69,8 @@ def _named(function: Any, **asked: bool) -> Callable[..., Any]:
     def ask(trace: Trace, frame: Any, x: Any) -> Any:
         if not is_traced(x):
             return on_real(trace, function, (x,), {})
+        if x.dtype.kind in "iub":
+            return flat(function)(trace, frame, x)
         kind = type(function(np.zeros(1)))
         if kind is np.ndarray:
             return _unique(trace, frame, x, equal_nan=False)

@@ -293,7 +293,7 @@ special.update({
 })  # fmt: skip
 
 
-def _flat(function: Any) -> Callable[..., Any]:
+def flat(function: Any) -> Callable[..., Any]:
     """A function whose results are integers, so that no derivative is lost with them: NumPy's own answer."""
 
     def ask(trace: Trace, frame: Any, *args: Any, **keywords: Any) -> Any:
@@ -311,13 +311,13 @@ _FLAT = (
     np.linalg.matrix_rank, np.ix_, np.ravel_multi_index, np.unravel_index, np.packbits, np.unpackbits,
     np.min_scalar_type,
 )  # fmt: skip
-special.update({f: _flat(f) for f in _FLAT if f not in surfaces and f not in special})
+special.update({f: flat(f) for f in _FLAT if f not in surfaces and f not in special})
 
 
 def _bincount(trace: Trace, frame: Any, x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     """Counts are integers; sums of weights are linear in these."""
     if weights is None or not has_traced(weights):
-        return _flat(np.bincount)(trace, frame, x, weights, minlength)
+        return flat(np.bincount)(trace, frame, x, weights, minlength)
     places = np.asarray(plain(x, frame))
     if places.shape != np.shape(weights) or places.ndim != 1:
         raise ValueError("The weights and list don't have the same length.")

@@ -1467,7 +1467,10 @@ def perform(found: Surface, args: Any, keywords: dict[str, Any], frame: FrameTyp
             raise
         plain = with_integers(trace, (args, keywords), frame)
         if plain is not None:
-            result = perform(found, plain[0], plain[1], frame, function)
+            if has_traced(plain) or not callable(function):
+                result = perform(found, plain[0], plain[1], frame, function)
+            else:
+                result = on_real(trace, function, plain[0], plain[1])
             return result if out is None else store(trace, out, result, frame)
         if not isinstance(error, HopgradError):
             if "unexpected keyword argument" not in str(error):
