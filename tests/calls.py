@@ -454,6 +454,9 @@ np.clip(x,s,None) np.clip(x,-1,1,casting='safe') np.clip(x) np.lib.scimath.sqrt(
 np.lib.scimath.power(p,2.0) np.lib.scimath.arcsin(u) np.lib.scimath.log2(p) np.lib.scimath.log10(p)
 np.lib.scimath.logn(s,p) np.lib.scimath.arccos(u) np.lib.scimath.arctanh(u) np.lib.scimath.sqrt(s)
 np.lib.scimath.power(p,x) np.lib.scimath.power(p,k-1)
+np.histogram(x,bins='auto') np.histogram(L,'fd') np.histogram(L,bins='sturges',density=True)
+np.histogram(L,'doane',range=(-1,1)) np.histogram_bin_edges(L,'scott') np.histogram_bin_edges(L,'rice',(-2,2))
+np.histogram_bin_edges(L,bins='sqrt') np.histogram(L,bins='stone')
 np.polynomial.polynomial.polyval2d(x,y,S) np.polynomial.polynomial.polygrid2d(x,y,S)
 """  # fmt: skip
 """The other arguments that NumPy's signatures have."""

@@ -14,7 +14,7 @@ import numpy as np
 from hopgrad.hops.surface import surfaces
 from hopgrad.trace.context import Trace
 from hopgrad.trace.special import fillable, flat, plain
-from hopgrad.trace.tracer import as_array, has_traced, is_traced, on_real, perform, settled, special
+from hopgrad.trace.tracer import as_array, has_traced, is_traced, on_real, on_values, perform, settled, special
 
 # -- distinct elements -----------------------------------------------------------------------------------------------
 
@@ -155,6 +155,23 @@ def _digitize(trace: Trace, frame: Any, x: Any, bins: Any, right: bool = False) 
 
 
 special[np.digitize] = _digitize
+
+
+def _binned(function: Any) -> Callable[..., Any]:
+    """Histograms where the number of bins is estimated from the values. It is flat, and the edges are not."""
+
+    def ask(trace: Trace, frame: Any, a: Any, bins: Any = 10, range: Any = None, *args: Any, **keywords: Any) -> Any:
+        if isinstance(bins, str) and has_traced(a):
+            if (args[1] if len(args) > 1 else keywords.get("weights")) is not None:
+                raise TypeError("Automated estimation of the number of bins is not supported for weighted data")
+            edges = on_values(trace, np.histogram_bin_edges, (a, bins, range), {}, frame, flat=True)
+            bins = bins if edges is None else np.size(edges[0]) - 1  # what is not known is refused
+        return perform(surfaces[function], (a, bins, range, *args), keywords, frame, function)
+
+    return ask
+
+
+special.update({f: _binned(f) for f in (np.histogram, np.histogram_bin_edges)})
 
 
 def _within_range(function: Any, whole: int, message: str) -> Callable[..., Any]:
