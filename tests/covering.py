@@ -47,6 +47,12 @@ REASONS = {
 }  # fmt: skip
 """Why functions are refused that the catalogue does not know, and whole modules."""
 
+UNDISPATCHED = {
+    **drop_in._REFUSING, "ma.*": drop_in._MASKED, "from_dlpack": "the memory of a traced value is hopgrad's own",
+    "frompyfunc": "use np.vectorize", "kaiser": "use scipy.special.i0",
+}  # fmt: skip
+"""The same of what NumPy does not dispatch."""
+
 
 # -- functions ---------------------------------------------------------------------------------------------------------
 
@@ -108,6 +114,7 @@ def functions() -> tuple[list[str], list[str], list[str], list[tuple[str, str]]]
             reason = REASONS[module] if whole else refusals.get(function) or REASONS.get(name, "")
             refused.append((f"{module}.*" if whole else name, reason))
     refused += [(f"np.{name}", REASONS[f"np.{name}"]) for name in calls.REFUSED_UFUNCS if name[0] != "_"]
+    refused += [(f"np.{name}", reason) for name, reason in UNDISPATCHED.items()]
     return slopes, flat, made, sorted(set(refused))
 
 
@@ -117,7 +124,8 @@ def others() -> tuple[list[str], list[str]]:
     taken, rest = [], []
     for name in sorted(np.__all__, key=str.lower):
         plain = getattr(np, name)
-        if id(plain) in dispatched or name.startswith("__") or isinstance(plain, ModuleType):
+        known = id(plain) in dispatched or name in UNDISPATCHED
+        if known or name.startswith("__") or isinstance(plain, ModuleType):
             continue
         stand_in = getattr(drop_in, name)
         own = stand_in is not plain and type(stand_in) is not Function and name not in {**SETTINGS, **drop_in._EFFECTS}

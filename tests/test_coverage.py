@@ -10,6 +10,9 @@ import covering
 import numpy as np
 import pytest
 
+import hopgrad as hg
+from hopgrad.errors import HopgradError
+
 UPDATE = os.environ.get("HOPGRAD_UPDATE_GOLDEN") == "1"
 
 
@@ -41,6 +44,13 @@ def test_every_public_name_is_on_the_page() -> None:
 def test_whatever_is_refused_has_a_reason() -> None:
     *_, refused = covering.functions()
     assert all(reason for _, reason in refused), [name for name, reason in refused if not reason]
+
+
+@pytest.mark.parametrize("call", ["frompyfunc(abs, 1, 1)(x)", "kaiser(3, x[0])", "broadcast(x, x)", "from_dlpack(x)"])
+def test_what_numpy_does_not_dispatch_is_refused_as_the_page_says(call: str) -> None:
+    assert call.partition("(")[0] in covering.UNDISPATCHED
+    with pytest.raises(HopgradError):
+        hg.grad(eval(f"lambda x: np.sum(np.{call})", {"np": np}))(np.array([0.3, 1.7]))
 
 
 def test_a_slope_and_a_plateau_are_told_apart() -> None:

@@ -339,7 +339,9 @@ def _called(
     dtype = keywords.pop("dtype", None)
     keywords.pop("casting", None)
     if keywords.pop("signature", None) is not None or (keywords and ufunc.signature is None):
-        error = refused(f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)")
+        error = refused(
+            f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)", "use dtype=, or leave it out"
+        )
         return decline(trace, ufunc, inputs, {**keywords, "dtype": dtype, "out": out}, error, frame)
     dtype = None if dtype is None else np.dtype(dtype)
     if chosen is not True:
