@@ -67,7 +67,7 @@ def sliding_window_view(
     x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
 ) -> Expr:
     if writeable:
-        raise refused("sliding_window_view(writeable=True)")
+        raise refused("sliding_window_view(writeable=True)", "write to the array itself")
     out = lift(x)
     lengths = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
     axes = list(range(out.ndim)) if axis is None else [

@@ -127,7 +127,7 @@ def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: 
     if full or cov:
         raise refused("np.polyfit(full=) and np.polyfit(cov=)", "leave them out")
     if isinstance(deg, Expr) or np.ndim(deg):
-        raise refused("np.polyfit of a degree that is not one plain integer")
+        raise refused("np.polyfit of a degree that is traced, or a list", "give one plain integer")
     builder = find_builder([x, y, w])
     ys = lift(y, builder)
     if ys.ndim < 1 or ys.ndim > 2:
