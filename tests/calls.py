@@ -454,6 +454,47 @@ np.clip(x,s,None) np.clip(x,-1,1,casting='safe') np.clip(x) np.lib.scimath.sqrt(
 np.lib.scimath.power(p,2.0) np.lib.scimath.arcsin(u) np.lib.scimath.log2(p) np.lib.scimath.log10(p)
 np.lib.scimath.logn(s,p) np.lib.scimath.arccos(u) np.lib.scimath.arctanh(u) np.lib.scimath.sqrt(s)
 np.lib.scimath.power(p,x) np.lib.scimath.power(p,k-1)
+np.interp(x,w,y,period=s*3) np.interp(x,w,y,s,t,4.0) np.interp(x,w,[s,t,1.0],left=s) np.interp([0.5,1.5],w,x)
+np.interp(x,np.sort(v)*s,y) np.take(A,[-1,0],axis=0) np.take(A,3) np.select([x>0,y>0,w>2],[x,y,w],default=np.nan)
+np.select([A>0],[A]) np.select([x>0],[1.0],default=s) np.piecewise(A,[A>0,A<-1],[lambda v:v**2,np.exp,s])
+np.piecewise(x,[x>0,x>1],[s,t]) np.apply_along_axis(lambda r:np.stack([r,r*2]),0,A)
+np.apply_along_axis(lambda r:r[0],-1,T) np.apply_over_axes(np.sum,T,(0,2)) np.append(x,[[s],[t]])
+np.insert(A,[0,1],x[:2],axis=1) np.insert(x,2,[s,t]) np.insert(x,slice(None,2),[s,t]) np.insert(A,0,x,axis=0)
+np.insert(A,-1,s,axis=1) np.delete(A,np.s_[::2],1) np.delete(x,[0,-1]) np.delete(T,0,-1) np.resize(x,(0,))
+np.resize(T,(2,5)) np.put_along_axis(a:=A.copy(),np.array([[0],[1]]),[[s],[t]],1) or a
+np.put_along_axis(a:=A.copy(),np.array([[0,1,1]]),C[:1],0) or a
+np.put_along_axis(arr=(a:=A.copy()),indices=np.array([[0],[1]]),values=s,axis=1) or a
+np.put(a=(a:=x.copy()),ind=[0],v=s) or a np.putmask(a:=x.copy(),mask=m,values=s) or a
+np.place(arr=(a:=x.copy()),mask=m,vals=[s,t]) or a np.fill_diagonal(a:=np.zeros((3,3))*s,x) or a
+np.fill_diagonal(a:=T[:,:2,:2].copy(),s) or a np.copyto(a:=A.copy(),x,where=[[True],[False]]) or a
+np.copyto(a:=A.copy(),s,casting='unsafe') or a np.lexsort([x,y,x]) np.argpartition(x,-1)
+np.argpartition(A,(0,1),axis=1,kind='introselect') np.partition(x,-2) np.sort(A,axis=-2)
+np.searchsorted(x,y,'left',np.argsort(x)) np.block([[A],[C]]) np.block([[1.0,x],[y,s]]) np.broadcast_arrays(A,x,s)
+np.broadcast_arrays(s,t) np.tensordot(T,T,axes=([0,1,2],[0,1,2])) np.tensordot(T,A,((1,0),(1,0)))
+np.cross(A,C,-1,-1,0) np.cross(A.T,C.T,axisa=0,axisb=0) np.cross(A.T,C.T,axis=0) np.gradient(A,2,axis=0)
+np.gradient(A,s,axis=1,edge_order=2) np.gradient(T,s,v[:2]*0+[1.0,2.0],axis=(2,0)) np.gradient(T,1,2,3)
+np.gradient(L,edge_order=1,axis=-1) np.trapezoid(y=x,x=y) np.trapezoid(T,x=T*2,axis=0)
+np.cov(x,y,aweights=p,fweights=[1,1,2]) np.cov(A,C,bias=True,aweights=w)
+np.cov(A.T,rowvar=False,aweights=[1.0,2.0,3.0]) np.cov(A,aweights=np.abs(y)) np.corrcoef(A.T,rowvar=False)
+np.corrcoef(x,y,False) np.quantile(A,q=[0.2,0.7],axis=(0,1),method='weibull',keepdims=True)
+np.percentile(a=A,q=30,axis=-1,keepdims=True) np.percentile(A,[[10,20],[30,40]],axis=0)
+np.nanpercentile(A,[10,20],axis=0,keepdims=True) np.nanmedian(N,keepdims=True) np.median(T,axis=(0,-1))
+np.vander(x,increasing=True) np.polyval(np.poly1d([1.0,2.0]),x) np.polyder(np.poly1d([1.0,2.0,3.0]))(s)
+np.polyint(np.poly1d([1.0,2.0]))(s) np.poly([])*s np.poly(A[0]) np.nansum(N,where=[True,True,False])
+np.nanmean(N,axis=-1) np.nanvar(N,ddof=1) np.nanstd(N,keepdims=True) np.nanprod(N,initial=s) np.nanmin(N,initial=s)
+np.nanmax(A,axis=1,out=np.zeros_like(A[:,0])) np.nancumsum(N,axis=0) np.unwrap(L*3,s*4,-1,period=5.0)
+np.ediff1d(x,[s],[t]) np.diff(T,1,1,prepend=0,append=1) np.convolve(s,t) np.fromfunction(lambda i,j:i*s+j,(2,3))
+np.fromfunction(lambda i:i*s,(3,),dtype=np.float32) np.fromfunction(lambda i:x[i],(3,),dtype=int)
+np.ix_(np.argsort(x),np.argsort(y)) np.tri(3,k=1)@x np.unique(A,return_inverse=True)
+np.unique(np.stack([A[0],A[1],A[0]]),axis=0,return_inverse=True) np.unique(T,axis=2)
+np.nan_to_num(x*np.inf,False,0.0,s) np.round(A,decimals=-1,out=A.copy())
+np.std(A,axis=0,mean=np.mean(A,axis=0,keepdims=True),ddof=1) np.var(A,mean=s,axis=1) np.average(T,axis=1,weights=w)
+np.average(A,0,C*C,True,keepdims=True) np.min_scalar_type(A) np.packbits(A>0,axis=0,bitorder='big')
+np.unpackbits(np.packbits(x>0),axis=0,bitorder='little') np.bincount(np.argsort(x),y*2,minlength=2)
+np.choose([[0,1,2]],[x,y,w]) np.choose(a=k,choices=[x,y,w],mode='raise') np.polyadd(np.poly1d([1.0,2.0]),x).coeffs
+np.polysub(x,np.poly1d([1.0,2.0])).coeffs np.polymul(np.poly1d([1.0,2.0]),x).coeffs
+np.polymul(np.poly1d([1.0,2.0]),x)(s) np.polydiv(x,np.poly1d([1.0,2.0]))[0].coeffs
+np.polydiv(x,np.poly1d([1.0,2.0]))[1](2.0) np.polyval(np.poly1d([1.0,2.0]),x) np.polyint(x,2,[s,t])
 np.histogram(x,bins='auto') np.histogram(L,'fd') np.histogram(L,bins='sturges',density=True)
 np.histogram(L,'doane',range=(-1,1)) np.histogram_bin_edges(L,'scott') np.histogram_bin_edges(L,'rice',(-2,2))
 np.histogram_bin_edges(L,bins='sqrt') np.histogram(L,bins='stone')

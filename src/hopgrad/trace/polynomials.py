@@ -1,7 +1,8 @@
-"""NumPy's functions of polynomials whose results' lengths depend on values: leading zeros are left out."""
+"""NumPy's functions of polynomials whose results' lengths depend on values, or which keep the class ``np.poly1d``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -83,4 +84,24 @@ def _polyfit(
     return found, base * factor if np.ndim(y) == 1 else base[:, :, None] * factor
 
 
-special.update({np.polymul: _polymul, np.polydiv: _polydiv, np.polyfit: _polyfit})
+def _adapted(function: Any) -> Callable[..., Any]:
+    """The function's surface."""
+    return lambda trace, frame, *args, **keywords: perform(surfaces[function], args, keywords, frame, function)
+
+
+def _of_class(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """Of ``np.poly1d``, NumPy's functions make the same."""
+
+    def ask(trace: Trace, frame: Any, *args: Any, **keywords: Any) -> Any:
+        lines = [v.coeffs if isinstance(v, np.poly1d) else v for v in args]
+        found = compute(trace, frame, *lines, **keywords)
+        if not any(isinstance(v, np.poly1d) for v in args):
+            return found
+        return tuple(map(np.poly1d, found)) if isinstance(found, tuple) else np.poly1d(found)
+
+    return ask
+
+
+special.update({np.polymul: _of_class(_polymul), np.polydiv: _of_class(_polydiv), np.polyfit: _polyfit})
+for _function in (np.polyadd, np.polysub, np.polyder, np.polyint):
+    special[_function] = _of_class(_adapted(_function))
