@@ -41,7 +41,7 @@ def test_offers_all_of_numpy() -> None:
     for name in ("float_", "newaxis", "pi", "ndarray", "dtype", "lib"):
         if hasattr(numpy, name):
             assert getattr(np, name) is getattr(numpy, name)
-    for name in ("linalg", "random", "fft", "testing", "ma", "polynomial"):
+    for name in ("linalg", "random", "fft", "testing", "ma", "polynomial", "emath"):
         assert set(getattr(numpy, name).__all__) <= set(dir(getattr(np, name)))
         for member in getattr(numpy, name).__all__:
             assert hasattr(getattr(np, name), member)
@@ -77,6 +77,26 @@ def test_masked_arrays_and_matrices_of_data_are_plain_values() -> None:
     transform = hg.grad(f)
     for _ in range(2):
         numpy.testing.assert_allclose(transform(x3), numpy.full(3, 4.0))
+
+
+OF_LISTS = """
+np.histogram2d([x[0], x[1]], [x[2], x[0]], 2, weights=[x[1], 1.0])[0]
+np.histogramdd(([x[0], x[1]], [x[2], x[0]]), 2, weights=[x[1], 1.0])[0]
+np.emath.sqrt([x[0], 2.0])
+np.emath.log([x[0], 2.0])
+np.cov([x, x * x], aweights=[x[0], 1.0, 2.0])
+np.setxor1d([x[0], x[1]], [x[1], 1.0])
+np.quantile([x[0], x[1], 1.0], 0.3, weights=[1, 2, 3], method="inverted_cdf")
+np.polydiv([x[0], 1.0, x[1]], [1.0, x[2]])[1]
+np.frexp([x[0], x[1]])[0]
+np.hypot.reduce([x[0], x[1]])
+np.pad([x[0], x[1]], 1, "linear_ramp", end_values=[x[2], 1.0])
+"""
+
+
+@pytest.mark.parametrize("call", OF_LISTS.strip().splitlines())
+def test_lists_in_place_of_arrays(call: str) -> None:
+    check(eval(f"lambda x: {call}", {"np": np}), x3)
 
 
 REQUIRED = "x | x, float | x, None, ['C', 'W'] | x.T, None, 'F' | x * 1, None, ['O', 'E']"

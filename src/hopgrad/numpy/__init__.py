@@ -116,7 +116,7 @@ def __getattr__(name: str) -> Any:
     if not str(getattr(found, "__module__", "numpy")).startswith(("numpy", "builtins")):
         note(f"np.{name} was replaced", sys._getframe(1))  # for a while: it is not to stay
         return found
-    if name in ("fft", "polynomial"):
+    if name in ("emath", "fft", "polynomial"):
         return importlib.import_module(f"hopgrad.numpy.{name}")  # which loads NumPy's
     parts = {"testing": _tested, "ma": _masked}
     found = globals()[name] = Namespace(found, {}, parts[name]) if name in parts else dressed(name, found)

@@ -28,7 +28,7 @@ from hopgrad.trace.tracer import array as traced_array
 
 # They take a list of arrays; of a list of lists, each inner one is an array.
 _OF_LISTS = frozenset({
-    "choose", "column_stack", "concat", "concatenate", "dstack", "histogram2d", "histogramdd", "hstack", "multi_dot",
+    "choose", "column_stack", "concat", "concatenate", "dstack", "histogramdd", "hstack", "multi_dot",
     "piecewise", "row_stack", "select", "stack", "vstack",
 })  # fmt: skip
 

@@ -132,6 +132,7 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
     "numpy.random": lambda: random,
     "numpy.fft": _module("hopgrad.numpy.fft"),
     "numpy.polynomial": _module("hopgrad.numpy.polynomial"),
+    "numpy.lib.scimath": _module("hopgrad.numpy.emath"),
     "numpy.ma": lambda: drop_in.ma,
     "numpy.testing": lambda: drop_in.testing,
     "scipy": lambda: drop_in_scipy,
