@@ -94,6 +94,19 @@ def check(text: str, point: Any, want: Any, dtype: Any = np.float64) -> None:
     ("x**-2", -2.0, 0.25),
     ("special.xlogy(x, x + 1)", 0.0, 0.0),
     ("np.hypot(x, 0.0)", -3.0, -1.0),
+    ("np.cumprod(x)[2]", [0.0, 2.0, 3.0], [6.0, 0.0, 0.0]),
+    ("np.cumprod(x).sum()", [2.0, 0.0, 3.0], [1.0, 8.0, 0.0]),
+    ("np.multiply.accumulate(x)[-1]", [0.0, 0.0, 3.0], [0.0, 0.0, 0.0]),
+    ("np.multiply.reduce(x)", [0.0, 2.0], [2.0, 0.0]),
+    ("np.nanprod(x)", [0.0, nan, 2.0], [2.0, 0.0, 0.0]),
+    ("np.frexp(x)[0]", 0.0, 1.0),
+    ("np.nextafter(x, 9.0)", 1.0, 1.0),
+    ("np.nextafter(1.0, x)", 1.0, 0.0),
+    ("np.unwrap(x)[1]", [0.0, 2 * pi], [0.0, 1.0]),
+    ("np.poly(x)[2]", [0.0, 2.0], [2.0, 0.0]),
+    ("np.polyval(x, 0.0)", [1.0, 2.0], [0.0, 1.0]),
+    ("np.polymul(x, [1.0])[-1]", [1.0, 2.0], [0.0, 1.0]),
+    ("np.polydiv([1.0, 2.0], x)[1][0]", [2.0, 0.0], [0.0, -0.5]),
 )
 def test_where_the_derivative_exists_it_is_the_answer(text: str, point: Any, want: Any) -> None:
     """Rule 1, removable singularities included."""
@@ -124,6 +137,17 @@ def test_removable_singularities_in_second_derivatives() -> None:
     ("np.hypot(x[0], x[1])", [0.0, 0.0], [0.0, 0.0]),
     ("np.linalg.norm(x, ord=1)", [0.0, -2.0], [0.0, -1.0]),
     ("np.ptp(x)", [1.0, 1.0], [0.0, 0.0]),
+    ("np.hypot.reduce(x)", [0.0, 0.0], [0.0, 0.0]),
+    ("np.fmax.reduce(x)", [1.0, 1.0], [0.5, 0.5]),
+    ("np.linalg.norm(x, 3)", [0.0, 0.0], [0.0, 0.0]),
+    ("np.linalg.norm(x, 2)", [[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]),
+    ("np.linalg.norm(x, 'nuc')", [[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]),
+    ("np.nanstd(x)", [2.0, 2.0], [0.0, 0.0]),
+    ("np.var(x)", [2.0, 2.0], [0.0, 0.0]),
+    ("np.nanmax(x)", [1.0, 1.0], [0.5, 0.5]),
+    ("np.trim_zeros(np.maximum(x, 0.0)).sum()", [0.0, 2.0], [0.0, 1.0]),
+    ("np.linalg.vector_norm(x)", [0.0, 0.0], [0.0, 0.0]),
+    ("np.linalg.matrix_norm(x)", [[0.0, 0.0]], [[0.0, 0.0]]),
 )
 def test_where_it_is_convex_the_least_subgradient(text: str, point: Any, want: Any) -> None:
     """Rule 2."""
@@ -162,6 +186,8 @@ def test_where_it_is_concave_the_least_supergradient(text: str, point: Any, want
     ("special.logit(x)", 1.0, inf),
     ("special.xlogy(2.0, x)", 0.0, inf),
     ("x**1.5", 0.0, 0.0),
+    ("np.emath.sqrt(x)", 0.0, inf),
+    ("np.emath.arcsin(x)", 1.0, inf),
 )
 def test_where_one_side_is_finite_or_defined_that_side(text: str, point: Any, want: Any) -> None:
     """Rule 4."""
@@ -180,6 +206,7 @@ def test_at_negative_zero_the_infinity_has_the_sign_that_division_gives(text: st
     ("np.sqrt(x) ** 2", 0.0, nan),
     ("np.exp(np.log(x))", 0.0, nan),
     ("np.arctan2(x, 0.0 * x)", 0.0, nan),
+    ("np.average(np.sqrt(x), weights=[0.0, 1.0])", [0.0, 4.0], [nan, 0.25]),
 )
 def test_zero_times_infinity_is_nan(text: str, point: Any, want: Any) -> None:
     """Rule 5: rules hold for each hop at its own input, and nothing hides an infinity by value."""
@@ -196,6 +223,7 @@ def test_zero_times_infinity_is_nan(text: str, point: Any, want: Any) -> None:
     ("np.mod(7.5, x)", 2.0, -3.0),
     ("np.fmod(x, 1.0)", -2.5, 1.0),
     ("np.sign(x)", 0.0, 0.0),
+    ("np.spacing(x) * x", 1.0, 2.0**-52),
 )
 def test_flat_functions_have_derivative_zero(text: str, point: Any, want: Any) -> None:
     """Rule 6."""
@@ -212,6 +240,7 @@ def test_flat_functions_have_derivative_zero(text: str, point: Any, want: Any) -
     ("np.clip(-2.0, x, 1.0)", -1.0, 1.0),
     ("np.clip(x, None, 1.0)", 1.0, 1.0),
     ("np.clip(x, 0.0, None)", -1.0, 0.0),
+    ("np.clip(x, 0.0, 0.0)", 0.0, 1.0),
 )
 def test_clip_passes_inside_and_on_the_bound(text: str, point: Any, want: Any) -> None:
     check(text, point, want)
@@ -262,6 +291,44 @@ def test_a_value_that_is_nan_has_a_nan_derivative() -> None:
     ("np.sqrt(x).reshape(2, 1).T[0, 1]", [0.0, 4.0], [0.0, 0.25]),
     ("np.broadcast_to(np.sqrt(x), (3, 2))[:, 1].sum()", [0.0, 4.0], [0.0, 0.75]),
     ("np.sqrt(x.astype(np.float32).astype(np.float64))[1]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.sort(np.sqrt(x))[-1]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.partition(np.sqrt(x), 1)[1]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.unique(np.sqrt(x))[-1]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.trim_zeros(np.sqrt(x))[0]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.extract([False, True], np.sqrt(x))[0]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.compress([False, True], np.sqrt(x))[0]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.select([x > 1], [np.sqrt(x)], 0.0).sum()", [0.0, 4.0], [0.0, 0.25]),
+    ("np.piecewise(x, [x > 0], [np.sqrt, 0.0]).sum()", [0.0, 4.0], [0.0, 0.25]),
+    ("np.choose([0, 1], [x, np.sqrt(x)]).sum()", [0.0, 4.0], [1.0, 0.25]),
+    ("np.nanmax(np.sqrt(x))", [0.0, 4.0], [0.0, 0.25]),
+    ("np.fmax.reduce(np.sqrt(x))", [0.0, 4.0], [0.0, 0.25]),
+    ("np.maximum.accumulate(np.sqrt(x))[-1]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.delete(np.sqrt(x), 0).sum()", [0.0, 4.0], [0.0, 0.25]),
+    ("np.resize(np.sqrt(x)[1:], 3).sum()", [0.0, 4.0], [0.0, 0.75]),
+    ("np.ldexp(np.sqrt(x), 2)[1]", [0.0, 4.0], [0.0, 1.0]),
+    ("np.cumprod(np.sqrt(x)[::-1])[0]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.bincount([1, 0], np.sqrt(x))[0]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.histogram([0.5, 1.5], [1.0, 2.0], weights=np.sqrt(x))[0][0]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.sum(np.sqrt(x), where=[False, True])", [0.0, 4.0], [0.0, 0.25]),
+    ("np.mean(np.sqrt(x), where=[False, True])", [0.0, 4.0], [0.0, 0.25]),
+    ("np.nansum(np.where(x > 0, np.sqrt(x), nan))", [0.0, 4.0], [0.0, 0.25]),
+    ("np.pad(np.sqrt(x), 1, 'maximum')[0]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.pad(np.sqrt(x), 1, 'edge')[-1]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.pad(np.sqrt(x), (0, 1), 'linear_ramp', end_values=x[1])[-1]", [0.0, 4.0], [0.0, 1.0]),
+    ("np.pad(np.sqrt(x), 1, 'mean', stat_length=1)[-1]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.pad(np.sqrt(x), (0, 1), 'symmetric', reflect_type='odd')[-1]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.quantile(np.sqrt(x), 1.0, method='inverted_cdf', weights=[1.0, 1.0])", [0.0, 4.0], [0.0, 0.25]),
+    ("np.quantile(np.sqrt(x), 1.0)", [0.0, 4.0], [0.0, 0.25]),
+    ("np.median(np.sqrt(x)[[1, 1, 0]])", [0.0, 4.0], [0.0, 0.25]),
+    ("np.interp(3.0, [2.0, 4.0], np.sqrt(x)[[1, 1]])", [0.0, 4.0], [0.0, 0.25]),
+    ("np.fmin.reduce(np.sqrt(x))", [0.0, 4.0], [inf, 0.0]),
+    ("np.divide(1.0, x, where=x > 0, out=np.zeros(2)).sum()", [0.0, 2.0], [0.0, -0.25]),
+    ("np.prod(x, where=[True, False, True])", [0.0, 9.0, 3.0], [3.0, 0.0, 0.0]),
+    ("np.gradient(np.sqrt(x))[2]", [0.0, 4.0, 4.0, 4.0], [0.0, -0.125, 0.0, 0.125]),
+    ("np.diff(np.sqrt(x))[1]", [0.0, 4.0, 16.0], [0.0, -0.25, 0.125]),
+    ("np.convolve(np.sqrt(x), [1.0, 1.0])[2]", [0.0, 4.0], [0.0, 0.25]),
+    ("np.trapezoid(np.sqrt(x)[1:], dx=1.0)", [0.0, 4.0, 4.0], [0.0, 0.125, 0.125]),
+    ("np.kron(np.sqrt(x), [1.0])[1]", [0.0, 4.0], [0.0, 0.25]),
 )
 def test_what_was_not_taken_contributes_nothing(text: str, point: Any, want: Any) -> None:
     check(text, point, want)
@@ -316,6 +383,10 @@ ROOT_HALF = 0.5**0.5
     ("np.logaddexp.reduce(x)", [-inf, -inf], [0.0, 0.0]),
     ("np.logaddexp.reduce(x)", [1000.0, 1000.0], [0.5, 0.5]),
     ("np.logaddexp.reduce(x)", [-1000.0, -1000.0], [0.5, 0.5]),
+    ("special.logsumexp(x)", [-inf, -inf], [0.0, 0.0]),
+    ("special.logsumexp(x)", [-inf, 0.0], [0.0, 1.0]),
+    ("np.logaddexp.accumulate(x)[-1]", [-inf, -inf, 0.0], [0.0, 0.0, 1.0]),
+    ("np.logaddexp.accumulate(x)[1]", [-inf, -inf], [0.0, 0.0]),
     ("1 / x", 1e200, 0.0),
     ("x / (1 + x**2)", 1e200, 0.0),
     ("np.log(x)", 1e-310, 1 / 1e-310),

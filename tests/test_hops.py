@@ -215,6 +215,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "exists": lambda x: np.bool_(True),
     "succeeds": lambda *xs, hop, given: np.bool_(True),
     "argsort": lambda x, *, axis, kind, dtype: np.argsort(x, axis, kind),
+    "exponent": lambda x, *, dtype: np.frexp(x)[1],
     "argpartition": lambda x, *, axis, kth, dtype: np.argpartition(x, kth, axis),
     "partition_order": lambda x, *, axis, kth, dtype: _places_in_partition(x, kth, axis),
     "lexsort": lambda *keys, axis, dtype: np.lexsort(keys, axis),

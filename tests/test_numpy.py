@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -37,10 +38,10 @@ def test_offers_all_of_numpy() -> None:
     assert np.__all__ == numpy.__all__
     for name in numpy.__all__:
         assert hasattr(np, name)
-    for name in ("ma", "polynomial", "float_", "newaxis", "pi", "ndarray", "dtype", "lib"):
+    for name in ("float_", "newaxis", "pi", "ndarray", "dtype", "lib"):
         if hasattr(numpy, name):
             assert getattr(np, name) is getattr(numpy, name)
-    for name in ("linalg", "random", "fft", "testing"):
+    for name in ("linalg", "random", "fft", "testing", "ma", "polynomial", "emath"):
         assert set(getattr(numpy, name).__all__) <= set(dir(getattr(np, name)))
         for member in getattr(numpy, name).__all__:
             assert hasattr(getattr(np, name), member)
@@ -49,6 +50,62 @@ def test_offers_all_of_numpy() -> None:
     namespace: dict[str, Any] = {}
     exec("from hopgrad.numpy import *", namespace)
     assert set(numpy.__all__) <= set(namespace)
+
+
+@pytest.mark.parametrize("call", [
+    "np.matrix(x)", "np.asmatrix(x)", "np.bmat([[x, x]])", "np.ma.array(x)", "np.ma.masked_where(x > 0, x)",
+    "np.ma.MaskedArray(x, x > 0)", "np.ma.masked_invalid(x)", "np.broadcast(x, x)",
+])  # fmt: skip
+def test_masked_arrays_and_matrices_are_refused_with_a_cure(call: str) -> None:
+    f = eval(f"lambda x: np.sum({call})", {"np": numpy})
+    name = re.escape(call.partition("(")[0])
+    with pytest.raises(HopgradError, match=rf"{name} is not supported on traced values: .+\n  at "):
+        hg.grad(f)(numpy.ones((2, 2)))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_masked_arrays_and_matrices_of_data_are_plain_values() -> None:
+    w, m = numpy.array([1.0, 2.0]), numpy.array([True, False])
+
+    def f(x: Any) -> Any:
+        data = numpy.ma.masked_array(w, m)
+        assert isinstance(data, numpy.ma.MaskedArray)
+        assert isinstance(numpy.asmatrix(w), numpy.matrix)
+        assert not isinstance(x, numpy.matrix | numpy.ma.MaskedArray)
+        return numpy.sum(x) * data.sum() * numpy.broadcast(w, m).size
+
+    transform = hg.grad(f)
+    for _ in range(2):
+        numpy.testing.assert_allclose(transform(x3), numpy.full(3, 4.0))
+
+
+OF_LISTS = """
+np.histogram2d([x[0], x[1]], [x[2], x[0]], 2, weights=[x[1], 1.0])[0]
+np.histogramdd(([x[0], x[1]], [x[2], x[0]]), 2, weights=[x[1], 1.0])[0]
+np.emath.sqrt([x[0], 2.0])
+np.emath.log([x[0], 2.0])
+np.cov([x, x * x], aweights=[x[0], 1.0, 2.0])
+np.setxor1d([x[0], x[1]], [x[1], 1.0])
+np.quantile([x[0], x[1], 1.0], 0.3, weights=[1, 2, 3], method="inverted_cdf")
+np.polydiv([x[0], 1.0, x[1]], [1.0, x[2]])[1]
+np.frexp([x[0], x[1]])[0]
+np.hypot.reduce([x[0], x[1]])
+np.pad([x[0], x[1]], 1, "linear_ramp", end_values=[x[2], 1.0])
+"""
+
+
+@pytest.mark.parametrize("call", OF_LISTS.strip().splitlines())
+def test_lists_in_place_of_arrays(call: str) -> None:
+    check(eval(f"lambda x: {call}", {"np": np}), x3)
+
+
+REQUIRED = "x | x, float | x, None, ['C', 'W'] | x.T, None, 'F' | x * 1, None, ['O', 'E']"
+
+
+@pytest.mark.parametrize("arguments", REQUIRED.split(" | "))
+def test_require(arguments: str) -> None:
+    f = eval(f"lambda x: np.require({arguments}) * 2.0", {"np": np})
+    check(f, numpy.arange(6.0).reshape(2, 3))
 
 
 def test_outside_a_trace_everything_is_numpy_s() -> None:
@@ -270,7 +327,7 @@ def assert_like(found: Any, wanted: Any) -> None:
     else:
         assert numpy.shape(found) == numpy.shape(wanted)
         assert numpy.asarray(found).dtype == numpy.asarray(wanted).dtype
-        if numpy.asarray(wanted).dtype.kind in "SU":
+        if numpy.asarray(wanted).dtype.kind in "SUO":  # texts, dtypes
             numpy.testing.assert_array_equal(found, wanted)
         else:
             numpy.testing.assert_allclose(found, wanted, 1e-12, 1e-14)

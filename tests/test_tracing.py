@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import math
 import operator
@@ -9,6 +10,7 @@ import pickle
 import re
 import statistics
 import struct
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -23,6 +25,7 @@ import scipy.special
 import scipy.stats
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.linalg import LinAlgError
 
 import hopgrad as hg
 import hopgrad.numpy as hnp
@@ -90,7 +93,60 @@ def test_array_function(call: str) -> None:
     check(call)
 
 
-MORE = {**calls.ON_MATRICES, **calls.SEVERAL_RESULTS, **calls.OTHER_UFUNCS}
+@pytest.mark.parametrize("call", [call for call in calls.ARRAY_CALLS if "like=" not in call])
+def test_array_function_of_single_precision(call: str) -> None:
+    """The kinds, dtypes and shapes of what NumPy gives; Python's own numbers stay double."""
+    f, args = function_of(call)
+    single = [v if type(v) is float else v.astype(np.float32) for v in args]
+    with np.errstate(all="ignore"):
+        wanted = f(*single)
+    found = outcome(f, *single)
+    for one, other in zip(tree.flatten(found)[0], tree.flatten(wanted)[0], strict=True):
+        assert type(one) is type(other)
+        if isinstance(other, np.ndarray | np.generic):
+            assert one.dtype == other.dtype
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, 2e-4, 1e-4)
+
+
+@pytest.mark.parametrize("call", calls.ARRAY_CALLS)
+def test_array_function_called_by_a_library(call: str) -> None:
+    """With NumPy itself, not with what stands for it: the same values, or a refusal."""
+    f, args = function_of(call)
+    f = types.FunctionType(f.__code__, {**calls.FIXED, "__name__": "numpy.somewhere", "__builtins__": builtins})
+    with np.errstate(all="ignore"):
+        wanted = f(*args)
+    try:
+        found = outcome(lambda *values: f(*values), *args)
+    except HopgradError as error:
+        assert "<string>" in str(error) or "test_tracing.py" in str(error)  # noqa: PT017 - or it is right
+        return
+    assert_same(found, wanted)
+
+
+def rounded(value: Any) -> Any:
+    """Integers in place of an array's elements, which have no derivative."""
+    return np.floor(value * 3).astype(int) if np.ndim(value) else value
+
+
+@pytest.mark.parametrize("call", [c for c in calls.ARRAY_CALLS if "like=" not in c and not re.search(r"\bN\b", c)])
+def test_array_function_of_integers(call: str) -> None:
+    """The dtypes, shapes and values of what NumPy gives, where it gives anything; or a refusal."""
+    f, args = function_of(call)
+    with np.errstate(all="ignore"):
+        try:
+            wanted = f(*map(rounded, args))
+        except (TypeError, ValueError, LinAlgError):
+            return
+    try:
+        found = outcome(lambda *values: f(*map(rounded, values)), *args)
+    except HopgradError as error:
+        assert re.search("does not fit into an array|complex results", str(error))  # noqa: PT017 - or it is right
+        return
+    assert_same(found, wanted)
+
+
+MORE = {**calls.ON_MATRICES, **calls.SEVERAL_RESULTS, **calls.ON_INTEGERS, **calls.OTHER_UFUNCS}
 
 
 @pytest.mark.parametrize("call", [call for group in MORE.values() for call in group])
@@ -174,7 +230,7 @@ def test_refuses_a_ufunc_by_name(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "ufunc"),
-    [("reduceat", np.subtract), ("accumulate", np.maximum), ("reduce", np.subtract)],
+    [("reduceat", np.power), ("reduce", np.power)],
 )
 def test_refuses_a_ufunc_method_by_name(method: str, ufunc: np.ufunc) -> None:
     name = f"np.{ufunc.__name__}.{method}"
@@ -202,6 +258,14 @@ np.sqrt(x,out=np.ones_like(x),where=x>0) np.arctanh(x,where=np.abs(x)<1,out=np.z
 np.add(x,y,dtype=np.float32) np.multiply(x,2,dtype=float) np.sin(x,dtype=np.float64)
 np.add(x,1,casting='unsafe',dtype=np.float32) np.divmod(x,p,out=(x.copy(),y.copy()))
 np.matmul(A,B,out=np.zeros_like(A@B)) np.exp(x,order='C') np.add(x,y,subok=True)
+np.maximum.accumulate(x) np.minimum.accumulate(A,axis=1) np.logaddexp.accumulate(x) np.subtract.reduce(x)
+np.subtract.reduce(A,axis=1) np.divide.reduce(p) np.hypot.reduce(x) np.hypot.accumulate(x) np.fmax.reduce(N)
+np.fmin.reduce(A,axis=1) np.subtract.accumulate(x) np.subtract.reduceat(L,[0,3])
+np.add.reduceat(L,[0,3],out=np.zeros_like(x[:2]))
+np.subtract.reduce(A,axis=1,keepdims=True) np.subtract.reduce(x,initial=s) np.fmax.reduce(A,axis=None)
+np.fmax.reduce(A,axis=(0,1),keepdims=True) np.hypot.reduce(A,1,where=M) np.fmin.reduce(A,where=M,initial=s,axis=0)
+np.subtract.reduce(x,dtype=np.float32) np.maximum.accumulate(A,axis=1,out=np.zeros_like(A))
+np.divide.reduceat(p,[0,2,1])
 """
 
 

@@ -2,6 +2,7 @@
 
 from hopgrad.hops import (
     arrange,
+    bits,
     control,
     custom,
     elementwise,
@@ -11,6 +12,8 @@ from hopgrad.hops import (
     linalg,
     linalg_functions,
     order,
+    pad,
+    polynomials,
     products,
     queries,
     reduce,
@@ -21,6 +24,7 @@ from hopgrad.hops import (
 
 __all__ = [
     "arrange",
+    "bits",
     "control",
     "custom",
     "elementwise",
@@ -30,6 +34,8 @@ __all__ = [
     "linalg",
     "linalg_functions",
     "order",
+    "pad",
+    "polynomials",
     "products",
     "queries",
     "reduce",

@@ -62,32 +62,12 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Expr:
     return fn.take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis)
 
 
-@surface(np.pad, array=True)
-def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Expr:
-    builder = find_builder([array, list(kwargs.values())])
-    x = lift(array, builder)
-    if mode == "constant":
-        value = kwargs.pop("constant_values", 0)
-        if not isinstance(value, Expr) and np.ndim(value) == 0 and value == 0 and not kwargs:
-            # Zeros around it: what a slice pulls back.
-            probe = np.pad(np.ones(x.shape, bool), pad_width)
-            widths = np.broadcast_to(pad_width, (x.ndim, 2)) if not isinstance(pad_width, dict) else None
-            if widths is not None:
-                items = tuple(sh.Slice(int(a), int(a) + n, 1) for (a, _), n in zip(widths, x.shape, strict=True))
-                return sh.scatter(x, items=items, shape=probe.shape)
-        border = cast(lift(value, x.builder), x.dtype)
-        return planned(lambda a, v: np.pad(a, pad_width, constant_values=v, **kwargs), x, border)
-    if mode in ("edge", "wrap") or (mode in ("reflect", "symmetric") and kwargs.get("reflect_type", "even") == "even"):
-        return planned(lambda a: np.pad(a, pad_width, mode, **kwargs), x)
-    raise refused(f"np.pad(mode={mode!r})", "constant, edge, wrap, reflect and symmetric are")
-
-
 @surface(np.lib.stride_tricks.sliding_window_view, array=True, aliasing="view")
 def sliding_window_view(
     x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
 ) -> Expr:
     if writeable:
-        raise refused("sliding_window_view(writeable=True)")
+        raise refused("sliding_window_view(writeable=True)", "write to the array itself")
     out = lift(x)
     lengths = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
     axes = list(range(out.ndim)) if axis is None else [

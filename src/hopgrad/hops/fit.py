@@ -129,7 +129,7 @@ def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: 
     if full or cov:
         raise refused("np.polyfit(full=) and np.polyfit(cov=)", "leave them out")
     if isinstance(deg, Expr) or np.ndim(deg):
-        raise refused("np.polyfit of a degree that is not one plain integer")
+        raise refused("np.polyfit of a degree that is traced, or a list", "give one plain integer")
     builder = find_builder([x, y, w])
     ys = lift(y, builder)
     if ys.ndim < 1 or ys.ndim > 2:
@@ -151,8 +151,9 @@ def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: 
     if xs.ndim != 1 or xs.shape[0] != ys.shape[0]:
         raise TypeError("expected x and y to have same length")
     lines = vander(xs, int(deg) + 1)
+    ys = cast(ys, lines.dtype)
     if w is not None:
-        weights = cast(lift(w, builder), xs.dtype)
+        weights = cast(lift(w, builder), lines.dtype)
         lines = lines * fn.reshape(weights, (-1, 1))
         ys = ys * (fn.reshape(weights, (-1, 1)) if ys.ndim == 2 else weights)
     sizes = ew.sqrt(fn.sum(lines * lines, 0))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Shape, aval, normalize_axes, normalize_axis
-from hopgrad.errors import ShapeError
+from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr, catalogue, ones, zeros
 from hopgrad.graph.operators import broadcast_to as to_shape
 from hopgrad.hops import elementwise as ew
@@ -53,9 +53,8 @@ def masked(x: Expr, where: Any, neutral: Any) -> Expr:
 
 
 def accumulating(x: Expr, dtype: Any) -> Expr:
-    """`x` in the dtype in which NumPy adds up: small integers as int64."""
-    if dtype is not None:
-        return cast(x, dtype)
+    """`x` in the dtype in which NumPy adds up: small integers as int64, whatever they become in the end."""
+    x = x if dtype is None else cast(x, dtype)
     return cast(x, np.sum(np.zeros(1, x.dtype)).dtype) if x.dtype.kind in "biu" else x
 
 
@@ -65,18 +64,23 @@ def _with_initial(found: Expr, pairwise: Any, initial: Any, neutral: Any) -> Exp
     return pairwise(found, cast(lift(initial, found.builder), found.dtype))
 
 
+def _ending(found: Expr, dtype: Any) -> Expr:
+    return found if dtype is None else cast(found, dtype)
+
+
 @surface(np.sum)
 def sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE,
         initial: Any = NONE, where: Any = NONE) -> Expr:  # fmt: skip
     x = accumulating(lift(a, find_builder([a, where, initial])), dtype)
-    return _with_initial(_reduce(reduce.sum_, masked(x, where, 0), axis, keepdims), ew.add, initial, 0)
+    return _ending(_with_initial(_reduce(reduce.sum_, masked(x, where, 0), axis, keepdims), ew.add, initial, 0), dtype)
 
 
 @surface(np.prod)
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE,
          initial: Any = NONE, where: Any = NONE) -> Expr:  # fmt: skip
     x = accumulating(lift(a, find_builder([a, where, initial])), dtype)
-    return _with_initial(_reduce(reduce.prod, masked(x, where, 1), axis, keepdims), ew.multiply, initial, 1)
+    found = _with_initial(_reduce(reduce.prod, masked(x, where, 1), axis, keepdims), ew.multiply, initial, 1)
+    return _ending(found, dtype)
 
 
 @surface(np.mean)
@@ -99,16 +103,18 @@ def counted(where: Any, x: Expr, axis: Any, keepdims: Any) -> Expr:
 def _spread(hop: Any) -> Any:
     def adapter(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = NONE,
                 *, where: Any = NONE, mean: Any = NONE, correction: Any = NONE) -> Expr:  # fmt: skip
-        x = lift(a, find_builder([a, where, mean]))
+        x = lift(a, find_builder([a, where, mean, ddof]))
         x = as_float(x) if dtype is None else cast(x, dtype)
         ddof = ddof if correction is NONE else correction
-        if (where is NONE or where is True) and mean is NONE:
+        if (where is NONE or where is True) and mean is NONE and not isinstance(ddof, Expr):
             return _reduce(hop, x, axis, keepdims, ddof=ddof)
         middle = _mean(x, axis, keepdims=True, where=where) if mean is NONE else lift(mean, x.builder)
-        total = sum(ew.subtract(x, cast(middle, x.dtype)) ** 2, axis, keepdims=keepdims, where=where)
-        count = counted(True if where is NONE else where, x, axis, keepdims)
-        found = ew.divide(total, cast(ew.maximum(count - ddof, 0), total.dtype))
-        return ew.sqrt(found) if hop is reduce.std else found
+        deviation = masked(ew.subtract(x, cast(middle, x.dtype)), where, 0)
+        count, taken = promote([counted(True if where is NONE else where, x, axis, keepdims), ddof])
+        degrees = cast(ew.maximum(count - taken, np.zeros((), count.dtype)), x.dtype)
+        if hop is reduce.std:  # the norm has a derivative where all are equal
+            return ew.divide(_reduce(reduce.norm, deviation, axis, keepdims), ew.sqrt(degrees))
+        return ew.divide(_reduce(reduce.sum_, deviation**2, axis, keepdims), degrees)
 
     return adapter
 
@@ -190,10 +196,13 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         x, w = promote([a, weights])
         x, w = as_float(x), as_float(w)
         if w.shape != x.shape:
-            if not isinstance(axis, int) or w.ndim != 1:
-                raise ShapeError(f"np.average: weights of shape {w.shape} need an int axis of {x.shape}")
-            k = normalize_axis(axis, x.ndim)
-            w = to_shape(sh.reshape(w, shape=(w.shape[0],) + (1,) * (x.ndim - 1 - k)), x.shape)
+            if axis is None:
+                raise TypeError("Axis must be specified when shapes of a and weights differ.")
+            axes = [normalize_axis(k, x.ndim) for k in (axis if np.iterable(axis) else (axis,))]
+            if w.shape != tuple(x.shape[k] for k in axes):
+                raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+            w = sh.transposed(w, tuple(int(k) for k in np.argsort(axes)))
+            w = to_shape(_reshape(w, tuple(n if k in axes else 1 for k, n in enumerate(x.shape))), x.shape)
         total = sum(w, axis, keepdims=keepdims)
         found = sum(ew.multiply(x, w), axis, keepdims=keepdims) / total
     return (found, total) if returned else found
@@ -202,7 +211,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 @surface(np.cumsum)
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Expr:
     x, axis = _line(accumulating(lift(a), dtype), axis)
-    return reduce.cumsum(x, axis=axis)
+    return _ending(reduce.cumsum(x, axis=axis), dtype)
 
 
 def _line(x: Expr, axis: Any) -> tuple[Expr, int]:
@@ -216,14 +225,14 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Exp
     x, axis = _line(accumulating(lift(a), dtype), axis)
     hop = catalogue.get("cumprod")
     if hop is not None:
-        return hop(x, axis=axis)
+        return _ending(hop(x, axis=axis), dtype)
     step = 1
     while step < x.shape[axis]:
         head = sh.slice_axis(x, axis, 0, step, 1)
         tail = ew.multiply(sh.slice_axis(x, axis, step, None, 1), sh.slice_axis(x, axis, None, -step, 1))
         x = sh.concatenate(head, tail, axis=axis)
         step *= 2
-    return x
+    return _ending(x, dtype)
 
 
 def _cumulative(function: Any, start: float) -> Any:
@@ -326,7 +335,7 @@ def vecmat(a: Any, b: Any, /) -> Expr:
 
 @surface(np.dot, contiguous=True)
 def dot(a: Any, b: Any, out: Any = None) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return products.matmul(a, b) if b.ndim <= 2 else tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
@@ -334,13 +343,13 @@ def dot(a: Any, b: Any, out: Any = None) -> Expr:
 
 @surface(np.vdot)
 def vdot(a: Any, b: Any, /) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     return products.matmul(_reshape(a, (a.size,)), _reshape(b, (b.size,)))
 
 
 @surface(np.inner)
 def inner(a: Any, b: Any, /) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
@@ -348,13 +357,13 @@ def inner(a: Any, b: Any, /) -> Expr:
 
 @surface(np.outer, contiguous=True)
 def outer(a: Any, b: Any, out: Any = None) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     return ew.multiply(_reshape(a, (a.size, 1)), _reshape(b, (b.size,)))
 
 
 @surface(np.linalg.outer, contiguous=True)
 def vector_outer(x1: Any, x2: Any, /) -> Expr:
-    a, b = promote([x1, x2])
+    a, b = join([x1, x2])
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(f"Input arrays must be one-dimensional, but they are {a.ndim=} and {b.ndim=}.")
     return outer(a, b)
@@ -364,7 +373,7 @@ def vector_outer(x1: Any, x2: Any, /) -> Expr:
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Expr:
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = promote([a, b])
+    a, b = join([a, b])
     a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise refused("np.cross of vectors with 2 elements", "give them a third element, 0")
@@ -384,7 +393,7 @@ def vector_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Expr:
 
 @surface(np.tensordot, np.linalg.tensordot, array=True, contiguous=True)
 def tensordot(a: Any, b: Any, /, axes: Any = 2) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     if isinstance(axes, int):
         left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:
@@ -407,7 +416,7 @@ def einsum(*operands: Any, out: Any = None, dtype: Any = None, order: Any = "K",
     if not isinstance(operands[0], str):
         operands = _spelled(operands)
     subscripts = operands[0].replace(" ", "")
-    arrays = promote(operands[1:]) if dtype is None else [cast(x, dtype) for x in promote(operands[1:])]
+    arrays = [x if dtype is None else cast(x, dtype) for x in join(operands[1:])]
     left, arrow, right = subscripts.partition("->")
     terms = left.split(",")
     if len(terms) != len(arrays):
@@ -461,7 +470,7 @@ def matrix_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Expr:
 
 @surface(np.kron)
 def kron(a: Any, b: Any) -> Expr:
-    a, b = promote([a, b])
+    a, b = join([a, b])
     n = a.ndim if a.ndim > b.ndim else b.ndim
     wide_a = (1,) * (n - a.ndim) + a.shape
     wide_b = (1,) * (n - b.ndim) + b.shape
@@ -814,12 +823,13 @@ def where(condition: Any, x: Any = NONE, y: Any = NONE, /) -> Expr:
 @surface(np.clip)
 def clip(a: Any, a_min: Any = NONE, a_max: Any = NONE, out: Any = None, *, min: Any = NONE,
          max: Any = NONE, **kwargs: Any) -> Expr:  # fmt: skip
+    dtype, casting = kwargs.pop("dtype", None), kwargs.pop("casting", "same_kind")
     if kwargs:
-        raise refused(f"np.clip({', '.join(kwargs)}=)")
+        raise refused(f"np.clip({', '.join(kwargs)}=)", "use np.where(mask, np.clip(x, low, high), x)")
     low = a_min if min is NONE else min
     high = a_max if max is NONE else max
     bounds = [v for v in (low, high) if v is not NONE and v is not None]
-    x, *rest = promote([a, *bounds])
+    x, *rest = promote([a, *bounds]) if dtype is None else [_as(v, dtype, casting, a) for v in (a, *bounds)]
     if not bounds:
         return x
     if not x.aval.is_float and len(bounds) == 1:
@@ -828,6 +838,13 @@ def clip(a: Any, a_min: Any = NONE, a_max: Any = NONE, out: Any = None, *, min: 
         missing = x.builder.constant(np.inf if low is bounds[0] else -np.inf, x.dtype)
         rest = [rest[0], missing] if low is bounds[0] else [missing, rest[0]]
     return ew.clip(x, *rest)
+
+
+def _as(value: Any, dtype: Any, casting: Any, like: Any) -> Expr:
+    x = lift(value, find_builder([value, like]))
+    if not np.can_cast(x.dtype, dtype, casting) and not x.weak:
+        raise DtypeError(f"cannot cast {x.dtype} to {np.dtype(dtype)} with casting rule {casting!r}")
+    return cast(x, dtype)
 
 
 @surface(np.round, np.around)
@@ -989,7 +1006,7 @@ def sinc(x: Any) -> Expr:
 @surface(np.nan_to_num)
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Expr:
     if not copy:
-        raise refused("np.nan_to_num(copy=False)", "x = np.nan_to_num(x)")
+        raise refused("np.nan_to_num(copy=False) of a value that is no array", "x = np.nan_to_num(x)")
     x = lift(x, find_builder([x, nan, posinf, neginf]))
     if not x.aval.is_float:
         return x
@@ -1002,9 +1019,9 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 @surface(np.linspace)
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
              axis: int = 0, *, device: Any = None) -> Any:  # fmt: skip
-    a, b = (as_float(v) for v in join([start, stop]))
+    a, b = (as_float(v) for v in promote([start, stop]))
     count = num - 1 if endpoint else num
-    step = ew.divide(ew.subtract(b, a), float(count) if count else np.nan)
+    step = ew.divide(ew.subtract(b, a), float(count)) if count else np.nan
     ramp = np.arange(num, dtype=a.dtype) / (count or 1)
     width = np.broadcast_shapes(a.shape, b.shape)
     line = a.builder.constant(ramp.reshape((num,) + (1,) * len(width)), a.dtype)
@@ -1021,6 +1038,11 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
              axis: int = 0) -> Expr:  # fmt: skip
     builder = find_builder([start, stop, base])
     start, stop = lift(start, builder), lift(stop, builder)
+    if not isinstance(base, (int, float)):
+        base = lift(base, builder)
+        ndim = _most([start.ndim, stop.ndim, base.ndim])
+        start, stop, base = (_reshape(v, (1,) * (ndim - v.ndim) + v.shape) for v in (start, stop, base))
+        base = expand_dims(base, axis)
     powers = linspace(start, stop, num, endpoint, axis=axis)
     base, powers = promote([base, powers], builder)
     out = ew.power(base, powers)
@@ -1029,7 +1051,8 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 @surface(np.geomspace)
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Expr:
-    a, b = (as_float(v) for v in join([start, stop]))
+    # (Of single precision, NumPy makes double.)
+    a, b = (cast(v, np.result_type(v.dtype, np.float64)) for v in join([start, stop]))
     ratio = linspace(zeros(a.builder, a.aval), ew.log(ew.divide(b, a)), num, endpoint)
     out = ew.multiply(a, ew.exp(ratio))
     out = moveaxis(out, 0, axis) if axis else out
@@ -1039,7 +1062,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 @surface(np.meshgrid, array=True)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Expr, ...]:
     if not copy:
-        raise refused("np.meshgrid(copy=False)")
+        raise refused("np.meshgrid(copy=False)", "leave copy=False out, and do not write to the grids")
     builder = find_builder(xi)
     xs = [_reshape(v, (v.size,)) for v in (lift(x, builder) for x in xi)]
     n = len(xs)

@@ -7,6 +7,7 @@ of a sort is a permutation, and an element that is not used gets a structural ze
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from math import prod as product
 from typing import Any
 
@@ -361,11 +362,11 @@ def _share(method: str, place: Any, before: Any) -> Any:
 
 def _quantile(a: Any, q: Any, weak: bool, axis: Any, method: str, keepdims: Any, weights: Any, present: bool) -> Expr:
     """Quantiles of all elements, or of those that are `present`: not NaN."""
-    if weights is not None:
-        raise refused("np.quantile(weights=)", "leave the weights out, or repeat the elements")
     if method not in _METHODS:
         raise ValueError(f"{method!r} is not a valid method. Use one of: {', '.join(sorted(_METHODS))}")
-    builder = find_builder([a, q])
+    if weights is not None and method != "inverted_cdf":
+        raise ValueError(f"Only method 'inverted_cdf' supports weights. Got: {method}.")
+    builder = find_builder([a, q, weights])
     source = lift(a, builder)
     if source.dtype == bool:
         raise refused("np.quantile of booleans", "convert them to integers")
@@ -388,7 +389,10 @@ def _quantile(a: Any, q: Any, weak: bool, axis: Any, method: str, keepdims: Any,
         end = ew.maximum(count - 1, 0)
     zero = np.zeros((), level.dtype)
     place = _place(method, count, level)
-    if one:
+    if weights is not None:
+        shares = _shares(lift(weights, builder), source, x, axis)
+        found = _at(x, order, _weighed_place(fn.take_along_axis(shares, order, 0), x, order, level, present))
+    elif one:
         found = _at(x, order, ew.minimum(ew.maximum(place, zero), end))
     else:
         before = ew.floor(place)
@@ -404,6 +408,35 @@ def _quantile(a: Any, q: Any, weak: bool, axis: Any, method: str, keepdims: Any,
     if not present:
         found = _with_nan(found, x, order)
     return fn.reshape(found, (*q.shape, *(kept if keep else x.shape[1:])))
+
+
+def _shares(weights: Expr, source: Expr, x: Expr, axis: Any) -> Expr:
+    """The weight of each element, in columns as the elements are."""
+    data = weights.constant
+    if data is not None and (data < 0).any():
+        raise ValueError("Weights must be non-negative.")
+    if weights.shape == source.shape:
+        return _columns(weights, axis)[0]
+    if axis is None:
+        raise TypeError("Axis must be specified when shapes of a and weights differ.")
+    axes = [normalize_axis(k, source.ndim) for k in (axis if np.iterable(axis) else (axis,))]
+    if weights.shape != tuple(source.shape[k] for k in axes):
+        raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+    weights = sh.transposed(weights, tuple(int(k) for k in np.argsort(axes)))
+    return to_shape(fn.reshape(weights, (x.shape[0], *[1] * (x.ndim - 1))), x.shape)
+
+
+def _weighed_place(shares: Expr, x: Expr, order: Expr, level: Any, present: bool) -> Expr:
+    """The first place up to which the weights add up to a share `level` of all."""
+    if present and x.aval.is_float:
+        shares = ew.where(ew.isnan(_at(x, order, np.arange(x.shape[0]))), np.zeros((), shares.dtype), shares)
+    total = fn.cumsum(cast(shares, np.float64), 0)
+    total = total / sh.slice_axis(total, 0, -1, None, 1)
+    level = lift(level, x.builder)
+    total = cast(total, level.dtype) if level.aval.is_float else total
+    # What comes before the first weight does not count, not even for the share 0.
+    low = ew.logical_or(ew.equal(total, 0), ew.less(*promote([fn.expand_dims(total, 0), fn.expand_dims(level, 1)])))
+    return ew.minimum(fn.sum(low, 1), np.full((), x.shape[0] - 1, INTEGER))
 
 
 def _levels(q: Any, whole: int) -> tuple[Any, bool]:
@@ -456,8 +489,10 @@ def _edges(a: Any, bins: Any, between: Any, weights: Any) -> Expr:
     same = ew.equal(low, high)
     half = np.full((), 0.5, x.dtype)
     low, high = ew.where(same, low - half, low), ew.where(same, high + half, high)
-    edges: Expr = fn.linspace(low, high, count + 1)
-    return edges
+    # As in NumPy, to the last bit: an element may lie on an edge.
+    step = ew.divide(high - low, float(count))
+    edges = fn.expand_dims(step, 0) * x.builder.constant(np.arange(count, dtype=x.dtype)) + low
+    return fn.concatenate([edges, fn.expand_dims(high, 0)])
 
 
 @surface(np.histogram_bin_edges, array=True)
@@ -490,16 +525,78 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
 
 
 def _weighed(x: Expr, edges: Expr, weights: Expr) -> Expr:
-    """The sum of the weights in each bin; those outside go to a bin that is left out."""
+    """The sum of the weights in each bin."""
     if weights.shape != x.shape:
         raise ValueError("weights should have the same shape as a.")
+    return _gathered([_bin(x, edges)], [edges.size - 1], weights)
+
+
+def _bin(x: Expr, edges: Expr) -> Expr:
+    """In which bin each element lies; of those outside, the number of bins."""
     n = edges.size - 1
     x, ends = join([x, edges])
     first, last = sh.index(ends, items=(0,)), sh.index(ends, items=(n,))
     place = searchsorted_(ends, x, side="right", dtype=INTEGER) - 1
     final, none = (np.full((), k, INTEGER) for k in (n - 1, n))
     place = ew.where(ew.equal(x, last), final, place)
-    place = ew.where(ew.logical_and(x >= first, x <= last), place, none)
-    total = sh.scatter(weights, place, items=(sh.Operand(0),), shape=(n + 1,))
-    found: Expr = sh.slice_axis(total, 0, 0, n, 1)
+    return ew.where(ew.logical_and(x >= first, x <= last), place, none)
+
+
+def _gathered(places: Sequence[Expr], counts: Sequence[int], weights: Expr) -> Expr:
+    """What the weights at each place add up to; those outside go to bins that are left out."""
+    items = tuple(sh.Operand(k) for k in range(len(counts)))
+    total = sh.scatter(weights, *places, items=items, shape=tuple(n + 1 for n in counts))
+    found: Expr = sh.index(total, items=tuple(sh.Slice(0, n, 1) for n in counts))
     return found
+
+
+@surface(np.histogramdd, array=True)
+def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
+    """Counts are flat; the edges, sums of weights and the density have derivatives."""
+    builder = find_builder([sample, bins, weights])
+    if isinstance(sample, (list, tuple)) or np.ndim(sample) != 2:
+        points = fn.transpose(fn.atleast_2d(lift(sample, builder)))
+    else:
+        points = lift(sample, builder)
+    size, dimensions = points.shape
+    each = rows(bins) if isinstance(bins, Expr) else list(bins) if np.iterable(bins) else [bins] * dimensions
+    limits = [None] * dimensions if range is None else range
+    if len(each) != dimensions:
+        raise ValueError("The dimension of bins must be equal to the dimension of the sample x.")
+    if len(limits) != dimensions:
+        raise ValueError("range argument must have one entry per dimension")
+    columns = [sh.index(points, items=(sh.Slice(None, None, None), k)) for k in np.arange(dimensions).tolist()]
+    # (Between given limits, the edges are of double precision.)
+    edges = [
+        _edges(x if limit is None else np.zeros(0), n, limit, x)
+        for x, n, limit in zip(columns, each, limits, strict=True)
+    ]
+    places = [_bin(x, e) for x, e in zip(columns, edges, strict=True)]
+    shares = fn.reshape(lift(1.0 if weights is None else weights, builder), -1)
+    shares = to_shape(shares, (size,)) if weights is None else cast(shares, np.float64)
+    if shares.shape != (size,):
+        raise ValueError("The weights and list don't have the same length.")
+    found = _gathered(places, [e.size - 1 for e in edges], shares)
+    if density:
+        total = fn.sum(found)
+        for k, e in enumerate(edges):
+            wide = (-1,) + (1,) * (dimensions - 1 - k)
+            found = found / cast(fn.reshape(fn.diff(e), wide), np.float64)
+        found = found / total
+    return found, edges
+
+
+@surface(np.histogram2d, array=True)
+def histogram2d(
+    x: Any, y: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> tuple[Any, ...]:
+    builder = find_builder([x, y, bins, weights])
+    both = [lift(v, builder) for v in (x, y)]
+    if both[0].shape[0] != both[1].shape[0]:
+        raise ValueError("x and y must have the same length.")
+    if isinstance(bins, Expr):
+        bins = rows(bins) if bins.shape[0] == 2 else [bins]
+    if not isinstance(bins, (int, np.generic)) and len(bins) != 2:
+        bins = [lift(bins[0] if isinstance(bins[0], Expr) else bins, builder)] * 2
+    found, edges = histogramdd(both, bins, range, density, weights)
+    return (found, *edges)

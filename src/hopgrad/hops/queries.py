@@ -11,7 +11,7 @@ from hopgrad.aval import aval, normalize_axes
 from hopgrad.graph.builder import Expr, ones, zeros
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
-from hopgrad.hops.surface import find_builder, lift, promote, refuse, result_dtype, surface
+from hopgrad.hops.surface import cast, find_builder, lift, promote, refuse, result_dtype, surface
 
 # -- shapes and dtypes -----------------------------------------------------------------------------------------------
 
@@ -62,8 +62,11 @@ for _function in (
 
 @surface(np.isclose)
 def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Expr:
-    a, b = promote([a, b])
-    near = ew.less_equal(ew.absolute(a - b), ew.absolute(b) * rtol + atol)
+    builder = find_builder([a, b, rtol, atol])
+    b = lift(b, builder)
+    a, b = promote([lift(a, builder), cast(b, result_dtype(b, 1.0))])
+    limit = ew.add(*promote([ew.multiply(*promote([ew.absolute(b), rtol])), atol]))
+    near = ew.less_equal(*promote([ew.absolute(a - b), limit]))
     near = ew.logical_or(ew.logical_and(near, ew.isfinite(b)), ew.equal(a, b))
     return ew.logical_or(near, ew.logical_and(ew.isnan(a), ew.isnan(b))) if equal_nan else near
 
@@ -115,19 +118,24 @@ def iscomplex(x: Any) -> Expr:
 
 @surface(np.isposinf)
 def isposinf(x: Any, out: Any = None) -> Expr:
-    return lift(x) == np.inf
+    return _is(lift(x), np.inf)
 
 
 @surface(np.isneginf)
 def isneginf(x: Any, out: Any = None) -> Expr:
-    return lift(x) == -np.inf
+    return _is(lift(x), -np.inf)
+
+
+def _is(x: Expr, limit: float) -> Expr:
+    return x == limit if x.aval.is_float else zeros(x.builder, aval(x.shape, bool))
 
 
 @surface(np.angle)
 def angle(z: Any, deg: bool = False) -> Expr:
     """Of real numbers: 0 or π."""
     z = lift(z)
-    found = ew.arctan2(*promote([zeros(z.builder, z.aval), z])) if z.aval.is_float else ew.arctan2(*promote([0.0, z]))
+    z = cast(z, np.arctan2(np.zeros((), z.dtype), 0).dtype)
+    found = ew.arctan2(zeros(z.builder, z.aval), z)
     return ew.rad2deg(found) if deg else found
 
 
@@ -139,12 +147,11 @@ refuse(
     _SHAPE, np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.unique, np.unique_all, np.unique_counts,
     np.unique_inverse, np.unique_values, np.trim_zeros, np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d,
 )  # fmt: skip
-refuse("", np.sort_complex, np.digitize, np.bincount, np.histogram2d, np.histogramdd)
-refuse("", np.i0, np.poly, np.polyadd, np.polydiv, np.polymul, np.polysub, np.roots)
+refuse("its results are complex", np.sort_complex, np.roots)
+refuse("use scipy.special.i0", np.i0)
 refuse("indices must not depend on differentiated values", np.ix_, np.ravel_multi_index, np.unravel_index)
-refuse("", np.packbits, np.unpackbits, np.min_scalar_type, np.may_share_memory, np.shares_memory, np.require)
+refuse("", np.packbits, np.unpackbits, np.min_scalar_type, np.require)
+refuse("where traced arrays lie in memory is not known", np.may_share_memory, np.shares_memory)
 refuse("save what the traced function returns", np.save, np.savetxt, np.savez, np.savez_compressed)
-refuse("", np.busday_count, np.busday_offset, np.is_busday, np.datetime_as_string)
+refuse("dates have no derivative", np.busday_count, np.busday_offset, np.is_busday, np.datetime_as_string)
 refuse("its results are complex; of symmetric matrices np.linalg.eigh is", np.linalg.eig, np.linalg.eigvals)
-refuse("the dtype of its result depends on values: use the function of the same name in np", *[
-    getattr(np.emath, name) for name in np.emath.__all__])  # fmt: skip

@@ -116,22 +116,62 @@ nanargmin = surface(np.nanargmin)(_nan_position(fn.argmin, np.inf))
 @surface(np.cov, array=True)
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None,
         aweights: Any = None, *, dtype: Any = None) -> Expr:  # fmt: skip
-    if fweights is not None or aweights is not None:
-        raise refused("np.cov(fweights=, aweights=)", "weight the deviations yourself")
-
     def variables(value: Any) -> Expr:
         x = fn.atleast_2d(value)
         return fn.transpose(x) if not rowvar and x.shape[0] != 1 else x
 
-    xs = [as_float(x) for x in join([m] if y is None else [m, y])]
-    x = fn.concatenate([variables(v) for v in xs])
-    if dtype is not None:
-        x = cast(x, dtype)
+    if ddof is not None and ddof != int(ddof):
+        raise ValueError("ddof must be integer")
+    x = fn.concatenate([variables(v) for v in join([m] if y is None else [m, y])])
+    x = cast(x, np.result_type(x.dtype, np.float64) if dtype is None else dtype)
     ddof = (0 if bias else 1) if ddof is None else ddof
-    deviation = ew.subtract(x, fn.mean(x, 1, keepdims=True))
-    degrees = x.shape[1] - ddof
-    total = fn.matmul(deviation, fn.transpose(deviation)) * (1 / degrees if degrees > 0 else np.inf)
-    return fn.squeeze(total)
+    weights = _weights(fweights, aweights, x)
+    mean, total = fn.average(x, 1, weights, True, keepdims=True)
+    deviation = ew.subtract(x, cast(mean, x.dtype) if weights is None else mean)
+    other = deviation
+    if weights is None:
+        degrees: Any = x.shape[1] - ddof
+        scale: Any = 1 / degrees if degrees > 0 else np.inf
+    else:
+        degrees = sh.index(total, items=(0, 0))
+        if ddof and aweights is not None:
+            degrees = degrees - ddof * (fn.sum(weights * cast(lift(aweights, x.builder), np.float64)) / degrees)
+        elif ddof:
+            degrees = degrees - ddof
+        # As in NumPy: what is left of no degrees of freedom is 0.
+        scale = 1 / ew.maximum(degrees, np.zeros((), degrees.dtype))
+        other = ew.multiply(*promote([deviation, weights]))
+    found = fn.matmul(deviation, fn.transpose(other)) * scale
+    return fn.squeeze(found)
+
+
+def _weights(fweights: Any, aweights: Any, x: Expr) -> Any:
+    """How much each observation counts: how often it was made, times its importance."""
+    if fweights is not None:
+        counts = lift(fweights, x.builder)
+        data = counts.constant
+        if counts.aval.is_float and data is None:
+            raise refused("np.cov with traced fweights", "they count observations: use aweights")
+        if data is not None and not np.all(data == np.around(data)):
+            raise TypeError("fweights must be integer")
+        counts = cast(counts, np.float64)
+        _check_weights(counts, "fweights", x)
+    if aweights is not None:
+        importance = cast(lift(aweights, x.builder), np.float64)
+        _check_weights(importance, "aweights", x)
+    if fweights is None:
+        return None if aweights is None else importance
+    return counts if aweights is None else ew.multiply(counts, importance)
+
+
+def _check_weights(weights: Expr, name: str, x: Expr) -> None:
+    if weights.ndim > 1:
+        raise RuntimeError(f"cannot handle multidimensional {name}")
+    if weights.shape[0] != x.shape[1]:
+        raise RuntimeError(f"incompatible numbers of samples and {name}")
+    data = weights.constant
+    if data is not None and (data < 0).any():
+        raise ValueError(f"{name} cannot be negative")
 
 
 @surface(np.corrcoef)
@@ -174,8 +214,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Expr:
         if places.ndim == 1:
             width = fn.reshape(width, (width.size,) + (1,) * (heights.ndim - 1 - axis))
     pair = ew.add(sh.slice_axis(heights, axis, 1, None, 1), sh.slice_axis(heights, axis, None, -1, 1))
-    return fn.sum(ew.multiply(*promote([width, pair], builder)) / 2.0, axis) if heights.aval.is_float else fn.sum(
-        ew.multiply(*promote([width, as_float(pair)], builder)) / 2.0, axis)  # fmt: skip
+    return fn.sum(as_float(ew.multiply(*promote([width, pair], builder))) / 2.0, axis)
 
 
 @surface(np.gradient)
@@ -257,15 +296,20 @@ def _gradient(x: Expr, step: Any, axis: int, edge_order: int) -> Expr:
 
 
 @surface(np.unwrap)
-def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * pi) -> Expr:
+def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * pi) -> Expr:
     """The corrections are whole periods, so the derivative is that of the phases."""
-    x = as_float(lift(p))
+    x = lift(p, find_builder([p, discont, period]))
+    if not x.aval.is_float:
+        if isinstance(period, int) and x.dtype != bool:
+            raise refused("np.unwrap of integers that are differentiated")  # flat, and so left to NumPy
+        x = cast(x, np.float64)
     axis = normalize_axis(axis, x.ndim)
-    half = period / 2
     jump = fn.diff(x, axis=axis)
-    small = ew.remainder(jump + half, jump.builder.constant(period, jump.dtype)) - half
-    small = ew.where(ew.logical_and(small == -half, jump > 0), jump.builder.constant(half, jump.dtype), small)
-    limit = half if discont is None else discont
+    whole = cast(lift(period, jump.builder), jump.dtype)
+    half = whole / 2
+    small = ew.remainder(jump + half, whole) - half
+    small = ew.where(ew.logical_and(small == -half, jump > 0), half, small)
+    limit = half if discont is None else cast(lift(discont, jump.builder), jump.dtype)
     turns = ew.where(ew.absolute(jump) < limit, zeros(x.builder, jump.aval), small - jump)
     late = ew.add(sh.slice_axis(x, axis, 1, None, 1), fn.cumsum(turns, axis))
     return fn.concatenate([sh.slice_axis(x, axis, 0, 1, 1), late], axis)
@@ -280,9 +324,13 @@ def _line(x: Expr) -> Expr:
     return x if x.ndim == 1 else fn.reshape(x, (1,))
 
 
-def _window(n: int, m: int, mode: str) -> tuple[int, int]:
+_MODES = ("valid", "same", "full")
+
+
+def _window(n: int, m: int, mode: Any) -> tuple[int, int]:
     """The first one and the count of all sums of lines of these lengths that a mode takes."""
     low, high = sorted((n, m))
+    mode = mode if isinstance(mode, str) else _MODES[mode]
     return {"full": (0, n + m - 1), "same": ((low - 1) // 2, high), "valid": (low - 1, high - low + 1)}[mode]
 
 
@@ -318,14 +366,15 @@ def polyval(p: Any, x: Any) -> Expr:
 def polyder(p: Any, m: int = 1) -> Expr:
     x = fn.atleast_1d(p)
     for _ in range(m):
-        x = fn.take(x, range(x.size - 1)) * lift(np.arange(x.size - 1, 0, -1, dtype=x.dtype), x.builder)
+        x = ew.multiply(*promote([sh.slice_axis(x, 0, None, -1, 1), np.arange(x.size - 1, 0, -1)]))
     return x
 
 
 @surface(np.polyint, array=True)
 def polyint(p: Any, m: int = 1, k: Any = None) -> Expr:
     builder = find_builder([p, k])
-    x = as_float(fn.atleast_1d(lift(p, builder)))
+    x = fn.atleast_1d(lift(p, builder))
+    x = cast(x, np.result_type(x.dtype, np.float64)) if m else x
     constants = fn.reshape(cast(lift(np.zeros(m) if k is None else k, builder), x.dtype), -1)
     constants = to_shape(constants, (m,))
     for n in range(m):
@@ -340,7 +389,8 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Expr:
     if x.ndim != 1:
         raise ValueError("x must be a one-dimensional array or sequence.")
     count = x.size if N is None else int(N)
-    if x.dtype.kind in "biu":
-        x = cast(x, np.int64)
+    x = cast(x, np.promote_types(x.dtype, int))
+    if not count:
+        return sh.slice_axis(fn.reshape(x, (x.size, 1)), 1, 0, 0, 1)
     columns = [ones(x.builder, x.aval), *[x**k for k in range(1, count)]][:count]
     return fn.stack(columns if increasing else columns[::-1], 1)

@@ -5,6 +5,8 @@ All of NumPy is here, and most of it is NumPy's own: what NumPy dispatches needs
 * ``np.array([x, y])`` and every other function of lists with traced values in them (``np.sum([x, y])``),
   ``np.full(n, x)``, ``np.asarray(x)``, ``np.r_``, ``np.c_``, ``np.vectorize``, ``np.float64(x)``;
 * ``np.zeros(n)`` and all that makes a new array: while a function is traced it can be filled with traced values;
+* ``np.polynomial``, which is NumPy's own code over this namespace;
+* arrays of code written for the array API standard, which is given this namespace;
 * ``np.random`` and ``np.errstate``, after which a trace counts for one call only.
 
 >>> import hopgrad as hg
@@ -31,6 +33,7 @@ from typing import Any
 
 import numpy
 
+from hopgrad.numpy import _standard as _standard
 from hopgrad.numpy import linalg as linalg
 from hopgrad.numpy import random as random
 from hopgrad.numpy._arrays import arange as arange
@@ -48,8 +51,9 @@ from hopgrad.numpy._arrays import mgrid as mgrid
 from hopgrad.numpy._arrays import ndenumerate as ndenumerate
 from hopgrad.numpy._arrays import ogrid as ogrid
 from hopgrad.numpy._arrays import r_ as r_
-from hopgrad.numpy._classes import NUMBERS
-from hopgrad.numpy._functions import Function, Namespace, looking, note, noting
+from hopgrad.numpy._arrays import require as require
+from hopgrad.numpy._classes import NUMBERS, stand_for
+from hopgrad.numpy._functions import Function, Namespace, looking, note, noting, refusing
 from hopgrad.numpy._iterate import nditer as nditer
 from hopgrad.numpy._state import SETTINGS
 from hopgrad.numpy._vectorize import vectorize as vectorize
@@ -67,15 +71,37 @@ _EFFECTS = {
 """Functions of which a trace cannot know the effect next time, and why."""
 
 
+_MATRICES = "arrays of two axes multiply by @"
+_MASKED = "compute with plain arrays and a mask of your own: np.where(mask, x, 0.0), np.sum(x, where=mask)"
+_REFUSING = {
+    **dict.fromkeys(("matrix", "asmatrix", "bmat"), _MATRICES),
+    "broadcast": "use np.broadcast_shapes and np.broadcast_arrays",
+}
+"""What takes no traced values, and what to do instead."""
+
+
 def dressed(name: str, found: Any) -> Any:
     """What stands for a member of NumPy: itself, or what takes traced values in its place."""
     if name in _EFFECTS:
         return noting(found, _EFFECTS[name])
     if name in SETTINGS:
         return SETTINGS[name]
+    if name in _REFUSING:
+        return _refusing(f"np.{name}", found, _REFUSING[name])
     if isinstance(found, type):
         return NUMBERS.get(found, found)
     return Function(found) if callable(found) else found
+
+
+def _refusing(name: str, found: Any, cure: str) -> Any:
+    call = refusing(found, name, cure)
+    return stand_for(found, call, derived=False) if isinstance(found, type) else call
+
+
+def _masked(name: str, found: Any) -> Any:
+    """Members of ``np.ma``: of traced values there are no masked arrays."""
+    taken = callable(found) and (not isinstance(found, type) or issubclass(found, numpy.ndarray))
+    return _refusing(f"np.ma.{name}", found, _MASKED) if taken else found
 
 
 def _tested(name: str, found: Any) -> Any:
@@ -90,9 +116,10 @@ def __getattr__(name: str) -> Any:
     if not str(getattr(found, "__module__", "numpy")).startswith(("numpy", "builtins")):
         note(f"np.{name} was replaced", sys._getframe(1))  # for a while: it is not to stay
         return found
-    if name == "fft":
-        return importlib.import_module("hopgrad.numpy.fft")  # which loads NumPy's
-    found = globals()[name] = Namespace(found, {}, _tested) if name == "testing" else dressed(name, found)
+    if name in ("emath", "fft", "polynomial"):
+        return importlib.import_module(f"hopgrad.numpy.{name}")  # which loads NumPy's
+    parts = {"testing": _tested, "ma": _masked}
+    found = globals()[name] = Namespace(found, {}, parts[name]) if name in parts else dressed(name, found)
     return found
 
 

@@ -55,6 +55,18 @@ def asarray_chkfinite(a: Any, dtype: Any = None, order: Any = None) -> Any:
     return found
 
 
+@functools.wraps(numpy.require)
+def require(a: Any, dtype: Any = None, requirements: Any = None, **keywords: Any) -> Any:
+    if context.current() is None or not has_traced(a):
+        return fillable(numpy.require(bare(a), dtype, requirements, **keywords), (a,))
+    wanted = {str(name).upper()[:1] for name in requirements or ()}
+    if wanted >= {"C", "F"}:
+        raise ValueError('Cannot specify both "C" and "F" order')
+    made = asanyarray(a, dtype, order="F" if "F" in wanted else "C" if "C" in wanted else "A")
+    read_only = "W" in wanted and not made.flags.writeable
+    return made.copy("A") if made is a and ("O" in wanted or read_only) else made
+
+
 @functools.wraps(numpy.full)
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", **keywords: Any) -> Any:
     if has_traced(fill_value):

@@ -12,14 +12,24 @@ from typing import Any
 
 import numpy
 
+from hopgrad.hops.surface import refused
 from hopgrad.trace import context
-from hopgrad.trace.tracer import Tracer, has_traced, is_traced, leaves_of, real, real_data, shown
+from hopgrad.trace.tracer import (
+    Tracer,
+    decline,
+    has_traced,
+    is_traced,
+    leaves_of,
+    real,
+    real_data,
+    shown,
+)
 from hopgrad.trace.tracer import array as traced_array
 
 # They take a list of arrays; of a list of lists, each inner one is an array.
 _OF_LISTS = frozenset({
-    "choose", "column_stack", "concat", "concatenate", "dstack", "hstack", "multi_dot", "piecewise", "row_stack",
-    "select", "stack", "vstack",
+    "choose", "column_stack", "concat", "concatenate", "dstack", "histogramdd", "hstack", "multi_dot",
+    "piecewise", "row_stack", "select", "stack", "vstack",
 })  # fmt: skip
 
 # They take nested lists of arrays, and look into these themselves.
@@ -180,6 +190,19 @@ def looking(function: Any, reason: str) -> Any:
             return function(*args, **keywords)
         note(reason, sys._getframe(1))
         return function(*look(args), **look(keywords))
+
+    return call
+
+
+def refusing(function: Any, name: str, cure: str) -> Any:
+    """A function that does not take what is differentiated, and says what does. Data it takes for what they are."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        trace = context.current()
+        if trace is not None and has_traced((args, keywords)):
+            return decline(trace, function, args, keywords, refused(name, cure), sys._getframe(1))
+        return function(*args, **keywords)
 
     return call
 

@@ -36,7 +36,7 @@ __all__ = ["Cached", "builtins_stand_in", "is_pure", "stand_in"]
 
 # -- purity ----------------------------------------------------------------------------------------------------------
 
-_PURE_PACKAGES = frozenset({"hopgrad", "numpy"})
+_PURE_PACKAGES = frozenset({"array_api_compat", "hopgrad", "numpy"})
 
 _PURE_MODULES = frozenset({
     "__future__", "_bisect", "_collections", "_collections_abc", "_functools", "_heapq", "_operator", "_sre", "_struct",
@@ -131,6 +131,9 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
     "numpy.linalg": lambda: drop_in.linalg,
     "numpy.random": lambda: random,
     "numpy.fft": _module("hopgrad.numpy.fft"),
+    "numpy.polynomial": _module("hopgrad.numpy.polynomial"),
+    "numpy.lib.scimath": _module("hopgrad.numpy.emath"),
+    "numpy.ma": lambda: drop_in.ma,
     "numpy.testing": lambda: drop_in.testing,
     "scipy": lambda: drop_in_scipy,
     "scipy.special": lambda: special,
@@ -195,14 +198,20 @@ def stand_in(value: Any) -> Any:
     if cls is types.ModuleType or isinstance(value, types.ModuleType):
         name = value.__name__
         make = _REPLACED_MODULES.get(name)
+        if name.startswith("numpy.polynomial."):
+            return drop_in.polynomial.read_again(name.rpartition(".")[2])
         return make() if make is not None and sys.modules.get(name) is value else value
     if cls is np.vectorize:
         return _vectorized(value)
+    if cls.__module__.startswith("numpy.polynomial."):
+        return _polynomial(value)
     if cls.__module__.startswith("numpy.random"):
         return random.drawing(value)
     module = getattr(value, "__module__", None)
     if module == "numpy.fft" and callable(value):
         return _member("numpy.fft", value, _module("hopgrad.numpy.fft"))
+    if module is not None and module.startswith("numpy.polynomial.") and callable(value):
+        return _member(module, value, lambda: drop_in.polynomial.read_again(module.rpartition(".")[2]))
     if cls is types.FunctionType and module is not None and module.startswith("scipy.special"):
         return _member("scipy.special", value, lambda: special) if value.__name__ in _OF_SCIPY_SPECIAL else value
     return value
@@ -212,6 +221,14 @@ def _member(module: str, value: Any, home: Callable[[], Any]) -> Any:
     """What has the same name as a public function in the module that stands for its own."""
     name = getattr(value, "__name__", "")
     return getattr(home(), name) if getattr(sys.modules.get(module), name, None) is value else value
+
+
+def _polynomial(value: Any) -> Any:
+    """A polynomial that was made outside. Its coefficients may change."""
+    trace = context.current()
+    if trace is not None:
+        trace.only_once(f"reads a {type(value).__name__}, whose coefficients may change", sys._getframe(2))
+    return drop_in.polynomial.of_plain(value)
 
 
 def _vectorized(value: Any) -> Any:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.aval import Shape
+from hopgrad.aval import Shape, normalize_axes
 from hopgrad.errors import HopgradError, NotDifferentiableError, TraceError
 from hopgrad.graph.builder import Builder, Expr, Params, catalogue
+from hopgrad.hops import bits
 from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
 from hopgrad.hops.surface import Surface, cast, lift, means_more, refused, surfaces
@@ -288,7 +289,16 @@ def _ufunc(
     if method == "accumulate" and ufunc in ufuncs.accumulations:
         result = perform(Surface(ufuncs.accumulations[ufunc]), (inputs[0], axis, dtype), keywords, frame, ufunc)
         return result if out is None else store(trace, out, result, frame)
-    if method == "reduceat" and ufunc in ufuncs.reductions:
+    # NumPy's own np.power.reduce leaves elements out.
+    if ufunc is np.power and method in ("reduce", "reduceat"):
+        trace.refuse(
+            with_place(refused(f"{name}.{method}", "np.power.accumulate(...)[-1] is what it should be"), frame)
+        )
+    if method in ("reduce", "accumulate") and ufunc.nin == 2 and ufunc.nout == 1 and ufunc.signature is None:
+        several = _reduced if method == "reduce" else _accumulated
+        result = several(ufunc, inputs[0], axis, dtype, chosen=chosen, frame=frame, **keep)
+        return result if out is None else store(trace, out, result, frame)
+    if method == "reduceat":
         axis = keywords.pop("axis", inputs[2] if len(inputs) > 2 else 0)
         result = _reduced_at(ufunc, inputs[0], inputs[1], axis, dtype, frame)
         return result if out is None else store(trace, out, result, frame)
@@ -329,7 +339,9 @@ def _called(
     dtype = keywords.pop("dtype", None)
     keywords.pop("casting", None)
     if keywords.pop("signature", None) is not None or (keywords and ufunc.signature is None):
-        error = refused(f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)")
+        error = refused(
+            f"{ufuncs.name_of(ufunc)}({', '.join(keywords) or 'signature'}=)", "use dtype=, or leave it out"
+        )
         return decline(trace, ufunc, inputs, {**keywords, "dtype": dtype, "out": out}, error, frame)
     dtype = None if dtype is None else np.dtype(dtype)
     if chosen is not True:
@@ -339,7 +351,12 @@ def _called(
         # What is not wanted is not computed: it could warn, or be infinite.
         harmless = 0.5 if ufunc is np.arctanh else 1
         inputs = tuple(np.where(chosen, v, harmless) if np.ndim(v) else v for v in inputs)
-    if not has_traced(inputs):
+    axes = keywords.pop("axes", None)
+    if axes is not None:
+        inputs, last = _moved(ufunc, inputs, axes)
+        found = _called(trace, ufunc, inputs, {"dtype": dtype, **keywords}, None, True, frame)
+        results = found if last is None else np.moveaxis(found, range(-len(last), 0), last)
+    elif not has_traced(inputs):
         results = ufunc(*map(bare, inputs), dtype=dtype, **keywords)
     elif ufunc in ufuncs.products:
         if dtype is not None:
@@ -350,6 +367,8 @@ def _called(
     elif ufunc is np.modf:
         whole = _elementwise(np.trunc, inputs, frame, False, dtype)
         results = (_elementwise(np.subtract, (inputs[0], whole), frame), whole)
+    elif ufunc is np.frexp:
+        results = perform(Surface(bits.frexp), (np.add(inputs[0], 0, dtype=dtype),), {}, frame, ufunc)
     elif ufunc.nout > 1 or ufunc.signature is not None:
         made = on_values(trace, ufunc, inputs, {} if dtype is None else {"dtype": dtype}, frame)
         if made is None:
@@ -366,6 +385,54 @@ def _called(
             result = np.where(chosen, result, target)
         stored.append(store(trace, target, result, frame))
     return tuple(stored) if isinstance(results, tuple) else stored[0]
+
+
+def _moved(ufunc: np.ufunc, inputs: tuple[Any, ...], axes: Any) -> tuple[tuple[Any, ...], tuple[int, ...] | None]:
+    """Operands with the axes that ``axes=`` names for vectors and matrices at the end, and these axes of the result."""
+    each = [tuple(k) if np.iterable(k) else (k,) for k in axes]
+    moved = [np.moveaxis(v, k, range(-len(k), 0)) for v, k in zip(inputs, each, strict=False)]
+    last = each[ufunc.nin] if len(each) > ufunc.nin else None
+    if last is None and not str(ufunc.signature).endswith("->()"):
+        raise ValueError("axes should be a list with an entry for all inputs and outputs")
+    return tuple(moved), last or None
+
+
+def _accumulated(ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, *, chosen: Any, frame: FrameType | None) -> Any:
+    """``ufunc.accumulate``: one element after the other."""
+    lines = np.moveaxis(a, axis, 0)
+    found = list(lines[:1])
+    for line in lines[1:]:
+        found.append(_elementwise(ufunc, (found[-1], line), frame, False, dtype))
+    return np.moveaxis(np.stack(found), 0, axis) if found else np.array(a, dtype)
+
+
+def _reduced(
+    ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, *, chosen: Any, frame: FrameType | None, initial: Any = None,
+    keepdims: Any = False,
+) -> Any:  # fmt: skip
+    """``ufunc.reduce`` of a ufunc that is no hop of its own kind of sum: one element after the other."""
+    # Whether it takes these axes at all is for NumPy to say.
+    begin: Any = {} if initial is None else {"initial": 1}
+    shape = np.shape(ufunc.reduce(np.ones(np.shape(a)), axis=axis, keepdims=keepdims, **begin))
+    axes = normalize_axes(axis, np.ndim(a))
+    lines = np.moveaxis(a, axes, range(len(axes)))
+    lines = np.reshape(lines, (-1, *np.shape(lines)[len(axes) :]))
+    masks: Any = True
+    if chosen is not True:
+        if initial is None and ufunc.identity is None:
+            raise ValueError(f"reduction operation '{ufunc.__name__}' does not have an identity, so to use a where mask"
+                             " one has to specify 'initial'")  # fmt: skip
+        masks = np.moveaxis(np.broadcast_to(chosen, np.shape(a)), axes, range(len(axes)))
+        masks = np.reshape(masks, np.shape(lines))
+    rest = list(lines)
+    found = ufunc.identity if initial is None else initial
+    first = 0
+    if found is None or (chosen is True and initial is None):
+        found, first = rest[0], 1
+    for k, line in enumerate(rest[first:]):
+        now = _elementwise(ufunc, (found, line), frame, False, dtype)
+        found = now if masks is True else np.where(masks[k], now, found)
+    return np.reshape(found, shape) if np.shape(found) != shape else found
 
 
 def _reduced_at(ufunc: np.ufunc, a: Any, indices: Any, axis: int, dtype: Any, frame: FrameType | None) -> Any:
@@ -511,7 +578,10 @@ _FUNCTIONS = frozenset({"argsort", "argpartition", "searchsorted", "nonzero"})
 _CHANGES = frozenset({"resize", "byteswap", "setfield"})
 """Those that change the array."""
 
-_ONLY_ARRAYS = frozenset({"__len__", "__setitem__", "__delitem__", "mT", "ctypes", "dot", "partition", "argpartition"})
+_ONLY_ARRAYS = frozenset({
+    "__len__", "__setitem__", "__delitem__", "__dlpack__", "__dlpack_device__", "mT", "ctypes", "dot", "partition",
+    "argpartition",
+})  # fmt: skip
 _ASSIGNABLE = frozenset({"shape", "dtype", "strides", "real", "imag"})
 _ONLY_NUMBERS = frozenset({"is_integer", "as_integer_ratio", "hex"})
 _EVERYWHERE = frozenset({"real", "imag", "conjugate", "is_integer", "as_integer_ratio", "hex"})
@@ -687,7 +757,7 @@ def _define() -> None:
     Tracer.is_integer = _is_integer  # type: ignore[attr-defined]  # completed here, as the rest
 
     # Not __iter__: where it is missing, Python iterates by indices, and takes their error for the end.
-    special = ("__len__", "__getitem__", "__setitem__", "__delitem__")
+    special = ("__len__", "__getitem__", "__setitem__", "__delitem__", "__dlpack__", "__dlpack_device__")
     hidden = {name for name in vars(Tracer) if not name.startswith("_")}
     for name in (*hidden, *special):
         setattr(Tracer, name, _Member(name, vars(Tracer)[name]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -86,7 +87,10 @@ def _in_place(function: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     """Register how a traced array is written to. Real data NumPy writes to itself, and plain arrays are refused."""
 
     def decorate(written: Callable[..., Any]) -> Callable[..., Any]:
-        def run(trace: Trace, frame: Any, target: Any, *args: Any, **keywords: Any) -> Any:
+        first = list(inspect.signature(written).parameters)[1]
+
+        def run(trace: Trace, frame: Any, *args: Any, **keywords: Any) -> Any:
+            target, *args = args or [keywords.pop(first)]  # type: ignore[assignment]  # the rest of them
             if not has_traced((target, args, keywords)):
                 return on_real(trace, function, (target, *args), keywords)
             if type(target) is not Tracer:
@@ -196,6 +200,20 @@ def _put_along_axis(frame: Any, arr: Any, indices: Any, values: Any, axis: Any) 
         arr[fn.along_axis(indices, arr._aval.shape, axis)] = values
 
 
+def _nan_to_num(trace: Trace, frame: Any, x: Any, copy: bool = True, *args: Any, **keywords: Any) -> Any:
+    """Without a copy, the array is written to."""
+    if not has_traced((x, args, keywords)):
+        return on_real(trace, np.nan_to_num, (x, copy, *args), keywords)
+    found = perform(surfaces[np.nan_to_num], (x, True, *args), keywords, frame, np.nan_to_num)
+    if copy or type(x) is not Tracer or x._kind != ARRAY:
+        return found
+    check_writable(x, frame)
+    x[...] = found
+    return x
+
+
+special[np.nan_to_num] = _nan_to_num
+
 # -- what depends on values -------------------------------------------------------------------------------------------
 
 
@@ -239,14 +257,18 @@ def _compress(trace: Trace, frame: Any, condition: Any, a: Any, axis: Any = None
 
 
 def _trim_zeros(trace: Trace, frame: Any, filt: Any, trim: str = "fb", **keywords: Any) -> Any:
-    if not has_traced(filt) or keywords or np.ndim(filt) != 1:
-        return call_plainly(trace, np.trim_zeros, (filt, trim), keywords, frame)
-    places = np.flatnonzero(plain(np.not_equal(filt, 0), frame))
-    if not places.size:
-        return filt[:0]
-    start = places[0] if "f" in trim.lower() else 0
-    stop = places[-1] + 1 if "b" in trim.lower() else len(filt)
-    return filt[int(start) : int(stop)]
+    if not has_traced(filt):
+        return on_real(trace, np.trim_zeros, (filt, trim), keywords)
+    filt = as_array(filt)
+    # NumPy trims a mask in the same way.
+    mask = plain(np.not_equal(filt, 0), frame)
+    numbers = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
+    left = np.trim_zeros(numbers, trim, **keywords)  # type: ignore[arg-type]  # NumPy checks it
+    first = [0] * left.ndim
+    if left.size:
+        corner = np.argwhere(left != 0)[0]
+        first = np.argwhere(numbers == left[tuple(corner)])[0] - corner
+    return filt[tuple(slice(int(k), int(k) + n) for k, n in zip(first, left.shape, strict=True))]
 
 
 def call_plainly(trace: Trace, function: Any, args: Any, keywords: Any, frame: Any) -> Any:
@@ -271,7 +293,7 @@ special.update({
 })  # fmt: skip
 
 
-def _flat(function: Any) -> Callable[..., Any]:
+def flat(function: Any) -> Callable[..., Any]:
     """A function whose results are integers, so that no derivative is lost with them: NumPy's own answer."""
 
     def ask(trace: Trace, frame: Any, *args: Any, **keywords: Any) -> Any:
@@ -287,14 +309,15 @@ def _flat(function: Any) -> Callable[..., Any]:
 
 _FLAT = (
     np.linalg.matrix_rank, np.ix_, np.ravel_multi_index, np.unravel_index, np.packbits, np.unpackbits,
+    np.min_scalar_type,
 )  # fmt: skip
-special.update({f: _flat(f) for f in _FLAT if f not in surfaces and f not in special})
+special.update({f: flat(f) for f in _FLAT if f not in surfaces and f not in special})
 
 
 def _bincount(trace: Trace, frame: Any, x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     """Counts are integers; sums of weights are linear in these."""
     if weights is None or not has_traced(weights):
-        return _flat(np.bincount)(trace, frame, x, weights, minlength)
+        return flat(np.bincount)(trace, frame, x, weights, minlength)
     places = np.asarray(plain(x, frame))
     if places.shape != np.shape(weights) or places.ndim != 1:
         raise ValueError("The weights and list don't have the same length.")
@@ -367,7 +390,7 @@ def _piecewise(trace: Trace, frame: Any, x: Any, condlist: Any, funclist: Any, *
     """Each function gets the elements where its condition holds."""
     if not has_traced((x, condlist, funclist, args, keywords)):
         return on_real(trace, np.piecewise, (x, condlist, funclist, *args), keywords)
-    x = np.asanyarray(x) if type(x) is not Tracer else x
+    x = np.asanyarray(x) if type(x) is not Tracer else array(x)
     if not isinstance(condlist[0], (list, np.ndarray)) and np.ndim(x):
         condlist = [condlist]
     conditions = [plain(np.not_equal(c, 0), frame) for c in condlist]

@@ -315,8 +315,13 @@ class Tracer:
                      " np.asarray(x), np.full(n, x) or a[i:j] = x on a plain array: use `import hopgrad.numpy as"
                      " np`, or np.stack([x, y]), np.ones(n) * x")  # fmt: skip
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        return np
+    def __dlpack__(self, **keywords: Any) -> Any:
+        if (data := real_data(self)) is not None:
+            return memory_of(self).expose(data).__dlpack__(**keywords)
+        self._refuse("the memory (DLPack)", "only NumPy's own functions can be differentiated")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return np.zeros(0).__dlpack_device__()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if (data := real_data(self)) is not None:
@@ -587,7 +592,8 @@ class Tracer:
             attach(self, shared, before)
 
     def to_device(self, device: str, /, *, stream: Any = None) -> Any:
-        """As NumPy's arrays have it."""
+        """As NumPy's arrays have it: there is one device."""
+        np.zeros(0).to_device(device, stream=stream)  # type: ignore[arg-type]  # NumPy says what it does not know
         return self
 
 
@@ -826,7 +832,7 @@ def on_values(
         if isinstance(value, (list, tuple)):
             made = [dressed(v) for v in value]
             return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
-        if isinstance(value, np.ndarray) and id(value) not in known and value.base is not None:
+        if type(value) is np.ndarray and id(value) not in known and value.base is not None:
             for leaf, given in values:
                 if np.may_share_memory(given, value) and value.dtype.kind in "fiub":
                     # A view, of which part nobody knows.
@@ -1461,7 +1467,10 @@ def perform(found: Surface, args: Any, keywords: dict[str, Any], frame: FrameTyp
             raise
         plain = with_integers(trace, (args, keywords), frame)
         if plain is not None:
-            result = perform(found, plain[0], plain[1], frame, function)
+            if has_traced(plain) or not callable(function):
+                result = perform(found, plain[0], plain[1], frame, function)
+            else:
+                result = on_real(trace, function, plain[0], plain[1])
             return result if out is None else store(trace, out, result, frame)
         if not isinstance(error, HopgradError):
             if "unexpected keyword argument" not in str(error):

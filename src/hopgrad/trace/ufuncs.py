@@ -12,6 +12,7 @@ import numpy as np
 from hopgrad.errors import DtypeError, NotDifferentiableError
 from hopgrad.graph.builder import Expr, catalogue
 from hopgrad.graph.hop import Hop
+from hopgrad.hops import bits
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
 from hopgrad.hops.surface import Surface, newer
@@ -45,6 +46,7 @@ composed: dict[Any, Callable[..., Expr]] = {
     np.conjugate: lambda x: x,  # of real numbers
     np.square: lambda x: x**2,
     np.reciprocal: lambda x: 1 / x,
+    np.ldexp: bits.ldexp,
 }
 """Ufuncs that are another hop in disguise."""
 
