@@ -94,9 +94,14 @@ def _along_axis(batch: Batch) -> Expr:
     return batch.hop(batch.args[0], **{**batch.params, "axis": batch.params["axis"] + 1})
 
 
-@_rule("convert", "triangle")
+@_rule("convert", "triangle", "real", "imag", "conjugate")
 def _as_it_is(batch: Batch) -> Expr:
     return batch.hop(batch.args[0], **batch.params)
+
+
+@_rule("cartesian")
+def _cartesian(batch: Batch) -> Expr:
+    return batch.hop(batch.whole(0), batch.whole(1))
 
 
 @_rule("reshape")

@@ -73,9 +73,16 @@ class Matrices(Interval):
     __slots__ = ()
 
 
+class Plane(Interval):
+    """A domain of complex numbers, whose real and imaginary parts lie in the interval."""
+
+    __slots__ = ()
+
+
 REAL = Interval()
 POSITIVE = Interval(0.0, np.inf)
 DEFINITE = Matrices()
+COMPLEX = Plane()
 
 
 # -- traits ----------------------------------------------------------------------------------------------------------
@@ -93,6 +100,7 @@ TRAITS = {
     "nonempty": "has no value where nothing is reduced",
     "partial": "may leave elements of an operand unused, so supports begin here",
     "mixing": "the transposed map adds up elements, with positive weights",
+    "conjugating": "of complex numbers it depends on their conjugates, too, so it is not analytic",
     "hidden": "left out of stories",
     "certain": "true whenever it has a value at all, so that no reader needs to be told",
     "raises": "raises LinAlgError where it has no value, so it is computed when it is recorded",
