@@ -352,7 +352,7 @@ def rad2deg(x: Expr) -> Any:
 # -- sizes, signs, rounding ------------------------------------------------------------------------------------------
 
 
-@elementwise(np.absolute, Notation("fence", "|", rule="absolute value"), traits=("even", "kink"),
+@elementwise(np.absolute, Notation("fence", "|", rule="absolute value"), traits=("even", "kink", "real"),
              kink="at 0: 0, the least subgradient", lowering="fabs(x)")  # fmt: skip
 def absolute(x: Expr) -> Any:
     """The sign, which is 0 at 0."""
@@ -384,6 +384,7 @@ sign = _flat_hop(
     1,
     "odd",
     "bounded",
+    "real",
     lowering="select(x > 0, 1, select(x < 0, -1, select(x == 0, 0, x)))",
 )
 floor = _flat_hop("floor", np.floor, Notation("fence", "⌊"), lowering="floor(x)")

@@ -58,6 +58,10 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     builder = find_builder([x, xp, fp, left, right, period])
     if builder is None:
         raise ShapeError("interp needs a traced value")
+    if lift(fp, builder).dtype.kind == "c":
+        values = [None if v is None else cast(lift(v, builder), np.complex128) for v in (fp, left, right)]
+        parts = [[None if v is None else part(v) for v in values] for part in (ew.real, ew.imag)]
+        return ew.cartesian(*[interp(x, xp, *given, period) for given in parts])
     at, knots, heights = (cast(lift(v, builder), np.float64) for v in (x, xp, fp))
     if knots.ndim != 1 or heights.ndim != 1:
         raise ValueError(
@@ -156,5 +160,5 @@ def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: 
     sizes = ew.sqrt(fn.sum(lines * lines, 0))
     q, r = qr.function(lines / sizes)
     wide = ys if ys.ndim == 2 else fn.reshape(ys, (-1, 1))
-    found = solve.function(r, fn.matmul(fn.transpose(q), wide)) / fn.reshape(sizes, (-1, 1))
+    found = solve.function(r, fn.matmul(fn.transpose(ew.conj(q)), wide)) / fn.reshape(sizes, (-1, 1))
     return found if ys.ndim == 2 else fn.reshape(found, -1)

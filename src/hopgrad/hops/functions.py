@@ -35,6 +35,28 @@ NONE = np._NoValue
 """NumPy's own mark for "argument not given"."""
 
 
+# -- complex numbers -------------------------------------------------------------------------------------------------
+
+
+def both_parts(z: Expr) -> Expr:
+    """Real and imaginary parts of complex numbers, along a new first axis."""
+    return joined([_reshape(part, (1, *z.shape)) for part in (ew.real(z), ew.imag(z))], 0)
+
+
+def by_parts(function: Any, z: Expr) -> Expr:
+    """A function of real numbers, of the real and of the imaginary parts of complex ones."""
+    if z.dtype.kind != "c":
+        found: Expr = function(z)
+        return found
+    return ew.cartesian(function(ew.real(z)), function(ew.imag(z)))
+
+
+def _real_only(x: Expr, name: str) -> Expr:
+    if x.dtype.kind == "c":
+        raise refused(f"{name} of complex numbers")
+    return x
+
+
 # -- reductions ------------------------------------------------------------------------------------------------------
 
 
@@ -102,15 +124,33 @@ def _spread(hop: Any) -> Any:
         x = lift(a, find_builder([a, where, mean]))
         x = as_float(x) if dtype is None else cast(x, dtype)
         ddof = ddof if correction is NONE else correction
-        if (where is NONE or where is True) and mean is NONE:
+        if (where is NONE or where is True) and mean is NONE and x.dtype.kind != "c":
             return _reduce(hop, x, axis, keepdims, ddof=ddof)
         middle = _mean(x, axis, keepdims=True, where=where) if mean is NONE else lift(mean, x.builder)
-        total = sum(ew.subtract(x, cast(middle, x.dtype)) ** 2, axis, keepdims=keepdims, where=where)
+        deviation = ew.subtract(x, cast(middle, x.dtype))
+        if (where is NONE or where is True) and x.dtype.kind == "c":
+            return _spread_of_parts(hop, both_parts(deviation), normalize_axes(axis, x.ndim), keepdims, ddof)
+        total = sum(squared(deviation), axis, keepdims=keepdims, where=where)
         count = counted(True if where is NONE else where, x, axis, keepdims)
         found = ew.divide(total, cast(ew.maximum(count - ddof, 0), total.dtype))
         return ew.sqrt(found) if hop is reduce.std else found
 
     return adapter
+
+
+def _spread_of_parts(hop: Any, parts: Expr, axes: Sequence[int], keepdims: Any, ddof: float) -> Expr:
+    """Variance or standard deviation of complex numbers: from the squares of the parts of the deviations."""
+    count = product(parts.shape[k + 1] for k in axes) - ddof
+    total = reduce.norm(parts, axes=(0, *[k + 1 for k in axes]), keepdims=False)
+    found = total * (count**-0.5 if count > 0 else np.inf)
+    found = found if hop is reduce.std else squared(found)
+    kept = tuple(1 if k in axes else n for k, n in enumerate(parts.shape[1:]))
+    return _reshape(found, kept) if keepdims is not NONE and keepdims else found
+
+
+def squared(x: Expr) -> Expr:
+    """Squares of absolute values."""
+    return x**2 if x.dtype.kind != "c" else ew.real(x) ** 2 + ew.imag(x) ** 2
 
 
 _mean = mean  # in the adapter, the name mean is a parameter
@@ -252,7 +292,7 @@ cumulative_prod = surface(newer("cumulative_prod"))(_cumulative(cumprod, 1))
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False,
               initial: Any = NONE, where: Any = NONE) -> Any:  # fmt: skip
     """SciPy's for real arguments; also ``np.logaddexp.reduce``. Weights b may be negative or 0."""
-    x = as_float(lift(a, find_builder([a, b])))
+    x = _real_only(as_float(lift(a, find_builder([a, b]))), "scipy.special.logsumexp")
     if b is None and not return_sign:
         found = _reduce(reduce.logsumexp, masked(x, where, -np.inf), axis, keepdims)
         return _with_initial(found, ew.logaddexp, initial, -np.inf)
@@ -275,14 +315,14 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
 @surface("scipy.special:softmax")
 def softmax(x: Any, axis: Any = None) -> Expr:
     """SciPy's."""
-    x = as_float(lift(x))
+    x = _real_only(as_float(lift(x)), "scipy.special.softmax")
     return reduce.softmax(x, axes=normalize_axes(axis, x.ndim))
 
 
 @surface("scipy.special:log_softmax")
 def log_softmax(x: Any, axis: Any = None) -> Expr:
     """SciPy's."""
-    x = as_float(lift(x))
+    x = _real_only(as_float(lift(x)), "scipy.special.log_softmax")
     return reduce.log_softmax(x, axes=normalize_axes(axis, x.ndim))
 
 
@@ -306,7 +346,9 @@ def matmul(a: Any, b: Any, /) -> Expr:
 
 @surface(np.linalg.vecdot)
 def vecdot(a: Any, b: Any, /, axis: int = -1) -> Expr:
+    """Of complex vectors the first one is conjugated."""
     a, b = promote([a, b])
+    a = ew.conj(a)
     if axis != -1:
         a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
     return sum(ew.multiply(a, b), -1, dtype=a.dtype)
@@ -319,9 +361,9 @@ def matvec(a: Any, b: Any, /) -> Expr:
 
 
 def vecmat(a: Any, b: Any, /) -> Expr:
-    """``np.vecmat``."""
+    """``np.vecmat``: a complex vector is conjugated."""
     a, b = promote([a, b])
-    return squeeze(products.matmul(expand_dims(a, -2), b), -2)
+    return squeeze(products.matmul(expand_dims(ew.conj(a), -2), b), -2)
 
 
 @surface(np.dot, contiguous=True)
@@ -334,8 +376,9 @@ def dot(a: Any, b: Any, out: Any = None) -> Expr:
 
 @surface(np.vdot)
 def vdot(a: Any, b: Any, /) -> Expr:
+    """Of complex vectors the first one is conjugated."""
     a, b = promote([a, b])
-    return products.matmul(_reshape(a, (a.size,)), _reshape(b, (b.size,)))
+    return products.matmul(_reshape(ew.conj(a), (a.size,)), _reshape(b, (b.size,)))
 
 
 @surface(np.inner)
@@ -993,6 +1036,8 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     x = lift(x, find_builder([x, nan, posinf, neginf]))
     if not x.aval.is_float:
         return x
+    if x.dtype.kind == "c":
+        return by_parts(lambda part: nan_to_num(part, nan=nan, posinf=posinf, neginf=neginf), x)
     limits = np.finfo(x.dtype)
     out = where(ew.isnan(x), nan, x)
     out = where(x == np.inf, float(limits.max) if posinf is None else posinf, out)

@@ -11,7 +11,7 @@ from hopgrad.aval import aval, normalize_axes
 from hopgrad.graph.builder import Expr, ones, zeros
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
-from hopgrad.hops.surface import find_builder, lift, promote, refuse, result_dtype, surface
+from hopgrad.hops.surface import as_float, find_builder, lift, promote, refuse, result_dtype, surface
 
 # -- shapes and dtypes -----------------------------------------------------------------------------------------------
 
@@ -63,7 +63,7 @@ for _function in (
 @surface(np.isclose)
 def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Expr:
     a, b = promote([a, b])
-    near = ew.less_equal(ew.absolute(a - b), ew.absolute(b) * rtol + atol)
+    near = ew.less_equal(ew.magnitude(a - b), ew.magnitude(b) * rtol + atol)
     near = ew.logical_or(ew.logical_and(near, ew.isfinite(b)), ew.equal(a, b))
     return ew.logical_or(near, ew.logical_and(ew.isnan(a), ew.isnan(b))) if equal_nan else near
 
@@ -104,13 +104,13 @@ def _all_equal(x: Expr, y: Expr, equal_nan: bool) -> Expr:
 @surface(np.isreal)
 def isreal(x: Any) -> Expr:
     x = lift(x)
-    return ones(x.builder, aval(x.shape, bool))
+    return ones(x.builder, aval(x.shape, bool)) if x.dtype.kind != "c" else ew.imag(x) == 0
 
 
 @surface(np.iscomplex)
 def iscomplex(x: Any) -> Expr:
     x = lift(x)
-    return zeros(x.builder, aval(x.shape, bool))
+    return zeros(x.builder, aval(x.shape, bool)) if x.dtype.kind != "c" else ew.imag(x) != 0
 
 
 @surface(np.isposinf)
@@ -126,8 +126,11 @@ def isneginf(x: Any, out: Any = None) -> Expr:
 @surface(np.angle)
 def angle(z: Any, deg: bool = False) -> Expr:
     """Of real numbers: 0 or π."""
-    z = lift(z)
-    found = ew.arctan2(*promote([zeros(z.builder, z.aval), z])) if z.aval.is_float else ew.arctan2(*promote([0.0, z]))
+    z = as_float(lift(z))
+    if z.dtype.kind == "c":
+        found = ew.arctan2(ew.imag(z), ew.real(z))
+    else:
+        found = ew.arctan2(zeros(z.builder, z.aval), z)
     return ew.rad2deg(found) if deg else found
 
 

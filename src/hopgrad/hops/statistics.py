@@ -130,7 +130,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: An
     ddof = (0 if bias else 1) if ddof is None else ddof
     deviation = ew.subtract(x, fn.mean(x, 1, keepdims=True))
     degrees = x.shape[1] - ddof
-    total = fn.matmul(deviation, fn.transpose(deviation)) * (1 / degrees if degrees > 0 else np.inf)
+    total = fn.matmul(deviation, fn.transpose(ew.conj(deviation))) * (1 / degrees if degrees > 0 else np.inf)
     return fn.squeeze(total)
 
 
@@ -139,9 +139,9 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     c = cov(x, y, rowvar, dtype=dtype)
     if c.ndim == 0:
         return ew.divide(c, c)
-    deviation = ew.sqrt(fn.diagonal(c))
+    deviation = cast(ew.sqrt(ew.real_part(fn.diagonal(c))), c.dtype)
     scaled = ew.divide(ew.divide(c, fn.expand_dims(deviation, 1)), fn.expand_dims(deviation, 0))
-    return fn.clip(scaled, -1, 1)
+    return fn.by_parts(lambda part: fn.clip(part, -1, 1), scaled)
 
 
 # -- differences and integrals ---------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Expr:
 @surface(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Expr:
     x, y = (_line(z) for z in join([a, v]))
-    full = _full_convolution(x, fn.flip(y))
+    full = _full_convolution(x, fn.flip(ew.conj(y)))
     if mode == "same" and x.size < y.size:
         # NumPy exchanges the operands, and turns the result round.
         return fn.flip(_trimmed(fn.flip(full), x.size, y.size, mode))
