@@ -89,7 +89,7 @@ def _reduction(batch: Batch) -> Expr | None:
     return batch.hop(batch.args[0], **{**batch.params, "axes": axes})
 
 
-@_rule("cumsum")
+@_rule("cumsum", "fft", "rfft", "irfft")
 def _along_axis(batch: Batch) -> Expr:
     return batch.hop(batch.args[0], **{**batch.params, "axis": batch.params["axis"] + 1})
 

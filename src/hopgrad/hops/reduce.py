@@ -289,7 +289,7 @@ def _same(x: Aval, **_: Any) -> Aval:
     return x
 
 
-def _lines(x: Aval, axes: Axes) -> Any:
+def lines(x: Aval, axes: Axes) -> Any:
     """Every element enters all results of its own lines along the axes."""
 
     def mask(support: Support) -> Support:
@@ -311,7 +311,7 @@ def softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     def both(t: Expr) -> Expr:
         return out * (t - sum_(out * t, axes=axes, keepdims=True))
 
-    return Linear(x.aval, out.aval, both, both, _lines(x.aval, axes))
+    return Linear(x.aval, out.aval, both, both, lines(x.aval, axes))
 
 
 def _log_softmax(x: Any, *, axes: Axes) -> Any:
@@ -335,4 +335,4 @@ def log_softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     def pull(ct: Expr) -> Expr:
         return ct - exp(out) * sum_(ct, axes=axes, keepdims=True)
 
-    return Linear(x.aval, out.aval, push, pull, _lines(x.aval, axes))
+    return Linear(x.aval, out.aval, push, pull, lines(x.aval, axes))
