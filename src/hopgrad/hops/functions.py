@@ -1019,11 +1019,6 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subo
     return to_shape(cast(lift(fill_value, builder), dtype or x.dtype), target)
 
 
-@surface(np.real_if_close, array=True, aliasing="view")
-def real_if_close(a: Any, tol: Any = 100) -> Expr:
-    return lift(a)
-
-
 @surface(np.sinc)
 def sinc(x: Any) -> Expr:
     return special.sinc(as_float(lift(x)))

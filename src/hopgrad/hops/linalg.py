@@ -37,7 +37,7 @@ from hopgrad.graph.hop import (
 from hopgrad.graph.operators import Cotangent, Linear, Operator, Support, broadcast_to, expand, spread, sum_to
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops.products import matmul
-from hopgrad.hops.reduce import any_, sum_
+from hopgrad.hops.reduce import any_, argmax, sum_
 from hopgrad.hops.shape import concatenate, reshape, slice_axis, transposed, triangle
 
 # -- helpers ---------------------------------------------------------------------------------------------------------
@@ -706,6 +706,134 @@ def eigvalsh(a: Expr, *, out: Expr, lower: bool) -> Operator:
         return None if found is None else triangle(found, k=0, lower=lower)
 
     return Linear(a.aval, out.aval, push, pull, mask, infinite=True)
+
+
+# -- other matrices --------------------------------------------------------------------------------------------------
+
+
+def _eigenpairs(a: Any) -> tuple[Any, Any]:
+    w, v = np.linalg.eig(a)
+    dtype = ew.complex_of(a.dtype)
+    return w.astype(dtype), v.astype(dtype)
+
+
+class Eig(Compound):
+    """Eigenvalues and eigenvectors as columns, of any square matrices: complex, of real matrices too."""
+
+    def results(self, *avals: Aval, **params: Any) -> Sequence[Aval]:
+        (a,) = avals
+        _check_matrices("eig", a, square=True)
+        dtype = ew.complex_of(a.dtype)
+        return aval(a.shape[:-1], dtype), aval(a.shape, dtype)
+
+    def shown(self, params: Params) -> int:
+        return 2
+
+    def bind(self, params: Params, wanted: Sequence[int]) -> Callable[..., Sequence[Any]]:
+        return _eigenpairs
+
+    def reach(self, params: Params, active: Sequence[bool]) -> Sequence[bool]:
+        return [any(active)] * 2
+
+    def pull_all(
+        self,
+        args: Sequence[Expr],
+        out: Expr,
+        params: Params,
+        cotangents: Sequence[Cotangent | None],
+        active: Sequence[bool],
+    ) -> Sequence[Cotangent | None]:
+        w, v = self.split(out, params)
+        of_values, of_vectors = (None if c is None else c[0] for c in cotangents)
+        inner: list[Any] = []
+        if of_vectors is not None:
+            scale = -_along(v, v * of_vectors)
+            fixed = _fixed(v)
+            turned = _imaginary(ew.imag(scale)) / _along(v, fixed(v))
+            moved = of_vectors + ew.conj(v) * _like(ew.real(scale), v.dtype) + fixed(turned)
+            inner.append(_differences(w) * matmul(swap(v), moved))
+        if of_values is not None:
+            inner.append(_as_diagonal(of_values))
+        if not inner:
+            return [None]
+        total = _chain(swap(inv(v, strict=False)), reduce(operator.add, inner), swap(v))
+        return [(total if args[0].dtype.kind == "c" else ew.real(total), None)]
+
+    def push_all(
+        self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]
+    ) -> Sequence[Expr | None]:
+        (t,) = tangents
+        if t is None:
+            return [None, None]
+        w, v = self.split(out, params)
+        inner = _chain(inv(v, strict=False), _like(t, v.dtype), v)
+        moved = matmul(v, _differences(w) * inner)
+        fixed = _fixed(v)
+        length = _like(ew.real(_along(v, ew.conj(v) * moved)), v.dtype)
+        phase = _imaginary(ew.imag(_along(v, fixed(moved)) / _along(v, fixed(v))))
+        return [_diagonal(inner), moved - v * (length + phase)]
+
+
+def _along(v: Expr, x: Any) -> Any:
+    """Sums over the elements of each column, as a row."""
+    return sum_(x, axes=(v.ndim - 2,), keepdims=True)
+
+
+def _imaginary(x: Expr) -> Expr:
+    """i x."""
+    return ew.cartesian(zeros(x.builder, x.aval), x)
+
+
+def _as_diagonal(w: Expr) -> Any:
+    n = w.shape[-1]
+    return _on_diagonal(broadcast_to(_row(w), (*w.shape, n)))
+
+
+def _fixed(v: Expr) -> Callable[[Any], Any]:
+    """The element of each eigenvector that LAPACK makes real, the largest one; zeros elsewhere. It may take a row."""
+    n, k = v.shape[-1], v.ndim - 2
+    sizes = ew.real(v) * ew.real(v)
+    size = ew.where(ew.imag(v) == 0, sizes, v.builder.constant(-1, sizes.dtype))
+    place = argmax(size, axes=(k,), keepdims=True, dtype=np.dtype(np.intp))
+    mask = ew.equal(v.builder.constant(np.arange(n).reshape(-1, 1)), place)
+    return lambda x: ew.where(mask, x, x.builder.constant(0, x.dtype))
+
+
+EIG = Eig(
+    "eig",
+    Function("eig", r"\operatorname{eig}", "eigenvalues"),
+    "From A V = V W: dW is the diagonal of V⁻¹ dA V, and what is beside it, over the difference of two eigenvalues, moves"
+    " V, whose columns keep the length 1, and their largest elements real, as LAPACK has it.",
+    kink="equal eigenvalues: no derivative (infinite or NaN)",
+    traits=frozenset({"raises", "conjugating"}),
+)
+
+
+def _eigvals(a: Any) -> Any:
+    return _eigenpairs(a)[0]
+
+
+def _complex_eigenvalues(a: Aval) -> Aval:
+    _check_matrices("eigvals", a, square=True)
+    return aval(a.shape[:-1], ew.complex_of(a.dtype))
+
+
+@general(_eigvals, Function("eigvals", r"\operatorname{eigvals}", "eigenvalues"), infer=_complex_eigenvalues,
+         domain=(COMPLEX,), traits=("raises",), sample=_on_squares(),
+         kink="equal eigenvalues: no derivative (infinite or NaN)")  # fmt: skip
+def eigvals(a: Expr, *, out: Expr) -> Operator:
+    """The diagonal of V⁻¹ dA V, with the eigenvectors V."""
+
+    def push(t: Expr) -> Any:
+        v = EIG(a)[1]
+        return _diagonal(_chain(inv(v, strict=False), _like(t, v.dtype), v))
+
+    def pull(ct: Expr) -> Any:
+        v = EIG(a)[1]
+        found = matmul(swap(inv(v, strict=False)) * _row(ct), swap(v))
+        return found if a.dtype.kind == "c" else ew.real(found)
+
+    return Linear(a.aval, out.aval, push, pull, lambda support: _whole(support, a.aval, 1), infinite=True)
 
 
 # -- singular values -------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def _named(like: Any, *parts: Expr) -> Any:
 
 _ONE = np.eye(1)
 _SLOGDET, _EIGH = np.linalg.slogdet(_ONE), np.linalg.eigh(_ONE)
-_SVD, _QR = np.linalg.svd(_ONE), np.linalg.qr(_ONE)
+_SVD, _QR, _EIG = np.linalg.svd(_ONE), np.linalg.qr(_ONE), np.linalg.eig(_ONE)
 
 # -- systems ---------------------------------------------------------------------------------------------------------
 
@@ -184,6 +184,21 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
 def eigvalsh(a: Any, UPLO: str = "L") -> Expr:
     lower = _is_lower(UPLO)
     return la.eigvalsh(_squares(a), lower=lower)
+
+
+def eig(a: Any) -> Any:
+    """As ``np.linalg.eig``, but complex."""
+    return _named(_EIG, *la.EIG(_squares(a)))
+
+
+def eigvals(a: Any) -> Expr:
+    """As ``np.linalg.eigvals``, but complex."""
+    return la.eigvals(_squares(a))
+
+
+def are_real(z: Expr) -> Expr:
+    """Whether no number has an imaginary part."""
+    return fn.all(ew.imag(z) == 0)
 
 
 @surface(np.linalg.svd, contiguous=True)

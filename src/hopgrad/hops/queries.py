@@ -143,11 +143,10 @@ refuse(
     np.unique_inverse, np.unique_values, np.trim_zeros, np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d,
 )  # fmt: skip
 refuse("", np.sort_complex, np.digitize, np.bincount, np.histogram2d, np.histogramdd)
-refuse("", np.i0, np.poly, np.polyadd, np.polydiv, np.polymul, np.polysub, np.roots)
+refuse("", np.i0, np.polyadd, np.polydiv, np.polymul, np.polysub)
 refuse("indices must not depend on differentiated values", np.ix_, np.ravel_multi_index, np.unravel_index)
 refuse("", np.packbits, np.unpackbits, np.min_scalar_type, np.may_share_memory, np.shares_memory, np.require)
 refuse("save what the traced function returns", np.save, np.savetxt, np.savez, np.savez_compressed)
 refuse("", np.busday_count, np.busday_offset, np.is_busday, np.datetime_as_string)
-refuse("its results are complex; of symmetric matrices np.linalg.eigh is", np.linalg.eig, np.linalg.eigvals)
 refuse("the dtype of its result depends on values: use the function of the same name in np", *[
     getattr(np.emath, name) for name in np.emath.__all__])  # fmt: skip
