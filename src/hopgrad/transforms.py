@@ -90,8 +90,8 @@ def _scalar_output(call: Call, f: Any, verb: str) -> Output:
         )
     if like.dtype.kind == "c":
         raise DtypeError(
-            f"{verb} needs a real result; {title_of(f)} returned {like.dtype}. Take np.real, np.imag or np.abs of it, or"
-            " use jacobian, jvp or vjp"
+            f"{verb} needs a real result; {title_of(f)} returned {like.dtype}. Take np.real, np.imag or np.abs of it,"
+            " or use jacobian, jvp or vjp"
         )
     if like.dtype.kind != "f":
         raise DtypeError(f"{verb} needs a floating-point result; {title_of(f)} returned {like.dtype}")
@@ -676,7 +676,8 @@ def _mode_for_complex(call: Call, outputs: Sequence[Output], mode: str | None) -
     One sweep gives a complex number for each real one of the other side: that is where it has to start.
     """
     avals = call.builder.avals
-    kinds = {(avals[o.node].dtype.kind, avals[n].dtype.kind) for o in outputs if o.node is not None for n in call.inputs}
+    results = [avals[o.node].dtype.kind for o in outputs if o.node is not None]
+    kinds = {(kind, avals[n].dtype.kind) for kind in results for n in call.inputs}
     needed = [name for name, pair in (("forward", ("c", "f")), ("reverse", ("f", "c"))) if pair in kinds]
     if len(needed) > 1:
         raise DtypeError(

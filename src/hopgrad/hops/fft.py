@@ -127,7 +127,7 @@ def _draw_inverse(draw: Draw) -> Case:
 @general(_real_inverse, Function("irfft", r"\operatorname{irfft}", "Fourier transform"), infer=_real_again,
          domain=(COMPLEX,), sample=_draw_inverse)  # fmt: skip
 def irfft(z: Expr, *, out: Expr, n: int, axis: int, norm: Norm) -> Operator:
-    """A frequency's real part times how often it counts: the conjugated transform. Where that is real, Im z counts not."""
+    """The conjugated transform, times how often each frequency counts; real where no imaginary part is read."""
 
     def pull(ct: Expr) -> Expr:
         return ew.conjugate(rfft(ct, axis=axis, norm=_DUAL[norm])) * _weights(n, z.aval, axis)
@@ -216,7 +216,7 @@ def hermitian_inverse(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, o
 
 
 def _lengths(x: Expr, s: Any, axes: Any, halved: bool = False) -> list[tuple[int, int]]:
-    """Pairs of an axis and its length, as NumPy reads ``s`` and ``axes``; with `halved` the last one is that of a half."""
+    """Pairs of an axis and its length, as NumPy reads ``s`` and ``axes``; `halved`: there is a half along the last."""
     if axes is None:
         if s is not None:
             warnings.warn("`axes` should not be `None` if `s` is not `None`", DeprecationWarning, stacklevel=2)

@@ -802,8 +802,8 @@ def _fixed(v: Expr) -> Callable[[Any], Any]:
 EIG = Eig(
     "eig",
     Function("eig", r"\operatorname{eig}", "eigenvalues"),
-    "From A V = V W: dW is the diagonal of V⁻¹ dA V, and what is beside it, over the difference of two eigenvalues, moves"
-    " V, whose columns keep the length 1, and their largest elements real, as LAPACK has it.",
+    "From A V = V W: dW is the diagonal of V⁻¹ dA V, and what is beside it, over the difference of two eigenvalues,"
+    " moves V, whose columns keep the length 1, and their largest elements real, as LAPACK has it.",
     kink="equal eigenvalues: no derivative (infinite or NaN)",
     traits=frozenset({"raises", "conjugating"}),
 )
@@ -949,8 +949,8 @@ SVD = Svd(
     "svd",
     Function("svd", r"\operatorname{svd}", "singular values"),
     "From A = U S Vᴴ with UᴴU = VᴴV = 1: dS is the diagonal of Uᴴ dA V, and what is beside it, over the difference of"
-    " two squares of singular values, turns U and V. What leaves the space of U or V is divided by s. Complex V is taken"
-    " to keep its phases, which nothing determines.",
+    " two squares of singular values, turns U and V. What leaves the space of U or V is divided by s. Complex V is"
+    " taken to keep its phases, which nothing determines.",
     kink="equal singular values: the vectors have no derivative (infinite or NaN); sums of equal singular values have"
     " one. The extra vectors of full_matrices=True have none: reverse mode refuses them, forward mode gives NaN",
     traits=frozenset({"raises", "conjugating"}),

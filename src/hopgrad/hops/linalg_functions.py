@@ -196,11 +196,6 @@ def eigvals(a: Any) -> Expr:
     return la.eigvals(_squares(a))
 
 
-def are_real(z: Expr) -> Expr:
-    """Whether no number has an imaginary part."""
-    return fn.all(ew.imag(z) == 0)
-
-
 @surface(np.linalg.svd, contiguous=True)
 def svd(a: Any, full_matrices: Any = True, compute_uv: Any = True, hermitian: Any = False) -> Any:
     x = _matrices(a)

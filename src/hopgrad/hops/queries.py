@@ -127,10 +127,8 @@ def isneginf(x: Any, out: Any = None) -> Expr:
 def angle(z: Any, deg: bool = False) -> Expr:
     """Of real numbers: 0 or π."""
     z = as_float(lift(z))
-    if z.dtype.kind == "c":
-        found = ew.arctan2(ew.imag(z), ew.real(z))
-    else:
-        found = ew.arctan2(zeros(z.builder, z.aval), z)
+    y, x = (ew.imag(z), ew.real(z)) if z.dtype.kind == "c" else (zeros(z.builder, z.aval), z)
+    found = ew.arctan2(y, x)
     return ew.rad2deg(found) if deg else found
 
 

@@ -100,7 +100,8 @@ def var(x: Expr, *, axes: Axes, ddof: float) -> Any:
 
 
 @reduction(_std, Function("std", r"\operatorname{std}", "standard deviation"), sample=_draw_spread,
-           traits=("nonempty", "kink", "real"), kink="all equal: 0, the least subgradient", parts=_std_parts)  # fmt: skip
+           traits=("nonempty", "kink", "real"), kink="all equal: 0, the least subgradient",
+           parts=_std_parts)  # fmt: skip
 def std(x: Expr, *, out: Expr, axes: Axes, ddof: float) -> Any:
     """The deviation over the standard deviation; masked where that is 0, where std has a corner."""
     spread = expand(out, axes, x.aval, keepdims=out.ndim == x.ndim)

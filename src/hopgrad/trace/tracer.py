@@ -561,7 +561,7 @@ class Tracer:
 
     def conj(self) -> Any:
         """The complex conjugate: of real numbers the value itself."""
-        return np.conjugate(self) if self._aval.dtype.kind == "c" else self  # type: ignore[call-overload]  # as an array
+        return np.conjugate(self) if self._aval.dtype.kind == "c" else self
 
     conjugate = conj
 
