@@ -48,8 +48,7 @@ def _transformed(z: Aval, *, axis: int, **params: Any) -> Aval:
 
 
 def _draw_transform(draw: Draw) -> Case:
-    axis, norm = draw([0, 1]), draw(["backward", "ortho", "forward"])
-    return Case(draw([(2, 3), (1, 4)]), axis=axis, norm=norm, inverse=draw([False, True]))
+    return Case(axis=draw([0, 1]), norm=draw(["backward", "ortho", "forward"]), inverse=draw([False, True]))
 
 
 @general(_transform, Function("fft", r"\operatorname{fft}", "Fourier transform"), infer=_transformed, domain=(COMPLEX,),
@@ -95,8 +94,7 @@ def _real_transformed(x: Aval, *, axis: int, **params: Any) -> Aval:
 
 
 @general(_real_transform, Function("rfft", r"\operatorname{rfft}", "Fourier transform"), infer=_real_transformed,
-         sample=lambda draw: Case(draw([(2, 3), (1, 4)]), axis=draw([0, 1]),
-                                  norm=draw(["backward", "ortho", "forward"])))  # fmt: skip
+         sample=lambda draw: Case(axis=draw([0, 1]), norm=draw(["backward", "ortho", "forward"])))  # fmt: skip
 def rfft(x: Expr, *, out: Expr, axis: int, norm: Norm) -> Operator:
     """Re Σₖ cₖ exp(−2πi jk/n) is the transform back of the conjugates, each divided by how often it counts there."""
     n = x.shape[axis]

@@ -30,7 +30,7 @@ def _chord(x: Any, x0: Any, y0: Any, x1: Any, y1: Any) -> Any:
     return np.where(x == x0, y0, np.where(x == x1, y1, found))[()]
 
 
-@elementwise(_chord, Function("chord", r"\operatorname{chord}", "linear interpolation"),
+@elementwise(_chord, Function("chord", r"\operatorname{chord}", "linear interpolation"), traits=("real",),
              domain=(Interval(-0.5, 0.5), Interval(-2.0, -1.0), REAL, Interval(1.0, 2.0), REAL),
              sample=lambda draw: draw([Case((), (), (), (), ()), Case((3,), (3,), (3,), (3,), (3,)),
                                        Case((2, 1), (3,), (), (2, 3), (3,))]))  # fmt: skip

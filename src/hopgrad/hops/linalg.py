@@ -792,6 +792,8 @@ def _as_diagonal(w: Expr) -> Any:
 def _fixed(v: Expr) -> Callable[[Any], Any]:
     """The element of each eigenvector that LAPACK makes real, the largest one; zeros elsewhere. It may take a row."""
     n, k = v.shape[-1], v.ndim - 2
+    if not n:
+        return lambda x: x
     sizes = ew.real(v) * ew.real(v)
     size = ew.where(ew.imag(v) == 0, sizes, v.builder.constant(-1, sizes.dtype))
     place = argmax(size, axes=(k,), keepdims=True, dtype=np.dtype(np.intp))
