@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import hopgrad.hops  # noqa: F401 - fills the catalogue
-from hopgrad.aval import aval_of
+from hopgrad.aval import Aval, aval_of
 from hopgrad.differentiate import pull, push
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.evaluate import evaluate
@@ -120,6 +120,12 @@ def of_precision(x: Array, dtype: Any) -> Array:
 def is_moving(x: Array) -> bool:
     """Whether an operand is one to differentiate by."""
     return x.dtype.kind in "fc"
+
+
+def normal(random: np.random.Generator, like: Aval) -> Array:
+    """Normally distributed numbers of a shape and dtype."""
+    found = random.standard_normal(like.shape)
+    return np.asarray(found + 1j * random.standard_normal(like.shape) if like.dtype.kind == "c" else found, like.dtype)
 
 
 def parts(x: Any) -> Array:

@@ -20,6 +20,7 @@ from sampling import (
     basis,
     is_moving,
     layouts,
+    normal,
     numeric_jacobians,
     of_precision,
     paired,
@@ -28,7 +29,7 @@ from sampling import (
     slope,
 )
 
-from hopgrad.aval import Aval, aval_of
+from hopgrad.aval import aval_of
 from hopgrad.differentiate import pull, reason_for_zero
 from hopgrad.errors import GraphError
 from hopgrad.graph.builder import Expr, ones
@@ -322,12 +323,6 @@ def test_special_values_raise_nothing(use: Use) -> None:
             assert "raises" in use.hop.traits
 
 
-def drawn(random: np.random.Generator, like: Aval) -> Array:
-    """Normally distributed numbers of a shape and dtype."""
-    found = random.standard_normal(like.shape)
-    return np.asarray(found + 1j * random.standard_normal(like.shape) if like.dtype.kind == "c" else found, like.dtype)
-
-
 # -- first derivatives -------------------------------------------------------------------------------------------------
 
 
@@ -361,8 +356,8 @@ def test_pushing_and_pulling_are_transposes(use: Use) -> None:
     """The dot test, with all operands moved at once: ⟨w, J v⟩ = ⟨Jᵀ w, v⟩."""
     program = Program(use, use.draw())
     random = use.random("directions")
-    weights = drawn(random, program.out.aval)
-    directions = {n: drawn(random, program.builder.avals[n]) for n in program.active}
+    weights = normal(random, program.out.aval)
+    directions = {n: normal(random, program.builder.avals[n]) for n in program.active}
     seeds = {n: program.input(v, "t") for n, v in directions.items()}
     (tangent,) = program.evaluate(*program.pushed(seeds, program.out))
     adjoints = program.evaluate(*program.pulled(program.out, program.input(weights, "ct")))
@@ -380,8 +375,8 @@ def test_second_derivatives_in_all_orders_of_modes(use: Use) -> None:
     operands = use.draw_smooth()
     program = Program(use, operands)
     random = use.random("directions")
-    weights = program.input(drawn(random, program.out.aval), "ct")
-    directions = [drawn(random, program.builder.avals[n]) / 4 for n in program.active]
+    weights = program.input(normal(random, program.out.aval), "ct")
+    directions = [normal(random, program.builder.avals[n]) / 4 for n in program.active]
     seeds = {n: program.input(v, "t") for n, v in zip(program.active, directions, strict=True)}
     gradient = program.pulled(program.out, weights)
     (tangent,) = program.pushed(seeds, program.out)
