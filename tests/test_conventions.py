@@ -970,6 +970,22 @@ def test_parts_of_complex_arrays_are_views() -> None:
     hg.check_grads(f, (Z,), order=2)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: abs(complex(x[0], x[1])),
+        lambda x: abs(complex(x[0]) * complex(1, x[1])),
+        lambda x: abs(complex(complex(x[0], 1.0), complex(x[1], 2.0))),
+        lambda x: np.abs(np.complex128(x[0]) + 2j * x[1]),
+        lambda x: abs(complex(1, 2)) * x[0] if type(complex(x[0])) is complex else x[1],
+    ],
+)
+def test_complex_as_python_calls_it(f: Any) -> None:
+    x = np.array([3.0, -4.0])
+    assert hg.value_and_grad(f)(x)[0] == f(x)
+    hg.check_grads(f, (x,), order=2)
+
+
 def test_loops_carry_complex_numbers() -> None:
     def f(z: Any) -> Any:
         last, sizes = hg.scan(lambda c, _: (c * c + z, np.abs(c)), z, None, length=3)

@@ -546,7 +546,6 @@ REFUSALS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("np.fill_diagonal", lambda x: np.fill_diagonal(plain(4).reshape(2, 2), x[0]) or x[0], "traced value is needed"),
     ("np.random", lambda x: np.random.default_rng(0).normal(x[0]), "of a traced value is needed"),
     ("library", lambda x: struct.pack("d", x[0]), "a plain float of a traced value is needed"),
-    ("complex", lambda x: complex(x[0]), "use NumPy's functions"),
     ("hash", lambda x: {x[0]: 1}, "cannot be a key of a dict"),
     ("set", lambda x: {x[0], x[1]}, "member of a set"),
     ("view", lambda x: x.view(np.int64), "use astype"),
