@@ -87,7 +87,12 @@ def test_every_memory_layout(use: Use) -> None:
 SPECIAL = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0, 0.5, 1e300, 1e-300])
 
 
-@pytest.mark.parametrize("use", [u for u in USES if "raises" not in u.hop.traits], ids=str)
+def is_the_same_everywhere(use: Use) -> bool:
+    """Not complex powers: of infinity NumPy's scalars and its arrays without axes give different ones."""
+    return "raises" not in use.hop.traits and not (use.of_complex and use.hop.name == "constant_power")
+
+
+@pytest.mark.parametrize("use", filter(is_the_same_everywhere, USES), ids=str)
 def test_special_values(use: Use) -> None:
     random = use.random("special")
     operands = [random.choice(SPECIAL, a.shape).astype(a.dtype) if is_moving(a) else a for a in use.draw()]
