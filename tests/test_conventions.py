@@ -986,6 +986,11 @@ def test_complex_as_python_calls_it(f: Any) -> None:
     hg.check_grads(f, (x,), order=2)
 
 
+def test_complex_numbers_are_no_floats() -> None:
+    with pytest.raises(TypeError, match="not 'complex'"):
+        hg.grad(lambda z: float(z))(1j)
+
+
 def test_loops_carry_complex_numbers() -> None:
     def f(z: Any) -> Any:
         last, sizes = hg.scan(lambda c, _: (c * c + z, np.abs(c)), z, None, length=3)

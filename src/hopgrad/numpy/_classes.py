@@ -116,6 +116,8 @@ def python_float(value: Any) -> Any:
     """A traced number as a Python float; what ``float`` does to other values."""
     if type(value) is not Tracer or not is_traced(value):
         return float(value)
+    if value._kind == PYTHON and value._aval.dtype.kind == "c":
+        float(1j)  # type: ignore[arg-type]  # Python's own error
     if value._aval.shape:
         float(numpy.ones(value._aval.shape))  # NumPy's own error, or from some version on a warning
         value = value.reshape(())
