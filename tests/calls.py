@@ -2,7 +2,7 @@
 
 Variables: ``s t`` floats, ``n`` a NumPy scalar, ``z`` a 0-d array, ``x y v`` arrays of 3, ``p`` positive, ``u`` between
 −1 and 1, ``A C`` of shape (2, 3), ``B`` (3, 2), ``S`` (3, 3), ``T`` (2, 3, 4), ``N`` (3,) with a NaN, ``L`` of 7.
-Everything else is fixed.
+Complex: a number ``c``, arrays ``Z`` of 3, ``G`` (2, 3) and ``H`` (3, 3). Everything else is fixed.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ VARIABLES: dict[str, Any] = {
     "A": random.normal(size=(2, 3)), "C": random.normal(size=(2, 3)), "B": random.normal(size=(3, 2)),
     "S": random.normal(size=(3, 3)), "T": random.normal(size=(2, 3, 4)), "N": np.array([1.0, np.nan, 3.0]),
     "L": random.normal(size=7),
+    "c": 0.6 - 0.9j, "Z": np.array([0.5 + 0.8j, -1.1 + 0.3j, 0.7 - 1.4j]),
+    "G": random.normal(size=(2, 3)) + 1j * random.normal(size=(2, 3)),
+    "H": random.normal(size=(3, 3)) + 1j * random.normal(size=(3, 3)),
 }  # fmt: skip
 FIXED: dict[str, Any] = {
     "np": np, "k": np.array([2, 0, 1]), "m": np.array([True, False, True]), "M": np.array([[True, False, True]] * 2),
@@ -502,15 +505,67 @@ np.polynomial.polynomial.polyval2d(x,y,S) np.polynomial.polynomial.polygrid2d(x,
 """  # fmt: skip
 """The other arguments that NumPy's signatures have."""
 
-ARRAY_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip() + EVERY_ARGUMENT.rstrip())
+# Complex arguments, and functions with complex results.
+COMPLEX_CALLS = """
+np.real(c) np.imag(c) np.real(Z) np.imag(Z) np.real(H.T) np.abs(c) np.angle(c) np.angle(Z) np.angle(Z,deg=True)
+np.conj(Z) np.conjugate(c) np.sum(x*1j) np.sum(Z) np.sum(H,axis=0) np.sum(Z,where=m) np.sum(Z,initial=1j) np.prod(Z)
+np.prod(H,axis=1) np.mean(Z) np.mean(H,axis=0,keepdims=True) np.mean(Z,where=m) np.var(Z) np.var(H,0,ddof=1)
+np.var(H,axis=(0,1),keepdims=True) np.var(Z,where=m) np.std(Z) np.std(H,axis=1) np.cumsum(Z) np.cumprod(H,axis=0)
+np.max(Z) np.min(H,axis=1) np.ptp(Z) np.argmax(Z) np.sort(Z) np.sort(H,axis=0) np.argsort(Z) np.median(Z) np.any(Z)
+np.average(Z,weights=p) np.nansum(Z) np.nanmean(H,axis=0) np.nanvar(Z) np.nanstd(H) np.cov(Z) np.cov(G) np.cov(G,x)
+np.corrcoef(G) np.diff(Z) np.gradient(Z) np.gradient(H,axis=1) np.trapezoid(Z) np.trapezoid(Z,v) np.convolve(Z,x)
+np.convolve(Z,[1j,2.0],'same') np.correlate(Z,x) np.correlate(Z,Z[::-1]*1j,'full') np.correlate(x,Z,'same')
+np.polyval(Z,s) np.polyval(x,c) np.polyder(Z) np.polyint(Z) np.polyfit(v,Z,1) np.vander(Z) np.interp(s,w,Z)
+np.interp(x,w,Z,left=1j) np.dot(Z,x) np.dot(G,Z) np.vdot(Z,x) np.vdot(H,H*1j) np.inner(Z,Z) np.outer(Z,x) np.kron(G,x)
+np.tensordot(H,G,axes=(1,1)) np.einsum('ij,jk->ik',G,H) np.einsum('i,i->',Z,x) np.cross(Z,x) np.trace(H)
+np.linalg.vecdot(Z,H) np.linalg.matmul(G,H) np.where(m,Z,x) np.where(np.abs(Z)>1,Z,0.0) np.concatenate([Z,x])
+np.stack([c,s]) np.array_split(Z,2) np.reshape(H,(9,)) np.ravel(H.T) np.transpose(H) np.tile(Z,2) np.roll(Z,1)
+np.flip(H) np.take(Z,[0,2]) np.diag(Z) np.diagonal(H) np.tril(H) np.pad(Z,1) np.repeat(Z,2) np.append(Z,c)
+np.insert(Z,1,c) np.delete(Z,0) np.full_like(Z,c) np.zeros_like(Z)+x np.linspace(c,s,4) np.round(Z,1) np.nan_to_num(Z)
+np.isclose(Z,Z+1e-9) np.allclose(Z,x) np.array_equal(Z,Z) np.isreal(Z) np.iscomplex(Z) np.iscomplexobj(Z) np.sinc(Z)
+np.real_if_close(Z) np.real_if_close(Z*np.conj(Z)) np.clip(np.real(Z),0,1) np.copyto(a:=Z.copy(),x) or a
+np.put(a:=Z.copy(),[0],c) or a np.copyto(a:=x*1j,Z) or a np.meshgrid(Z,x) np.broadcast_to(c,3) np.count_nonzero(Z)
+np.linalg.inv(H) np.linalg.inv(np.stack([H,H.T])) np.linalg.solve(H,Z) np.linalg.solve(H,x) np.linalg.solve(S,Z)
+np.linalg.det(H) np.linalg.det(np.stack([H,2j*H])) np.linalg.det(H[:2,:2]) np.linalg.det(np.kron(np.eye(2),H))
+np.linalg.slogdet(H) np.linalg.slogdet(np.stack([H,H.T*2])) np.linalg.slogdet(np.eye(3)*c)
+np.linalg.cholesky(H@np.conj(H.T)+np.eye(3)) np.linalg.cholesky(H@np.conj(H.T)+np.eye(3),upper=True)
+np.linalg.eigvalsh(H) np.linalg.eigvalsh(H,'U') np.linalg.eigh(H)[0] np.abs(np.linalg.eigh(H)[1])
+np.abs(np.linalg.eigh(H,'U').eigenvectors) np.linalg.svd(H)[1] np.linalg.svd(G,compute_uv=False) np.linalg.svdvals(G)
+np.abs(np.linalg.svd(H)[0]) np.abs(np.linalg.svd(G,full_matrices=False).Vh) np.linalg.qr(H) np.linalg.qr(G)
+np.linalg.qr(G.T) np.linalg.qr(H,'r') np.linalg.pinv(G) np.linalg.pinv(G.T) np.linalg.pinv(H)
+np.linalg.lstsq(G,x[:2])[0]
+np.linalg.lstsq(G.T,Z)[0] np.linalg.lstsq(G.T,x)[1] np.linalg.lstsq(G.T,x)[3] np.linalg.tensorsolve(H,Z)
+np.linalg.tensorinv(H,1) np.linalg.matrix_power(H,3) np.linalg.matrix_power(H,-1) np.linalg.multi_dot([G,H,Z])
+np.linalg.norm(Z) np.linalg.norm(H) np.linalg.norm(Z,3) np.linalg.norm(Z,1) np.linalg.norm(Z,np.inf) np.linalg.norm(Z,0)
+np.linalg.norm(H,2) np.linalg.norm(H,'nuc') np.linalg.norm(H,1) np.linalg.norm(H,axis=1,keepdims=True)
+np.linalg.norm(H,-np.inf) np.linalg.vector_norm(H,axis=0,ord=2.5) np.linalg.matrix_norm(H) np.linalg.cond(H)
+np.linalg.cond(H,1) np.linalg.matrix_rank(G) np.linalg.eigvals(H) np.linalg.eigvals(S)
+np.linalg.eigvals(S@S.T+np.eye(3))
+np.linalg.eigvals(np.stack([S,S.T])) np.linalg.eig(H)[0] np.linalg.eig(S).eigenvalues np.abs(np.linalg.eig(H)[1])
+np.abs(np.linalg.eig(S)[1]) np.abs(np.linalg.eig(S@S.T+np.eye(3)).eigenvectors) np.roots(L) np.roots(p) np.roots(Z)
+np.roots([1.0,s,0.0]) np.poly(x) np.poly(Z) np.poly(S) np.poly(np.concatenate([Z,np.conj(Z)]))
+np.fft.fft(x) np.fft.fft(Z) np.fft.fft(x,5) np.fft.fft(Z,2,norm='ortho') np.fft.fft(A,axis=0)
+np.fft.fft(x.astype(np.float32))
+np.fft.ifft(Z) np.fft.ifft(H,4,0,'forward') np.fft.ifft(x) np.fft.fft2(H) np.fft.fft2(A,(3,2)) np.fft.fft2(T,axes=(0,2))
+np.fft.ifft2(H,norm='ortho') np.fft.fftn(T) np.fft.fftn(H,(2,),(0,)) np.fft.fftn(H,axes=(0,0)) np.fft.ifftn(H)
+np.fft.ifftn(H,(4,-1),(1,0),'forward') np.fft.rfft(L) np.fft.rfft(x) np.fft.rfft(A,4,0,'ortho') np.fft.rfft(L,4)
+np.fft.rfft(x,1) np.fft.irfft(Z) np.fft.irfft(Z,5) np.fft.irfft(H,3,0,'ortho') np.fft.irfft(Z,8,norm='forward')
+np.fft.irfft(x,1) np.fft.rfft2(A) np.fft.rfft2(T,(2,3),(1,2)) np.fft.irfft2(H) np.fft.irfft2(H,(3,5)) np.fft.rfftn(T)
+np.fft.rfftn(T,(3,5),(1,2),'ortho') np.fft.irfftn(H) np.fft.irfftn(H,(4,3),(1,0),'forward') np.fft.hfft(Z)
+np.fft.hfft(Z,5,norm='ortho') np.fft.ihfft(L) np.fft.ihfft(A,5,1,'forward') np.fft.fftshift(L) np.fft.fftshift(H,0)
+np.fft.fftshift(T,(0,2)) np.fft.ifftshift(Z) np.fft.ifftshift(L) np.fft.ifftshift(H,axes=(1,))
+np.abs(np.fft.fft(T[0].T))
+np.fft.fft(x[::-1]) np.fft.rfft(A.T,axis=0) np.fft.fft(np.fft.ifft(Z)) np.fft.irfft(np.fft.rfft(L),7)
+"""  # fmt: skip
+ARRAY_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip() + EVERY_ARGUMENT.rstrip() + COMPLEX_CALLS.rstrip())
 
 REFUSED_FUNCTIONS = words("""
-np.busday_count np.busday_offset np.datetime_as_string np.i0 np.is_busday np.may_share_memory np.roots np.save
+np.busday_count np.busday_offset np.datetime_as_string np.i0 np.is_busday np.may_share_memory np.save
 np.savetxt np.savez np.savez_compressed np.shares_memory np.sort_complex
-np.linalg.eig np.linalg.eigvals np.fromfile
+np.fromfile
 """)  # fmt: skip
 REFUSED_MODULES = {
-    "np.char", "np.fft", "np.lib.recfunctions", "np.strings",
+    "np.char", "np.lib.recfunctions", "np.strings",
 }  # fmt: skip
 
 UFUNCS = {u.__name__: u for u in get_overridable_numpy_ufuncs()}

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import functools
 import operator
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 import hopgrad.hops  # noqa: F401 - fills the catalogue
-from hopgrad.aval import aval_of
+from hopgrad.aval import Aval, aval_of
 from hopgrad.differentiate import pull, push
-from hopgrad.errors import ShapeError
+from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.evaluate import evaluate
 from hopgrad.graph.builder import Builder, Expr, catalogue, zeros
-from hopgrad.graph.hop import Case, Compound, Draw, Elementwise, Hop, Interval, Item, Matrices, Source
+from hopgrad.graph.hop import Case, Compound, Draw, Elementwise, Hop, Interval, Item, Matrices, Plane, Source
+from hopgrad.hops import elementwise as ew
 from hopgrad.hops.custom import Identity, Ruled
 
 Array = np.ndarray[Any, Any]
@@ -48,14 +50,16 @@ ELEMENTWISE: dict[int, list[tuple[tuple[int, ...], ...]]] = {
 OTHERS = ((2, 3),)
 
 
-def inside(interval: Interval, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+def inside(interval: Interval, shape: tuple[int, ...], random: np.random.Generator, of_complex: bool = False) -> Array:
     """Random numbers well inside an interval: not so near its ends that differences there lose digits."""
     low, high = interval
     if isinstance(interval, Matrices):
-        root = random.uniform(-1, 1, shape)
+        root = random.uniform(-1, 1, shape) + (1j * random.uniform(-1, 1, shape) if of_complex else 0)
         if len(shape) < 2 or shape[-2] != shape[-1]:
             return root  # the shape rule refuses it
-        return np.asarray(root @ np.swapaxes(root, -1, -2) + np.eye(shape[-1]))
+        return np.asarray(root @ np.swapaxes(root, -1, -2).conj() + np.eye(shape[-1]))
+    if of_complex or isinstance(interval, Plane):
+        return np.asarray(inside(Interval(low, high), shape, random) + 1j * random.uniform(-0.7, 0.7, shape))
     if np.isfinite(low) and np.isfinite(high):
         low, high = low + 0.25 * min(1.0, (high - low) / 2), high - 0.25 * min(1.0, (high - low) / 2)
     elif np.isfinite(low):
@@ -72,9 +76,11 @@ class Use:
     hop: Hop
     operands: tuple[tuple[int, ...] | Array, ...]
     params: dict[str, Any]
+    of_complex: bool = False
+    """Whether the operands are complex numbers with real parts in the domain."""
 
     def __str__(self) -> str:
-        return self.hop.name + repr(Case(*self.operands, **self.params))
+        return self.hop.name + repr(Case(*self.operands, **self.params)) + " of complex numbers" * self.of_complex
 
     def random(self, purpose: str) -> np.random.Generator:
         """Random numbers of this use's own, always the same, so that no test depends on the order of tests."""
@@ -89,7 +95,7 @@ class Use:
             if isinstance(shape, np.ndarray)
             else np.asarray(random.random(shape) < 0.5)
             if number == 0 and "select" in self.hop.traits
-            else inside(domain[min(number, len(domain) - 1)], shape, random).astype(dtype)
+            else of_precision(inside(domain[min(number, len(domain) - 1)], shape, random, self.of_complex), dtype)
             for number, shape in enumerate(self.operands)
         ]
 
@@ -104,6 +110,33 @@ class Use:
 
     def value(self, *operands: Array) -> Any:
         return self.hop.function(*operands, **self.params)
+
+
+def of_precision(x: Array, dtype: Any) -> Array:
+    """Real or complex numbers with parts of a dtype."""
+    return x.astype(np.result_type(dtype, np.complex64) if x.dtype.kind == "c" else dtype)
+
+
+def is_moving(x: Array) -> bool:
+    """Whether an operand is one to differentiate by."""
+    return x.dtype.kind in "fc"
+
+
+def normal(random: np.random.Generator, like: Aval) -> Array:
+    """Normally distributed numbers of a shape and dtype."""
+    found = random.standard_normal(like.shape)
+    return np.asarray(found + 1j * random.standard_normal(like.shape) if like.dtype.kind == "c" else found, like.dtype)
+
+
+def parts(x: Any) -> Array:
+    """Complex numbers as pairs of real ones, along a last axis more; others as they are."""
+    x = np.asarray(x)
+    return np.stack([x.real, x.imag], -1) if x.dtype.kind == "c" else x
+
+
+def paired(a: Any, b: Any) -> Any:
+    """What a cotangent says of a change: the real part of the sum of products."""
+    return np.sum(np.real(np.multiply(a, b)))
 
 
 def every(sampler: Callable[[Draw], Case]) -> Iterator[Case]:
@@ -138,11 +171,25 @@ def has_derivative(use: Use) -> bool:
     return use.hop.differentiable and use.hop.infer(*[aval_of(a) for a in use.draw()], **use.params).is_float
 
 
+def takes_complex(use: Use) -> bool:
+    """Whether the hop, which takes real operands, takes complex ones, too."""
+    if any(isinstance(interval, Plane) for interval in use.hop.domain):
+        return False
+    other = replace(use, of_complex=True)
+    try:
+        with warnings.catch_warnings(action="error"):
+            other.hop.infer(*[aval_of(a) for a in other.draw()], **use.params)
+            other.value(*other.draw())
+    except (DtypeError, TypeError, np.exceptions.ComplexWarning):
+        return False
+    return True
+
+
 def resized(use: Use, shape: tuple[int, ...]) -> Use | None:
     """The same use with operands of another shape with as many axes, where the hop's shape rule allows that."""
     if any(isinstance(operand, np.ndarray) or len(operand) != len(shape) for operand in use.operands):
         return None
-    other = Use(use.hop, (shape,) * len(use.operands), use.params)
+    other = replace(use, operands=(shape,) * len(use.operands))
     try:
         use.hop.infer(*[aval_of(a) for a in other.draw()], **use.params)
     except ShapeError:
@@ -151,6 +198,7 @@ def resized(use: Use, shape: tuple[int, ...]) -> Use | None:
 
 
 USES = [use for hop in HOPS for use in uses_of(hop)]
+USES += [replace(use, of_complex=True) for use in USES if has_derivative(use) and takes_complex(use)]
 SMOOTH_USES = [use for use in USES if has_derivative(use)]
 FLAT_USES = [use for use in USES if not has_derivative(use)]
 RESIZED_USES = [
@@ -172,7 +220,7 @@ class Program:
         self.given: dict[int, Any] = {}
         """Values of all inputs, those of seeds included."""
         self.inputs = [
-            self.input(value, f"x{k}") if value.dtype.kind == "f" else self.builder.constant(value)
+            self.input(value, f"x{k}") if is_moving(value) else self.builder.constant(value)
             for k, value in enumerate(operands)
         ]
         self.out: Expr = use.hop(*self.inputs, **use.params)
@@ -197,29 +245,33 @@ class Program:
         return [found.get(n.id, zeros(self.builder, n.aval)) for n in nodes]
 
     def dot(self, first: Iterable[Expr], second: Iterable[Expr]) -> Expr:
-        """The inner product ⟨first, second⟩ as a value of the graph."""
-        products = map(operator.mul, first, second)
+        """The inner product ⟨first, second⟩ as a value of the graph; see `paired`."""
+        products = map(ew.real_part, map(operator.mul, first, second))
         terms = [catalogue["sum"](p, axes=tuple(range(p.ndim)), keepdims=False) for p in products]
         return functools.reduce(operator.add, terms)
 
     def jacobians(self, mode: str) -> list[Array]:
-        """For each float operand the full Jacobian, of shape ``result.shape + operand.shape``."""
-        out = self.out.aval
+        """For each float operand the full Jacobian, of shape ``result.shape + operand.shape``; see `parts`."""
+        out = np.zeros(self.out.shape, self.out.dtype)
         if mode == "pull":
-            seed = self.input(np.zeros(out.shape, out.dtype), "ct")
+            seed = self.input(out, "ct")
             adjoints = self.pulled(self.out, seed)
-            rows = [self.at(seed, unit, adjoints) for unit in basis(out)]
+            # (Re(c z) is the real part of z for c = 1 and the imaginary part for c = −i.)
+            rows = [self.at(seed, np.conj(unit), adjoints) for unit in basis(out)]
+            found = [[parts(np.conj(row[k])) for row in rows] for k in range(len(adjoints))]
+            likes = [parts(np.zeros(a.shape, a.dtype)) for a in adjoints]
             return [
-                np.array([row[k] for row in rows], a.dtype).reshape(out.shape + a.shape) for k, a in enumerate(adjoints)
+                np.array(columns, like.dtype).reshape(parts(out).shape + like.shape)
+                for columns, like in zip(found, likes, strict=True)
             ]
         found = []
         for node in self.active:
-            like = self.builder.avals[node]
-            seed = self.input(np.zeros(like.shape, like.dtype), "t")
+            aval = self.builder.avals[node]
+            like = np.zeros(aval.shape, aval.dtype)
+            seed = self.input(like, "t")
             tangent = self.pushed({node: seed}, self.out)
-            columns = [self.at(seed, unit, tangent)[0] for unit in basis(like)]
-            stacked = np.array(columns, out.dtype).reshape(like.shape + out.shape)
-            found.append(np.moveaxis(stacked, range(like.ndim), range(-like.ndim, 0)))
+            columns = [parts(self.at(seed, unit, tangent)[0]) for unit in basis(like)]
+            found.append(_as_jacobian(columns, parts(like), parts(out)))
         return found
 
     def at(self, seed: Expr, unit: Array, nodes: Sequence[Expr]) -> list[Any]:
@@ -228,10 +280,18 @@ class Program:
 
 
 def basis(like: Any) -> Iterator[Array]:
+    """All unit vectors of a shape and dtype; of complex numbers in both directions."""
     for k in range(like.size):
-        unit = np.zeros(like.size, like.dtype)
-        unit[k] = 1
-        yield unit.reshape(like.shape)
+        for step in (1, 1j) if like.dtype.kind == "c" else (1,):
+            unit = np.zeros(like.size, like.dtype)
+            unit[k] = step
+            yield unit.reshape(like.shape)
+
+
+def _as_jacobian(columns: Sequence[Any], source: Array, out: Array) -> Array:
+    """A Jacobian from its columns, one for each element of the operand."""
+    stacked = np.array(columns, out.dtype).reshape(source.shape + out.shape)
+    return np.moveaxis(stacked, range(source.ndim), range(-source.ndim, 0))
 
 
 # -- slopes ------------------------------------------------------------------------------------------------------------
@@ -247,7 +307,7 @@ _SLOPE = np.array([k * np.sin(k * np.pi / 2) for k in range(_COUNT)])  # of each
 def slope(f: Callable[[float], Any], radius: float = _RADIUS) -> Array | None:
     """f'(0), to about 12 digits if f gives float64; None if f is not smooth around 0."""
     with np.errstate(all="ignore"):
-        found = [np.asarray(f(radius * t)) for t in _NODES]
+        found = [parts(f(radius * t)) for t in _NODES]
     values = np.array(found, np.float64)
     coefficients = np.tensordot(_FIT, values, 1)
     tail = np.max(np.abs(coefficients[-3:]), initial=0.0)
@@ -258,13 +318,13 @@ def slope(f: Callable[[float], Any], radius: float = _RADIUS) -> Array | None:
 
 def precision(value: Any) -> float:
     """The distance from 1 to the next number of the value's dtype, where it is a float, else of float64."""
-    return float(np.finfo(value.dtype if value.dtype.kind == "f" else np.float64).eps)
+    return float(np.finfo(value.dtype if is_moving(value) else np.float64).eps)
 
 
 def numeric_jacobians(f: Callable[..., Any], operands: Sequence[Array]) -> Iterator[tuple[int, Array | None]]:
     """(number, Jacobian or None where f is not smooth) for each float operand."""
     for number, operand in enumerate(operands):
-        if operand.dtype.kind != "f":
+        if not is_moving(operand):
             continue
 
         def moved(t: float, unit: Array, number: int = number) -> Any:
@@ -274,9 +334,7 @@ def numeric_jacobians(f: Callable[..., Any], operands: Sequence[Array]) -> Itera
         if any(column is None for column in columns):
             yield number, None
             continue
-        out = np.shape(f(*operands))
-        stacked = np.array(columns, np.float64).reshape(operand.shape + out)
-        yield number, np.moveaxis(stacked, range(operand.ndim), range(-operand.ndim, 0))
+        yield number, _as_jacobian(columns, parts(operand), np.asarray(parts(f(*operands)), np.float64))
 
 
 def layouts(array: Array) -> dict[str, Array]:

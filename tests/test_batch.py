@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampling import SMOOTH_USES, USES, Program, Use
+from sampling import SMOOTH_USES, USES, Program, Use, is_moving, normal
 from test_native import grown
 
 from hopgrad import batch
@@ -58,7 +58,7 @@ def agree(
 
 @pytest.mark.parametrize("use", USES, ids=str)
 def test_every_hop(use: Use) -> None:
-    floats = [k for k, a in enumerate(use.draw()) if a.dtype.kind == "f"]
+    floats = [k for k, a in enumerate(use.draw()) if is_moving(a)]
     for chosen in [[k] for k in floats] + [floats] * (len(floats) > 1):
         program = Program(use, use.draw())
         random = use.random("batch")
@@ -72,13 +72,13 @@ def test_every_sweep(use: Use, native: bool) -> None:
     program = Program(use, use.draw())
     random = use.random("seeds")
     out = program.out.aval
-    seed = program.input(np.zeros(out.shape), "ct")
-    values = [random.normal(size=out.shape) for _ in range(3)]
+    seed = program.input(np.zeros(out.shape, out.dtype), "ct")
+    values = [normal(random, out) for _ in range(3)]
     agree(program, program.pulled(program.out, seed), [seed.id], [values], native)
     for node in program.active:
         like = program.builder.avals[node]
-        tangent = program.input(np.zeros(like.shape), "t")
-        values = [random.normal(size=like.shape) for _ in range(3)]
+        tangent = program.input(np.zeros(like.shape, like.dtype), "t")
+        values = [normal(random, like) for _ in range(3)]
         agree(program, program.pushed({node: tangent}, program.out), [tangent.id], [values], native)
 
 

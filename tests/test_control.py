@@ -867,7 +867,7 @@ def test_printing_in_a_body(capsys: Any) -> None:
         (lambda c, x: c, 1.0, TypeError, r"pair \(carry, y\)"),
         (lambda c, x: (c, "text"), 1.0, hg.DtypeError, "y is of type str"),
         (lambda c, x: (c, None), "text", hg.DtypeError, "carry is of type str"),
-        (lambda c, x: (c, None), 1j * np.ones(2), hg.DtypeError, "complex128"),
+        (lambda c, x: (c * 1j, None), 1.0 * np.ones(2), hg.DtypeError, "float64 before a step, but complex128"),
     ],
 )  # fmt: skip
 def test_what_scan_refuses(f: Any, init: Any, error: type[Exception], match: str) -> None:

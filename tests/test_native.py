@@ -12,7 +12,7 @@ import pytest
 import realistic
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampling import RESIZED_USES, USES, Program, Use, layouts
+from sampling import RESIZED_USES, USES, Program, Use, is_moving, layouts, normal
 
 import hopgrad as hg
 from hopgrad import tree
@@ -44,13 +44,9 @@ def with_gradient(use: Use, operands: list[Array]) -> tuple[Program, list[Expr]]
     nodes = [program.out]
     if use.hop.differentiable and program.out.aval.is_float and program.active:
         random = use.random("native")
-        seed = program.input(random.uniform(0.5, 1.5, program.out.shape).astype(program.out.dtype), "ct")
+        seed = program.input(1 + normal(random, program.out.aval) / 4, "ct")
         nodes += program.pulled(program.out, seed)
-        tangents = {
-            n: program.input(random.uniform(0.5, 1.5, like.shape).astype(like.dtype), "t")
-            for n in program.active
-            for like in [program.builder.avals[n]]
-        }
+        tangents = {n: program.input(1 + normal(random, program.builder.avals[n]) / 4, "t") for n in program.active}
         nodes += program.pushed(tangents, program.out)
     return program, nodes
 
@@ -84,17 +80,22 @@ def test_empty_and_other_shapes(use: Use) -> None:
 def test_every_memory_layout(use: Use) -> None:
     operands = use.draw()
     for name in layouts(np.zeros(2)):
-        moved = [layouts(a)[name] if a.dtype.kind == "f" else a for a in operands]
+        moved = [layouts(a)[name] if is_moving(a) else a for a in operands]
         agree(*with_gradient(use, moved), 1e-12)
 
 
 SPECIAL = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0, 0.5, 1e300, 1e-300])
 
 
-@pytest.mark.parametrize("use", [u for u in USES if "raises" not in u.hop.traits], ids=str)
+def is_the_same_everywhere(use: Use) -> bool:
+    """Not complex powers: of infinity NumPy's scalars and its arrays without axes give different ones."""
+    return "raises" not in use.hop.traits and not (use.of_complex and use.hop.name == "constant_power")
+
+
+@pytest.mark.parametrize("use", [u for u in USES if is_the_same_everywhere(u)], ids=str)
 def test_special_values(use: Use) -> None:
     random = use.random("special")
-    operands = [random.choice(SPECIAL, a.shape).astype(a.dtype) if a.dtype.kind == "f" else a for a in use.draw()]
+    operands = [random.choice(SPECIAL, a.shape).astype(a.dtype) if is_moving(a) else a for a in use.draw()]
     program = Program(use, operands)
     with np.errstate(all="ignore"):
         (wanted,) = evaluate(program.builder, [program.out.id], program.given)

@@ -170,7 +170,7 @@ def _strides(value: Any) -> tuple[int, ...] | None:
     if type(value) is np.ndarray:
         size = value.itemsize
         return tuple([s // size for s in value.strides])
-    if isinstance(value, (np.generic, float, int, np.ndarray)):
+    if isinstance(value, (np.generic, float, int, complex, np.ndarray)):
         return ()
     return None
 
@@ -182,7 +182,7 @@ def _holds(builder: Builder, node: int, value: Any) -> int:
     with builder.passing("guards"):
         same = catalogue["equal"](here, expected)
         if isinstance(value, np.ndarray) and value.shape:
-            if value.dtype.kind == "f":
+            if value.dtype.kind in "fc":
                 both = catalogue["logical_and"](catalogue["isnan"](here), catalogue["isnan"](expected))
                 same = catalogue["logical_or"](same, both)
             same = catalogue["all"](same, axes=tuple(range(same.ndim)), keepdims=False)

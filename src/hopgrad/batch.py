@@ -89,14 +89,19 @@ def _reduction(batch: Batch) -> Expr | None:
     return batch.hop(batch.args[0], **{**batch.params, "axes": axes})
 
 
-@_rule("cumsum")
+@_rule("cumsum", "fft", "rfft", "irfft")
 def _along_axis(batch: Batch) -> Expr:
     return batch.hop(batch.args[0], **{**batch.params, "axis": batch.params["axis"] + 1})
 
 
-@_rule("convert", "triangle")
+@_rule("convert", "triangle", "real", "imag", "conjugate")
 def _as_it_is(batch: Batch) -> Expr:
     return batch.hop(batch.args[0], **batch.params)
+
+
+@_rule("cartesian")
+def _cartesian(batch: Batch) -> Expr:
+    return batch.hop(batch.whole(0), batch.whole(1))
 
 
 @_rule("reshape")

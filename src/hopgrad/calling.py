@@ -212,13 +212,15 @@ def parameter_names(f: Any) -> tuple[str, ...]:
 def as_input(value: Any, where: str) -> tuple[Aval, int, Any]:
     """(abstract value, kind, value) of something to differentiate by; an error that names it if that cannot be."""
     if type(value) is Tracer:
-        if value._aval.dtype.kind != "f":
+        if not value._aval.is_float:
             raise DtypeError(
                 f"{where} is traced with dtype {value._aval.dtype}: only floating-point values can be differentiated"
             )
         return value._aval, value._kind, value
     if type(value) is float or type(value) is int:
         return aval((), np.float64), PYTHON, np.float64(value)
+    if type(value) is complex:
+        return aval((), np.complex128), PYTHON, np.complex128(value)
     if isinstance(value, np.ma.MaskedArray):
         raise DtypeError(f"{where} is a masked array: pass x.filled(0.0) or x.data, and the mask apart")
     if isinstance(value, np.matrix):
@@ -229,9 +231,7 @@ def as_input(value: Any, where: str) -> tuple[Aval, int, Any]:
             raise DtypeError(
                 f"{where} has integer dtype {value.dtype}: a derivative needs floating point, pass x.astype(float)"
             )
-        if kind == "c":
-            raise DtypeError(f"{where} is complex: differentiate by its real and imaginary parts")
-        if kind != "f":
+        if kind not in "fc":
             raise DtypeError(f"{where} has dtype {value.dtype}, by which nothing can be differentiated")
         if not value.dtype.isnative:
             value = value.astype(value.dtype.newbyteorder("="))
@@ -312,14 +312,15 @@ def read_arguments(
 def _is_data(leaf: Any) -> bool:
     """Whether an argument that is not differentiated can be an input all the same: a number or an array of them."""
     cls = type(leaf)
-    return cls is float or (
-        (cls is np.ndarray or isinstance(leaf, np.generic)) and leaf.dtype.kind in "fiub" and leaf.dtype.isnative
+    return cls in (float, complex) or (
+        (cls is np.ndarray or isinstance(leaf, np.generic)) and leaf.dtype.kind in "fiubc" and leaf.dtype.isnative
     )
 
 
 def _as_data(leaf: Any) -> tuple[Aval, int, Any]:
-    if type(leaf) is float:
-        return aval((), np.float64), PYTHON, np.float64(leaf)
+    if type(leaf) in (float, complex):
+        found = np.asarray(leaf)[()]
+        return aval((), found.dtype), PYTHON, found
     return aval_of(leaf), ARRAY if type(leaf) is np.ndarray else SCALAR, leaf
 
 
@@ -332,8 +333,6 @@ def token_of(leaf: Any) -> Any:
         return cls
     if cls in (int, bool, str, bytes, type(None), np.dtype) or isinstance(leaf, type):
         return (cls, leaf)
-    if cls is complex:
-        return (cls, leaf.real.hex(), leaf.imag.hex())
     if cls is FunctionType or is_copyable(cls) or (callable(leaf) and (is_pure(leaf) or is_ours(leaf))):
         return _Same(leaf)
     return None
@@ -528,7 +527,7 @@ def _outer_argument(call: Call, outside: Outside, value: Any, title: str, data: 
             outside.arrays.append((value, node))
         outside.data.append(node)
         return tracer
-    if type(value) is np.ndarray and value.dtype.kind in "fiub":
+    if type(value) is np.ndarray and value.dtype.kind in "fiubc":
         return homes.captured(trace, value)
     if type(value) in (FunctionType, types.MethodType, functools.partial) or is_copyable(
         value if isinstance(value, type) else type(value)
@@ -607,7 +606,7 @@ def as_output(call: Call, value: Any) -> Output:
         if own and any(n not in own for n in call.trace.standing):
             (node,) = homes.outside(call.trace, [node], own[0], own)  # it may have come out of a function inside
         return Output(node, value._kind)
-    if type(value) in (int, float, bool):
+    if type(value) in (int, float, bool, complex):
         return Output(call.builder.constant(value).id, PYTHON)
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiubc":
         return Output(call.builder.constant(value).id, ARRAY if isinstance(value, np.ndarray) else SCALAR)
@@ -1037,7 +1036,7 @@ def float_arguments(args: Sequence[Any]) -> tuple[int, ...]:
 
     def is_float(leaf: Any) -> bool:
         dtype = leaf._aval.dtype if type(leaf) is Tracer else getattr(leaf, "dtype", None)
-        return type(leaf) is float or (dtype is not None and np.dtype(dtype).kind == "f")
+        return type(leaf) in (float, complex) or (dtype is not None and np.dtype(dtype).kind in "fc")
 
     def fits(value: Any, ints: bool) -> bool:
         leaves = tree.flatten(value)[0]

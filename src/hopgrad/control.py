@@ -89,10 +89,10 @@ def _value(trace: Trace, leaf: Any, name: str, title: str = "") -> Value:
         return Value(node, builder.avals[node], leaf._kind, name, title)
     if isinstance(leaf, Expr):
         return Value(leaf.id, leaf.aval, PYTHON if leaf.weak else SCALAR, name, title)
-    kind = PYTHON if type(leaf) in (int, float, bool) else ARRAY if isinstance(leaf, np.ndarray) else SCALAR
-    if kind != PYTHON and not (isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fiub"):
+    kind = PYTHON if type(leaf) in (int, float, bool, complex) else ARRAY if isinstance(leaf, np.ndarray) else SCALAR
+    if kind != PYTHON and not (isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fiubc"):
         what = f"an array of dtype {leaf.dtype}" if isinstance(leaf, np.ndarray) else f"of type {type(leaf).__name__}"
-        raise DtypeError(f"{name} is {what}: only real numbers, booleans and arrays of them can be in a loop or branch")
+        raise DtypeError(f"{name} is {what}: only numbers, booleans and arrays of them can be in a loop or branch")
     if isinstance(leaf, (np.ma.MaskedArray, np.matrix)):
         raise DtypeError(f"{name} is of type {type(leaf).__name__}: pass np.asarray of it")
     if kind == ARRAY and leaf.size and not trace.nested:
@@ -261,7 +261,7 @@ def _function(trace: Trace, f: Any, frame: FrameType | None) -> Callable[..., An
 
 # -- carries -----------------------------------------------------------------------------------------------------------
 
-_ORDER = "biuf"
+_ORDER = "biufc"
 
 
 def _merge(first: Value, later: Value, what: str) -> tuple[Aval, int]:
@@ -274,7 +274,7 @@ def _merge(first: Value, later: Value, what: str) -> tuple[Aval, int]:
             " it"
         )
     old, new = _ORDER.index(first.like.dtype.kind), _ORDER.index(later.like.dtype.kind)
-    if later.kind == PYTHON and (new <= old or first.like.dtype.kind == "f"):
+    if later.kind == PYTHON and new <= old:
         return first.like, first.kind
     if first.kind == PYTHON and old <= new:
         return later.like, later.kind

@@ -72,6 +72,16 @@ def activity(builder: Builder, wrt: Sequence[int], top: int) -> bytearray:
     return active
 
 
+def analytic(builder: Builder, wrt: int, output: int) -> bool:
+    """Whether a complex value depends on another one as an analytic function does, as far as the hops tell."""
+    active = activity(builder, [wrt], output)
+    return all(
+        builder.avals[node].dtype.kind == "c" and "conjugating" not in builder.hop(node).traits
+        for node in reachable(builder, [output], wrt)
+        if active[node] and node != wrt
+    )
+
+
 def _reach(builder: Builder, node: int, active: bytearray, reached: dict[int, Sequence[bool]]) -> None:
     """Mark a hop with several results, and note which of them are reached, or one of its items."""
     hop, params = builder.kinds[builder.kind[node]]

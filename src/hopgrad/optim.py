@@ -116,7 +116,9 @@ def descend(
             with np.errstate(over="ignore", invalid="ignore"):  # it is told below
                 value, gradient = both(params)
             leaves, structure = tree.flatten(gradient)
-            norm = math.hypot(*[float(np.linalg.norm(np.asarray(leaf, np.float64))) for leaf in leaves])
+            norm = math.hypot(
+                *[float(np.linalg.norm(np.asarray(leaf, np.result_type(leaf, np.float64)))) for leaf in leaves]
+            )
             if not (math.isfinite(value) and math.isfinite(norm)):
                 before = result(good) if losses else None
                 raise DivergenceError(_blown_up(step, value, norm, before), step, before)
@@ -128,7 +130,8 @@ def descend(
                 break
             rate = _rate(learning_rate, step)
             velocity = velocity or [leaf * 0.0 for leaf in leaves]
-            velocity = [momentum * v - rate * leaf for v, leaf in zip(velocity, leaves, strict=True)]
+            # By a complex number x + i y the gradient is ∂f/∂x − i ∂f/∂y, and it rises along the conjugate of that.
+            velocity = [momentum * v - rate * leaf.conjugate() for v, leaf in zip(velocity, leaves, strict=True)]
             moved = [x + v for x, v in zip(tree.flatten_like(structure, params), velocity, strict=True)]
             params = tree.unflatten(structure, moved)
     finally:

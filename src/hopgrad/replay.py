@@ -159,7 +159,7 @@ class Recorded:
 def agrees(value: Any, expected: Any) -> bool:
     """Whether a guard holds."""
     if isinstance(expected, np.ndarray):
-        return bool(np.array_equal(value, expected, equal_nan=expected.dtype.kind == "f"))
+        return bool(np.array_equal(value, expected, equal_nan=expected.dtype.kind in "fc"))
     return bool(value == expected)
 
 

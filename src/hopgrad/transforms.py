@@ -45,7 +45,7 @@ from hopgrad.calling import (
     transform,
     wraps,
 )
-from hopgrad.differentiate import Pullback, pull, push, transplant
+from hopgrad.differentiate import Pullback, analytic, pull, push, transplant
 from hopgrad.errors import DtypeError, NotDifferentiableError, ShapeError
 from hopgrad.evaluate import evaluate, evaluate_sweep, fixed
 from hopgrad.graph.builder import Expr, ones, zeros
@@ -87,6 +87,11 @@ def _scalar_output(call: Call, f: Any, verb: str) -> Output:
             f"{verb} needs a scalar result; {title_of(f)} returned shape {like.shape}. Use jacobian(f) for all its"
             " derivatives, vjp(f, x) for a weighted sum of them, elementwise_grad(f) if each result depends on its own"
             " element only"
+        )
+    if like.dtype.kind == "c":
+        raise DtypeError(
+            f"{verb} needs a real result; {title_of(f)} returned {like.dtype}. Take np.real, np.imag or np.abs of it,"
+            " or use jacobian, jvp or vjp"
         )
     if like.dtype.kind != "f":
         raise DtypeError(f"{verb} needs a floating-point result; {title_of(f)} returned {like.dtype}")
@@ -133,7 +138,8 @@ def grad(
 
     Args:
         f: Returns a scalar (or, with `has_aux`, a pair of a scalar and anything else). Written with plain NumPy.
-        argnums: Which arguments to differentiate by: a position or a name, or several.
+        argnums: Which arguments to differentiate by: a position or a name, or several. By a complex number x + i y
+            the derivative is ∂f/∂x − i ∂f/∂y.
         has_aux: Whether `f` returns ``(value, aux)``; then the result is ``(gradient, aux)``.
         backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
 
@@ -251,6 +257,25 @@ def _check_elementwise(call: Call, output: Output, f: Any) -> None:
                 f"elementwise_grad: {title_of(f)} made a result of shape {avals[output.node].shape} from {leaf.name} of"
                 f" shape {avals[leaf.node].shape}, so it does not work element by element: use jacobian"
             )
+        if avals[output.node].dtype.kind == "c":
+            _check_analytic(call, output, leaf, f)
+            if avals[leaf.node].dtype.kind != "c":
+                raise DtypeError(
+                    f"elementwise_grad needs a real result for real arguments; {title_of(f)} returned"
+                    f" {avals[output.node].dtype}: take its real or imaginary part, or use jvp"
+                )
+
+
+def _check_analytic(call: Call, output: Output, leaf: Leaf, f: Any) -> None:
+    """A derivative of a complex result by a complex argument is a number only of an analytic function."""
+    builder = call.builder
+    assert output.node is not None
+    both = builder.avals[output.node].dtype.kind == builder.avals[leaf.node].dtype.kind == "c"
+    if both and not analytic(builder, leaf.node, output.node):
+        raise DtypeError(
+            f"{title_of(f)} is not an analytic function of {leaf.name}, so that its derivative by this complex argument"
+            " is no complex number: take the real and the imaginary part of the result, or use jvp or vjp"
+        )
 
 
 def _float_outputs(call: Call, f: Any) -> list[Any]:
@@ -258,7 +283,7 @@ def _float_outputs(call: Call, f: Any) -> list[Any]:
     for output in call.outputs:
         if output.node is None:
             raise TypeError(f"{title_of(f)} returned a {type(output.other).__name__}, which has no derivative")
-        if call.builder.avals[output.node].dtype.kind != "f":
+        if not call.builder.avals[output.node].is_float:
             raise DtypeError(
                 f"{title_of(f)} returned dtype {call.builder.avals[output.node].dtype}, which has no derivative"
             )
@@ -279,6 +304,8 @@ def _match(call: Call, leaves: Sequence[Leaf | Output], value: Any, structure: A
         like = call.builder.avals[leaf.node]
         if np.shape(item) != like.shape:
             raise ShapeError(f"{what} has shape {np.shape(item)}, but {like.shape} is needed")
+        if np.result_type(item).kind == "c" and like.dtype.kind != "c":
+            raise DtypeError(f"{what} is complex, but what it belongs to is of dtype {like.dtype}")
         if type(item) is Tracer:
             out.append(converted(item, like.dtype))
         else:
@@ -561,7 +588,9 @@ def jacobian(
         f: Returns an array (or a nested structure of arrays).
         argnums: As in `grad`.
         mode: "forward" costs one sweep for each input element, "reverse" one for each result element; None takes the
-            cheaper one.
+            cheaper one. Of complex results of real arguments only "forward" gives the derivatives, of real results of
+            complex arguments only "reverse" (∂f/∂x − i ∂f/∂y, as `grad`). Functions from complex to complex numbers
+            have to be analytic.
         backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
 
     Returns:
@@ -584,6 +613,8 @@ def _jacobian(
     def derivatives(call: Call, frame: FrameType | None) -> Any:
         outputs = _float_outputs(call, f)
         pairs = [(output, leaf) for output in outputs for leaf in call.leaves]
+        for output, leaf in pairs:
+            _check_analytic(call, output, leaf, f)
         kinds = [_block_kind(call, output, leaf) for output, leaf in pairs]
         if call.results is not None:
             blocks = give_back(call, (), kinds, frame)
@@ -613,6 +644,7 @@ def _all_blocks(call: Call, outputs: Sequence[Output], mode: str | None, frame: 
     avals = call.builder.avals
     inside = sum(avals[n].size for n in call.inputs)
     outside = sum(avals[o.node].size for o in outputs if o.node is not None)
+    mode = _mode_for_complex(call, outputs, mode)
     forward = mode == "forward" or (mode is None and inside <= outside)
 
     def blocks(forward: bool) -> list[Any]:
@@ -636,6 +668,26 @@ def _all_blocks(call: Call, outputs: Sequence[Output], mode: str | None, frame: 
             every = _blocks(call, outputs, forward, lambda nodes, seed: _in_one(call, nodes, seed))
             call.asked.append(Asked(tuple([block.id for block in every]), finite=forward and mode is None))
     return found
+
+
+def _mode_for_complex(call: Call, outputs: Sequence[Output], mode: str | None) -> str | None:
+    """The mode that complex results of real arguments need, or real results of complex ones; `mode` if any will do.
+
+    One sweep gives a complex number for each real one of the other side: that is where it has to start.
+    """
+    avals = call.builder.avals
+    results = [avals[o.node].dtype.kind for o in outputs if o.node is not None]
+    kinds = {(kind, avals[n].dtype.kind) for kind in results for n in call.inputs}
+    needed = [name for name, pair in (("forward", ("c", "f")), ("reverse", ("f", "c"))) if pair in kinds]
+    if len(needed) > 1:
+        raise DtypeError(
+            "some results are complex and some arguments, but not all of them: ask for the derivatives of the real and"
+            " the complex results, or by the real and the complex arguments, one after the other"
+        )
+    if needed and mode not in (None, *needed):
+        what = "complex results of real" if mode == "reverse" else "real results of complex"
+        raise DtypeError(f"the derivatives of {what} arguments need mode={needed[0]!r}")
+    return needed[0] if needed else mode
 
 
 def _seeds(call: Call, outputs: Sequence[Output], forward: bool) -> list[tuple[list[int], int]]:
@@ -868,21 +920,21 @@ def check_grads(
     args = tuple(args)
     leaves, structure = tree.flatten(args)
     checked = [as_input(v, tree.format_path(p, "args")) for v, p in zip(leaves, tree.paths(structure), strict=True)]
-    single = any(like.dtype == np.float32 for like, _, _ in checked)
+    single = any(like.dtype in (np.float32, np.complex64) for like, _, _ in checked)
     rtol = (2e-2 if single else 1e-6) if rtol is None else rtol
     atol = (2e-2 if single else 1e-7) if atol is None else atol
     random = np.random.default_rng(seed)
     step = float(np.finfo(np.float32 if single else np.float64).eps) ** 0.2
 
     def direction(values: Sequence[Any]) -> list[Any]:
-        return [np.asarray(random.standard_normal(np.shape(v)), np.asarray(v).dtype)[()] for v in values]
+        return [_normal(random, np.shape(v), np.asarray(v).dtype) for v in values]
 
     points = [np.asarray(value, like.dtype)[()] for like, _, value in checked]
     v = direction(points)
 
     def along(t: float) -> list[Any]:
         moved = [p + np.asarray(p).dtype.type(t) * d for p, d in zip(points, v, strict=True)]
-        return [np.asarray(x, np.float64) for x in tree.flatten(f(*tree.unflatten(structure, moved)))[0]]
+        return [_wide(x) for x in tree.flatten(f(*tree.unflatten(structure, moved)))[0]]
 
     pairs = [(along(k * step), along(-k * step)) for k in (1, 2)]
     numeric = [
@@ -903,8 +955,8 @@ def check_grads(
         outputs, out_structure = tree.flatten(value)
         weights = direction(outputs)
         pulled = tree.flatten(pullback(tree.unflatten(out_structure, weights)))[0]
-        got = sum(float(np.sum(np.asarray(a, np.float64) * b)) for a, b in zip(pulled, v, strict=True))
-        want = sum(float(np.sum(np.asarray(a, np.float64) * b)) for a, b in zip(weights, numeric, strict=True))
+        got = sum(float(np.sum(np.real(_wide(a) * b))) for a, b in zip(pulled, v, strict=True))
+        want = sum(float(np.sum(np.real(_wide(a) * b))) for a, b in zip(weights, numeric, strict=True))
         scale = sum(float(np.sum(np.abs(a * b))) for a, b in zip(weights, numeric, strict=True))
         np.testing.assert_allclose(got, want, rtol, atol + rtol * scale,
                                    err_msg="reverse mode against finite differences")  # fmt: skip
@@ -915,3 +967,14 @@ def check_grads(
             return jvp(f, primals[:n], tangents)[1]
 
         check_grads(derivative, primals(), order - 1, modes, rtol=rtol, atol=atol, seed=seed + 1)
+
+
+def _wide(value: Any) -> np.ndarray[Any, Any]:
+    """A value in double precision."""
+    return np.asarray(value, np.result_type(value, np.float64))
+
+
+def _normal(random: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Normally distributed numbers, of complex ones both parts."""
+    found = random.standard_normal(shape)
+    return np.asarray(found + 1j * random.standard_normal(shape) if dtype.kind == "c" else found, dtype)[()]

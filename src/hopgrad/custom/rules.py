@@ -631,27 +631,37 @@ def _dressed(
 
 def _zero_like(leaf: Any) -> Any:
     """The tangent of something that does not move."""
-    if type(leaf) is Tracer or isinstance(leaf, (np.ndarray, np.generic, float, int, bool)):
-        dtype = leaf.dtype if hasattr(leaf, "dtype") and leaf.dtype.kind == "f" else np.float64
-        return np.zeros(np.shape(leaf), dtype)[()]
+    if type(leaf) is Tracer or isinstance(leaf, (np.ndarray, np.generic, float, int, bool, complex)):
+        dtype = _dtype_of(leaf)
+        return np.zeros(np.shape(leaf), dtype if dtype.kind in "fc" else np.float64)[()]
     return None
+
+
+def _dtype_of(leaf: Any) -> np.dtype[Any]:
+    if type(leaf) is Tracer:
+        return leaf._aval.dtype
+    found: np.dtype[Any] = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+    return found
 
 
 def _checked(owner: _Custom, trace: Trace, leaf: Any, like: Any, name: str, what: str) -> int | None:
     """A leaf that the rule returned, as a value of the graph; None where it is zero or belongs to no number."""
     if leaf is None:
         return None
-    if type(leaf) is not Tracer and not isinstance(leaf, (np.ndarray, np.generic, float, int, bool)):
+    if type(leaf) is not Tracer and not isinstance(leaf, (np.ndarray, np.generic, float, int, bool, complex)):
         raise owner._complain(DtypeError, f"{what} of type {type(leaf).__name__} for {name}")
-    shape = getattr(like, "shape", ()) if isinstance(like, (int, float, bool)) or hasattr(like, "shape") else None
+    shape = (
+        getattr(like, "shape", ()) if isinstance(like, (int, float, bool, complex)) or hasattr(like, "shape") else None
+    )
     if shape is None:
         return None
     if np.shape(leaf) != shape:
         raise owner._complain(ShapeError, f"{what} of shape {np.shape(leaf)} for {name}, which has shape {shape}")
+    dtype = _dtype_of(leaf)
+    if dtype.kind not in "fiubc" or (dtype.kind == "c" and _dtype_of(like).kind != "c"):
+        raise owner._complain(DtypeError, f"{what} of dtype {dtype} for {name}")
     if type(leaf) is Tracer:
         return current_node(leaf)
-    if np.asarray(leaf).dtype.kind not in "fiub":
-        raise owner._complain(DtypeError, f"{what} of dtype {np.asarray(leaf).dtype} for {name}")
     return memory.constant(trace.builder, np.asarray(leaf))
 
 

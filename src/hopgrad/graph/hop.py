@@ -73,9 +73,16 @@ class Matrices(Interval):
     __slots__ = ()
 
 
+class Plane(Interval):
+    """A domain of complex numbers, whose real and imaginary parts lie in the interval."""
+
+    __slots__ = ()
+
+
 REAL = Interval()
 POSITIVE = Interval(0.0, np.inf)
 DEFINITE = Matrices()
+COMPLEX = Plane()
 
 
 # -- traits ----------------------------------------------------------------------------------------------------------
@@ -93,6 +100,8 @@ TRAITS = {
     "nonempty": "has no value where nothing is reduced",
     "partial": "may leave elements of an operand unused, so supports begin here",
     "mixing": "the transposed map adds up elements, with positive weights",
+    "real": "of real numbers only: what it is of complex ones is made of other hops",
+    "conjugating": "of complex numbers it depends on their conjugates, too, so it is not analytic",
     "hidden": "left out of stories",
     "certain": "true whenever it has a value at all, so that no reader needs to be told",
     "raises": "raises LinAlgError where it has no value, so it is computed when it is recorded",
@@ -225,6 +234,11 @@ class Hop:
         """Whether a derivative can pass through at all."""
         return "flat" not in self.traits
 
+    def check_complex(self) -> None:
+        """Raise if this hop is one of real numbers only."""
+        if "real" in self.traits:
+            raise DtypeError(f"{self.name} of complex numbers")
+
     @cached_property
     def ufunc(self) -> Any:
         """The NumPy or SciPy ufunc that computes the value, if one does."""
@@ -296,6 +310,8 @@ class Elementwise(Hop):
             same = avals[1:]
         else:
             same = avals
+        if first.dtype.kind == "c":
+            self.check_complex()
         shape = first.shape
         for other in avals:
             if other.shape != shape:
@@ -324,6 +340,8 @@ class Reduction(Hop):
 
     def infer(self, *avals: Aval, **params: Any) -> Aval:
         (source,) = avals
+        if source.dtype.kind == "c":
+            self.check_complex()
         axes: tuple[int, ...] = params["axes"]
         if params["keepdims"]:
             shape = tuple(1 if k in axes else n for k, n in enumerate(source.shape))

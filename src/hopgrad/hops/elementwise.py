@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Aval, aval
-from hopgrad.graph.builder import Expr
+from hopgrad.errors import DtypeError, ShapeError
+from hopgrad.graph.builder import Expr, zeros
 from hopgrad.graph.hop import (
+    COMPLEX,
     POSITIVE,
     REAL,
     Case,
@@ -317,8 +319,8 @@ def tanh(x: Expr, *, out: Expr) -> Any:
 @elementwise(np.arcsinh, Function("arsinh", r"\operatorname{arsinh}", "area hyperbolic sine"), traits=("odd",),
              lowering="asinh(x)")  # fmt: skip
 def arcsinh(x: Expr) -> Any:
-    """hypot, because x² + 1 overflows."""
-    return 1 / hypot(x, 1.0)
+    """hypot, because x² + 1 overflows; of complex numbers the root itself, which has the same cuts."""
+    return 1 / sqrt(1 + x * x) if x.dtype.kind == "c" else 1 / hypot(x, 1.0)
 
 
 @elementwise(np.arccosh, Function("arcosh", r"\operatorname{arcosh}", "area hyperbolic cosine"),
@@ -352,7 +354,7 @@ def rad2deg(x: Expr) -> Any:
 # -- sizes, signs, rounding ------------------------------------------------------------------------------------------
 
 
-@elementwise(np.absolute, Notation("fence", "|", rule="absolute value"), traits=("even", "kink"),
+@elementwise(np.absolute, Notation("fence", "|", rule="absolute value"), traits=("even", "kink", "real"),
              kink="at 0: 0, the least subgradient", lowering="fabs(x)")  # fmt: skip
 def absolute(x: Expr) -> Any:
     """The sign, which is 0 at 0."""
@@ -384,6 +386,7 @@ sign = _flat_hop(
     1,
     "odd",
     "bounded",
+    "real",
     lowering="select(x > 0, 1, select(x < 0, -1, select(x == 0, 0, x)))",
 )
 floor = _flat_hop("floor", np.floor, Notation("fence", "⌊"), lowering="floor(x)")
@@ -545,6 +548,13 @@ def _converted(x: Aval, *, dtype: np.dtype[Any]) -> Aval:
     return aval(x.shape, dtype)
 
 
+def _change(x: Expr, dtype: np.dtype[Any]) -> Expr:
+    """A change converted; the imaginary part of one is left out in silence."""
+    if x.dtype.kind == "c" != dtype.kind:
+        x = real(x)
+    return x if x.dtype == dtype else convert(x, dtype=dtype)
+
+
 @general(_convert, Notation("convert", "convert"), infer=_converted, traits=("hidden",),
          sample=lambda draw: Case(dtype=np.dtype(draw(["float32", "float64", "int64"]))))  # fmt: skip
 def convert(x: Expr, *, dtype: np.dtype[Any]) -> Operator | None:
@@ -555,7 +565,112 @@ def convert(x: Expr, *, dtype: np.dtype[Any]) -> Operator | None:
     return Linear(
         source,
         aval(source.shape, dtype),
-        push=lambda t: convert(t, dtype=dtype),
-        pull=lambda ct: convert(ct, dtype=source.dtype),
+        push=lambda t: _change(t, dtype),
+        pull=lambda ct: _change(ct, source.dtype),
         mask=lambda support: support,
     )
+
+
+# -- complex numbers -------------------------------------------------------------------------------------------------
+#
+# A cotangent c of z says that the result changes by Re(c dz). So hops that are analytic pull by the transpose, without
+# conjugation, and need no rule of their own; the few others are made of those here.
+
+
+def parts_of(dtype: Any) -> np.dtype[Any]:
+    """The dtype of the real and the imaginary part of complex numbers; a real dtype itself."""
+    return np.zeros((), dtype).real.dtype
+
+
+def complex_of(dtype: Any) -> np.dtype[Any]:
+    """The dtype of complex numbers that have such parts; a complex dtype itself."""
+    return np.result_type(dtype, np.complex64)
+
+
+def _part(z: Aval) -> Aval:
+    if z.dtype.kind != "c":
+        raise DtypeError(f"the real or imaginary part of {z!r}, which is not complex")
+    return aval(z.shape, parts_of(z.dtype))
+
+
+def _same_support(support: Any) -> Any:
+    return support
+
+
+@general(np.real, Function("Re", r"\operatorname{Re}", "real part"), infer=_part, domain=(COMPLEX,))
+def real(z: Expr, *, out: Expr) -> Operator:
+    """A change of the real part alone counts."""
+    return Linear(z.aval, out.aval, real, lambda ct: convert(ct, dtype=z.dtype), _same_support)
+
+
+@general(np.imag, Function("Im", r"\operatorname{Im}", "imaginary part"), infer=_part, domain=(COMPLEX,))
+def imag(z: Expr, *, out: Expr) -> Operator:
+    """Im dz is Re(−i dz), so the cotangent is turned by −i."""
+    return Linear(z.aval, out.aval, imag, lambda ct: cartesian(zeros(ct.builder, ct.aval), -ct), _same_support)
+
+
+def _conjugate(z: Any) -> Any:
+    return np.conjugate(z)
+
+
+def _complex(z: Aval) -> Aval:
+    _part(z)
+    return z
+
+
+@general(_conjugate, Function("conj", r"\operatorname{conj}", "conjugate"), infer=_complex, domain=(COMPLEX,),
+         traits=("conjugating",))  # fmt: skip
+def conjugate(z: Expr) -> Operator:
+    """A change is mirrored, and so is its cotangent."""
+    return Linear(z.aval, z.aval, conjugate, conjugate, _same_support)
+
+
+def _cartesian(x: Any, y: Any) -> Any:
+    found = np.empty(np.shape(x), complex_of(x.dtype))
+    found.real, found.imag = x, y
+    return found[()]
+
+
+def _of_parts(x: Aval, y: Aval) -> Aval:
+    if x.dtype != y.dtype or x.dtype.kind != "f":
+        raise DtypeError(f"complex numbers of the parts {x!r} and {y!r}")
+    if x.shape != y.shape:
+        raise ShapeError(f"complex numbers of parts of the shapes {x.shape} and {y.shape}")
+    return aval(x.shape, complex_of(x.dtype))
+
+
+@general(_cartesian, Notation("call", "complex"), infer=_of_parts, domain=(REAL, REAL),
+         sample=lambda draw: draw([Case((), ()), Case((2, 3), (2, 3))]))  # fmt: skip
+def cartesian(x: Expr, y: Expr, *, out: Expr) -> Any:
+    """x + i y, exactly: Re(c dx) and Re(c i dy) = −Im(c) dy."""
+
+    def none(t: Expr) -> Expr:
+        return zeros(t.builder, t.aval)
+
+    return (
+        lambda: Linear(x.aval, out.aval, lambda t: cartesian(t, none(t)), real, _same_support),
+        lambda: Linear(y.aval, out.aval, lambda t: cartesian(none(t), t), lambda ct: -imag(ct), _same_support),
+    )
+
+
+def conj(z: Any) -> Any:
+    """The conjugate of complex numbers; others themselves."""
+    return conjugate(z) if z.dtype.kind == "c" else z
+
+
+def real_part(z: Any) -> Any:
+    """The real part of complex numbers; others themselves."""
+    return real(z) if z.dtype.kind == "c" else z
+
+
+def magnitude(z: Any) -> Any:
+    """The absolute value of real and of complex numbers."""
+    return hypot(real(z), imag(z)) if z.dtype.kind == "c" else absolute(z)
+
+
+def direction(z: Any) -> Any:
+    """z/|z|, and 0 at 0: the sign of real and of complex numbers."""
+    if z.dtype.kind != "c":
+        return sign(z)
+    size = magnitude(z)
+    return where(size == 0, z.builder.constant(0, z.dtype), z / convert(size, dtype=z.dtype))

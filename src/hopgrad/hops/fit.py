@@ -30,7 +30,7 @@ def _chord(x: Any, x0: Any, y0: Any, x1: Any, y1: Any) -> Any:
     return np.where(x == x0, y0, np.where(x == x1, y1, found))[()]
 
 
-@elementwise(_chord, Function("chord", r"\operatorname{chord}", "linear interpolation"),
+@elementwise(_chord, Function("chord", r"\operatorname{chord}", "linear interpolation"), traits=("real",),
              lowering="s = (e - c) / (d - b); f = s * (a - b) + c; f = select(isnan(f), s * (a - d) + e, f);"
              " f = select(isnan(f) & (c == e) & ~isnan(a), c, f); select(a == b, c, select(a == d, e, f))",
              domain=(Interval(-0.5, 0.5), Interval(-2.0, -1.0), REAL, Interval(1.0, 2.0), REAL),
@@ -60,6 +60,10 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     builder = find_builder([x, xp, fp, left, right, period])
     if builder is None:
         raise ShapeError("interp needs a traced value")
+    if lift(fp, builder).dtype.kind == "c":
+        values = [None if v is None else cast(lift(v, builder), np.complex128) for v in (fp, left, right)]
+        parts = [[None if v is None else part(v) for v in values] for part in (ew.real, ew.imag)]
+        return ew.cartesian(*[interp(x, xp, *given, period) for given in parts])
     at, knots, heights = (cast(lift(v, builder), np.float64) for v in (x, xp, fp))
     if knots.ndim != 1 or heights.ndim != 1:
         raise ValueError(
@@ -159,5 +163,5 @@ def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: 
     sizes = ew.sqrt(fn.sum(lines * lines, 0))
     q, r = qr.function(lines / sizes)
     wide = ys if ys.ndim == 2 else fn.reshape(ys, (-1, 1))
-    found = solve.function(r, fn.matmul(fn.transpose(q), wide)) / fn.reshape(sizes, (-1, 1))
+    found = solve.function(r, fn.matmul(fn.transpose(ew.conj(q)), wide)) / fn.reshape(sizes, (-1, 1))
     return found if ys.ndim == 2 else fn.reshape(found, -1)

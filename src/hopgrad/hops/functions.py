@@ -35,6 +35,28 @@ NONE = np._NoValue
 """NumPy's own mark for "argument not given"."""
 
 
+# -- complex numbers -------------------------------------------------------------------------------------------------
+
+
+def both_parts(z: Expr) -> Expr:
+    """Real and imaginary parts of complex numbers, along a new first axis."""
+    return joined([_reshape(part, (1, *z.shape)) for part in (ew.real(z), ew.imag(z))], 0)
+
+
+def by_parts(function: Any, z: Expr) -> Expr:
+    """A function of real numbers, of the real and of the imaginary parts of complex ones."""
+    if z.dtype.kind != "c":
+        found: Expr = function(z)
+        return found
+    return ew.cartesian(function(ew.real(z)), function(ew.imag(z)))
+
+
+def _real_only(x: Expr, name: str) -> Expr:
+    if x.dtype.kind == "c":
+        raise refused(f"{name} of complex numbers")
+    return x
+
+
 # -- reductions ------------------------------------------------------------------------------------------------------
 
 
@@ -106,17 +128,40 @@ def _spread(hop: Any) -> Any:
         x = lift(a, find_builder([a, where, mean, ddof]))
         x = as_float(x) if dtype is None else cast(x, dtype)
         ddof = ddof if correction is NONE else correction
-        if (where is NONE or where is True) and mean is NONE and not isinstance(ddof, Expr):
+        everywhere = where is NONE or where is True
+        if everywhere and mean is NONE and not isinstance(ddof, Expr) and x.dtype.kind != "c":
             return _reduce(hop, x, axis, keepdims, ddof=ddof)
         middle = _mean(x, axis, keepdims=True, where=where) if mean is NONE else lift(mean, x.builder)
-        deviation = masked(ew.subtract(x, cast(middle, x.dtype)), where, 0)
+        deviation = ew.subtract(x, cast(middle, x.dtype))
+        if everywhere and x.dtype.kind == "c":
+            return _spread_of_parts(hop, both_parts(deviation), normalize_axes(axis, x.ndim), keepdims, ddof)
         count, taken = promote([counted(True if where is NONE else where, x, axis, keepdims), ddof])
-        degrees = cast(ew.maximum(count - taken, np.zeros((), count.dtype)), x.dtype)
+        left = ew.maximum(count - taken, np.zeros((), count.dtype))
+        if x.dtype.kind == "c":
+            total = sum(squared(deviation), axis, keepdims=keepdims, where=where)
+            found = ew.divide(total, cast(left, total.dtype))
+            return ew.sqrt(found) if hop is reduce.std else found
+        deviation, degrees = masked(deviation, where, 0), cast(left, x.dtype)
         if hop is reduce.std:  # the norm has a derivative where all are equal
             return ew.divide(_reduce(reduce.norm, deviation, axis, keepdims), ew.sqrt(degrees))
         return ew.divide(_reduce(reduce.sum_, deviation**2, axis, keepdims), degrees)
 
     return adapter
+
+
+def _spread_of_parts(hop: Any, parts: Expr, axes: Sequence[int], keepdims: Any, ddof: float) -> Expr:
+    """Variance or standard deviation of complex numbers: from the squares of the parts of the deviations."""
+    count = product(parts.shape[k + 1] for k in axes) - ddof
+    total = reduce.norm(parts, axes=(0, *[k + 1 for k in axes]), keepdims=False)
+    found = total * (count**-0.5 if count > 0 else np.inf)
+    found = found if hop is reduce.std else squared(found)
+    kept = tuple(1 if k in axes else n for k, n in enumerate(parts.shape[1:]))
+    return _reshape(found, kept) if keepdims is not NONE and keepdims else found
+
+
+def squared(x: Expr) -> Expr:
+    """Squares of absolute values."""
+    return x**2 if x.dtype.kind != "c" else ew.real(x) ** 2 + ew.imag(x) ** 2
 
 
 _mean = mean  # in the adapter, the name mean is a parameter
@@ -261,7 +306,7 @@ cumulative_prod = surface(newer("cumulative_prod"))(_cumulative(cumprod, 1))
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False,
               initial: Any = NONE, where: Any = NONE) -> Any:  # fmt: skip
     """SciPy's for real arguments; also ``np.logaddexp.reduce``. Weights b may be negative or 0."""
-    x = as_float(lift(a, find_builder([a, b])))
+    x = _real_only(as_float(lift(a, find_builder([a, b]))), "scipy.special.logsumexp")
     if b is None and not return_sign:
         found = _reduce(reduce.logsumexp, masked(x, where, -np.inf), axis, keepdims)
         return _with_initial(found, ew.logaddexp, initial, -np.inf)
@@ -284,14 +329,14 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
 @surface("scipy.special:softmax")
 def softmax(x: Any, axis: Any = None) -> Expr:
     """SciPy's."""
-    x = as_float(lift(x))
+    x = _real_only(as_float(lift(x)), "scipy.special.softmax")
     return reduce.softmax(x, axes=normalize_axes(axis, x.ndim))
 
 
 @surface("scipy.special:log_softmax")
 def log_softmax(x: Any, axis: Any = None) -> Expr:
     """SciPy's."""
-    x = as_float(lift(x))
+    x = _real_only(as_float(lift(x)), "scipy.special.log_softmax")
     return reduce.log_softmax(x, axes=normalize_axes(axis, x.ndim))
 
 
@@ -315,7 +360,9 @@ def matmul(a: Any, b: Any, /) -> Expr:
 
 @surface(np.linalg.vecdot)
 def vecdot(a: Any, b: Any, /, axis: int = -1) -> Expr:
+    """Of complex vectors the first one is conjugated."""
     a, b = promote([a, b])
+    a = ew.conj(a)
     if axis != -1:
         a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
     return sum(ew.multiply(a, b), -1, dtype=a.dtype)
@@ -328,9 +375,9 @@ def matvec(a: Any, b: Any, /) -> Expr:
 
 
 def vecmat(a: Any, b: Any, /) -> Expr:
-    """``np.vecmat``."""
+    """``np.vecmat``: a complex vector is conjugated."""
     a, b = promote([a, b])
-    return squeeze(products.matmul(expand_dims(a, -2), b), -2)
+    return squeeze(products.matmul(expand_dims(ew.conj(a), -2), b), -2)
 
 
 @surface(np.dot, contiguous=True)
@@ -343,8 +390,9 @@ def dot(a: Any, b: Any, out: Any = None) -> Expr:
 
 @surface(np.vdot)
 def vdot(a: Any, b: Any, /) -> Expr:
+    """Of complex vectors the first one is conjugated."""
     a, b = join([a, b])
-    return products.matmul(_reshape(a, (a.size,)), _reshape(b, (b.size,)))
+    return products.matmul(_reshape(ew.conj(a), (a.size,)), _reshape(b, (b.size,)))
 
 
 @surface(np.inner)
@@ -993,11 +1041,6 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subo
     return to_shape(cast(lift(fill_value, builder), dtype or x.dtype), target)
 
 
-@surface(np.real_if_close, array=True, aliasing="view")
-def real_if_close(a: Any, tol: Any = 100) -> Expr:
-    return lift(a)
-
-
 @surface(np.sinc)
 def sinc(x: Any) -> Expr:
     return special.sinc(as_float(lift(x)))
@@ -1010,6 +1053,8 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     x = lift(x, find_builder([x, nan, posinf, neginf]))
     if not x.aval.is_float:
         return x
+    if x.dtype.kind == "c":
+        return by_parts(lambda part: nan_to_num(part, nan=nan, posinf=posinf, neginf=neginf), x)
     limits = np.finfo(x.dtype)
     out = where(ew.isnan(x), nan, x)
     out = where(x == np.inf, float(limits.max) if posinf is None else posinf, out)

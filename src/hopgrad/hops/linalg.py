@@ -11,7 +11,9 @@ functions of that triangle, so their gradients lie in it: an element off the dia
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from hopgrad.aval import Aval, Several, Shape, aval, broadcast_shapes
 from hopgrad.errors import DtypeError, NotDifferentiableError, ShapeError
 from hopgrad.graph.builder import Expr, Params, catalogue, ones, zeros
 from hopgrad.graph.hop import (
+    COMPLEX,
     DEFINITE,
     ITEM,
     Case,
@@ -34,7 +37,7 @@ from hopgrad.graph.hop import (
 from hopgrad.graph.operators import Cotangent, Linear, Operator, Support, broadcast_to, expand, spread, sum_to
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops.products import matmul
-from hopgrad.hops.reduce import all_, any_, max_, others, sum_
+from hopgrad.hops.reduce import all_, any_, argmax, max_, others, sum_
 from hopgrad.hops.shape import Operand, Slice, concatenate, index, reshape, slice_axis, transposed, triangle
 
 # -- helpers ---------------------------------------------------------------------------------------------------------
@@ -43,6 +46,16 @@ from hopgrad.hops.shape import Operand, Slice, concatenate, index, reshape, slic
 def swap(x: Any) -> Any:
     """The matrix transpose."""
     return transposed(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def adjoint(x: Any) -> Any:
+    """The conjugated matrix transpose."""
+    return swap(ew.conj(x))
+
+
+def _like(x: Any, dtype: Any) -> Any:
+    """Converted, if the dtype is another, as of real numbers that meet complex ones."""
+    return x if x.dtype == dtype else ew.convert(x, dtype=dtype)
 
 
 def _chain(*factors: Any) -> Any:
@@ -101,12 +114,12 @@ def _same_square(name: str) -> Callable[..., Aval]:
     return infer
 
 
-def _number(name: str) -> Callable[..., Aval]:
+def _number(name: str, dtype_of: Callable[[Any], Any] = np.dtype) -> Callable[..., Aval]:
     """One number for each square matrix."""
 
     def infer(x: Aval, **params: Any) -> Aval:
         _check_matrices(name, x, square=True)
-        return aval(x.shape[:-2], x.dtype)
+        return aval(x.shape[:-2], dtype_of(x.dtype))
 
     return infer
 
@@ -323,10 +336,11 @@ def _weighted(a: Expr, out: Expr, weights: Callable[[], Expr]) -> Operator:
     """A number for each matrix, by its gradient."""
 
     def push(t: Expr) -> Any:
-        return sum_(weights() * t, axes=(a.ndim - 2, a.ndim - 1), keepdims=False)
+        change = sum_(weights() * t, axes=(a.ndim - 2, a.ndim - 1), keepdims=False)
+        return change if out.dtype.kind == "c" else ew.real_part(change)
 
     return Linear(
-        a.aval, out.aval, push, lambda ct: _as_matrices(ct) * weights(),
+        a.aval, out.aval, push, lambda ct: _as_matrices(_like(ct, a.dtype)) * weights(),
         lambda support: _whole(support, a.aval, 0), infinite=True,
     )  # fmt: skip
 
@@ -350,22 +364,27 @@ def _without(s: Any) -> Any:
     return before * after
 
 
+def _double(a: Any) -> Any:
+    return np.asarray(a, np.result_type(a.dtype, np.float64))
+
+
 def _finite(a: Any) -> tuple[Any, Any]:
     """Matrices in double precision, those that are not finite replaced; and the NaN to add for these."""
-    wide = np.asarray(a, np.float64)
+    wide = _double(a)
     good = np.isfinite(wide).all(axis=(-2, -1), keepdims=True)
     return np.where(good, wide, np.eye(wide.shape[-1])), np.where(good, 0.0, np.nan)
 
 
 def _frames(a: Any) -> tuple[Any, Any, Any, Any]:
-    """U, s, Vᵀ of the singular value decomposition of each matrix, and det U · det V, which is 1 or −1."""
+    """Ū, s, V̄ᴴ of the singular value decomposition of each matrix, and det U · det Vᴴ: of real ones 1 or −1."""
     u, s, vh = np.linalg.svd(a)
-    return u, s, vh, np.round(np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+    sign = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+    return u.conj(), s, vh.conj(), sign if np.iscomplexobj(a) else np.round(sign)
 
 
 def _crossed(a: Any, b: Any) -> Any:
     """Of 3×3 matrices: rows a₁ × b₂, a₂ × b₀, a₀ × b₁. Without division and rotation, so that zeros are zeros."""
-    first, second = (np.asarray(x, np.float64)[..., order, :] for x, order in ((a, [1, 2, 0]), (b, [2, 0, 1])))
+    first, second = (_double(x)[..., order, :] for x, order in ((a, [1, 2, 0]), (b, [2, 0, 1])))
     return np.cross(first, second)
 
 
@@ -456,7 +475,7 @@ def _cofactors_change(a: Any, t: Any) -> Any:
         return (_crossed(a, t) + _crossed(t, a)).astype(a.dtype)
     wide, nan = _finite(a)
     u, s, vh, sign = _frames(wide)
-    m = swap(u) @ np.asarray(t, np.float64) @ swap(vh)
+    m = swap(u) @ _double(t) @ swap(vh)
     # Between singular values: cof(S + M)ᵢⱼ changes by −Mⱼᵢ times all others, on the diagonal by the sum of those.
     lines = np.where(np.eye(n, dtype=bool), 1.0, s[..., None, :])
     others = _without(lines) * (1 - np.eye(n))
@@ -534,8 +553,8 @@ def _sign_det(a: Any) -> Any:
     return np.linalg.slogdet(a)[0]
 
 
-@general(_sign_det, Function("sign det", r"\operatorname{sign}\det"), infer=_number("slogdet"), traits=("flat",),
-         sample=_on_squares())  # fmt: skip
+@general(_sign_det, Function("sign det", r"\operatorname{sign}\det"), infer=_number("slogdet"),
+         traits=("flat", "real"), sample=_on_squares())  # fmt: skip
 def sign_det(a: Expr) -> Any:
     """Constant between singular matrices, so the derivative is 0."""
     return None
@@ -545,7 +564,28 @@ def _log_det(a: Any) -> Any:
     return np.linalg.slogdet(a)[1]
 
 
-@general(_log_det, Function("log |det|", r"\log\lvert\det\rvert", "log determinant"), infer=_number("slogdet"),
+@general(_sign_det, Function("phase det", r"\operatorname{phase}\det"), infer=_number("slogdet"), domain=(COMPLEX,),
+         traits=("conjugating",), sample=_on_squares(), kink="singular: NaN")  # fmt: skip
+def phase_det(a: Expr, *, out: Expr) -> Operator:
+    """det A/|det A| of complex matrices: i times itself times the change of the phase, Im tr A⁻¹ dA."""
+
+    def weights() -> Any:
+        return swap(inv(a, strict=False))
+
+    def push(t: Expr) -> Any:
+        phase = ew.imag(sum_(weights() * t, axes=(a.ndim - 2, a.ndim - 1), keepdims=False))
+        return out * ew.cartesian(zeros(out.builder, phase.aval), phase)
+
+    def pull(ct: Expr) -> Any:
+        # Re(c i u dφ) = −Im(c u) dφ, and dφ = Re(−i tr A⁻¹ dA).
+        turned = ew.imag(out * ct)
+        return _as_matrices(ew.cartesian(zeros(out.builder, turned.aval), turned)) * weights()
+
+    return Linear(a.aval, out.aval, push, pull, lambda support: _whole(support, a.aval, 0), infinite=True)
+
+
+@general(_log_det, Function("log |det|", r"\log\lvert\det\rvert", "log determinant"),
+         infer=_number("slogdet", ew.parts_of),
          sample=_on_squares(), kink="singular: NaN")  # fmt: skip
 def log_det(a: Expr, *, out: Expr) -> Operator:
     """The cofactors over the determinant: the inverse, transposed."""
@@ -556,7 +596,10 @@ def log_det(a: Expr, *, out: Expr) -> Operator:
 
 
 def _mirrored(t: Any, lower: bool) -> Any:
-    """The symmetric matrix of which a triangle is read."""
+    """The symmetric (of complex numbers: Hermitian) matrix of which a triangle is read."""
+    if t.dtype.kind == "c":  # the diagonal is real
+        half = _halved(t, lower)
+        return half + adjoint(half)
     k = -1 if lower else 1
     return triangle(t, k=0, lower=lower) + swap(triangle(t, k=k, lower=lower))
 
@@ -570,7 +613,7 @@ def _halved(m: Any, lower: bool = True) -> Any:
 
 def _folded(m: Any, lower: bool) -> Any:
     """The transpose of `_mirrored`."""
-    return _halved(m + swap(m), lower)
+    return _halved(m + adjoint(m), lower)
 
 
 def _cholesky(a: Any, *, upper: bool) -> Any:
@@ -578,10 +621,11 @@ def _cholesky(a: Any, *, upper: bool) -> Any:
 
 
 @general(_cholesky, Function("cholesky", r"\operatorname{cholesky}", "Cholesky"), infer=_same_square("cholesky"),
-         domain=(DEFINITE,), traits=("raises",), sample=_on_squares(upper=[False, True]))  # fmt: skip
+         domain=(DEFINITE,), traits=("raises", "conjugating"),
+         sample=_on_squares(upper=[False, True]))  # fmt: skip
 def cholesky(a: Expr, *, out: Expr, upper: bool) -> Operator:
-    """From A = L Lᵀ: L⁻¹ dA L⁻ᵀ = Y + Yᵀ with Y = L⁻¹ dL a lower triangle, so half of it on the diagonal."""
-    turn: Callable[[Any], Any] = swap if upper else lambda x: x
+    """From A = L Lᴴ: L⁻¹ dA L⁻ᴴ = Y + Yᴴ with Y = L⁻¹ dL a lower triangle, so half of it on the diagonal."""
+    turn: Callable[[Any], Any] = adjoint if upper else lambda x: x
     factor = turn(out)
     given: dict[str, Any] = {"unit": False, "strict": False}
 
@@ -592,12 +636,12 @@ def cholesky(a: Expr, *, out: Expr, upper: bool) -> Operator:
         return triangular_solve(swap(factor), m, lower=False, **given)
 
     def push(t: Expr) -> Any:
-        inner = ahead(swap(ahead(_mirrored(turn(t), lower=True))))
+        inner = ahead(adjoint(ahead(_mirrored(turn(t), lower=True))))
         return turn(matmul(factor, _halved(inner)))
 
     def pull(ct: Expr) -> Any:
         inner = _halved(matmul(swap(factor), triangle(turn(ct), k=0, lower=True)))
-        return turn(_folded(swap(back(swap(back(inner)))), lower=True))
+        return turn(_folded(adjoint(back(adjoint(back(inner)))), lower=True))
 
     def mask(support: Support) -> Support:
         if support is None:
@@ -623,14 +667,14 @@ def _differences(w: Expr) -> Any:
 
 
 class Eigh(Compound):
-    """Eigenvalues in ascending order, and eigenvectors as columns, of symmetric matrices given by a triangle."""
+    """Eigenvalues in ascending order, and eigenvectors as columns, of Hermitian matrices given by a triangle."""
 
     takes = frozenset({"lower"})
 
     def results(self, *avals: Aval, **params: Any) -> Sequence[Aval]:
         (a,) = avals
         _check_matrices("eigh", a, square=True)
-        return aval(a.shape[:-1], a.dtype), a
+        return aval(a.shape[:-1], ew.parts_of(a.dtype)), a
 
     def shown(self, params: Params) -> int:
         return 2
@@ -655,12 +699,12 @@ class Eigh(Compound):
         inner: Any = None
         of_values, of_vectors = cotangents
         if of_vectors is not None:
-            inner = _differences(w) * matmul(swap(v), of_vectors[0])
+            inner = _like(_differences(w), v.dtype) * matmul(swap(v), of_vectors[0])
         if of_values is not None:
-            scaled = matmul(v * _row(of_values[0]), swap(v))
+            scaled = matmul(ew.conj(v) * _row(_like(of_values[0], v.dtype)), swap(v))
         if inner is None:
             return [None if of_values is None else (_folded(scaled, lower), None)]
-        total = _chain(v, inner, swap(v))
+        total = _chain(ew.conj(v), inner, swap(v))
         return [(_folded(total if of_values is None else total + scaled, lower), None)]
 
     def push_all(
@@ -670,24 +714,27 @@ class Eigh(Compound):
         (t,) = tangents
         if t is None:
             return [None, None]
-        inner = _chain(swap(v), _mirrored(t, dict(params)["lower"]), v)
-        return [_diagonal(inner), matmul(v, _differences(w) * inner)]
+        inner = _chain(adjoint(v), _mirrored(t, dict(params)["lower"]), v)
+        return [ew.real_part(_diagonal(inner)), matmul(v, _like(_differences(w), v.dtype) * inner)]
+
+
+def _on_diagonal(m: Any) -> Any:
+    """The diagonal alone, and zeros beside it."""
+    eye = m.builder.constant(np.eye(m.shape[-1], dtype=bool))
+    return ew.where(broadcast_to(eye, m.shape), m, m.builder.constant(0, m.dtype))
 
 
 def _diagonal(m: Any) -> Any:
-    n = m.shape[-1]
-    eye = m.builder.constant(np.eye(n, dtype=bool))
-    zero = m.builder.constant(0, m.dtype)
-    return sum_(ew.where(broadcast_to(eye, m.shape), m, zero), axes=(m.ndim - 1,), keepdims=False)
+    return sum_(_on_diagonal(m), axes=(m.ndim - 1,), keepdims=False)
 
 
 EIGH = Eigh(
     "eigh",
     Function("eigh", r"\operatorname{eigh}", "eigenvalues"),
-    "From A V = V W with VᵀV = 1: dW is the diagonal of Vᵀ dA V, and what is beside it, over the difference of two"
-    " eigenvalues, turns V.",
+    "From A V = V W with VᴴV = 1: dW is the diagonal of Vᴴ dA V, and what is beside it, over the difference of two"
+    " eigenvalues, turns V. Complex eigenvectors are taken to keep their phase, which nothing determines.",
     kink="equal eigenvalues: the eigenvectors have no derivative (infinite or NaN); sums of equal eigenvalues have one",
-    traits=frozenset({"raises"}),
+    traits=frozenset({"raises", "conjugating"}),
 )
 
 
@@ -697,25 +744,25 @@ def _eigvalsh(a: Any, *, lower: bool) -> Any:
 
 def _eigenvalues(a: Aval, **params: Any) -> Aval:
     _check_matrices("eigvalsh", a, square=True)
-    return aval(a.shape[:-1], a.dtype)
+    return aval(a.shape[:-1], ew.parts_of(a.dtype))
 
 
 @general(_eigvalsh, Function("eigvals", r"\operatorname{eigvals}", "eigenvalues"), infer=_eigenvalues,
          traits=("raises", "kink"), sample=_on_squares(lower=[True, False]),
          kink="equal eigenvalues: that of some choice of eigenvectors; their sum has a derivative")  # fmt: skip
 def eigvalsh(a: Expr, *, out: Expr, lower: bool) -> Operator:
-    """An eigenvalue changes by vᵀ dA v, with its own vector v."""
+    """An eigenvalue changes by vᴴ dA v, with its own vector v."""
 
     def vectors() -> Any:
         return EIGH(a, lower=lower)[1]
 
     def push(t: Expr) -> Any:
         v = vectors()
-        return sum_(v * matmul(_mirrored(t, lower), v), axes=(a.ndim - 2,), keepdims=False)
+        return ew.real_part(sum_(ew.conj(v) * matmul(_mirrored(t, lower), v), axes=(a.ndim - 2,), keepdims=False))
 
     def pull(ct: Expr) -> Any:
         v = vectors()
-        return _folded(matmul(v * _row(ct), swap(v)), lower)
+        return _folded(matmul(ew.conj(v) * _row(_like(ct, v.dtype)), swap(v)), lower)
 
     def mask(support: Support) -> Support:
         found = _whole(support, a.aval, 1)
@@ -724,11 +771,141 @@ def eigvalsh(a: Expr, *, out: Expr, lower: bool) -> Operator:
     return Linear(a.aval, out.aval, push, pull, mask, infinite=True)
 
 
+# -- other matrices --------------------------------------------------------------------------------------------------
+
+
+def _eigenpairs(a: Any) -> tuple[Any, Any]:
+    w, v = np.linalg.eig(a)
+    dtype = ew.complex_of(a.dtype)
+    return w.astype(dtype), v.astype(dtype)
+
+
+class Eig(Compound):
+    """Eigenvalues and eigenvectors as columns, of any square matrices: complex, of real matrices too."""
+
+    def results(self, *avals: Aval, **params: Any) -> Sequence[Aval]:
+        (a,) = avals
+        _check_matrices("eig", a, square=True)
+        dtype = ew.complex_of(a.dtype)
+        return aval(a.shape[:-1], dtype), aval(a.shape, dtype)
+
+    def shown(self, params: Params) -> int:
+        return 2
+
+    def bind(self, params: Params, wanted: Sequence[int]) -> Callable[..., Sequence[Any]]:
+        return _eigenpairs
+
+    def reach(self, params: Params, active: Sequence[bool]) -> Sequence[bool]:
+        return [any(active)] * 2
+
+    def pull_all(
+        self,
+        args: Sequence[Expr],
+        out: Expr,
+        params: Params,
+        cotangents: Sequence[Cotangent | None],
+        active: Sequence[bool],
+    ) -> Sequence[Cotangent | None]:
+        w, v = self.split(out, params)
+        of_values, of_vectors = (None if c is None else c[0] for c in cotangents)
+        inner: list[Any] = []
+        if of_vectors is not None:
+            scale = -_along(v, v * of_vectors)
+            fixed = _fixed(v)
+            turned = _imaginary(ew.imag(scale)) / _along(v, fixed(v))
+            moved = of_vectors + ew.conj(v) * _like(ew.real(scale), v.dtype) + fixed(turned)
+            inner.append(_differences(w) * matmul(swap(v), moved))
+        if of_values is not None:
+            inner.append(_as_diagonal(of_values))
+        if not inner:
+            return [None]
+        total = _chain(swap(inv(v, strict=False)), reduce(operator.add, inner), swap(v))
+        return [(total if args[0].dtype.kind == "c" else ew.real(total), None)]
+
+    def push_all(
+        self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]
+    ) -> Sequence[Expr | None]:
+        (t,) = tangents
+        if t is None:
+            return [None, None]
+        w, v = self.split(out, params)
+        inner = _chain(inv(v, strict=False), _like(t, v.dtype), v)
+        moved = matmul(v, _differences(w) * inner)
+        fixed = _fixed(v)
+        length = _like(ew.real(_along(v, ew.conj(v) * moved)), v.dtype)
+        phase = _imaginary(ew.imag(_along(v, fixed(moved)) / _along(v, fixed(v))))
+        return [_diagonal(inner), moved - v * (length + phase)]
+
+
+def _along(v: Expr, x: Any) -> Any:
+    """Sums over the elements of each column, as a row."""
+    return sum_(x, axes=(v.ndim - 2,), keepdims=True)
+
+
+def _imaginary(x: Expr) -> Expr:
+    """i x."""
+    return ew.cartesian(zeros(x.builder, x.aval), x)
+
+
+def _as_diagonal(w: Expr) -> Any:
+    n = w.shape[-1]
+    return _on_diagonal(broadcast_to(_row(w), (*w.shape, n)))
+
+
+def _fixed(v: Expr) -> Callable[[Any], Any]:
+    """The element of each eigenvector that LAPACK makes real, the largest one; zeros elsewhere. It may take a row."""
+    n, k = v.shape[-1], v.ndim - 2
+    if not n:
+        return lambda x: x
+    sizes = ew.real(v) * ew.real(v)
+    size = ew.where(ew.imag(v) == 0, sizes, v.builder.constant(-1, sizes.dtype))
+    place = argmax(size, axes=(k,), keepdims=True, dtype=np.dtype(np.intp))
+    mask = ew.equal(v.builder.constant(np.arange(n).reshape(-1, 1)), place)
+    return lambda x: ew.where(mask, x, x.builder.constant(0, x.dtype))
+
+
+EIG = Eig(
+    "eig",
+    Function("eig", r"\operatorname{eig}", "eigenvalues"),
+    "From A V = V W: dW is the diagonal of V⁻¹ dA V, and what is beside it, over the difference of two eigenvalues,"
+    " moves V, whose columns keep the length 1, and their largest elements real, as LAPACK has it.",
+    kink="equal eigenvalues: no derivative (infinite or NaN)",
+    traits=frozenset({"raises", "conjugating"}),
+)
+
+
+def _eigvals(a: Any) -> Any:
+    return _eigenpairs(a)[0]
+
+
+def _complex_eigenvalues(a: Aval) -> Aval:
+    _check_matrices("eigvals", a, square=True)
+    return aval(a.shape[:-1], ew.complex_of(a.dtype))
+
+
+@general(_eigvals, Function("eigvals", r"\operatorname{eigvals}", "eigenvalues"), infer=_complex_eigenvalues,
+         domain=(COMPLEX,), traits=("raises",), sample=_on_squares(),
+         kink="equal eigenvalues: no derivative (infinite or NaN)")  # fmt: skip
+def eigvals(a: Expr, *, out: Expr) -> Operator:
+    """The diagonal of V⁻¹ dA V, with the eigenvectors V."""
+
+    def push(t: Expr) -> Any:
+        v = EIG(a)[1]
+        return _diagonal(_chain(inv(v, strict=False), _like(t, v.dtype), v))
+
+    def pull(ct: Expr) -> Any:
+        v = EIG(a)[1]
+        found = matmul(swap(inv(v, strict=False)) * _row(ct), swap(v))
+        return found if a.dtype.kind == "c" else ew.real(found)
+
+    return Linear(a.aval, out.aval, push, pull, lambda support: _whole(support, a.aval, 1), infinite=True)
+
+
 # -- singular values -------------------------------------------------------------------------------------------------
 
 
 class Svd(Compound):
-    """U, s and Vᵀ with A = U diag(s) Vᵀ. ``full``: after them those columns of U or rows of Vᵀ that A does not need."""
+    """U, s and Vᴴ with A = U diag(s) Vᴴ. ``full``: after them those columns of U or rows of Vᴴ that A does not need."""
 
     takes = frozenset({"full"})
 
@@ -737,7 +914,7 @@ class Svd(Compound):
         _check_matrices("svd", a)
         *batch, m, n = a.shape
         k = min(m, n)
-        found = [aval((*batch, *shape), a.dtype) for shape in ((m, k), (k,), (k, n))]
+        found = [aval((*batch, m, k), a.dtype), aval((*batch, k), ew.parts_of(a.dtype)), aval((*batch, k, n), a.dtype)]
         if params["full"] and m != n:
             found.append(aval((*batch, *((m, m - k) if m > n else (n - k, n))), a.dtype))
         return found
@@ -778,30 +955,29 @@ class Svd(Compound):
         u, s, vh = self.split(out, params)
         m, n = args[0].shape[-2:]
         of_u, of_s, of_vh = (None if c is None else c[0] for c in cotangents[:3])
+        u, vh, s_ = ew.conj(u), ew.conj(vh), _like(s, u.dtype)
         k = s.shape[-1]
         parts: list[Any] = []
         inner: list[Any] = []
-        squares = _differences(s * s) if (of_u is not None or of_vh is not None) and k else None
+        squares = _like(_differences(s * s), u.dtype) if (of_u is not None or of_vh is not None) and k else None
         if of_u is not None and squares is not None:
-            turned = matmul(swap(u), of_u)
-            inner.append((squares * (turned - swap(turned))) * _row(s))
+            turned = matmul(adjoint(u), of_u)
+            turning = turned - adjoint(turned)
+            inner.append((squares * turning) * _row(s_))
+            if u.dtype.kind == "c":  # the phases, which are left to U
+                inner.append(_on_diagonal(turning) / (2 * _row(s_)))
             if m > k:
-                parts.append(matmul((of_u - matmul(u, turned)) / _row(s), vh))
+                parts.append(matmul((of_u - matmul(u, turned)) / _row(s_), vh))
         if of_vh is not None and squares is not None:
-            turned = matmul(vh, swap(of_vh))
-            inner.append(_column(s) * (squares * (turned - swap(turned))))
+            turned = matmul(vh, adjoint(of_vh))
+            inner.append(_column(s_) * (squares * (turned - adjoint(turned))))
             if n > k:
-                parts.append(matmul(u / _row(s), of_vh - matmul(swap(turned), vh)))
+                parts.append(matmul(u / _row(s_), of_vh - matmul(adjoint(turned), vh)))
         if inner:
-            parts.append(_chain(u, inner[0] if len(inner) == 1 else inner[0] + inner[1], vh))
+            parts.append(_chain(u, reduce(operator.add, inner), vh))
         if of_s is not None:
-            parts.append(matmul(u * _row(of_s), vh))
-        if not parts:
-            return [None]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return [(total, None)]
+            parts.append(matmul(u * _row(_like(of_s, u.dtype)), vh))
+        return [(reduce(operator.add, parts), None) if parts else None]
 
     def push_all(
         self, args: Sequence[Expr], out: Expr, params: Params, tangents: Sequence[Expr | None]
@@ -814,30 +990,35 @@ class Svd(Compound):
         u, s, vh = self.split(out, params)
         m, n = args[0].shape[-2:]
         k = s.shape[-1]
-        inner = _chain(swap(u), t, swap(vh))
-        squares = _differences(s * s)
-        scaled = inner * _row(s)
-        other = _column(s) * inner
-        du = matmul(u, squares * (scaled + swap(scaled)))
-        dvh = matmul(swap(squares * (other + swap(other))), vh)
+        s_ = _like(s, u.dtype)
+        inner = _chain(adjoint(u), t, adjoint(vh))
+        squares = _like(_differences(s * s), u.dtype)
+        scaled = inner * _row(s_)
+        other = _column(s_) * inner
+        turning = squares * (scaled + adjoint(scaled))
+        if u.dtype.kind == "c":  # the phases, which are left to U
+            turning = turning + _on_diagonal(inner - adjoint(inner)) / (2 * _row(s_))
+        du = matmul(u, turning)
+        dvh = matmul(adjoint(squares * (other + adjoint(other))), vh)
         if m > k:
-            along = matmul(t, swap(vh))
-            du = du + (along - matmul(u, inner)) / _row(s)
+            along = matmul(t, adjoint(vh))
+            du = du + (along - matmul(u, inner)) / _row(s_)
         if n > k:
-            along = matmul(swap(u), t)
-            dvh = dvh + (along - matmul(inner, vh)) / _column(s)
+            along = matmul(adjoint(u), t)
+            dvh = dvh + (along - matmul(inner, vh)) / _column(s_)
         extra = [broadcast_to(out.builder.constant(np.nan, t.dtype), like.shape) for like in avals[3:]]
-        return [du, _diagonal(inner), dvh, *extra]
+        return [du, ew.real_part(_diagonal(inner)), dvh, *extra]
 
 
 SVD = Svd(
     "svd",
     Function("svd", r"\operatorname{svd}", "singular values"),
-    "From A = U S Vᵀ with UᵀU = VᵀV = 1: dS is the diagonal of Uᵀ dA V, and what is beside it, over the difference of"
-    " two squares of singular values, turns U and V. What leaves the space of U or V is divided by s.",
+    "From A = U S Vᴴ with UᴴU = VᴴV = 1: dS is the diagonal of Uᴴ dA V, and what is beside it, over the difference of"
+    " two squares of singular values, turns U and V. What leaves the space of U or V is divided by s. Complex V is"
+    " taken to keep its phases, which nothing determines.",
     kink="equal singular values: the vectors have no derivative (infinite or NaN); sums of equal singular values have"
     " one. The extra vectors of full_matrices=True have none: reverse mode refuses them, forward mode gives NaN",
-    traits=frozenset({"raises"}),
+    traits=frozenset({"raises", "conjugating"}),
 )
 
 
@@ -854,7 +1035,7 @@ def _singular_values(a: Any) -> Any:
 
 def _of_singular_values(a: Aval) -> Aval:
     _check_matrices("svd", a)
-    return aval((*a.shape[:-2], min(a.shape[-2:])), a.dtype)
+    return aval((*a.shape[:-2], min(a.shape[-2:])), ew.parts_of(a.dtype))
 
 
 _SAMPLE_MATRICES = [Case((2, 2)), Case((3, 2)), Case((2, 3)), Case((2, 3, 2)), Case((1, 1)), Case((0, 2))]
@@ -864,22 +1045,22 @@ _SAMPLE_MATRICES = [Case((2, 2)), Case((3, 2)), Case((2, 3)), Case((2, 3, 2)), C
          infer=_of_singular_values, traits=("raises", "kink"), sample=lambda draw: draw(_SAMPLE_MATRICES),
          kink="a singular value 0: 0, the least subgradient; equal ones: that of some choice of vectors")  # fmt: skip
 def singular_values(a: Expr, *, out: Expr) -> Operator:
-    """A singular value changes by uᵀ dA v, with its own vectors u and v; masked at 0, where it has a corner."""
+    """A singular value changes by Re uᴴ dA v, with its own vectors u and v; masked at 0, where it has a corner."""
 
     def vectors() -> Any:
         u, _, vh = SVD(a, full=False)
-        return u, vh
+        return ew.conj(u), ew.conj(vh)
 
     def used(x: Any) -> Any:
         return ew.where(out != 0, x, out.builder.constant(0, out.dtype))
 
     def push(t: Expr) -> Any:
         u, vh = vectors()
-        return used(sum_(swap(u) * matmul(vh, swap(t)), axes=(a.ndim - 1,), keepdims=False))
+        return used(ew.real_part(sum_(swap(u) * matmul(vh, swap(t)), axes=(a.ndim - 1,), keepdims=False)))
 
     def pull(ct: Expr) -> Any:
         u, vh = vectors()
-        return matmul(u * _row(used(ct)), vh)
+        return matmul(u * _row(_like(used(ct), u.dtype)), vh)
 
     return Linear(a.aval, out.aval, push, pull, lambda support: _whole(support, a.aval, 1), infinite=True)
 
@@ -901,7 +1082,8 @@ def _pinv_parts(a: Expr, *, rcond: float) -> Any:
     return matmul(swap(vh), _column(inverses) * swap(u))
 
 
-@general(_pinv, Notation("pseudoinverse", rule="pseudoinverse"), infer=_turned, traits=("raises",), parts=_pinv_parts,
+@general(_pinv, Notation("pseudoinverse", rule="pseudoinverse"), infer=_turned, traits=("raises", "conjugating"),
+         parts=_pinv_parts,
          sample=lambda draw: Case(*draw(_SAMPLE_MATRICES).operands, rcond=1e-15),
          kink="not of full rank, where it jumps: the derivative among matrices of the same rank")  # fmt: skip
 def pinv(a: Expr, *, out: Expr) -> Operator:
@@ -918,17 +1100,17 @@ def pinv(a: Expr, *, out: Expr) -> Operator:
     def push(t: Expr) -> Any:
         found = -_chain(out, t, out)
         if left is not None:
-            found = found + _chain(out, swap(out), swap(t), left)
+            found = found + _chain(out, adjoint(out), adjoint(t), left)
         if right is not None:
-            found = found + _chain(right, swap(t), swap(out), out)
+            found = found + _chain(right, adjoint(t), adjoint(out), out)
         return found
 
     def pull(ct: Expr) -> Any:
         found = -_chain(swap(out), ct, swap(out))
         if left is not None:
-            found = found + _chain(left, swap(ct), out, swap(out))
+            found = found + _chain(ew.conj(left), adjoint(ct), ew.conj(out), swap(out))
         if right is not None:
-            found = found + _chain(swap(out), out, swap(ct), right)
+            found = found + _chain(swap(out), ew.conj(out), adjoint(ct), ew.conj(right))
         return found
 
     return Linear(a.aval, out.aval, push, pull, lambda support: _whole(support, a.aval), infinite=True)
@@ -980,8 +1162,8 @@ class Qr(Compound):
             if of_r is not None:
                 beyond = _columns(of_r, m, n)
                 of_r = _columns(of_r, 0, m)
-                rest = matmul(q, beyond)
-                more = matmul(_columns(a, m, n), swap(beyond))
+                rest = matmul(ew.conj(q), beyond)
+                more = matmul(ew.conj(_columns(a, m, n)), adjoint(beyond))
                 of_q = more if of_q is None else of_q + more
         mixed = None
         if of_r is not None:
@@ -989,7 +1171,7 @@ class Qr(Compound):
         if of_q is not None:
             turned = matmul(swap(of_q), q)
             mixed = -turned if mixed is None else mixed - turned
-        around = matmul(q, _mirrored(mixed, lower=True))
+        around = matmul(ew.conj(q), ew.conj(_mirrored(mixed, lower=True)))
         total = around if of_q is None else around + of_q
         found = swap(triangular_solve(r, swap(total), lower=False, unit=False, strict=False))
         if m < n:
@@ -1008,13 +1190,13 @@ class Qr(Compound):
         m, n = a.shape[-2:]
         square, change = (r, t) if m >= n else (_columns(r, 0, m), _columns(t, 0, m))
         moved = swap(triangular_solve(swap(square), swap(change), lower=True, unit=False, strict=False))
-        inside = matmul(swap(q), moved)
-        below = triangle(inside, k=-1, lower=True)
-        turning = below - swap(below)
+        inside = matmul(adjoint(q), moved)
+        below = _halved(inside)  # of complex numbers the diagonal turns, too: that of R is real
+        turning = below - adjoint(below)
         dq = moved + matmul(q, turning - inside)
         dr = triangle(matmul(inside - turning, square), k=0, lower=False)
         if m < n:
-            beyond = matmul(swap(dq), _columns(a, m, n)) + matmul(swap(q), _columns(t, m, n))
+            beyond = matmul(adjoint(dq), _columns(a, m, n)) + matmul(adjoint(q), _columns(t, m, n))
             dr = concatenate(dr, beyond, axis=a.ndim - 1)
         return [dq, dr]
 
@@ -1026,9 +1208,10 @@ def _columns(x: Any, start: int, stop: int) -> Any:
 QR = Qr(
     "qr",
     Function("qr", r"\operatorname{qr}", "QR"),
-    "From A = Q R with QᵀQ = 1: Qᵀ dA R⁻¹ is something antisymmetric, which turns Q, plus an upper triangle, dR R⁻¹.",
+    "From A = Q R with QᴴQ = 1: Qᴴ dA R⁻¹ is something antisymmetric, which turns Q, plus an upper triangle, dR R⁻¹,"
+    " whose diagonal is real.",
     kink="not of full rank: no derivative (infinite or NaN)",
-    traits=frozenset({"raises"}),
+    traits=frozenset({"raises", "conjugating"}),
 )
 
 
@@ -1054,7 +1237,8 @@ class Lstsq(Compound):
             raise DtypeError(f"lstsq: operands have dtypes {a.dtype} and {b.dtype}")
         k = min(m, n)
         count = (b.shape[1] if b.ndim == 2 else 1) if params["rank"] in (n, -1) and m > n else 0
-        return aval((n, *b.shape[1:]), a.dtype), aval((count,), a.dtype), aval((k,), a.dtype)
+        sizes = ew.parts_of(a.dtype)
+        return aval((n, *b.shape[1:]), a.dtype), aval((count,), sizes), aval((k,), sizes)
 
     def shown(self, params: Params) -> int:
         return 3
@@ -1104,17 +1288,17 @@ class Lstsq(Compound):
             shares[1].append(back)
             shares[0].append(-matmul(back, swap(x)))
             if a.shape[0] > a.shape[1]:
-                shares[0].append(matmul(rest, swap(matmul(inverse, back))))
+                shares[0].append(matmul(ew.conj(rest), adjoint(matmul(ew.conj(inverse), back))))
             if a.shape[0] < a.shape[1]:
-                beside = ct - matmul(inverse, matmul(a, ct))
-                shares[0].append(matmul(matmul(swap(inverse), x), swap(beside)))
+                beside = ct - matmul(ew.conj(inverse), matmul(ew.conj(a), ct))
+                shares[0].append(matmul(matmul(swap(inverse), ew.conj(x)), adjoint(beside)))
         if of_residuals is not None and of_residuals.size:
-            scaled = 2 * rest * _row(of_residuals)
+            scaled = 2 * ew.conj(rest) * _row(_like(of_residuals, a.dtype))
             shares[1].append(scaled)
             shares[0].append(-matmul(scaled, swap(x)))
         if of_s is not None:
             u, _, vh = SVD(a, full=False)
-            shares[0].append(matmul(u * _row(of_s), vh))
+            shares[0].append(matmul(ew.conj(u) * _row(_like(of_s, a.dtype)), ew.conj(vh)))
         found: list[Cotangent | None] = []
         for number, parts in enumerate(shares):
             total: Any = None
@@ -1147,13 +1331,14 @@ class Lstsq(Compound):
         dx = matmul(inverse, change)
         if ta is not None:
             if a.shape[0] > a.shape[1]:
-                dx = dx + _chain(inverse, swap(inverse), matmul(swap(ta), rest))
+                dx = dx + _chain(inverse, adjoint(inverse), matmul(adjoint(ta), rest))
             if a.shape[0] < a.shape[1]:
-                along = matmul(swap(ta), matmul(swap(inverse), x))
+                along = matmul(adjoint(ta), matmul(adjoint(inverse), x))
                 dx = dx + (along - matmul(inverse, matmul(a, along)))
             u, _, vh = SVD(a, full=False)
-            ds = _diagonal(_chain(swap(u), ta, swap(vh)))
-        squares = 2 * sum_(rest * change, axes=(0,), keepdims=False) if residuals.size else None
+            ds = ew.real_part(_diagonal(_chain(adjoint(u), ta, adjoint(vh))))
+        growing = ew.real_part(ew.conj(rest) * change)
+        squares = 2 * sum_(growing, axes=(0,), keepdims=False) if residuals.size else None
         return [_line(dx) if vector else dx, squares, ds]
 
 
@@ -1169,7 +1354,7 @@ LSTSQ = Lstsq(
     "The solution is A⁺ b, so its derivative is that of the pseudoinverse; the least squares change by 2 rᵀ(db − dA x)"
     " with r the rest, since x is best already.",
     kink="not of full rank: refused",
-    traits=frozenset({"raises"}),
+    traits=frozenset({"raises", "conjugating"}),
 )
 
 
@@ -1201,7 +1386,7 @@ def _p_norm_parts(x: Expr, *, axes: tuple[int, ...], keepdims: bool, order: floa
     return total ** float(np.reciprocal(order, dtype=x.dtype))
 
 
-@reduction(_p_norm, Function("norm", r"\operatorname{norm}", "norm"), traits=("kink",), parts=_p_norm_parts,
+@reduction(_p_norm, Function("norm", r"\operatorname{norm}", "norm"), traits=("kink", "real"), parts=_p_norm_parts,
            sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)]), keepdims=draw([False, True]),
                                     order=draw([3, 1.5])),
            kink="at 0: 0, the least subgradient")  # fmt: skip

@@ -23,14 +23,15 @@ from hopgrad.hops.surface import as_float, cast, find_builder, join, lift, refus
 
 
 def operands(*values: Any) -> list[Expr]:
-    """Handles of the dtype in which NumPy gives results: float64, or float32 if all are of that."""
+    """Handles of the dtype in which NumPy gives results: of double precision, or single if all are of that."""
     builder = find_builder(values)
     found = [lift(v, builder) for v in values]
     for x in found:
-        if x.dtype.kind == "f" and x.dtype not in (np.float32, np.float64):
+        if x.aval.is_float and x.dtype not in (np.float32, np.float64, np.complex64, np.complex128):
             raise TypeError(f"array type {x.dtype.name} is unsupported in linalg")
-    single = all(x.dtype == np.float32 for x in found)
-    return [cast(x, np.float32 if single else np.float64) for x in found]
+    single = all(x.dtype in (np.float32, np.complex64) for x in found)
+    dtype = np.dtype(np.float32 if single else np.float64)
+    return [cast(x, ew.complex_of(dtype) if any(y.dtype.kind == "c" for y in found) else dtype) for x in found]
 
 
 def _matrices(value: Any) -> Expr:
@@ -60,7 +61,7 @@ def _named(like: Any, *parts: Expr) -> Any:
 
 _ONE = np.eye(1)
 _SLOGDET, _EIGH = np.linalg.slogdet(_ONE), np.linalg.eigh(_ONE)
-_SVD, _QR = np.linalg.svd(_ONE), np.linalg.qr(_ONE)
+_SVD, _QR, _EIG = np.linalg.svd(_ONE), np.linalg.qr(_ONE), np.linalg.eig(_ONE)
 
 # -- systems ---------------------------------------------------------------------------------------------------------
 
@@ -156,7 +157,7 @@ def det(a: Any) -> Expr:
 @surface(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
     x = _squares(a)
-    return _named(_SLOGDET, la.sign_det(x), la.log_det(x))
+    return _named(_SLOGDET, (la.phase_det if x.dtype.kind == "c" else la.sign_det)(x), la.log_det(x))
 
 
 # -- factorizations --------------------------------------------------------------------------------------------------
@@ -183,6 +184,16 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
 def eigvalsh(a: Any, UPLO: str = "L") -> Expr:
     lower = _is_lower(UPLO)
     return la.eigvalsh(_squares(a), lower=lower)
+
+
+def eig(a: Any) -> Any:
+    """As ``np.linalg.eig``, but complex."""
+    return _named(_EIG, *la.EIG(_squares(a)))
+
+
+def eigvals(a: Any) -> Expr:
+    """As ``np.linalg.eigvals``, but complex."""
+    return la.eigvals(_squares(a))
 
 
 @surface(np.linalg.svd, contiguous=True)
@@ -249,7 +260,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Ex
     elif ord in (1, -1, np.inf, -np.inf):
         # The largest (or smallest) sum of absolute values of a column (1) or a row (inf).
         first, second = axes if ord in (1, -1) else axes[::-1]
-        sums = fn.sum(ew.absolute(x), first, keepdims=True)
+        sums = fn.sum(ew.magnitude(x), first, keepdims=True)
         found = (_largest if ord > 0 else fn.min)(sums, second, keepdims=True)
         return found if keepdims else fn.squeeze(found, axes)
     else:
@@ -265,7 +276,11 @@ def _largest(x: Expr, axis: Any, keepdims: bool = False) -> Expr:
 
 
 def _euclidean(x: Expr, axes: Sequence[int], keepdims: bool) -> Expr:
-    return reduce.norm(x, axes=tuple(sorted(axes)), keepdims=keepdims)
+    axes = tuple(sorted(axes))
+    if x.dtype.kind != "c":
+        return reduce.norm(x, axes=axes, keepdims=keepdims)
+    found = reduce.norm(fn.both_parts(x), axes=(0, *[k + 1 for k in axes]), keepdims=False)
+    return fn.expand_dims(found, axes) if keepdims else found
 
 
 @surface(np.linalg.vector_norm)
@@ -277,8 +292,8 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: Any 
     if isinstance(ord, str):
         raise ValueError(f"Invalid norm order {ord!r} for vectors")
     if ord == 0:
-        return cast(fn.sum(x != 0, axes, keepdims=keepdims), x.dtype)
-    size = ew.absolute(x)
+        return cast(fn.sum(x != 0, axes, keepdims=keepdims), ew.parts_of(x.dtype))
+    size = ew.magnitude(x)
     if ord == 1:
         return fn.sum(size, axes, keepdims=keepdims)
     if ord == np.inf:
@@ -287,7 +302,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: Any 
         return fn.min(size, axes, keepdims=keepdims)
     order = ord.item() if isinstance(ord, np.generic) else ord
     if order > 1:
-        return la.p_norm(x, axes=axes, keepdims=keepdims, order=order)
+        return la.p_norm(size if x.dtype.kind == "c" else x, axes=axes, keepdims=keepdims, order=order)
     return fn.sum(size**order, axes, keepdims=keepdims) ** (1 / order)
 
 

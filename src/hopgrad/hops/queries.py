@@ -65,8 +65,8 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
     builder = find_builder([a, b, rtol, atol])
     b = lift(b, builder)
     a, b = promote([lift(a, builder), cast(b, result_dtype(b, 1.0))])
-    limit = ew.add(*promote([ew.multiply(*promote([ew.absolute(b), rtol])), atol]))
-    near = ew.less_equal(*promote([ew.absolute(a - b), limit]))
+    limit = ew.add(*promote([ew.multiply(*promote([ew.magnitude(b), rtol])), atol]))
+    near = ew.less_equal(*promote([ew.magnitude(a - b), limit]))
     near = ew.logical_or(ew.logical_and(near, ew.isfinite(b)), ew.equal(a, b))
     return ew.logical_or(near, ew.logical_and(ew.isnan(a), ew.isnan(b))) if equal_nan else near
 
@@ -107,13 +107,13 @@ def _all_equal(x: Expr, y: Expr, equal_nan: bool) -> Expr:
 @surface(np.isreal)
 def isreal(x: Any) -> Expr:
     x = lift(x)
-    return ones(x.builder, aval(x.shape, bool))
+    return ones(x.builder, aval(x.shape, bool)) if x.dtype.kind != "c" else ew.imag(x) == 0
 
 
 @surface(np.iscomplex)
 def iscomplex(x: Any) -> Expr:
     x = lift(x)
-    return zeros(x.builder, aval(x.shape, bool))
+    return zeros(x.builder, aval(x.shape, bool)) if x.dtype.kind != "c" else ew.imag(x) != 0
 
 
 @surface(np.isposinf)
@@ -134,8 +134,12 @@ def _is(x: Expr, limit: float) -> Expr:
 def angle(z: Any, deg: bool = False) -> Expr:
     """Of real numbers: 0 or π."""
     z = lift(z)
-    z = cast(z, np.arctan2(np.zeros((), z.dtype), 0).dtype)
-    found = ew.arctan2(zeros(z.builder, z.aval), z)
+    if z.dtype.kind == "c":
+        y, x = ew.imag(z), ew.real(z)
+    else:
+        x = cast(z, np.arctan2(np.zeros((), z.dtype), 0).dtype)
+        y = zeros(x.builder, x.aval)
+    found = ew.arctan2(y, x)
     return ew.rad2deg(found) if deg else found
 
 
@@ -147,11 +151,10 @@ refuse(
     _SHAPE, np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.unique, np.unique_all, np.unique_counts,
     np.unique_inverse, np.unique_values, np.trim_zeros, np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d,
 )  # fmt: skip
-refuse("its results are complex", np.sort_complex, np.roots)
+refuse("its results are complex", np.sort_complex)
 refuse("use scipy.special.i0", np.i0)
 refuse("indices must not depend on differentiated values", np.ix_, np.ravel_multi_index, np.unravel_index)
 refuse("", np.packbits, np.unpackbits, np.min_scalar_type, np.require)
 refuse("where traced arrays lie in memory is not known", np.may_share_memory, np.shares_memory)
 refuse("save what the traced function returns", np.save, np.savetxt, np.savez, np.savez_compressed)
 refuse("dates have no derivative", np.busday_count, np.busday_offset, np.is_busday, np.datetime_as_string)
-refuse("its results are complex; of symmetric matrices np.linalg.eigh is", np.linalg.eig, np.linalg.eigvals)

@@ -92,7 +92,7 @@ def _std_parts(x: Expr, **params: Any) -> Expr:
     return sqrt(_var_parts(x, **params))
 
 
-@reduction(_var, Function("var", r"\operatorname{var}", "variance"), sample=_draw_spread, traits=("nonempty",),
+@reduction(_var, Function("var", r"\operatorname{var}", "variance"), sample=_draw_spread, traits=("nonempty", "real"),
            parts=_var_parts)  # fmt: skip
 def var(x: Expr, *, axes: Axes, ddof: float) -> Any:
     """Twice the deviation; the mean's own change drops out, as deviations add up to 0."""
@@ -100,7 +100,8 @@ def var(x: Expr, *, axes: Axes, ddof: float) -> Any:
 
 
 @reduction(_std, Function("std", r"\operatorname{std}", "standard deviation"), sample=_draw_spread,
-           traits=("nonempty", "kink"), kink="all equal: 0, the least subgradient", parts=_std_parts)  # fmt: skip
+           traits=("nonempty", "kink", "real"), kink="all equal: 0, the least subgradient",
+           parts=_std_parts)  # fmt: skip
 def std(x: Expr, *, out: Expr, axes: Axes, ddof: float) -> Any:
     """The deviation over the standard deviation; masked where that is 0, where std has a corner."""
     spread = expand(out, axes, x.aval, keepdims=out.ndim == x.ndim)
@@ -116,7 +117,7 @@ def _norm_parts(x: Expr, *, axes: Axes, keepdims: bool) -> Expr:
     return sqrt(sum_(x * x, axes=axes, keepdims=keepdims))
 
 
-@reduction(_norm, Notation("fence", "‖", rule="norm"), sample=_draw_axes, traits=("kink",),
+@reduction(_norm, Notation("fence", "‖", rule="norm"), sample=_draw_axes, traits=("kink", "real"),
            kink="at 0: 0, the least subgradient", parts=_norm_parts)  # fmt: skip
 def norm(x: Expr, *, out: Expr, axes: Axes) -> Any:
     """The unit vector; masked at 0, where the norm has a corner."""
@@ -211,7 +212,7 @@ def _logsumexp_parts(x: Expr, *, axes: Axes, keepdims: bool) -> Expr:
 
 
 @reduction(_logsumexp, Function("logsumexp", r"\operatorname{logsumexp}", "log-sum-exp"), sample=_draw_axes,
-           kink="all −∞: 0", parts=_logsumexp_parts)  # fmt: skip
+           kink="all −∞: 0", traits=("real",), parts=_logsumexp_parts)  # fmt: skip
 def logsumexp(x: Expr, *, out: Expr, axes: Axes) -> Any:
     """The softmax."""
     return On(expand(out, axes, x.aval, keepdims=out.ndim == x.ndim) != -np.inf, softmax(x, axes=axes))
@@ -289,7 +290,7 @@ def _same(x: Aval, **_: Any) -> Aval:
     return x
 
 
-def _lines(x: Aval, axes: Axes) -> Any:
+def lines(x: Aval, axes: Axes) -> Any:
     """Every element enters all results of its own lines along the axes."""
 
     def mask(support: Support) -> Support:
@@ -311,7 +312,7 @@ def softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     def both(t: Expr) -> Expr:
         return out * (t - sum_(out * t, axes=axes, keepdims=True))
 
-    return Linear(x.aval, out.aval, both, both, _lines(x.aval, axes))
+    return Linear(x.aval, out.aval, both, both, lines(x.aval, axes))
 
 
 def _log_softmax(x: Any, *, axes: Axes) -> Any:
@@ -335,4 +336,4 @@ def log_softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     def pull(ct: Expr) -> Expr:
         return ct - exp(out) * sum_(ct, axes=axes, keepdims=True)
 
-    return Linear(x.aval, out.aval, push, pull, _lines(x.aval, axes))
+    return Linear(x.aval, out.aval, push, pull, lines(x.aval, axes))

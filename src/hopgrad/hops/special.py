@@ -57,13 +57,14 @@ def gammaln(x: Expr) -> Any:
     return digamma(x)
 
 
-@elementwise(_SPECIAL + "gamma", Function("Γ", r"\Gamma", "gamma"), domain=(POSITIVE,), lowering="tgamma(x)")
+@elementwise(_SPECIAL + "gamma", Function("Γ", r"\Gamma", "gamma"), domain=(POSITIVE,),
+             traits=("real",), lowering="tgamma(x)")  # fmt: skip
 def gamma(x: Expr, *, out: Expr) -> Any:
     """The derivative of its logarithm, times itself."""
     return out * digamma(x)
 
 
-@elementwise(_SPECIAL + "digamma", Function("ψ", r"\psi", "digamma"), domain=(POSITIVE,))
+@elementwise(_SPECIAL + "digamma", Function("ψ", r"\psi", "digamma"), domain=(POSITIVE,), traits=("real",))
 def digamma(x: Expr) -> Any:
     """The trigamma function, by definition."""
     return polygamma(x, order=1)

@@ -141,7 +141,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: An
         # As in NumPy: what is left of no degrees of freedom is 0.
         scale = 1 / ew.maximum(degrees, np.zeros((), degrees.dtype))
         other = ew.multiply(*promote([deviation, weights]))
-    found = fn.matmul(deviation, fn.transpose(other)) * scale
+    found = fn.matmul(deviation, fn.transpose(ew.conj(other))) * scale
     return fn.squeeze(found)
 
 
@@ -179,9 +179,9 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     c = cov(x, y, rowvar, dtype=dtype)
     if c.ndim == 0:
         return ew.divide(c, c)
-    deviation = ew.sqrt(fn.diagonal(c))
+    deviation = cast(ew.sqrt(ew.real_part(fn.diagonal(c))), c.dtype)
     scaled = ew.divide(ew.divide(c, fn.expand_dims(deviation, 1)), fn.expand_dims(deviation, 0))
-    return fn.clip(scaled, -1, 1)
+    return fn.by_parts(lambda part: fn.clip(part, -1, 1), scaled)
 
 
 # -- differences and integrals ---------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Expr:
     start, length = _window(x.size, y.size, mode)
     if x.size < y.size:  # NumPy exchanges the operands, and turns the result round
         start = x.size + y.size - 1 - start - length
-    return products.convolve(x, fn.flip(y), start=start, length=length)
+    return products.convolve(x, fn.flip(ew.conj(y)), start=start, length=length)
 
 
 @surface(np.polyval)

@@ -115,7 +115,7 @@ def lift(value: Any, builder: Builder | None = None) -> Expr:
     if data.dtype.kind not in "fiubc":
         raise DtypeError(f"{type(value).__name__} of dtype {data.dtype} cannot be combined with traced values")
     constant = builder.constant(data)
-    constant.weak = type(value) in (int, float, bool)
+    constant.weak = type(value) in (int, float, bool, complex)
     return constant
 
 

@@ -26,7 +26,10 @@ def expanded(
             moved[node] = new.constant(builder.constants[node]).id
         else:
             args = [moved[a] for a in builder.args(node)]
-            if hop.parts is not None and like.size and new.avals[args[0]].size and not isinstance(like, Several):
+            plain = hop.parts is not None and not isinstance(like, Several) and like.size and new.avals[args[0]].size
+            # Kernels compute with real numbers only.
+            if plain and all(new.avals[a].dtype.kind != "c" for a in args):
+                assert hop.parts is not None
                 with new.passing("expand"):
                     found = hop.parts(*[new.expr(a) for a in args], **dict(params))
                 moved[node] = found.id

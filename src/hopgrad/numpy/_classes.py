@@ -9,7 +9,20 @@ from typing import Any
 
 import numpy
 
-from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, array, converted, has_traced, is_traced, real_data
+from hopgrad.hops.elementwise import cartesian, imag, real
+from hopgrad.hops.surface import find_builder, lift
+from hopgrad.trace.tracer import (
+    ARRAY,
+    PYTHON,
+    SCALAR,
+    Tracer,
+    array,
+    call,
+    converted,
+    has_traced,
+    is_traced,
+    real_data,
+)
 
 
 class Stand(type):
@@ -90,10 +103,10 @@ NUMBERS: dict[type, Any] = {
     for plain in (
         numpy.bool, numpy.byte, numpy.short, numpy.intc, numpy.int_, numpy.longlong, numpy.ubyte, numpy.ushort,
         numpy.uintc, numpy.uint, numpy.ulonglong, numpy.float16, numpy.float32, numpy.float64, numpy.longdouble,
-        *(getattr(numpy, name) for name in ("long", "ulong", "intp", "uintp")),
+        *(getattr(numpy, name) for name in ("long", "ulong", "intp", "uintp")), numpy.complex64, numpy.complex128,
     )
 }  # fmt: skip
-"""What stands for each of NumPy's types of real numbers."""
+"""What stands for each of NumPy's types of numbers."""
 
 
 # -- Python's numbers ------------------------------------------------------------------------------------------------
@@ -103,6 +116,8 @@ def python_float(value: Any) -> Any:
     """A traced number as a Python float; what ``float`` does to other values."""
     if type(value) is not Tracer or not is_traced(value):
         return float(value)
+    if value._kind == PYTHON and value._aval.dtype.kind == "c":
+        float(1j)  # type: ignore[arg-type]  # Python's own error
     if value._aval.shape:
         float(numpy.ones(value._aval.shape))  # NumPy's own error, or from some version on a warning
         value = value.reshape(())
@@ -118,11 +133,44 @@ FLOAT = stand_for(float, _float)
 """Stands for Python's ``float``."""
 
 
+def _complex(*args: Any, **keywords: Any) -> Any:
+    """Of two traced parts as Python has it: x + i y."""
+    if keywords or len(args) > 2 or not has_traced(args):
+        plain: list[Any] = [real_data(a) if type(a) is Tracer else a for a in args]
+        return complex(*plain, **keywords)
+    parts = [_complex_number(a) for a in args]
+    if len(parts) == 1:
+        return parts[0]
+
+    def joined(*values: Any) -> Any:
+        builder = find_builder(values)
+        x, y = (lift(v, builder) for v in values)
+        return cartesian(real(x) - imag(y), imag(x) + real(y))
+
+    made = call(joined, tuple(parts), {}, None)
+    return Tracer(made._trace, made._id, PYTHON)
+
+
+def _complex_number(value: Any) -> Any:
+    if type(value) is not Tracer or not is_traced(value):
+        return complex(value)
+    made = converted(value.reshape(()) if value._kind == ARRAY else value, numpy.dtype(complex))
+    return Tracer(made._trace, made._id, PYTHON)
+
+
+COMPLEX = stand_for(complex, _complex)
+"""Stands for Python's ``complex``."""
+
+
+PYTHONS: dict[type, Any] = {float: FLOAT, complex: COMPLEX}
+"""What stands for Python's own types of numbers."""
+
+
 def _type(*args: Any, **keywords: Any) -> Any:
     if len(args) == 1 and not keywords:
         cls = args[0].__class__ if type(args[0]) is Tracer else type(args[0])
         cls = vars(cls).get("_hopgrad_class", cls)  # of the view of an object, which code is not to tell apart
-        return FLOAT if cls is float else TYPE if cls is type or cls is Stand else NUMBERS.get(cls, cls)
+        return PYTHONS.get(cls) or (TYPE if cls is type or cls is Stand else NUMBERS.get(cls, cls))
     if len(args) == 3:
         return types.new_class(args[0], tuple(map(original_of, args[1])), keywords, lambda made: made.update(args[2]))
     return type(*args, **keywords)

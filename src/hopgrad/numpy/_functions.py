@@ -133,7 +133,7 @@ def fillable(result: Any, args: Any = ()) -> Any:
     """While tracing, new arrays of plain numbers as ones to which traced values can be written."""
     if type(result) is numpy.ndarray:
         trace = context.current()
-        if trace is None or result.dtype.kind not in "fiub" or not result.flags.writeable:
+        if trace is None or result.dtype.kind not in "fiubc" or not result.flags.writeable:
             return result
         if result.base is None and not any(a is result for a in leaves_of(args)):
             return real(trace, result)

@@ -190,7 +190,7 @@ class Outside:
             return value
         if cls is Tracer or id(value) in self._inside:
             return value
-        if cls is np.ndarray and value.dtype.kind in "fiub":
+        if cls is np.ndarray and value.dtype.kind in "fiubc":
             return self._array(value, get, name)
         if cls is FunctionType:
             self.reads.append(Read(get, value))
@@ -527,7 +527,7 @@ class Outside:
                 self.trace.only_once(f"{name} changes during the call", frame)
         for array, node in self.arrays:
             before = self.trace.known[node]
-            if not np.array_equal(before, array, equal_nan=array.dtype.kind == "f"):
+            if not np.array_equal(before, array, equal_nan=array.dtype.kind in "fc"):
                 stale = "an array of the caller"
         if error is not None:
             chain = [error]  # with those that it was raised from, or while they were handled

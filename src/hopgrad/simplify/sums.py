@@ -18,9 +18,12 @@ _OF_ONE = ("sum", "mean", "prod", "max", "min", "any", "all")
 
 @rule(_OF_ONE)
 def reduction_of_one(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
-    """Along axes of length 1 there is nothing to reduce."""
+    """Along axes of length 1 there is nothing to reduce.
+
+    Not products of complex numbers, in which NumPy multiplies by 1 + 0i: times infinity that is NaN.
+    """
     shape = draft.shape(x)
-    if draft.aval(x).dtype != call.aval.dtype:
+    if draft.aval(x).dtype != call.aval.dtype or (call.hop.name == "prod" and call.kind == "c"):
         return None
     return draft.reshape(x, call.shape) if all(shape[k] == 1 for k in axes) else None
 

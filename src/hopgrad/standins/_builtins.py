@@ -8,7 +8,7 @@ import sys
 from types import FrameType, ModuleType
 from typing import Any
 
-from hopgrad.numpy._classes import FLOAT, TYPE, original_of
+from hopgrad.numpy._classes import COMPLEX, FLOAT, TYPE, original_of
 from hopgrad.numpy._functions import note
 from hopgrad.trace import context
 from hopgrad.trace.tracer import Tracer, has_traced
@@ -129,6 +129,7 @@ def _import(hand_out: Any) -> Any:
 def replaced(hand_out: Any) -> dict[str, Any]:
     """The builtins that have a stand-in, by name. `hand_out` gives what stands for an imported module."""
     return {
+        "complex": COMPLEX,
         "float": FLOAT,
         "type": TYPE,
         "print": _noting("print", "prints"),

@@ -202,6 +202,10 @@ def replace(builder: Builder, node: int, path: Path, value: int) -> int:
         elif step.hop.name == "transpose":
             back = tuple(int(k) for k in np.argsort(params["axes"]))
             value = builder.emit(step.hop, (value,), (("axes", back),))
+        elif step.hop.name in ("real", "imag"):
+            z, new = builder.expr(whole), builder.expr(value)
+            parts = (new, catalogue["imag"](z)) if step.hop.name == "real" else (catalogue["real"](z), new)
+            value = catalogue["cartesian"](*parts).id
         else:
             value = put(builder, whole, value, params["items"])
     return value
@@ -232,12 +236,16 @@ def constant(builder: Builder, data: np.ndarray[Any, Any]) -> int:
     """Real data as a value of the graph; many equal elements are stored once."""
     if not data.dtype.isnative:
         data = data.astype(data.dtype.newbyteorder("="))
-    if data.size > _SMALL and data.dtype.kind in "fiub":
+    if data.size > _SMALL and data.dtype.kind in "fiubc":
         first = data.flat[0]
-        if (data == first).all() and (data.dtype.kind != "f" or first != 0 or not np.signbit(data).any()):
+        if (data == first).all() and not (_has_minus_zero(data.real) or _has_minus_zero(data.imag)):
             scalar = builder.constant(first).id
             return builder.emit(catalogue["broadcast_to"], (scalar,), (("shape", data.shape),))
     return builder.constant(data).id
+
+
+def _has_minus_zero(data: np.ndarray[Any, Any]) -> bool:
+    return data.dtype.kind == "f" and data.flat[0] == 0 and bool(np.signbit(data).any())
 
 
 # -- strides ---------------------------------------------------------------------------------------------------------
@@ -342,6 +350,8 @@ def judge(
         elif step.hop.name == "transpose":
             shape = tuple(shape[k] for k in params["axes"])
             strides = None if strides is None else tuple(strides[k] for k in params["axes"])
+        elif step.hop.name in ("real", "imag"):
+            strides = None if strides is None else tuple(2 * s for s in strides)
         else:
             shape, strides = _selected(shape, strides, params["items"])
     return verdict, strides

@@ -131,7 +131,7 @@ def _elementwise(
     params: Params = ()
     try:
         dtypes = ufuncs.loop(ufunc, tuple(tokens), dtype)
-        hop = ufuncs.hop_of_ufunc.get(ufunc) or ufuncs.find_hop(ufunc, dtypes)
+        hop = ufuncs.find_hop(ufunc, dtypes)
         if ufunc is np.power and nodes[1] < 0 and (exponent := ufuncs.fixed_exponent(operands[1], dtypes)) is not None:
             hop, nodes, params = catalogue["constant_power"], nodes[:1], (("exponent", exponent),)
         for k, node in enumerate(nodes):
@@ -190,7 +190,7 @@ def _raise_as_python(trace: Trace, ufunc: np.ufunc, operands: tuple[Any, ...], f
         bool(deciding)
 
 
-_PYTHON_TYPES: dict[str, Any] = {"f": float, "i": int, "b": ufuncs.BOOL}
+_PYTHON_TYPES: dict[str, Any] = {"f": float, "i": int, "b": ufuncs.BOOL, "c": complex}
 
 
 def _with_real(ufunc: np.ufunc, operands: tuple[Any, ...], frame: FrameType | None, operator: bool, dtype: Any) -> Any:
@@ -247,6 +247,8 @@ def _trace_shape(operands: tuple[Any, ...]) -> Shape:
 def _composed(ufunc: Any, builder: Builder, nodes: list[int], operands: Any, dtypes: Any) -> int:
     """Ufuncs that are another hop in disguise."""
     args = [Expr(builder, node) for node in nodes]
+    if dtypes[0].kind == "c" and ufunc in ufuncs.of_complex:
+        return ufuncs.of_complex[ufunc](*args).id
     if ufunc is np.float_power:
         exponent = None if type(operands[1]) is Tracer else ufuncs.fixed_exponent(operands[1], dtypes)
         return (catalogue["power"](*args) if exponent is None else args[0] ** exponent).id

@@ -348,6 +348,92 @@ def _lstsq(trace: Trace, frame: Any, a: Any, b: Any, rcond: Any = None) -> Any:
 
 special[np.linalg.lstsq] = _lstsq
 
+# -- results that are real or complex, depending on values ------------------------------------------------------------
+
+
+def _is(condition: Any, frame: Any) -> bool:
+    """Whether something holds for the actual inputs, on which what is traced next depends; not where nobody knows."""
+    if type(condition) is not Tracer:
+        return bool(condition)
+    try:
+        return bool(settled(condition, frame))
+    except UnknownValueError:
+        return False
+
+
+def _eig(function: Any, complex_: Any) -> Callable[..., Any]:
+    """Eigenvalues, and what comes with them, as real numbers if NumPy gives them so."""
+
+    def make(trace: Trace, frame: Any, a: Any) -> Any:
+        if not has_traced(a):
+            return on_real(trace, function, (a,), {})
+        found = perform(Surface(complex_, contiguous=True), (a,), {}, frame, function)
+        w = found[0] if isinstance(found, tuple) else found
+        if a._aval.dtype.kind == "c" or not _is(np.all(w.imag == 0), frame):
+            return found
+        return type(found)(*[v.real for v in found]) if isinstance(found, tuple) else found.real
+
+    return make
+
+
+special[np.linalg.eig] = _eig(np.linalg.eig, linalg_functions.eig)
+special[np.linalg.eigvals] = _eig(np.linalg.eigvals, linalg_functions.eigvals)
+
+
+def _real_if_close(trace: Trace, frame: Any, a: Any, tol: Any = 100) -> Any:
+    if not has_traced(a):
+        return on_real(trace, np.real_if_close, (a, tol), {})
+    if a._aval.dtype.kind != "c":
+        return a
+    least = np.finfo(a._aval.dtype).eps * tol if tol > 1 else tol
+    return a.real if _is(np.all(np.abs(a.imag) < least), frame) else a
+
+
+def _roots(trace: Trace, frame: Any, p: Any) -> Any:
+    """The eigenvalues of the companion matrix, as in NumPy."""
+    if not has_traced(p):
+        return on_real(trace, np.roots, (p,), {})
+    p = np.atleast_1d(p)
+    if p.ndim != 1:
+        raise ValueError("Input must be a rank-1 array.")
+    places = np.flatnonzero(plain(np.not_equal(p, 0), frame))
+    if not places.size:
+        return np.array([])
+    none = len(p) - int(places[-1]) - 1
+    p = p[int(places[0]) : int(places[-1]) + 1]
+    if p.dtype.kind not in "fc":
+        p = p.astype(float)
+    if len(p) < 2:
+        return np.zeros(none)
+    below = np.eye(len(p) - 2, len(p) - 1, dtype=p.dtype)
+    roots = np.linalg.eigvals(np.concatenate([np.reshape(-p[1:] / p[0], (1, -1)), below]))
+    return np.hstack([roots, np.zeros(none, roots.dtype)])
+
+
+def _poly(trace: Trace, frame: Any, seq_of_zeros: Any) -> Any:
+    """The product of what vanishes at each root, as in NumPy."""
+    if not has_traced(seq_of_zeros):
+        return on_real(trace, np.poly, (seq_of_zeros,), {})
+    roots = np.atleast_1d(seq_of_zeros)
+    if roots.ndim == 2 and roots.shape[0] == roots.shape[1] and roots.shape[0]:
+        roots = np.linalg.eigvals(roots)
+    elif roots.ndim != 1:
+        raise ValueError("input must be 1d or non-empty square 2d array.")
+    elif roots.dtype.kind not in "fc":
+        roots = roots.astype(float)
+    if not len(roots):
+        return 1.0
+    one = np.ones(1, roots.dtype)
+    found: Any = one
+    for k in range(len(roots)):
+        found = np.convolve(found, np.concatenate([one, -roots[k : k + 1]]))
+    if roots.dtype.kind == "c" and _is(np.all(np.sort(roots) == np.sort(np.conjugate(roots))), frame):
+        return found.real.copy()
+    return found
+
+
+special.update({np.real_if_close: _real_if_close, np.roots: _roots, np.poly: _poly})
+
 # -- printing --------------------------------------------------------------------------------------------------------
 
 

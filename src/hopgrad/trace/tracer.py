@@ -100,7 +100,7 @@ class Tracer:
         if self._kind == ARRAY:
             return np.ndarray
         dtype = self._aval.dtype
-        return dtype.type if self._kind == SCALAR else {"f": float, "b": bool, "i": int}[dtype.kind]
+        return dtype.type if self._kind == SCALAR else {"f": float, "b": bool, "i": int, "c": complex}[dtype.kind]
 
     @property
     def _aval(self) -> Aval:
@@ -172,8 +172,8 @@ class Tracer:
 
     @property
     def real(self) -> Any:
-        """The real part: itself."""
-        return self
+        """The real part: of real numbers the value itself, of complex ones a view."""
+        return _part(self, "real", sys._getframe(1)) if self._aval.dtype.kind == "c" else self
 
     @real.setter
     def real(self, value: Any) -> None:
@@ -184,14 +184,27 @@ class Tracer:
             self._refuse(
                 "the memory (assignment to the real part of a read-only array)", "copy it first", sys._getframe(2)
             )
-        self[...] = value
+        if self._aval.dtype.kind == "c":
+            self.real[...] = value
+        else:
+            self[...] = value
 
     @property
     def imag(self) -> Any:
-        """The imaginary part: zeros, which cannot be written to."""
+        """The imaginary part: of complex numbers a view, of real ones zeros, which cannot be written to."""
+        if self._aval.dtype.kind == "c":
+            return _part(self, "imag", sys._getframe(1))
         none = np.zeros(self._aval.shape, self._aval.dtype)
         none.flags.writeable = False
         return none if self._kind == ARRAY else none[()] if self._kind == SCALAR else none.item()
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self._kind != ARRAY:
+            raise AttributeError(f"attribute 'imag' of {self.__class__.__name__!r} objects is not writable")
+        if self._aval.dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        self.imag[...] = value
 
     @property
     def flat(self) -> Flat:
@@ -510,7 +523,7 @@ class Tracer:
         if (data := real_data(self)) is not None:
             return real(self._trace, data.astype(dtype, order))
         frame = sys._getframe(1)
-        if dtype.kind not in "fiub":
+        if dtype.kind not in "fiubc":
             self._trace.refuse(with_place(refused(f"conversion to {dtype}"), frame))
         result = call(cast, (self, dtype), {}, frame, array=self._kind == ARRAY)
         if self._kind == ARRAY:
@@ -552,8 +565,8 @@ class Tracer:
         return self[...]
 
     def conj(self) -> Any:
-        """The complex conjugate: itself."""
-        return self
+        """The complex conjugate: of real numbers the value itself."""
+        return np.conjugate(self) if self._aval.dtype.kind == "c" else self
 
     conjugate = conj
 
@@ -692,7 +705,7 @@ def dress(trace: Trace, value: Any, known: dict[int, Any], arrays: Sequence[Any]
         return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
     if id(value) in known:
         return known[id(value)]
-    if type(value) is not np.ndarray or value.dtype.kind not in "fiub":
+    if type(value) is not np.ndarray or value.dtype.kind not in "fiubc":
         return value
     if value.base is None:
         return real(trace, value)
@@ -834,7 +847,7 @@ def on_values(
             return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
         if type(value) is np.ndarray and id(value) not in known and value.base is not None:
             for leaf, given in values:
-                if np.may_share_memory(given, value) and value.dtype.kind in "fiub":
+                if np.may_share_memory(given, value) and value.dtype.kind in "fiubc":
                     # A view, of which part nobody knows.
                     part = Tracer(trace, memory.constant(trace.builder, value), ARRAY)
                     _doubt(part, leaf)
@@ -1068,6 +1081,19 @@ def _set_shape(tracer: Tracer, shape: Any, frame: FrameType | None) -> None:
     tracer._id, tracer._path, tracer._seen = view._id, view._path, view._seen
 
 
+def _part(tracer: Tracer, name: str, frame: FrameType | None) -> Tracer:
+    """The real or imaginary part of complex numbers; of an array it is a view."""
+    hop = catalogue[name]
+    if (data := real_data(tracer)) is not None:
+        found = Tracer(tracer._trace, REAL, ARRAY)
+    else:
+        found = call(hop, (tracer,), {}, frame, array=tracer._kind == ARRAY)
+        found._kind = tracer._kind
+    if data is not None or tracer._kind == ARRAY:
+        attach(found, memory_of(tracer), (*_path_of(tracer), Step(hop, (), ())))
+    return found
+
+
 class Flat:
     """The elements of a traced array in C order, as ``ndarray.flat``."""
 
@@ -1255,7 +1281,6 @@ def _wrap(trace: Trace, value: Any, frame: FrameType | None, array: bool) -> Any
     """Handles in a surface's answer become tracers, with their place in the user's code."""
     if isinstance(value, Expr):
         aval = value.aval
-        _check_complex(aval.dtype)
         trace.site(value.id, frame)
         kind = ARRAY if array or aval.shape else PYTHON if value.weak else SCALAR
         return Tracer(trace, value.id, kind)
@@ -1351,11 +1376,6 @@ def _text_of(tracer: Tracer, frame: FrameType | None) -> Any:
         return _Unknown(f"<traced {tracer._aval!r} in the body of a loop or branch>")
 
 
-def _check_complex(dtype: np.dtype[Any]) -> None:
-    if dtype.kind == "c":
-        raise refused("a complex value", "compute with the real and the imaginary part")
-
-
 def call(
     function: Callable[..., Any],
     args: tuple[Any, ...],
@@ -1404,7 +1424,7 @@ def python_number(tracer: Any) -> Any:
     if type(tracer) is not Tracer:
         return tracer.item()
     kind = tracer._aval.dtype.kind
-    made = converted(tracer, np.dtype({"f": float, "b": bool}.get(kind, int)))
+    made = converted(tracer, np.dtype({"f": float, "b": bool, "c": complex}.get(kind, int)))
     return Tracer(made._trace, made._id, PYTHON)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.errors import DtypeError, NotDifferentiableError
+from hopgrad.errors import DtypeError
 from hopgrad.graph.builder import Expr, catalogue
 from hopgrad.graph.hop import Hop
 from hopgrad.hops import bits
@@ -50,6 +50,13 @@ composed: dict[Any, Callable[..., Expr]] = {
 }
 """Ufuncs that are another hop in disguise."""
 
+of_complex: dict[Any, Callable[..., Expr]] = {
+    np.absolute: ew.magnitude,
+    np.conjugate: ew.conjugate,
+    np.sign: ew.direction,
+}
+"""Ufuncs that are something else of complex numbers than of real ones."""
+
 products: dict[Any, Surface] = {
     np.matmul: Surface(fn.matmul, contiguous=True),
     np.vecdot: Surface(fn.vecdot),
@@ -67,9 +74,11 @@ accumulations: dict[Any, Callable[..., Any]] = {np.add: fn.cumsum, np.multiply: 
 
 def find_hop(ufunc: np.ufunc, dtypes: tuple[np.dtype[Any], ...]) -> Hop | None:
     """The hop that a ufunc is, for operands of these dtypes."""
+    hop = hop_of_ufunc.get(ufunc)
+    if dtypes[0].kind == "c" and ufunc in of_complex:
+        return None
     if dtypes[0] == BOOL and ufunc in _BITWISE:
         return _BITWISE[ufunc]
-    hop = hop_of_ufunc.get(ufunc)
     if hop is None and ufunc.__name__ == "clip" and ufunc.nin == 3:
         hop = hop_of_ufunc[ufunc] = ew.clip  # private in NumPy, where np.clip is a function that calls it
     if hop is None:
@@ -103,11 +112,6 @@ def loop(
         found = ufunc.resolve_dtypes(slots, **options)
     except TypeError as error:
         raise DtypeError(str(error)) from None
-    if any(d.kind == "c" for d in found):
-        raise NotDifferentiableError(
-            f"{name_of(ufunc)} gives complex values here, which are not supported on traced values: compute with the"
-            " real and the imaginary part"
-        )
     if any(d.kind == "O" for d in found):
         # A Python function (np.frompyfunc), which has no dtypes of its own: what it computes with are numbers.
         common = np.result_type(*[np.zeros((), t).item() if isinstance(t, type) else t for t in tokens])
