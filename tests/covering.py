@@ -57,14 +57,17 @@ UNDISPATCHED = {
 # -- functions ---------------------------------------------------------------------------------------------------------
 
 
+REAL_AND_COMPLEX = ("float64", "complex128", "float", "complex")
+
+
 def varies(f: Callable[..., Any], args: Sequence[Any]) -> bool:
     """Whether a derivative passes through a call."""
 
     def total(*values: Any) -> Any:
-        leaves = [
-            v for v in tree.flatten(f(*values))[0] if isinstance(v, float) or getattr(v, "dtype", None) == np.float64
-        ]
-        return sum((np.nansum(v * (k + 0.7)) for k, v in enumerate(leaves)), np.sum(values[0]) * 0.0)
+        found = tree.flatten(f(*values))[0]
+        leaves = [v for v in found if str(getattr(v, "dtype", type(v).__name__)) in REAL_AND_COMPLEX]
+        parts = [np.real(v) + np.imag(v) if np.iscomplexobj(v) else v for v in leaves]
+        return sum((np.nansum(v * (k + 0.7)) for k, v in enumerate(parts)), np.sum(np.real(values[0])) * 0.0)
 
     with np.errstate(all="ignore"):
         gradients = hg.grad(total, tuple(range(len(args))))(*args)
