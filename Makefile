@@ -13,6 +13,7 @@ STAMP := $(VENV)/.setup-done
 BENCH_VENV := .venv-bench
 BENCH_LOCK := bench/requirements.lock
 BENCH_STAMP := $(BENCH_VENV)/.setup-done
+CPP_PEERS := bench/cpp/peers.so
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -66,8 +67,16 @@ test: $(STAMP) ## run all tests that need no browser, doctests included
 	@$(BIN)/python -m pytest -m 'not browser' $(ARGS); status=$$?; \
 		echo; echo '*** BROWSER TESTS WERE NOT RUN: make test-browser runs them ***'; exit $$status
 
-bench: $(BENCH_STAMP) ## time hopgrad beside JAX, PyTorch, autograd and CasADi (ONLY=name, QUICK=1)
+bench: $(BENCH_STAMP) $(CPP_PEERS) ## time hopgrad beside C++, JAX, PyTorch, autograd and CasADi (ONLY=name, QUICK=1)
 	@$(BENCH_VENV)/bin/python -m bench --only '$(ONLY)' $(if $(QUICK),--quick)
+
+# The gradients written in C++ are compiled for this machine. The benchmark runs without them where there is no compiler.
+$(CPP_PEERS): bench/cpp/peers.cpp
+	@compiler=$$(command -v $(CXX) || command -v clang++) || { \
+		echo '*** NO C++ COMPILER: THE COLUMN C++ WILL BE EMPTY; on Debian: apt-get install g++ ***' >&2; exit 0; }; \
+		echo "compiling $< with $$compiler" && \
+		$$compiler -std=c++17 -O3 -march=native -Wall -Wextra -shared -fPIC $< -o $@ && \
+		$$compiler --version | head -n 1 > $(@:.so=.txt)
 
 test-browser: $(STAMP) browser ## run the browser tests (installs Debian's chromium when missing)
 	@HOPGRAD_REQUIRE_BROWSER=1 HOPGRAD_CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser $(ARGS)
@@ -104,5 +113,5 @@ lock: check-python ## renew requirements/dev.lock from the ranges in pyproject.t
 	@rm -rf .venv-lock
 
 clean: ## remove .venv, caches and everything built
-	@rm -rf $(VENV) $(BENCH_VENV) .venv-lock build dist out .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(BENCH_VENV) .venv-lock $(CPP_PEERS) $(CPP_PEERS:.so=.txt) build dist out .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

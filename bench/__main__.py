@@ -18,6 +18,7 @@ from bench.report import ENVIRONMENT, TUNING, machine, markdown, save, stamp
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 300  # seconds a process, which takes some ten
+MEASURED = ("hopgrad", "JAX")  # whose memory is measured
 
 
 def worker(case: str, cache: Path, *options: str) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def worker(case: str, cache: Path, *options: str) -> dict[str, Any]:
 
 
 def run_case(name: str, budget: float, repeats: int) -> dict[str, Any]:
-    """One case: all tools side by side, then hopgrad's first call again, with empty and with filled caches."""
+    """One case: all tools side by side, then hopgrad's first call with empty and with filled caches, then memory."""
     with tempfile.TemporaryDirectory() as folder:
         result = worker(name, Path(folder) / "main", "--budget", str(budget))
         cold: list[float] = []
@@ -52,6 +53,10 @@ def run_case(name: str, budget: float, repeats: int) -> dict[str, Any]:
         if cold and warm:
             result["first_calls"]["hopgrad"] = min(cold)
             result["first_call_warm"] = min(warm)
+        result["peaks"] = {}
+        for tool in MEASURED:
+            found = worker(name, Path(folder) / "main", "--memory", "--tools", tool)
+            result["peaks"].update({tool: peak for tool, peak in found.get("peaks", {}).items() if peak})
         return result
 
 

@@ -28,7 +28,8 @@ class Case:
 
     `function` is written as for NumPy, at the top level of its module, over the module's names ``np`` and ``special``.
     JAX, PyTorch and autograd run the same source over their own namespaces unless a version of their own is given.
-    Plain ints among the arguments are static.
+    Plain ints among the arguments are static. The arguments of ``"hvp"`` are the point, the vector, and what else the
+    function takes.
     """
 
     name: str
@@ -49,6 +50,10 @@ class Case:
     """The function on tensors, where the NumPy source does not run over torch's namespace."""
     casadi: Callable[..., Any] | None = None
     """The function on CasADi's symbols."""
+    cpp: Callable[..., Any] | None = None
+    """The same result by hand-written C++, one of `bench.cpp`."""
+    instead: Mapping[str, Mapping[str, Callable[..., Any]]] = field(default_factory=dict)
+    """By tool: helpers in the function's module that it needs written otherwise, by name."""
     skip: Mapping[str, str] = field(default_factory=dict)
     """Tools that cannot run this case, and why."""
     up_to: Mapping[str, Size] = field(default_factory=dict)
@@ -62,6 +67,10 @@ class Case:
     def arguments(self, size: Size) -> tuple[Any, ...]:
         """The arguments for a size, the same ones at each call."""
         return self.make(size, np.random.default_rng(20240229))
+
+    def of_function(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What the function itself takes of the arguments."""
+        return (args[0], *args[2:]) if self.want == "hvp" else args
 
     def excuse(self, tool: str, size: Size) -> str | None:
         """Why the tool does not run this size, if so."""

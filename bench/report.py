@@ -24,6 +24,7 @@ ENVIRONMENT = {
 TUNING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """What would have OpenBLAS, and so some tools only, use the kernels of another processor."""
 PEER_NAMES = [tool.name for tool in PEERS]
+AHEAD_OF_TIME = "C++"  # compiled before it is called
 
 
 def duration(seconds: float | None) -> str:
@@ -107,6 +108,31 @@ def calls_table(results: Sequence[dict[str, Any]]) -> str:
     return table(["case", "size", *names, "fastest peer", "ratio"], lines, left=2)
 
 
+def function_table(results: Sequence[dict[str, Any]]) -> str:
+    """What is timed above by the function alone, compiled by the same tool."""
+    lines = []
+    for result in results:
+        for row in result["rows"]:
+            seconds, alone = measured(row), row.get("functions", {})
+            if "hopgrad" in alone and "hopgrad" in seconds:
+                cells: list[str] = []
+                for name in ("hopgrad", "JAX"):
+                    least = alone.get(name)
+                    cells += [duration(least), times(seconds[name] / least if least else None)]
+                lines.append([result["case"], row["size"], *cells])
+    header = ["case", "size", "hopgrad, function", "gradient / function", "JAX, function", "gradient / function"]
+    return table(header, lines, left=2) if lines else ""
+
+
+def memory_table(results: Sequence[dict[str, Any]]) -> str:
+    """The most memory that the largest size took."""
+    lines = []
+    for result in results:
+        for name, peak in result.get("peaks", {}).items():
+            lines.append([result["case"], peak["size"], name, f"{peak['bytes'] / 1e6:,.1f} MB"])
+    return table(["case", "size", "tool", "peak"], lines, left=3) if lines else ""
+
+
 def bandwidth_table(results: Sequence[dict[str, Any]]) -> str:
     """Cases bound by memory: bytes moved a second, against a plain copy."""
     lines = []
@@ -123,12 +149,13 @@ def bandwidth_table(results: Sequence[dict[str, Any]]) -> str:
 def first_call_table(results: Sequence[dict[str, Any]]) -> str:
     """First calls, hopgrad's with an empty and with a filled cache of kernels."""
     lines = []
+    peers = [name for name in PEER_NAMES if name != AHEAD_OF_TIME]
     for result in results:
         first, warm = result["first_calls"], result.get("first_call_warm")
-        cells = [duration(s) for s in (first.get("hopgrad"), warm, *(first.get(name) for name in PEER_NAMES))]
+        cells = [duration(s) for s in (first.get("hopgrad"), warm, *(first.get(name) for name in peers))]
         against = first["JAX"] / first["hopgrad"] if {"JAX", "hopgrad"} <= first.keys() else None
         lines.append([result["case"], result["first_size"], *cells, times(against)])
-    header = ["case", "size", "hopgrad, cold cache", "hopgrad, warm cache", *PEER_NAMES, "JAX / hopgrad cold"]
+    header = ["case", "size", "hopgrad, cold cache", "hopgrad, warm cache", *peers, "JAX / hopgrad cold"]
     return table(header, lines, left=2)
 
 
@@ -174,14 +201,29 @@ def markdown(run: dict[str, Any]) -> str:
         "count, and small differences do not." + (" Quick pass: short budgets, coarse figures." * run["quick"]),
         "## Calls",
         "The least time of one call. All tools take and return NumPy arrays but for *JAX device*, whose arrays stay on "
-        "the device. *by hand* is NumPy with a gradient derived by hand. The ratio is the fastest peer's time (JAX, "
-        "PyTorch, autograd, CasADi) by hopgrad's: above 1× hopgrad is faster. – means left out, for a reason below.",
+        "the device. *by hand* is NumPy with a gradient derived by hand, *C++* plain loops of such a gradient. The "
+        "ratio is the fastest peer's time (C++, JAX, PyTorch, autograd, CasADi) by hopgrad's: above 1× hopgrad is "
+        "faster. – means left out, for a reason below.",
         calls_table(results),
         "## First calls",
         "From the function to its first derivative (trace, differentiate, compile, run), imports excluded; hopgrad "
         "with an empty cache of kernels on disk, and in a new process with the cache that this left.",
         first_call_table(results),
     ]
+    if alone := function_table(results):
+        parts += [
+            "## Derivatives and functions",
+            "The function alone, compiled by the same tool, and how many times as long what is timed above takes.",
+            alone,
+        ]
+    if memory := memory_table(results):
+        parts += [
+            "## Memory",
+            "The most resident memory of a process that calls the largest size thrice, above what it had after the "
+            "imports, a first derivative of something else, and making the arguments. Tracing, compiling and results "
+            "are in it.",
+            memory,
+        ]
     if bandwidth := bandwidth_table(results):
         parts += [
             "## Bandwidth",

@@ -61,11 +61,15 @@ class Tool:
 
     def source(self, case: Case) -> Callable[..., Any]:
         """The function to differentiate, or the program that does it, over the tool's namespaces; kept."""
-        return over(case.program or case.function, **self.namespaces)
+        return over(case.program or case.function, **self.namespaces, **case.instead.get(self.name, {}))
 
     def prepare(self, case: Case, args: tuple[Any, ...]) -> Call:
         """The call to time."""
         raise NotImplementedError
+
+    def function(self, case: Case, args: tuple[Any, ...]) -> Call:
+        """The call of the function alone, compiled."""
+        raise Unsupported("compiles gradients only")
 
     def warm_up(self) -> None:
         """A first derivative of something else, so that the tool's own start is not billed to a case."""
@@ -109,6 +113,9 @@ class Hopgrad(Tool):
             return Call(self.hg.compile(step) if hasattr(self.hg, "compile") else step, args)
         return Call(getattr(self.hg, case.want)(function, case.argnums), args)
 
+    def function(self, case: Case, args: tuple[Any, ...]) -> Call:
+        return Call(self.hg.compile(case.function), case.of_function(args))
+
 
 class ByHand(Tool):
     """A gradient derived by hand, in NumPy."""
@@ -120,6 +127,32 @@ class ByHand(Tool):
         if case.by_hand is None:
             raise Unsupported("not derived by hand")
         return Call(case.by_hand() if case.want == "step" else case.by_hand, args)
+
+    def warm_up(self) -> None:
+        pass
+
+
+class Cpp(Tool):
+    """A gradient derived by hand, in scalar loops of C++ (`bench.cpp`), compiled for this machine."""
+
+    name = "C++"
+    package = "C++"
+
+    def __init__(self) -> None:
+        from bench import cpp
+
+        self.cpp = cpp
+
+    @property
+    def version(self) -> str:
+        return self.cpp.version()
+
+    def prepare(self, case: Case, args: tuple[Any, ...]) -> Call:
+        if case.cpp is None:
+            raise Unsupported("not written in C++")
+        if not self.cpp.LIBRARY.exists():
+            raise Unsupported("there is no C++ compiler")
+        return Call(case.cpp, args)
 
     def warm_up(self) -> None:
         pass
@@ -137,17 +170,19 @@ class Jax(Tool):
         import jax.scipy.special
 
         self.jax = jax
-        self.namespaces = {"np": jax.numpy, "special": jax.scipy.special}
+        self.namespaces = {"np": jax.numpy, "special": jax.scipy.special, "hg": jax.lax}
 
     def source(self, case: Case) -> Callable[..., Any]:
-        return over(case.jax or case.program or case.function, **self.namespaces)
+        if case.jax:
+            return over(case.jax, **self.namespaces)
+        return super().source(case)
 
     def compiled(self, case: Case, args: tuple[Any, ...]) -> Callable[..., Any]:
         """The jitted derivative."""
         function = self.source(case)
         if case.want == "hvp":
             gradient = self.jax.grad(function)
-            derivative = lambda x, v: self.jax.jvp(gradient, (x,), (v,))[1]  # noqa: E731
+            derivative = lambda x, v, *rest: self.jax.jvp(lambda x: gradient(x, *rest), (x,), (v,))[1]  # noqa: E731
         elif case.want == "step":
             derivative = function(self.jax.value_and_grad)
         else:
@@ -159,6 +194,12 @@ class Jax(Tool):
         compiled = self.compiled(case, args)
         if case.want in ("grad", "hvp") and isinstance(case.argnums, int) and not isinstance(args[0], dict):
             return Call(lambda *args: np.asarray(compiled(*args)), args)
+        return Call(lambda *args: mapped(np.asarray, compiled(*args)), args)
+
+    def function(self, case: Case, args: tuple[Any, ...]) -> Call:
+        args = case.of_function(args)
+        static = [i for i, arg in enumerate(args) if isinstance(arg, int)]
+        compiled = self.jax.jit(self.source(case), static_argnums=static)
         return Call(lambda *args: mapped(np.asarray, compiled(*args)), args)
 
 
@@ -193,7 +234,7 @@ class Torch(Tool):
         self.torch.optim.Adam([weight], fused=True).step()  # imports a second of modules when first used
 
     def source(self, case: Case) -> Callable[..., Any]:
-        return case.torch or over(case.function, **self.namespaces)
+        return case.torch or over(case.function, **self.namespaces, **case.instead.get(self.name, {}))
 
     def prepare(self, case: Case, args: tuple[Any, ...]) -> Call:
         torch, function = self.torch, self.source(case)
@@ -213,9 +254,9 @@ class Torch(Tool):
 
         if case.want == "hvp":
 
-            def hvp(x: Any, v: Any) -> Any:
+            def hvp(x: Any, v: Any, *rest: Any) -> Any:
                 x, v = leaf(x), tensor(v)
-                (gradient,) = torch.autograd.grad(function(x), x, create_graph=True)
+                (gradient,) = torch.autograd.grad(function(x, *map(tensor, rest)), x, create_graph=True)
                 return torch.autograd.grad(gradient, x, v)[0].numpy()
 
             return Call(hvp, args)
@@ -251,7 +292,8 @@ class Autograd(Tool):
     def prepare(self, case: Case, args: tuple[Any, ...]) -> Call:
         function = self.source(case)
         if case.want == "hvp":
-            return Call(self.autograd.hessian_vector_product(function), args)
+            product = self.autograd.hessian_vector_product(function)
+            return Call(lambda x, v, *rest: product(x, *rest, v), args)
         if case.want == "step":
             return Call(function(self.autograd.value_and_grad), args)
         return Call(getattr(self.autograd, case.want)(function, case.argnums), args)
@@ -278,8 +320,8 @@ class Casadi(Tool):
         symbols = mapped(lambda x: x if isinstance(x, int) else kind.sym("x", *np.shape(x)), args)
         inputs = [x for x in leaves(symbols) if not isinstance(x, int)]
         if case.want == "hvp":
-            x, v = symbols
-            results = [ca.jtimes(ca.gradient(function(x), x), x, v)]
+            x, v, *rest = symbols
+            results = [ca.jtimes(ca.gradient(function(x, *rest), x), x, v)]
         else:
             value = function(*symbols)
             argnums = (case.argnums,) if isinstance(case.argnums, int) else case.argnums
@@ -302,5 +344,5 @@ class Casadi(Tool):
         return Call(one if len(results) == 1 else many, given)
 
 
-PEERS: tuple[type[Tool], ...] = (Jax, Torch, Autograd, Casadi)
-TOOLS: tuple[type[Tool], ...] = (Hopgrad, ByHand, Jax, JaxDevice, Torch, Autograd, Casadi)
+PEERS: tuple[type[Tool], ...] = (Cpp, Jax, Torch, Autograd, Casadi)
+TOOLS: tuple[type[Tool], ...] = (Hopgrad, ByHand, Cpp, Jax, JaxDevice, Torch, Autograd, Casadi)

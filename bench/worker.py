@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from bench.cases import CASES
 from bench.measure import arrays, disagreeing, measure
 from bench.tools import TOOLS, Call, Tool, Unsupported
 
-NO_FIRST_CALL = ("by hand", "JAX device")  # nothing to compile, and the same as JAX
+NO_FIRST_CALL = ("by hand", "C++", "JAX device")  # nothing to compile at the first call, and the same as JAX
+STATUS = Path("/proc/self/status")
 
 
 def problem(error: Exception) -> str:
@@ -89,14 +91,51 @@ def compared(case: Case, size: Size, tools: dict[str, Tool], budget: float) -> d
         found[name] = {"differs": f"result differs from the others', {d:.2g} times the tolerance"}
         del calls[name]
     results.clear()
+    alone = functions(case, args, {name: tool for name, tool in tools.items() if name in calls})
+    calls.update({f"{name} function": call for name, call in alone.items()})
     if case.traffic:  # as many bytes as the gradient moves, so that both find them in the same caches
         calls["copy"] = Call(np.copy, (np.ones(case.traffic(size) // 2, np.uint8),))
-    for name, seconds in measure(calls, budget).items():
-        found[name] = {"seconds": seconds}
+    seconds = measure(calls, budget)
     row: dict[str, Any] = {"size": case.label(size), "tools": found}
+    row["functions"] = {name: seconds.pop(f"{name} function") for name in alone}
+    found.update({name: {"seconds": least} for name, least in seconds.items()})
     if case.traffic:
         row["bytes"] = {"hopgrad": case.traffic(size), "copy": case.traffic(size)}
     return row
+
+
+def functions(case: Case, args: tuple[Any, ...], tools: dict[str, Tool]) -> dict[str, Call]:
+    """The calls of the function alone, for tools that compile it."""
+    calls: dict[str, Call] = {}
+    for name, tool in tools.items():
+        if case.want != "step":
+            try:
+                calls[name] = tool.function(case, args)
+                calls[name]()
+            except Unsupported:
+                continue
+    return calls
+
+
+def memory_now(name: str) -> int:
+    """Bytes by the name that Linux gives them: VmRSS what is resident, VmHWM the most that ever was."""
+    found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    assert found
+    return 1024 * int(found[1])
+
+
+def peak_memory(case: Case, tool: Tool) -> dict[str, Any] | None:
+    """The most memory that the largest size takes from the first call on, above what there was before."""
+    sizes = [size for size in case.sizes if not case.excuse(tool.name, size)]
+    if not (sizes and STATUS.exists()):
+        return None
+    args = case.arguments(sizes[-1])
+    Path("/proc/self/clear_refs").write_text("5")  # begins the most that ever was anew
+    before = memory_now("VmRSS")
+    call = tool.prepare(case, args)
+    for _ in range(3):
+        call()
+    return {"size": case.label(sizes[-1]), "bytes": memory_now("VmHWM") - before}
 
 
 def main() -> None:
@@ -105,11 +144,16 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("output", type=Path)
     parser.add_argument("--tools", default=",".join(tool.name for tool in TOOLS))
+    parser.add_argument("--memory", action="store_true", help="measure the peak of memory only, with one tool")
     parser.add_argument("--budget", type=float, default=4.0, help="seconds a size; 0: first calls only")
     options = parser.parse_args()
     case = CASES[options.case]
     warnings.simplefilter("ignore")  # what tools warn of is no result
     tools, failures = started(options.tools.split(","))
+    if options.memory:
+        peaks = {name: peak_memory(case, tool) for name, tool in tools.items()}
+        options.output.write_text(json.dumps({"peaks": peaks}))
+        return
     first = first_calls(case, tools)
     rows = [compared(case, size, tools, options.budget) for size in case.sizes] if options.budget else []
     for row in rows:

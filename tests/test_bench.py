@@ -1,18 +1,23 @@
 """The benchmark's cases are right and complete. Nothing here needs the other tools, and nothing is timed."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import hopgrad as hg
+from bench import cpp
 from bench.__main__ import CASES as RUN_CASES
 from bench.case import Case, leaves, mapped
 from bench.cases import CASES, FAMILIES, mlp
 from bench.measure import arrays, difference, disagreeing, measure
 from bench.report import markdown
-from bench.tools import PEERS, TOOLS, ByHand, Call, Hopgrad
+from bench.tools import PEERS, TOOLS, ByHand, Call, Cpp, Hopgrad
+from bench.worker import STATUS, peak_memory
 
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 STEP = 1e-6
@@ -56,8 +61,8 @@ def test_hopgrads_result_agrees_with_finite_differences(case: Case) -> None:
     args = smallest(case)
     result = Hopgrad().prepare(case, args)()
     if case.want == "hvp":
-        x, v = args
-        expected = slope(hg.grad(case.function), x, v)
+        x, v, *rest = args
+        expected = slope(lambda x: hg.grad(case.function)(x, *rest), x, v)
         np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5 * np.max(np.abs(expected)))
     elif case.want == "step":  # Adam's first moment is a decayed gradient
         params, mean, _, _, x, labels = args
@@ -75,9 +80,40 @@ def test_hopgrads_result_agrees_with_finite_differences(case: Case) -> None:
 
 @each_case
 def test_what_is_derived_by_hand_agrees(case: Case) -> None:
+    if case.by_hand is None:
+        pytest.skip("not derived by hand")
     args = case.arguments(case.sizes[0])
     results = [arrays(tool.prepare(case, args)()) for tool in (Hopgrad(), ByHand())]
     assert difference(*results) <= 1
+
+
+@pytest.fixture(scope="module")
+def cpp_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("there is no C++ compiler")
+    library = tmp_path_factory.mktemp("cpp") / "peers.so"
+    source = Path(cpp.__file__).with_name("peers.cpp")
+    options = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
+    subprocess.run([compiler, *options, source, "-o", library], check=True)
+    return library
+
+
+@pytest.mark.parametrize("case", [case for case in CASES.values() if case.cpp], ids=lambda case: case.name)
+def test_what_is_written_in_cpp_agrees(case: Case, cpp_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpp, "LIBRARY", cpp_library)
+    cpp.loaded.cache_clear()
+    args = case.arguments(case.sizes[0])
+    results = [arrays(tool.prepare(case, args)()) for tool in (Hopgrad(), Cpp())]
+    cpp.loaded.cache_clear()
+    assert difference(*results) <= 1
+
+
+@each_case
+def test_the_function_alone_is_called_with_its_arguments(case: Case) -> None:
+    if case.want != "step":
+        args = case.arguments(case.sizes[0])
+        assert np.isfinite(Hopgrad().function(case, args)())
 
 
 @each_case
@@ -88,7 +124,7 @@ def test_each_case_is_complete(case: Case) -> None:
     assert set(case.skip) | set(case.up_to) <= tools
     assert set(case.up_to.values()) <= set(case.sizes)
     assert case.first_size is None or case.first_size in case.sizes
-    assert case.by_hand is not None
+    assert case.by_hand or case.cpp or case.torch or case.want == "hvp"
     assert (case.want == "step") == (case.program is not None)
     assert case.excuse("hopgrad", case.sizes[-1]) is None
     first, again = (list(leaves(case.arguments(case.sizes[0]))) for _ in range(2))
@@ -98,7 +134,7 @@ def test_each_case_is_complete(case: Case) -> None:
 def test_no_case_is_lost() -> None:
     assert RUN_CASES is CASES
     assert len(CASES) == sum(len(family.CASES) for family in FAMILIES)
-    assert {"JAX", "PyTorch", "autograd", "CasADi"} == {tool.name for tool in PEERS}
+    assert {"C++", "JAX", "PyTorch", "autograd", "CasADi"} == {tool.name for tool in PEERS}
 
 
 def test_a_tool_that_disagrees_is_named() -> None:
@@ -118,11 +154,22 @@ def test_every_call_is_measured() -> None:
 
 def test_the_report_shows_failures_and_ratios() -> None:
     tools = {"hopgrad": {"seconds": 1e-6}, "JAX": {"seconds": 8e-6}, "PyTorch": {"fails": "ValueError: no"}}
-    row = {"size": "10", "tools": {**tools, "CasADi": {"skipped": "too large"}}}
+    row = {"size": "10", "tools": {**tools, "CasADi": {"skipped": "too large"}}, "functions": {"hopgrad": 4e-7}}
     first = {"hopgrad": 0.01, "JAX": 0.05}
     result = {"case": "some", "rows": [row], "first_size": "10", "first_calls": first, "first_call_warm": 0.001}
+    result["peaks"] = {"JAX": {"size": "10", "bytes": 12_345_678}}
     about = {"processor": "p", "cores": 2, "system": "s", "python": "3"}
     run = {"date": "d", "machine": about, "versions": {}, "load": [0, 1], "quick": False, "results": [result]}
     text = markdown(run)
-    for part in ("8.00×", "5.00×", "some (10), PyTorch fails: ValueError: no", "CasADi: too large (some)", "1.00 ms"):
+    skipped, failed = "CasADi: too large (some)", "some (10), PyTorch fails: ValueError: no"
+    for part in ("8.00×", "5.00×", failed, skipped, "1.00 ms", "2.50×", "12.3 MB"):
         assert part in text
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="reads what Linux tells of a process")
+def test_the_peak_of_memory_holds_the_gradient() -> None:
+    case = CASES["elementwise/memory-f64"]
+    peak = peak_memory(case, Hopgrad())
+    assert peak is not None
+    assert peak["size"] == case.label(case.sizes[-1])
+    assert peak["bytes"] >= 8 * case.sizes[-1]

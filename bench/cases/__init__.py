@@ -5,13 +5,19 @@ from __future__ import annotations
 from bench.case import Case
 from bench.cases import (
     black_scholes,
+    bundle,
     elementwise,
     gaussian_process,
+    gmm,
     kmeans,
+    least_squares,
     logistic,
     logsumexp,
+    lstm,
     mlp,
     nbody,
+    networks,
+    ode,
     overhead,
     reductions,
     rosenbrock,
@@ -35,6 +41,12 @@ FAMILIES = (
     gaussian_process,
     stencil,
     unrolled,
+    least_squares,
+    gmm,
+    bundle,
+    lstm,
+    ode,
+    networks,
 )
 
 CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in family.CASES}

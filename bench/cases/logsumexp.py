@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench import cpp
 from bench.case import Array, Case
 
 
@@ -31,5 +32,6 @@ CASES = (
         sizes=(2_500, 80_000, 1_280_000),
         by_hand=logsumexp_by_hand,
         casadi=logsumexp_casadi,
+        cpp=cpp.lse,
     ),
 )

@@ -1,4 +1,4 @@
-"""N bodies: the softened potential energy of all pairs; its gradient is minus the force."""
+"""N bodies: the softened potential energy of all pairs; its gradient is minus the force. Hessian times vector."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ def energy_by_hand(positions: Array, masses: Array) -> Array:
     return np.sum(pull[:, :, None] * apart, axis=1)
 
 
+def hvp_by_hand(positions: Array, v: Array, masses: Array) -> Array:
+    apart = positions[:, None, :] - positions[None, :, :]
+    moved = v[:, None, :] - v[None, :, :]
+    square = np.sum(apart * apart, axis=2) + 0.01
+    pull = masses[:, None] * masses[None, :] / (square * np.sqrt(square))
+    change = -3 * pull / square * np.sum(apart * moved, axis=2)
+    return np.sum(pull[:, :, None] * moved + change[:, :, None] * apart, axis=1)
+
+
 def energy_casadi(positions: Array, masses: Array) -> Array:
     import casadi
 
@@ -32,14 +41,31 @@ def energy_casadi(positions: Array, masses: Array) -> Array:
     return total
 
 
+def make(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    return rng.normal(size=(n, 3)), rng.random(n)
+
+
+def make_with_vector(n: int, rng: np.random.Generator) -> tuple[Array, ...]:
+    positions, masses = make(n, rng)
+    return positions, rng.normal(size=(n, 3)), masses
+
+
 CASES = (
     Case(
         "n-body",
         energy,
-        make=lambda n, rng: (rng.normal(size=(n, 3)), rng.random(n)),
+        make,
         sizes=(4, 32, 256),
         by_hand=energy_by_hand,
         casadi=energy_casadi,
         up_to={"CasADi": 32},
+    ),
+    Case(
+        "n-body/hvp",
+        energy,
+        make_with_vector,
+        sizes=(4, 32, 256),
+        want="hvp",
+        by_hand=hvp_by_hand,
     ),
 )
