@@ -557,7 +557,8 @@ np.fft.fftshift(T,(0,2)) np.fft.ifftshift(Z) np.fft.ifftshift(L) np.fft.ifftshif
 np.abs(np.fft.fft(T[0].T))
 np.fft.fft(x[::-1]) np.fft.rfft(A.T,axis=0) np.fft.fft(np.fft.ifft(Z)) np.fft.irfft(np.fft.rfft(L),7)
 """  # fmt: skip
-ARRAY_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip() + EVERY_ARGUMENT.rstrip() + COMPLEX_CALLS.rstrip())
+REAL_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip() + EVERY_ARGUMENT.rstrip())
+ARRAY_CALLS = REAL_CALLS + re.split(r"\s+(?=np\.)", COMPLEX_CALLS.strip())
 
 REFUSED_FUNCTIONS = words("""
 np.busday_count np.busday_offset np.datetime_as_string np.i0 np.is_busday np.may_share_memory np.save
