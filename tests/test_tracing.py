@@ -100,7 +100,7 @@ def test_array_function(call: str) -> None:
 def test_array_function_of_single_precision(call: str) -> None:
     """The kinds, dtypes and shapes of what NumPy gives; Python's own numbers stay double."""
     f, args = function_of(call)
-    single = [v if type(v) is float else v.astype(np.float32) for v in args]
+    single = [v if type(v) in (float, complex) else v.astype(np.float32) for v in args]
     with np.errstate(all="ignore"):
         wanted = f(*single)
     found = outcome(f, *single)
