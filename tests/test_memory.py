@@ -167,4 +167,4 @@ def test_layouts_of_random_values(seed: int) -> None:
             for other in range(b):
                 if born[b] <= dies[other] and born[other] <= dies[b]:
                     assert offsets[b] + sizes[b] <= offsets[other] or offsets[other] + sizes[other] <= offsets[b]
-    assert min(size for _, size in ways) <= 1.2 * live + 512
+    assert min(size for _, size in ways) <= 1.2 * live + 64
