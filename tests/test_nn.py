@@ -1,6 +1,8 @@
 """Modules as nested structures: parameters, names, static parts, layers that are plain functions."""
 
 import dataclasses
+import doctest
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -228,3 +230,10 @@ def test_orthogonal_is_orthogonal_either_way() -> None:
         w = nn.initializers.orthogonal(2.0)(shape, np.random.default_rng(0), np.float64).reshape(shape[0], -1)
         gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
         np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=1e-12)
+
+
+def test_the_page_about_networks_is_right() -> None:
+    page = Path(__file__).parents[1] / "docs" / "networks.md"
+    found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert found.attempted > 5
+    assert found.failed == 0
