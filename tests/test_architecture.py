@@ -32,7 +32,7 @@ LAYERS = [
     ("replay",),
     ("calling",),
     ("transforms", "control", "custom"),
-    ("show", "optim", "data"),
+    ("show", "nn", "optim", "data"),
     ("cli",),
 ]
 
