@@ -10,6 +10,7 @@ import numpy as np
 
 from hopgrad import tree
 from hopgrad.errors import ShapeError
+from hopgrad.train.checks import integer
 
 __all__ = ["Batch", "batches"]
 
@@ -53,13 +54,10 @@ def batches(
     >>> all((x == y).all() for x, y in source.epoch(1))
     True
     """
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"batch_size must be a positive integer, but is {size!r}")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed must be an integer from 0 on, but is {seed!r}")
+    size, seed = integer(size, "batch_size", 1), integer(seed, "seed", 0)
     if isinstance(data, list) or (_is_iterable(data) and not _is_columns(data)) or _is_function(data):
         return _Stream(data, dtype)
-    return _Rows(data, int(size), shuffle, int(seed), drop_last, dtype)
+    return _Rows(data, size, shuffle, seed, drop_last, dtype)
 
 
 def _is_columns(data: Any) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 
 from hopgrad import tree
 from hopgrad.files import FileError, Stored, listed, load, named, opened, read_metadata, save
+from hopgrad.train.checks import integer
 from hopgrad.train.history import History
 
 __all__ = ["CheckpointWarning", "Checkpoints", "Snapshot"]
@@ -54,11 +55,8 @@ class Checkpoints:
 
     def __post_init__(self) -> None:
         for name, least in (("every", 1), ("last", 1), ("best", 0)):
-            value = getattr(self, name)
-            if name == "every" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name} must be an integer from {least} on, but is {value!r}")
+            if getattr(self, name) is not None or name != "every":
+                integer(getattr(self, name), name, least)
 
     @property
     def files(self) -> list[Path]:
@@ -269,5 +267,5 @@ def _checksum(arrays: Mapping[str, Any]) -> int:
         array = np.asarray(value.read() if isinstance(value, Stored) else value, order="C")
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         found = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), found)
-        found = zlib.crc32(array.reshape(-1).view(np.uint8), found)
+        found = zlib.crc32(array.reshape(-1).view(np.uint8).data, found)
     return found

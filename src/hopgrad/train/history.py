@@ -18,7 +18,7 @@ from hopgrad.files import replacing
 
 __all__ = ["Evaluation", "History"]
 
-POINTS = 600
+POINTS = 200
 """A curve of more points is drawn by the means of that many stretches, with the range of each."""
 
 _WIDTH, _HEIGHT = 720, 300
@@ -121,9 +121,10 @@ class History:
         steps = [float(e.step) for e in self.evaluations]
         names = list(dict.fromkeys(name for e in self.evaluations for name in e.values))
         losses = [("batches", np.arange(1.0, len(self) + 1), self.loss)]
-        losses += [(n.replace("_", " "), np.array(steps), self.values(n)) for n in names if n.endswith("loss")]
+        called = {"loss": "mean of epoch", "validation_loss": "validation"}
+        losses += [(called[n], np.array(steps), self.values(n)) for n in names if n in called]
         panels = [("loss", losses)]
-        metrics = [(n, np.array(steps), self.values(n)) for n in names if not n.endswith("loss")]
+        metrics = [(n, np.array(steps), self.values(n)) for n in names if n not in called]
         if metrics:
             panels.append(("metrics", metrics))
         panels.append(("gradient norm", [("batches", np.arange(1.0, len(self) + 1), self.gradient_norm)]))
@@ -191,17 +192,18 @@ def _panel(title: str, curves: Sequence[Curve], steps: int) -> str:
         return floor - (floor - _TOP) * (scale(y) - bottom) / ((top - bottom) or 1.0)
 
     for tick in ticks:
-        y = float(up(tick))
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
-    for step in sorted({1, (steps + 1) // 2, steps}):
-        x = float(across(step))
-        parts.append(f'<text x="{x:.1f}" y="{floor + 18}" text-anchor="middle">{step}</text>')
+        height = float(up(tick))
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{height:.1f}" y2="{height:.1f}"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{height + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
+    parts += [
+        f'<text x="{across(step):.1f}" y="{floor + 18}" text-anchor="middle">{step}</text>'
+        for step in sorted({1, (steps + 1) // 2, steps})
+    ]
     parts.append(f'<text x="{right}" y="{floor + 34}" text-anchor="end">step</text>')
     parts.append(f'<path class="axis" d="M{_LEFT} {_TOP}V{floor}H{right}"/>')
-    for k, (name, x, y) in enumerate(curves):
+    for k, (name, *points) in enumerate(curves):
         colour, dash = _LINES[k % len(_LINES)]
-        x, y, least, most = _thinned(x, y)
+        x, y, least, most = _thinned(*points)
         if least is not None and most is not None:
             band = [*zip(across(x), up(least), strict=True), *zip(across(x)[::-1], up(most)[::-1], strict=True)]
             parts.append(f'<path class="range" fill="{colour}" style="fill:{colour}" d="{_path(band)}"/>')

@@ -17,6 +17,7 @@ from hopgrad import tree
 from hopgrad.optim import clip_by_global_norm, global_norm
 from hopgrad.train.batches import Batch, Batches, batches
 from hopgrad.train.checkpoints import Checkpoints, Snapshot
+from hopgrad.train.checks import integer
 from hopgrad.train.diagnosis import diagnose
 from hopgrad.train.history import Evaluation, History
 from hopgrad.train.progress import display
@@ -387,7 +388,8 @@ class _Trainer:
     def _make_step(self, batch: Batch) -> None:
         now = self._now
         given = (now.state, *batch) if self._stateful else batch
-        value, norm, model, memory, state = self._step(now.model, now.memory, *given)
+        with np.errstate(all="ignore"):  # it is told below
+            value, norm, model, memory, state = self._step(now.model, now.memory, *given)
         value, norm = float(value), float(norm)
         if not (math.isfinite(value) and math.isfinite(norm)):
             if self._saves is not None and self._saved != now.step:
@@ -523,10 +525,8 @@ def _check(loss: Any, epochs: Any, steps: Any, patience: Any, max_norm: Any, mod
     if not callable(loss):
         raise TypeError(f"loss must be a function, not {type(loss).__name__}")
     for name, value, least in (("epochs", epochs, 0), ("steps", steps, 0), ("patience", patience, 1)):
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be an integer from {least} on, but is {value!r}")
+        if value is not None:
+            integer(value, name, least)
     if max_norm is not None and not 0 < max_norm < math.inf:
         raise ValueError(f"max_norm must be a positive number, but is {max_norm!r}")
     if mode not in ("min", "max"):
