@@ -1,4 +1,4 @@
-"""Layers, activations, losses and optimizers train as PyTorch's do: the same losses, step by step, in double precision."""
+"""Layers, activations, losses and optimizers train as PyTorch's do: the same losses, step by step, to ten digits."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from hopgrad import nn, optim
 GOLDEN = np.load(Path(__file__).parent / "golden" / "networks.npz")
 
 
-def train(case: cases.Layer, optimizer: Any = optim.SGD(0.1, momentum=0.5), clip: Any = None) -> Any:  # noqa: B008
+def train(case: cases.Layer, optimizer: Any = optim.SGD(0.03, momentum=0.5), clip: Any = None) -> Any:  # noqa: B008
     make, loss, x = case
     model = cases.prepared(make())
     state = optimizer.init(model)
@@ -64,7 +64,7 @@ def test_clipping(how: str) -> None:
 def test_batch_norm() -> None:
     norm = cases.prepared(nn.BatchNorm(4, dtype=float))
     statistics = norm.init()
-    optimizer = optim.SGD(0.1, momentum=0.5)
+    optimizer = optim.SGD(0.03, momentum=0.5)
     state = optimizer.init(norm)
 
     def loss(norm: Any, statistics: Any, training: bool) -> Any:

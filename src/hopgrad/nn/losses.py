@@ -298,9 +298,10 @@ def cosine_similarity(x: Array, y: Array, axis: int = -1, eps: float = 1e-8) -> 
 
 
 def cosine_embedding(x: Array, y: Array, target: Array, margin: float = 0.0, reduction: Reduction = "mean") -> Any:
-    """1 − cos where the target is 1, and max(0, cos − margin) where it is −1."""
+    """1 − cos where the target is 1, and max(0, cos − margin) where it is −1; 10⁻¹² is added to squares of norms."""
     _same_shapes("cosine_embedding", x, y)
-    cosine = cosine_similarity(x, y)
+    squares = [np.sum(v * v, -1) + 1e-12 for v in (x, y)]
+    cosine = np.sum(x * y, -1) / np.sqrt(squares[0] * squares[1])
     return _reduced(np.where(target > 0, 1 - cosine, np.maximum(0, cosine - margin)), reduction)
 
 
