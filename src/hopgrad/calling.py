@@ -400,6 +400,7 @@ def start_call(
             give(place, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
+        copy.structure = tree.flatten(copy.made)[1]
     running.sited = len(call.builder)  # inputs have no place in the code
     result = outside.root(f, frame)(*new_args, **new_keywords)
     changed = [copy for copy in copies if copy.is_changed()]
@@ -499,6 +500,8 @@ class _Copy:
 
 def _value(call: Call, value: Any, frame: FrameType | None) -> Any:
     """A value of the traced function as its caller has it: an actual one, or a tracer of the outer function."""
+    if type(value) is FunctionType and call.trace.outside is not None and not call.trace.nested:
+        return call.trace.outside.outer(value)
     if type(value) is not Tracer:
         return value
     if call.trace.nested:
@@ -837,11 +840,17 @@ class Transformed(Function):
 
 
 def transform(
-    f: Callable[..., Any], argnums: Argnums, title: str, finish: Finish, has_aux: bool = False, way: str | None = None
+    f: Callable[..., Any],
+    argnums: Argnums,
+    title: str,
+    finish: Finish,
+    has_aux: bool = False,
+    way: str | None = None,
+    steady: bool = False,
 ) -> Callable[..., Any]:
     """The function that traces `f` at its arguments, or finds a trace that holds for them, and finishes the call."""
     backend(way)
-    replays = Replays(title.format(title_of(f)))
+    replays = Replays(title.format(title_of(f)), steady)
 
     def transformed(*args: Any, **keywords: Any) -> Any:
         frame = sys._getframe(1)
@@ -914,6 +923,9 @@ def run(
                 due = native and recorded.is_due
                 if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
+                elif replays.steady:
+                    found = replays.replay(kept, actual, again, native, direction.values if direction else None)
+                    result = result if found is None else found[0]
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
