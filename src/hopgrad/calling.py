@@ -419,7 +419,7 @@ def start_call(
             )
         result, aux = result
         extra, structure = tree.flatten(aux)
-        call.aux = [as_output(call, leaf) for leaf in extra], structure
+        call.aux = [as_output(call, leaf) for leaf in extra], structure.with_static(outside.outer_static)
     finish_call(call, result)
     return call
 
@@ -588,7 +588,8 @@ def leaf_name(title: str, path: tree.Path) -> str:
 
 def finish_call(call: Call, result: Any) -> None:
     """Note the function's results as values of the graph."""
-    leaves, call.structure = tree.flatten(result)
+    leaves, structure = tree.flatten(result)
+    call.structure = structure.with_static(outside_of(call.trace).outer_static)
     call.outputs = [as_output(call, leaf) for leaf in leaves]
     # Functions that were differentiated inside may have handed out values in another way than by returning them: these
     # depend on inputs of their own, which stand for values of this function.
