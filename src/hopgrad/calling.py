@@ -676,6 +676,14 @@ def give_back(
     return out
 
 
+def returned(call: Call, frame: FrameType | None) -> Any:
+    """What the function itself returned."""
+    real = [o for o in call.outputs if o.node is not None]
+    found = iter(give_back(call, [o.node for o in real if o.node is not None], [o.kind for o in real], frame))
+    leaves = [o.other if o.node is None else next(found) for o in call.outputs]
+    return tree.unflatten(call.structure, leaves)
+
+
 class Computation:
     """Values of a trace that are computed often, beside those of its first call; native code starts from `inputs`."""
 
