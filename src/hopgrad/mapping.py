@@ -59,9 +59,9 @@ def vmap(
     and other transforms: ``vmap(grad(loss), in_axes=(None, 0))`` gives the gradient of each example.
 
     Args:
-        f: A function of numbers, arrays and nested structures of them, written with plain NumPy, for a single row. It is
-            traced once for all rows: a Python branch may not depend on them (use `np.where` or `hopgrad.cond`), and what
-            it prints or counts is printed or counted once. Random numbers are drawn for each row.
+        f: A function of numbers, arrays and nested structures of them, written with plain NumPy, for a single row. It
+            is traced once for all rows: a Python branch may not depend on them (use `np.where` or `hopgrad.cond`), and
+            what it prints or counts is printed or counted once. Random numbers are drawn for each row.
         in_axes: Which axis of each positional argument the rows lie along (negative ones count from the end); None for
             arguments that all rows have in common. One number is for all arguments; a tuple or list has one entry for
             each, an entry for a nested argument may be nested in the same way. Arguments given by keyword are mapped
@@ -280,8 +280,8 @@ def _axes_of(axes: Axes, value: Any, name: str, title: str) -> Iterator[int | No
     parts, own = _children(value), _children(axes)
     if parts is None or own is None or parts.keys() != own.keys():
         raise ValueError(
-            f"vmap: {name} is {tree.flatten(axes)[1].text} for {title}, which is {tree.flatten(value)[1].text}: it needs"
-            " the same containers, down to a number or None"
+            f"vmap: {name} is {tree.flatten(axes)[1].text} for {title}, which is {tree.flatten(value)[1].text}: it"
+            " needs the same containers, down to a number or None"
         )
     for key, part in parts.items():
         yield from _axes_of(own[key], part, name, f"{title}[{key!r}]")

@@ -148,7 +148,7 @@ class Trace:
         try:
             value = self.concrete(node)
         except UnknownValueError:
-            names = [name for batch in self.batches for name in batch.reaching(self.builder, node)]
+            names = self._rows_behind(node)
             if names:
                 self.refuse(TraceError(
                     f"Python asks here for a value that differs from row to row of a batch: it depends on"
@@ -164,6 +164,17 @@ class Trace:
             kept = value.copy() if isinstance(value, np.ndarray) else value
             self.guards[node] = Guard(node, kept, site, len(self.builder))
         return value
+
+    def _rows_behind(self, node: int) -> list[str]:
+        """The names of the rows of batches on which a value depends."""
+        rows = {fresh for batch in self.batches for fresh in batch.along}
+        found: set[int] = set()
+        todo = [node] if rows else []
+        while todo:
+            reached = set(reachable(self.builder, todo)) - found
+            found |= reached
+            todo = [self.standing[n] for n in reached if n in self.standing]
+        return [str(dict(self.builder.params(n))["name"]) for n in sorted(rows & found)]
 
     def active(self, node: int) -> bool:
         """Whether a derivative with respect to an input of `wrt` can pass through `node`."""
@@ -244,11 +255,6 @@ class Mapped:
 
     count: int
     along: dict[int, int]
-
-    def reaching(self, builder: Builder, node: int) -> list[str]:
-        """The names of the inputs that a value depends on."""
-        found = reachable(builder, [node], min(self.along)) if self.along else []
-        return [str(dict(builder.params(n))["name"]) for n in found if n in self.along]
 
 
 def raises() -> bool:
