@@ -34,6 +34,7 @@ LAYERS = [
     ("calling",),
     ("transforms", "mapping", "control", "custom"),
     ("show", "nn", "optim", "data"),
+    ("train",),
     ("cli",),
 ]
 

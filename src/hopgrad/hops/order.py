@@ -197,7 +197,7 @@ def _running_positions(x: Any, *, axis: int, largest: bool, skipping: bool, dtyp
 
 
 @general(_running_positions, Function("argmax so far", r"\operatorname{argmax\,so\,far}"), infer=_positions,
-         traits=("flat",),
+         traits=("flat",), batch=along_axis,
          sample=lambda draw: Case(axis=draw([0, 1]), largest=draw([True, False]), skipping=draw([False, True]),
                                   dtype=INTEGER))  # fmt: skip
 def running_positions(x: Expr) -> Operator | None:
