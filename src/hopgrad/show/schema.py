@@ -40,6 +40,7 @@ from hopgrad.notation import Word, latex, text
 from hopgrad.show import story
 from hopgrad.show.analysis import Analysis, Edge
 from hopgrad.show.guards import Writer, known_guards
+from hopgrad.show.live import live
 
 __all__ = [
     "SCHEMA",
@@ -207,6 +208,7 @@ def _document(analysis: Analysis, title: str) -> Data:
         "output": number[analysis.output],
         "wrt": [number[node] for node in analysis.wrt],
         "uses": list(_uses(analysis, number, arrays)),
+        "live": live(analysis, number),
         "sections": [_section(section, number) for section in story.tell(analysis)],
         "cost": {
             "paths": _digits(analysis.path_count),
