@@ -16,6 +16,7 @@ import pytest
 LAYERS = [
     ("errors",),
     ("aval", "tree"),
+    ("files",),
     ("graph",),
     ("evaluate", "differentiate"),
     ("hops",),
@@ -31,12 +32,12 @@ LAYERS = [
     ("replay",),
     ("calling",),
     ("transforms", "control", "custom"),
-    ("show", "optim", "data"),
+    ("show", "nn", "optim", "data"),
     ("cli",),
 ]
 
 # These take long to load or are optional, so only the functions that need them import them.
-HEAVY = {"scipy", "llvmlite", "rich"}
+HEAVY = {"scipy", "llvmlite", "rich", "safetensors", "onnx", "sklearn", "matplotlib"}
 
 ROOT = Path(__file__).parents[1] / "src" / "hopgrad"
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -5,10 +5,15 @@
  * written as in the explanation file.
  */
 
-import { stdin, stdout } from "node:process";
 import { Interpreter, Program, type Explanation, type Value } from "../src/interpreter";
 import { read, type Written } from "../src/interpreter/arrays";
 import type { GraphData, Lowerings } from "../src/interpreter/program";
+
+/** Of node's process what is used here. */
+declare const process: {
+  readonly stdin: AsyncIterable<string> & { setEncoding(encoding: string): void };
+  readonly stdout: { write(text: string): void };
+};
 
 type Task =
   | { readonly graph: GraphData; readonly lowerings: Lowerings; readonly inputs: readonly Written[] }
@@ -46,5 +51,8 @@ function answer(task: Task): unknown {
 }
 
 let text = "";
-for await (const part of stdin.setEncoding("utf8")) text += part as string;
-stdout.write(JSON.stringify((JSON.parse(text) as Task[]).map(answer)));
+process.stdin.setEncoding("utf8");
+for await (const part of process.stdin) text += part;
+process.stdout.write(JSON.stringify((JSON.parse(text) as Task[]).map(answer)));
+
+export {};

@@ -38,6 +38,8 @@ MAX_LISTED = 1000
 MAX_ELEMENTS = 2**40
 MAX_INDICES = 10**8
 """Bounds on what a file may declare: elements of a value, and of all arrays of indices (which shape rules allocate)."""
+_BINS, _PIXELS = 24, 32
+"""Bars of a summary's histogram, and the most rows and columns of its picture."""
 _MAX_NESTING = 16
 _MAX_STAGES = 100
 _MAX_NAME = 10_000
@@ -193,6 +195,33 @@ def _summary_to_data(array: np.ndarray[Any, Any]) -> Data:
         "nan": nan,
         "infinite": int(array.size - finite.sum()) - nan,
         "first": [_item_to_data(item, array.dtype.kind) for item in array.flat[:8]],
+        "histogram": [int(count) for count in _histogram(kept)],
+        "picture": _picture(sizes),
+    }
+
+
+def _histogram(kept: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """How many of these numbers lie in each of equal parts of their range."""
+    if not kept.size:
+        return np.zeros(0, int)
+    kept = kept.ravel().astype(np.float64, copy=False)
+    low, high = float(kept.min()), float(kept.max())
+    with np.errstate(all="ignore"):
+        # Halved, since the range of finite numbers may be infinite.
+        share = (kept / 2 - low / 2) / (high / 2 - low / 2 or 1.0)
+    places = np.minimum((share * _BINS).astype(int), _BINS - 1)
+    return np.bincount(places, minlength=_BINS)
+
+
+def _picture(array: np.ndarray[Any, Any]) -> Data:
+    """Evenly chosen rows and columns of the first slice along the last two axes."""
+    flat = array.reshape(-1, array.shape[-1]) if array.ndim < 2 else array[(0,) * (array.ndim - 2)]
+    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, _PIXELS)).astype(int)) for n in flat.shape)
+    chosen = flat[np.ix_(rows, columns)]
+    return {
+        "rows": rows.tolist(),
+        "columns": columns.tolist(),
+        "data": [_item_to_data(item, array.dtype.kind) for item in chosen.ravel()],
     }
 
 
@@ -436,14 +465,21 @@ class _SiteTable:
 
     def number(self, site: int) -> int | None:
         """The number of a site in the table; none for values that come from nowhere."""
-        if site not in self.known:
-            place = self.sites.location(site) if site else None
-            self.known[site] = None if place is None else len(self.records)
+        unknown = []
+        while site not in self.known:
+            unknown.append(site)
+            self.known[site] = None
+            site = self.sites.caller(site) if site else 0
+        found = self.known[site]
+        for link in reversed(unknown):  # callers stand before what they call
+            place = self.sites.location(link) if link else None
             if place is not None:
-                record = {**place._asdict(), "scope": list(self.sites.scope(site))}
-                variable = self.sites.name(site)
-                self.records.append(record | ({"variable": variable} if variable else {}))
-        return self.known[site]
+                record = {**place._asdict(), "scope": list(self.sites.scope(link))}
+                variable = self.sites.name(link)
+                record |= ({"variable": variable} if variable else {}) | ({} if found is None else {"caller": found})
+                found = self.known[link] = len(self.records)
+                self.records.append(record)
+        return found
 
 
 def graph_from_data(data: Any, types: ParamTypes, place: str = "graph") -> tuple[Graph, list[int]]:
@@ -473,9 +509,8 @@ class _Reader:
         builder, ids, place = self.builder, self.ids, self.place
         expect(data, dict, place)
         if "sites" in data:
-            self.sites = [
-                self.site(record, f"{place}.sites[{k}]") for k, record in enumerate(entries(data, "sites", dict, place))
-            ]
+            for k, record in enumerate(entries(data, "sites", dict, place)):
+                self.sites.append(self.site(record, f"{place}.sites[{k}]"))
         names: dict[int, str] = {}
         for k, record in enumerate(entries(data, "nodes", dict, place)):
             where = f"{place}.nodes[{k}]"
@@ -639,6 +674,9 @@ class _Reader:
         variable = record.get("variable")
         variable = None if variable is None else _name(variable, f"{place}.variable")
         scope = entries(record, "scope", str, place)
+        if "caller" in record:
+            caller = position(entry(record, "caller", int, place), len(self.sites), f"{place}.caller")
+            return sites.explicit(location, variable, self.sites[caller])
         parent = 0
         for outer in scope[:-1] if scope and scope[-1] == function else scope:
             parent = sites.explicit(Location("", 0, 0, 0, 0, outer), None, parent)

@@ -67,6 +67,14 @@ def _mentions(f: FunctionType, names: set[str]) -> bool:
     return any(not names.isdisjoint(code.co_names) for code in _codes(f.__code__))
 
 
+_AS_USERS = ("hopgrad.nn", "hopgrad.optim")
+"""Parts of hopgrad that are written as a user would write them, and are traced as such."""
+
+
+def _is_as_users(module: str) -> bool:
+    return module.startswith(_AS_USERS)
+
+
 @functools.cache
 def _libraries() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
@@ -75,6 +83,8 @@ def _libraries() -> tuple[str, ...]:
 
 def is_library(module: str) -> bool:
     """Whether a module is not the user's own: part of Python, or installed."""
+    if _is_as_users(module):
+        return False
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names and top != "__main__":
         return True
@@ -87,4 +97,5 @@ def is_ours(f: Any) -> bool:
     """Whether a function was made by hopgrad, such as the gradient of a user's: what that one reads is recorded."""
     if type(f) is not FunctionType:
         return getattr(type(f), "made_by_hopgrad", False) is True
-    return str(f.__globals__.get("__name__", "")).partition(".")[0] == "hopgrad"
+    module = str(f.__globals__.get("__name__", ""))
+    return module.partition(".")[0] == "hopgrad" and not _is_as_users(module)

@@ -269,7 +269,10 @@ class Outside:
         return self.hand(f, lambda: f, getattr(f, "__qualname__", type(f).__name__), frame)
 
     def adopt(self, value: Any, frame: FrameType | None) -> None:
-        """Give objects in a nested value that was rebuilt for the function the copies of their classes."""
+        """Give objects in a nested value that was rebuilt for the function the copies of their classes.
+
+        Functions that such an object holds, which are part of the structure, become copies, too.
+        """
         stack = [value]
         while stack:
             item = stack.pop()
@@ -279,8 +282,21 @@ class Outside:
             elif isinstance(item, dict):
                 stack.extend(item.values())
             elif hasattr(cls, "__dataclass_fields__") and is_copyable(cls):
+                for name, held in list(vars(item).items()):
+                    handed = self._functions(held, f"{cls.__name__}.{name}", frame)
+                    if handed is not held:
+                        object.__setattr__(item, name, handed)
                 stack.extend(vars(item).values())
                 object.__setattr__(item, "__class__", self.objects.copy(cls, frame))
+
+    def _functions(self, value: Any, name: str, frame: FrameType | None) -> Any:
+        """A function that an argument holds as it is handed out; of a tuple of them, each."""
+        if type(value) is tuple:
+            handed = tuple([self._functions(v, f"{name}[{k}]", frame) for k, v in enumerate(value)])
+            return value if all(a is b for a, b in zip(handed, value, strict=True)) else handed
+        if type(value) in (FunctionType, types.MethodType, functools.partial):
+            return self.hand(value, lambda: value, name, frame)
+        return value
 
     def made_inside(self, value: Any) -> None:
         """Note a value that traced code keeps outside: when it is read again, it is the same."""
