@@ -247,6 +247,16 @@ function matrices(x: Value): Matrix[] {
   );
 }
 
+/** What a factorization gives, or unless that is asked to be `strict` NaN where it fails. */
+function unless(strict: boolean, compute: () => Matrix, like: Matrix): Matrix {
+  try {
+    return compute();
+  } catch (problem) {
+    if (strict || !(problem instanceof RangeError)) throw problem;
+    return like.map((row) => row.map(() => NaN));
+  }
+}
+
 function stacked(compute: (a: Matrix, params: Params) => readonly number[]): Compute {
   return ([a], params) => Float64Array.from(matrices(a).flatMap((m) => compute(m, params)));
 }
@@ -260,7 +270,10 @@ function systems(change: (a: Matrix, params: Params) => Matrix): Compute {
     const stack = whole.slice(0, -2);
     const [first, second] = [places(a.shape.slice(0, -2), stack), places(right.shape.slice(0, -2), stack)];
     return Float64Array.from(
-      Array.from(first, (place, k) => solve(change(left[place], params), sides[second[k]])).flat(2),
+      Array.from(first, (place, k) => {
+        const side = sides[second[k]];
+        return unless(params["strict"] !== false, () => solve(change(left[place], params), side), side);
+      }).flat(2),
     );
   };
 }
@@ -304,15 +317,17 @@ export const HOPS: Readonly<Record<string, Compute>> = {
   digamma: elementwise(digamma),
   einsum,
   enter: same,
+  exists: () => [1], // what has no value is undefined here, and all that depends on it
   exponent: elementwise(exponentOf),
   fsum: ([x], { axes }) => each(x, numbers(axes), exactSum),
   index,
-  inv: stacked((a) => inverse(a).flat()),
+  inv: stacked((a, { strict }) => unless(strict as boolean, () => inverse(a), a).flat()),
   log_det: stacked((a) => [pivots(a).pivots.reduce((sum, p) => sum + Math.log(Math.abs(p)), 0)]),
   matmul,
   polygamma: elementwise((x, { order }) => polygamma(order as number, x)),
   put,
   reshape: same,
+  ruled: same, // the result itself comes before what its rule needs
   scatter,
   searchsorted,
   sign_det: stacked((a) => {

@@ -24,10 +24,10 @@ function eliminated(a: Matrix, b: Matrix): { upper: Matrix; right: Matrix; sign:
   return { upper, right, sign };
 }
 
-/** X with A X = B; NaN where A is singular. */
+/** X with A X = B. Where A is singular there is none: a RangeError. */
 export function solve(a: Matrix, b: Matrix): Matrix {
   const { upper, right } = eliminated(a, b);
-  if (upper.some((row, k) => row[k] === 0)) return right.map((row) => row.map(() => NaN));
+  if (upper.some((row, k) => row[k] === 0)) throw new RangeError("a singular matrix");
   for (let k = right.length - 1; k >= 0; k--) {
     right[k] = right[k].map((x, j) => {
       let rest = x;
@@ -57,13 +57,14 @@ export function pivots(a: Matrix): { readonly pivots: number[]; readonly sign: n
   return { pivots: upper.map((row, k) => row[k]), sign };
 }
 
-/** L with A = L Lᵀ, from the lower triangle, or U with A = Uᵀ U from the upper one; NaN where A is not definite. */
+/** L with A = L Lᵀ, from the lower triangle, or U with A = Uᵀ U from the upper one; a RangeError if A is not definite. */
 export function cholesky(a: Matrix, upper: boolean): Matrix {
   const found: Matrix = a.map((row) => row.map(() => 0));
   for (let i = 0; i < a.length; i++) {
     for (let j = 0; j <= i; j++) {
       let rest = upper ? a[j][i] : a[i][j];
       for (let k = 0; k < j; k++) rest -= found[i][k] * found[j][k];
+      if (i === j && rest <= 0) throw new RangeError("a matrix that is not positive definite");
       found[i][j] = i === j ? Math.sqrt(rest) : rest / found[j][j];
     }
   }

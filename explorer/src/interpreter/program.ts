@@ -101,6 +101,7 @@ export class Program {
   private prepared(node: GraphNode, missing: Set<string>): Run {
     const params = node.params ?? {};
     if (node.hop === "item") return ([all]) => (all as Values)[params["index"] as number];
+    if (node.hop === "ruled_all") return (args) => (args as Values).slice(0, node.results?.length);
     const loop = LOOPS[node.hop];
     if (loop !== undefined) {
       const callable = (param: unknown): Call => {

@@ -166,7 +166,7 @@ export function polygamma(n: number, x: number): number {
   if (x === Infinity) return 0;
   const sign = n % 2 ? 1 : -1;
   if (x > 0) return sign * FACTORIALS[n] * hurwitz(n + 1, x);
-  if (Number.isInteger(x)) return Infinity;
+  if (Number.isInteger(x)) return sign * Infinity;
   if (x < -1000) return NaN;
   let sum = 0;
   let at = x;

@@ -8,7 +8,6 @@ know and few hops to compute. The form is described in ``docs/schema.md``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
