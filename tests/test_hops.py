@@ -188,6 +188,14 @@ def _places_in_partition(x: Array, kth: tuple[int, ...], axis: int) -> Array:
 
 
 # What NumPy and SciPy call the hops whose value is not simply a ufunc of theirs.
+def _first_extremes(x: Array, *, axis: int, largest: bool, skipping: bool, dtype: Any) -> Array:
+    """One position after the other, by NumPy's argmax of all elements up to there."""
+    x = x if largest else -x
+    find = np.nanargmax if skipping else np.argmax
+    lines = [find(x.take(range(k + 1), axis), axis) for k in range(x.shape[axis])]
+    return np.stack(lines, axis).astype(dtype)
+
+
 REFERENCES: dict[str, Callable[..., Any]] = {
     "constant_power": lambda x, *, exponent: np.power(x, exponent),
     "round": lambda x, *, decimals: np.round(x, decimals),
@@ -250,6 +258,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "p_norm": lambda x, *, axes, keepdims, order: np.linalg.vector_norm(x, axis=axes, keepdims=keepdims, ord=order),
     "exists": lambda x: np.bool_(True),
     "succeeds": lambda *xs, hop, given: np.bool_(True),
+    "running_positions": _first_extremes,
     "argsort": lambda x, *, axis, kind, dtype: np.argsort(x, axis, kind),
     "exponent": lambda x, *, dtype: np.frexp(x)[1],
     "argpartition": lambda x, *, axis, kth, dtype: np.argpartition(x, kth, axis),

@@ -415,6 +415,21 @@ def test_large_pullbacks_are_compiled_when_that_pays(monkeypatch: pytest.MonkeyP
         assert bool(compiled) is fast
 
 
+def test_what_vjp_and_jvp_keep_for_a_function_is_told() -> None:
+    x = np.linspace(0.0, 1.0, 50)
+    assert "nothing is kept" in hg.report(cube)
+    for _ in range(3):
+        hg.vjp(cube, x)
+        hg.jvp(cube, (x,), (x,))
+    told = hg.report(cube)
+    assert told.count("1 trace kept") == 2
+    assert "kernels" in told
+
+
+def cube(x: Any) -> Any:
+    return x**3
+
+
 def test_what_is_kept_is_the_pullbacks_own() -> None:
     def f(x: Any) -> Any:
         return (x, np.exp(x))

@@ -27,7 +27,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             "check_grads", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "graph_of",
-            "compile", "value_and_grad", "vjp",
+            "compile", "report", "value_and_grad", "vjp",
         ),
         "hopgrad.transforms",
     ),
@@ -116,5 +116,6 @@ if TYPE_CHECKING:
     from hopgrad.transforms import hvp as hvp
     from hopgrad.transforms import jacobian as jacobian
     from hopgrad.transforms import jvp as jvp
+    from hopgrad.transforms import report as report
     from hopgrad.transforms import value_and_grad as value_and_grad
     from hopgrad.transforms import vjp as vjp

@@ -340,6 +340,11 @@ class Repeated:
         self._made: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def made(self, f: Any) -> Any:
+        """What was made for this function so far, or None."""
+        with self._lock:
+            return self._made.get(id(f), (f, None))[1]
+
     def of(self, f: Any) -> Any:
         """What was made for this function; None if it is seen for the first time, or cannot be remembered."""
         key = id(f)

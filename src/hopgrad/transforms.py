@@ -447,6 +447,25 @@ def _pullbacks(f: Any) -> Transformed:
 _PULLBACKS = Repeated(_pullbacks)
 
 
+def report(f: Callable[..., Any]) -> str:
+    """What `jvp` and `vjp` keep for a function: as ``report()`` of what the other transforms make.
+
+    >>> import numpy as np
+    >>> def cube(x):
+    ...     return x**3
+    >>> _ = [jvp(cube, (2.0,), (1.0,)) for _ in range(3)]
+    >>> print(report(cube))
+    tangent of cube
+      1 trace kept, chosen by guards:
+        no guards: replayed 1 times
+          ...
+    """
+    kept = [made for made in (_TANGENTS.made(f), _PULLBACKS.made(f)) if made is not None]
+    if not kept:
+        return f"jvp and vjp of {title_of(f)}\n  nothing is kept: they keep traces from the second call on"
+    return "\n".join(made.report() for made in kept)
+
+
 class _Pullback:
     """Takes a cotangent of a value to the cotangents of the arguments, by what was kept when the value was computed."""
 

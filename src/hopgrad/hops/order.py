@@ -184,12 +184,66 @@ def _kind(kind: Any, order: Any, stable: Any) -> str | None:
     return "stable" if stable else kind
 
 
+def _running_positions(x: Any, *, axis: int, largest: bool, skipping: bool, dtype: np.dtype[Any]) -> Any:
+    pairwise = (np.fmax if largest else np.fmin) if skipping else (np.maximum if largest else np.minimum)
+    x = np.moveaxis(x, axis, 0)
+    found = pairwise.accumulate(x)
+    new = np.ones(x.shape, bool)
+    new[1:] = ~((found[1:] == found[:-1]) | (np.isnan(found[1:]) & np.isnan(found[:-1])))
+    places = np.arange(len(x)).reshape(-1, *[1] * (x.ndim - 1))
+    return np.moveaxis(np.maximum.accumulate(np.where(new, places, 0)).astype(dtype), 0, axis)
+
+
+@general(_running_positions, Function("argmax so far", r"\operatorname{argmax\,so\,far}"), infer=_positions,
+         traits=("flat",),
+         sample=lambda draw: Case(axis=draw([0, 1]), largest=draw([True, False]), skipping=draw([False, True]),
+                                  dtype=INTEGER))  # fmt: skip
+def running_positions(x: Expr) -> Operator | None:
+    """Integers, so the derivative is 0."""
+    return None
+
+
+def running(largest: bool, skipping: bool) -> Any:
+    """``accumulate`` of maximum, minimum, fmax and fmin (`skipping` NaN): the extreme of the elements so far.
+
+    Elements that tie with it share its derivative evenly, as in ``np.max`` of the elements so far.
+    """
+
+    def adapter(array: Any, axis: int = 0, dtype: Any = None) -> Expr:
+        x = lift(array) if dtype is None else cast(lift(array), dtype)
+        axis = normalize_axis(axis, x.ndim)
+        if not x.size:
+            return x
+        first = running_positions(x, axis=axis, largest=largest, skipping=skipping, dtype=INTEGER)
+        found = fn.take_along_axis(x, first, axis)
+        if not x.aval.is_float:
+            return found
+        # What ties with the first one adds a difference that is 0, and takes its share of the derivative with it.
+        place = np.arange(x.shape[axis], dtype=INTEGER).reshape([-1 if k == axis else 1 for k in range(x.ndim)])
+        ties = ew.logical_and(ew.logical_and(ew.equal(x, found), ew.isfinite(x)), ew.not_equal(first, place))
+        more = ew.where(ties, x - found, np.zeros((), x.dtype))
+        count = cast(ties, INTEGER)
+        both = [fn.cumsum(v, axis) for v in (more, count)]
+        since = [ew.subtract(v, fn.take_along_axis(v, first, axis)) for v in both]
+        return found + since[0] / (cast(since[1], x.dtype) + 1)
+
+    return adapter
+
+
 @surface(np.argsort, array=True)
 def argsort_of(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Expr:
     x = lift(a)
     # NumPy sorts numbers as lines of one element here, though not in np.sort.
     x, axis = _lined(fn.reshape(x, (1,)) if not x.ndim else x, axis)
     return ordered(x, axis, _kind(kind, order, stable))
+
+
+@surface(np.sort_complex, array=True)
+def sort_complex(a: Any) -> Expr:
+    x = sort(a)
+    if x.dtype.kind == "c":
+        return x
+    return cast(x, np.complex64 if x.dtype.kind in "iu" and x.dtype.itemsize <= 2 else np.complex128)
 
 
 @surface(np.sort, array=True)

@@ -374,7 +374,8 @@ def _called(
     elif ufunc.nout > 1 or ufunc.signature is not None:
         made = on_values(trace, ufunc, inputs, {} if dtype is None else {"dtype": dtype}, frame)
         if made is None:
-            trace.refuse(with_place(refused(ufuncs.name_of(ufunc)), frame))
+            cure = "use np.vectorize" if "O" in "".join(ufunc.types) else ""
+            trace.refuse(with_place(refused(ufuncs.name_of(ufunc), cure), frame))
         results = made[0]
     else:
         results = _elementwise(ufunc, inputs, frame, False, dtype)

@@ -51,7 +51,7 @@ def _in_memory(tracer: Tracer, name: str, frame: FrameType) -> Any:
         shared = memory_of(tracer)
         found = getattr(shared.expose(data) if name in ("data", "ctypes") else data, name)
         return shared.expose(found) if type(found) is np.ndarray else found
-    if tracer._kind != ARRAY and name != "ctypes":
+    if tracer._kind != ARRAY and name not in ("ctypes", "data"):
         return getattr(tracer.dtype.type(), name)
     like = _laid_out_alike(tracer) if name in ("flags", "strides") else None
     if like is None:

@@ -12,7 +12,7 @@ import numpy as np
 from hopgrad.errors import DtypeError
 from hopgrad.graph.builder import Expr, catalogue
 from hopgrad.graph.hop import Hop
-from hopgrad.hops import bits
+from hopgrad.hops import bits, order, statistics
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
 from hopgrad.hops.surface import Surface, newer
@@ -68,8 +68,13 @@ products: dict[Any, Surface] = {
 reductions: dict[Any, Callable[..., Any]] = {
     np.add: fn.sum, np.multiply: fn.prod, np.maximum: fn.max, np.minimum: fn.min,
     np.logical_and: fn.all, np.logical_or: fn.any, np.logaddexp: fn.logsumexp,
+    np.fmax: statistics.nanmax, np.fmin: statistics.nanmin,
 }  # fmt: skip
-accumulations: dict[Any, Callable[..., Any]] = {np.add: fn.cumsum, np.multiply: fn.cumprod}
+accumulations: dict[Any, Callable[..., Any]] = {
+    np.add: fn.cumsum, np.multiply: fn.cumprod,
+    np.maximum: order.running(True, False), np.minimum: order.running(False, False),
+    np.fmax: order.running(True, True), np.fmin: order.running(False, True),
+}  # fmt: skip
 
 
 def find_hop(ufunc: np.ufunc, dtypes: tuple[np.dtype[Any], ...]) -> Hop | None:
