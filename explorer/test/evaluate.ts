@@ -1,13 +1,14 @@
 /**
  * The interpreter for tests: reads a list of tasks from standard input, writes a list of answers.
  *
- * A task is a graph with the values of its inputs, or a whole explanation with values for some of its inputs; values are
+ * A task is "hops", for the names of those computed without a lowering, a graph with the values of its inputs, or a whole explanation with values for some of its inputs; values are
  * written as in the explanation file.
  */
 
 import { Interpreter, Program, type Explanation, type Value } from "../src/interpreter";
 import { read, type Written } from "../src/interpreter/arrays";
-import type { GraphData, Lowerings } from "../src/interpreter/program";
+import { HOPS } from "../src/interpreter/hops";
+import { LOOPS, type GraphData, type Lowerings } from "../src/interpreter/program";
 
 /** Of node's process what is used here. */
 declare const process: {
@@ -16,6 +17,7 @@ declare const process: {
 };
 
 type Task =
+  | "hops"
   | { readonly graph: GraphData; readonly lowerings: Lowerings; readonly inputs: readonly Written[] }
   | { readonly explanation: Explanation; readonly inputs: Readonly<Record<string, Written>> };
 
@@ -30,6 +32,7 @@ function written(value: unknown): unknown {
 }
 
 function answer(task: Task): unknown {
+  if (task === "hops") return [...Object.keys(HOPS), ...Object.keys(LOOPS)];
   if ("graph" in task) {
     const program = new Program(task.graph, task.lowerings);
     return { missing: program.missing, outputs: program.call(task.inputs.map(read)).map(written) };

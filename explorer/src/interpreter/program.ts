@@ -255,4 +255,4 @@ const switchBranch: Loop = (params, callable) => {
   return ([index, ...args]) => branches[Math.min(Math.max(index.data[0], 0), branches.length - 1)](args);
 };
 
-const LOOPS: Readonly<Record<string, Loop>> = { scan, switch: switchBranch, while_loop: whileLoop };
+export const LOOPS: Readonly<Record<string, Loop>> = { scan, switch: switchBranch, while_loop: whileLoop };
