@@ -7,7 +7,7 @@
 
 import { kindOf, outer, places, size, strides, type Value } from "./arrays";
 import { select, type Item } from "./indexing";
-import { cholesky, cofactors, determinant, inverse, pivots, solve, triangle, type Matrix } from "./linear";
+import { cholesky, determinant, inverse, pivots, solve, triangle, type Matrix } from "./linear";
 import { digamma, polygamma } from "./special";
 
 /** Parameters as the file writes them. */
@@ -308,7 +308,6 @@ export const HOPS: Readonly<Record<string, Compute>> = {
   argsort,
   broadcast_to: broadcastTo,
   cholesky: stacked((a, { upper }) => cholesky(a, upper as boolean).flat()),
-  cofactors: stacked((a) => cofactors(a).flat()),
   concatenate,
   convert,
   convolve,

@@ -71,14 +71,6 @@ export function cholesky(a: Matrix, upper: boolean): Matrix {
   return upper ? found.map((_, i) => found.map((row) => row[i])) : found;
 }
 
-/** For each element its cofactor: the determinant of what is left without its row and column, with the sign of its place. */
-export function cofactors(a: Matrix): Matrix {
-  const without = <T>(list: readonly T[], k: number): T[] => list.filter((_, i) => i !== k);
-  return a.map((row, i) =>
-    row.map((_, j) => ((i + j) % 2 ? -1 : 1) * determinant(without(a, i).map((line) => without(line, j)))),
-  );
-}
-
 export function determinant(a: Matrix): number {
   const { pivots: found, sign } = pivots(a);
   return found.reduce((product, p) => product * p, sign);
