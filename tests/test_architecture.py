@@ -33,6 +33,7 @@ LAYERS = [
     ("calling",),
     ("transforms", "control", "custom"),
     ("show", "nn", "optim", "data"),
+    ("train",),
     ("cli",),
 ]
 

@@ -840,11 +840,17 @@ class Transformed(Function):
 
 
 def transform(
-    f: Callable[..., Any], argnums: Argnums, title: str, finish: Finish, has_aux: bool = False, way: str | None = None
+    f: Callable[..., Any],
+    argnums: Argnums,
+    title: str,
+    finish: Finish,
+    has_aux: bool = False,
+    way: str | None = None,
+    steady: bool = False,
 ) -> Callable[..., Any]:
     """The function that traces `f` at its arguments, or finds a trace that holds for them, and finishes the call."""
     backend(way)
-    replays = Replays(title.format(title_of(f)))
+    replays = Replays(title.format(title_of(f)), steady)
 
     def transformed(*args: Any, **keywords: Any) -> Any:
         frame = sys._getframe(1)
@@ -917,6 +923,9 @@ def run(
                 due = native and recorded.is_due
                 if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
+                elif replays.steady:
+                    found = replays.replay(kept, actual, again, native, direction.values if direction else None)
+                    result = result if found is None else found[0]
     elif running.once:
         replays.note(read.key, running.once)
     if listed:

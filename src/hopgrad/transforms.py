@@ -101,12 +101,14 @@ def _scalar_output(call: Call, f: Any, verb: str) -> Output:
 # -- the function itself ---------------------------------------------------------------------------------------------
 
 
-def compile(f: Callable[..., Any], *, backend: Backend | None = None) -> Callable[..., Any]:
+def compile(f: Callable[..., Any], *, backend: Backend | None = None, steady: bool = False) -> Callable[..., Any]:
     """The same function, traced once for each kind of arguments and run as native code from then on.
 
     Args:
         f: A function of numbers, arrays and nested structures of them, written with plain NumPy.
         backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
+        steady: Whether native code computes the first call with arguments of a kind, too. Else NumPy does, so that
+            its result may differ in the last bits from that of the same call later or in another process.
 
     Returns:
         A function of the same arguments and with the same results, but that these are new arrays, never views of the
@@ -125,7 +127,7 @@ def compile(f: Callable[..., Any], *, backend: Backend | None = None) -> Callabl
         leaves = [o.other if o.node is None else next(found) for o in call.outputs]
         return tree.unflatten(call.structure, leaves)
 
-    return transform(f, NOTHING, "compiled {}", result, way=backend)
+    return transform(f, NOTHING, "compiled {}", result, way=backend, steady=steady)
 
 
 # -- grad ------------------------------------------------------------------------------------------------------------
