@@ -35,7 +35,7 @@ LAYERS = [
     ("transforms", "mapping", "control", "custom"),
     ("show", "nn", "optim", "data"),
     ("train",),
-    ("sklearn",),
+    ("sklearn", "onnx"),
     ("cli",),
 ]
 
