@@ -34,7 +34,9 @@ LAYERS = [
     ("transforms", "control", "custom"),
     ("show", "nn", "optim", "data"),
     ("train",),
+    ("gallery",),
     ("cli",),
+    ("play",),
 ]
 
 # These take long to load or are optional, so only the functions that need them import them.
