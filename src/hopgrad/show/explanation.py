@@ -27,7 +27,7 @@ from hopgrad.show.guards import Condition, listed
 from hopgrad.show.page import page
 from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
-from hopgrad.show.story import Section, tell
+from hopgrad.show.story import Line, Section, tell, troubles
 from hopgrad.trace.context import current
 from hopgrad.transforms import grad
 
@@ -72,6 +72,19 @@ class Explanation:
         ['x > 0']
         """
         return self._analysis.conditions
+
+    @property
+    def troubles(self) -> list[Line]:
+        """Where infinite values or NaN are born out of finite ones: for each a sentence and the value.
+
+        Those among the values come first, in the order of computation, then those among the derivatives.
+
+        >>> import numpy as np
+        >>> with np.errstate(divide="ignore"):
+        ...     print(explain(lambda x: np.log(x) * 2)(0.0).troubles[0].prose)
+        infinity is born at z = log(x), where x = 0 (...)
+        """
+        return troubles(self._analysis).lines
 
     @property
     def title(self) -> str:
