@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.backend import LARGE, NativePlan, pays, rounds_alike
+from hopgrad.batch import one_by_one
 from hopgrad.errors import RetraceWarning
 from hopgrad.evaluate import extend
 from hopgrad.graph.graph import Guard
@@ -129,6 +130,7 @@ class Recorded:
         for plan in self.plans:
             for program in plan.programs:
                 lines += summary(program)
+        lines += [f"for one value of a batch after the other: {name}" for name in one_by_one(self.builder)]
         if self.native is not None:
             if not self.trusted:
                 lines.append("guards by NumPy first: what they depend on may be rounded otherwise by native code")

@@ -38,6 +38,7 @@ from hopgrad.calling import (
     float_arguments,
     give_back,
     outer_guards,
+    returned,
     run,
     start_call,
     title_of,
@@ -120,14 +121,7 @@ def compile(f: Callable[..., Any], *, backend: Backend | None = None, steady: bo
     5.0
     """
     check_function(f, "compile")
-
-    def result(call: Call, frame: FrameType | None) -> Any:
-        real = [o for o in call.outputs if o.node is not None]
-        found = iter(give_back(call, [o.node for o in real if o.node is not None], [o.kind for o in real], frame))
-        leaves = [o.other if o.node is None else next(found) for o in call.outputs]
-        return tree.unflatten(call.structure, leaves)
-
-    return transform(f, NOTHING, "compiled {}", result, way=backend, steady=steady)
+    return transform(f, NOTHING, "compiled {}", returned, way=backend, steady=steady)
 
 
 # -- grad ------------------------------------------------------------------------------------------------------------

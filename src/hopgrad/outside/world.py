@@ -625,6 +625,16 @@ class Outside:
         """What a copy was handed out for; anything else itself."""
         return next((own for own, made in self._handed.values() if made is copy), copy)
 
+    def outer_static(self, value: Any) -> Any:
+        """What belongs to the structure of a result (the activation of a layer) as it is to the world outside."""
+        if type(value) is tuple:
+            return tuple([self.outer_static(v) for v in value])
+        if type(value) is functools.partial:
+            return self.original(value)
+        if type(value) is types.MethodType:
+            return types.MethodType(self.outer(value.__func__), self.outer(value.__self__))
+        return self.outer(value)
+
     def outer(self, value: Any) -> Any:
         """What a value of the traced function is to the world outside."""
         cls = type(value)

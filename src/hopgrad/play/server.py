@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import hmac
 import json
-import os
 import re
 import secrets
 import socket
@@ -246,20 +245,20 @@ def serve(target: str, at: Mapping[str, str], port: int, limit: float, browse: b
     Raises:
         ProblemError: if the port is taken.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        raise ProblemError(f"port {port}: {error.strerror or error}; choose another with --port") from error
-    port = listener.getsockname()[1]
     token = secrets.token_urlsafe(24)
     target = target.strip() or FIRST
     given = dict(at) or ({"x": "0.5"} if target == FIRST else {})
-    app = application(Path(os.getcwd()), {"target": target, "at": given}, token, port, limit)
-    address = f"http://127.0.0.1:{port}/?token={token}"
-    print(f"hopgrad play: {address}\n(Ctrl-C ends it)", flush=True)
-    if browse:
-        webbrowser.open(address)
-    settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, limit_concurrency=32)
-    uvicorn.Server(settings).run(sockets=[listener])
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ProblemError(f"port {port}: {error.strerror or error}; choose another with --port") from error
+        port = listener.getsockname()[1]
+        app = application(Path.cwd(), {"target": target, "at": given}, token, port, limit)
+        address = f"http://127.0.0.1:{port}/?token={token}"
+        print(f"hopgrad play: {address}\n(Ctrl-C ends it)", flush=True)
+        if browse:
+            webbrowser.open(address)
+        settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, limit_concurrency=32)
+        uvicorn.Server(settings).run(sockets=[listener])
