@@ -8,6 +8,8 @@ import sysconfig
 from types import CodeType, FunctionType
 from typing import Any
 
+from hopgrad.standins import is_as_users
+
 
 @functools.lru_cache(maxsize=4096)
 def _codes(code: CodeType) -> tuple[CodeType, ...]:
@@ -67,14 +69,6 @@ def _mentions(f: FunctionType, names: set[str]) -> bool:
     return any(not names.isdisjoint(code.co_names) for code in _codes(f.__code__))
 
 
-_AS_USERS = ("hopgrad.nn", "hopgrad.optim")
-"""Parts of hopgrad that are written as a user would write them, and are traced as such."""
-
-
-def _is_as_users(module: str) -> bool:
-    return module.startswith(_AS_USERS)
-
-
 @functools.cache
 def _libraries() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
@@ -83,7 +77,7 @@ def _libraries() -> tuple[str, ...]:
 
 def is_library(module: str) -> bool:
     """Whether a module is not the user's own: part of Python, or installed."""
-    if _is_as_users(module):
+    if is_as_users(module):
         return False
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names and top != "__main__":
@@ -98,4 +92,4 @@ def is_ours(f: Any) -> bool:
     if type(f) is not FunctionType:
         return getattr(type(f), "made_by_hopgrad", False) is True
     module = str(f.__globals__.get("__name__", ""))
-    return module.partition(".")[0] == "hopgrad" and not _is_as_users(module)
+    return module.partition(".")[0] == "hopgrad" and not is_as_users(module)

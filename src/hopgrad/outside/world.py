@@ -33,7 +33,7 @@ from hopgrad.outside.reads import (
     contents_of,
     window_of,
 )
-from hopgrad.standins import Cached, builtins_stand_in, is_pure, stand_in
+from hopgrad.standins import Cached, builtins_stand_in, is_as_users, is_pure, stand_in
 from hopgrad.trace import context, homes, memory
 from hopgrad.trace.context import Trace
 from hopgrad.trace.memory import Memory
@@ -49,7 +49,7 @@ _READS_ALL = frozenset({"eval", "exec", "globals", "vars"})
 class Globals(dict[str, Any]):
     """A module's globals as copies see them. Python asks `__getitem__` because this is no exact dict."""
 
-    __slots__ = ("_given", "_outside", "_real", "stored")
+    __slots__ = ("_fixed", "_given", "_outside", "_real", "stored")
 
     def __init__(self, outside: Outside, real: dict[str, Any]) -> None:
         self.stored: set[str] = set()
@@ -59,6 +59,8 @@ class Globals(dict[str, Any]):
         self._outside = outside
         self._real = real
         self._given: dict[str, tuple[Any, Any]] = {}
+        self._fixed = is_as_users(str(real.get("__name__")))
+        """Whether this is a module of hopgrad's own, which never changes."""
 
     def __getitem__(self, name: str) -> Any:
         real = self._real
@@ -77,10 +79,14 @@ class Globals(dict[str, Any]):
             outside.trace.only_once(f"the global {name} changes during the call", sys._getframe(1))
         get: Get = functools.partial(real.get, name, MISSING)
         if value is MISSING:  # a builtin, as long as no global hides it
-            outside.reads.append(Read(get, MISSING))
+            if not self._fixed:
+                outside.reads.append(Read(get, MISSING))
             self._given[name] = (MISSING, MISSING)
             raise KeyError(name)
+        known_reads = len(outside.reads)
         handed = outside.hand(value, get, name, sys._getframe(1))
+        if self._fixed:
+            del outside.reads[known_reads:]
         self._given[name] = (value, handed)
         return handed
 
@@ -618,6 +624,16 @@ class Outside:
     def original(self, copy: Any) -> Any:
         """What a copy was handed out for; anything else itself."""
         return next((own for own, made in self._handed.values() if made is copy), copy)
+
+    def outer_static(self, value: Any) -> Any:
+        """What belongs to the structure of a result (the activation of a layer) as it is to the world outside."""
+        if type(value) is tuple:
+            return tuple([self.outer_static(v) for v in value])
+        if type(value) is functools.partial:
+            return self.original(value)
+        if type(value) is types.MethodType:
+            return types.MethodType(self.outer(value.__func__), self.outer(value.__self__))
+        return self.outer(value)
 
     def outer(self, value: Any) -> Any:
         """What a value of the traced function is to the world outside."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,6 +15,7 @@ import numpy as np
 from hopgrad import tree
 from hopgrad.calling import Level, finished, float_arguments, outer_guards, positions, start_call
 from hopgrad.errors import DtypeError, ExpressionError
+from hopgrad.files import replacing
 from hopgrad.graph.graph import Graph, reachable
 from hopgrad.graph.sites import Location
 from hopgrad.notation import Infix, Symbol, Term, equation, latex, text, value_text
@@ -27,7 +27,7 @@ from hopgrad.show.guards import Condition, listed
 from hopgrad.show.page import page
 from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
-from hopgrad.show.story import Section, tell
+from hopgrad.show.story import Line, Section, tell, troubles
 from hopgrad.trace.context import current
 from hopgrad.transforms import grad
 
@@ -72,6 +72,19 @@ class Explanation:
         ['x > 0']
         """
         return self._analysis.conditions
+
+    @property
+    def troubles(self) -> list[Line]:
+        """Where infinite values or NaN are born out of finite ones: for each a sentence and the value.
+
+        Those among the values come first, in the order of computation, then those among the derivatives.
+
+        >>> import numpy as np
+        >>> with np.errstate(divide="ignore"):
+        ...     print(explain(lambda x: np.log(x) * 2)(0.0).troubles[0].prose)
+        infinity is born at z = log(x), where x = 0 (...)
+        """
+        return troubles(self._analysis).lines
 
     @property
     def title(self) -> str:
@@ -168,17 +181,8 @@ class Explanation:
         """Write the explanation in the format that the suffix names; the file is whole or not there at all."""
         target = Path(path)
         words = self.render(target.suffix or target.name)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(words)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(name, 0o666 & ~umask)  # mkstemp's own mode keeps others out
-            os.replace(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
+        with replacing(target, durable=False) as fresh:
+            fresh.write_text(words, encoding="utf-8")
         return target
 
     def _repr_svg_(self) -> str:

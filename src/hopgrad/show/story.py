@@ -68,7 +68,7 @@ def tell(analysis: Analysis) -> list[Section]:
     """The whole story."""
     sections = [_steps(analysis)]
     if analysis.troubles:
-        sections.append(_troubles(analysis))
+        sections.append(troubles(analysis))
     live = [n for n in analysis.wrt if analysis.path_counts.get(n, (0, 0))[0]]
     if live:
         sections += [_chain(analysis, live), _spelled(analysis, live), _parts(analysis)]
@@ -143,7 +143,8 @@ def _input_note(analysis: Analysis, node: int) -> str:
     return f"{role}, {shape}" if shape else role
 
 
-def _troubles(analysis: Analysis) -> Section:
+def troubles(analysis: Analysis) -> Section:
+    """Where values or derivatives become infinite or NaN."""
     section = Section("health", "Where it breaks")
     for trouble in analysis.troubles[:MAX_LINES]:
         place = analysis.graph.node(trouble.node).location
