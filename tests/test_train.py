@@ -243,6 +243,27 @@ def test_a_state_goes_from_step_to_step() -> None:
     assert first["mean"].tolist() == [0, 0, 0]
 
 
+def test_keys_differ_by_step_and_go_on_where_they_were(way: str, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+
+    def dropped(model: Any, x: Any, y: Any, key: Any = None) -> Any:
+        return loss(model, nn.dropout(x, 0.5, key), y)
+
+    given: dict[str, Any] = {"optimizer": optim.SGD(0.05), "epochs": 3, "batch_size": 25, "validation": (X, Y)}
+    whole = fit(LINE, dropped, (X, Y), **given, shuffle=False)
+    model, root = LINE, hg.random.key(0)
+    for step in range(6):
+        rows = slice(25, 50) if step % 2 else slice(0, 25)
+        key = hg.random.fold_in(root, step)
+        value, gradient = hg.value_and_grad(dropped)(model, X[rows], Y[rows], key)
+        assert whole.history.loss[step] == pytest.approx(value, rel=1e-12)
+        model = tree.map(lambda p, g: p - 0.05 * g, model, gradient)
+    assert whole.history.values("validation_loss")[-1] == pytest.approx(loss(whole.model, X, Y))  # nothing left out
+    assert fit(LINE, dropped, (X, Y), **given, shuffle=False, seed=1).history.loss[0] != whole.history.loss[0]
+    fit(LINE, dropped, (X, Y), **given, shuffle=False, steps=3, checkpoints=tmp_path)
+    same_run(fit(LINE, dropped, (X, Y), **given, shuffle=False, checkpoints=tmp_path, resume=True), whole)
+
+
 def test_validation_is_weighted_by_samples() -> None:
     metrics = {"largest": lambda m, x, y: np.max(y), "count": lambda m, x, y: float(len(y))}
     found = fit(
