@@ -31,7 +31,7 @@ LAYERS = [
     ("entries",),
     ("replay",),
     ("calling",),
-    ("transforms", "control", "custom"),
+    ("transforms", "control", "custom", "random"),
     ("show", "nn", "optim", "data"),
     ("cli",),
 ]

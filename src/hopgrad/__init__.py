@@ -45,7 +45,7 @@ _HOMES = {
         "hopgrad.errors",
     ),
 }  # fmt: skip
-_MODULES = ("custom", "data", "files", "nn", "numpy", "optim", "scipy", "tree")
+_MODULES = ("custom", "data", "files", "nn", "numpy", "optim", "random", "scipy", "tree")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 

@@ -400,7 +400,6 @@ def start_call(
             give(place, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
-        copy.structure = tree.flatten(copy.made)[1]
     running.sited = len(call.builder)  # inputs have no place in the code
     result = outside.root(f, frame)(*new_args, **new_keywords)
     changed = [copy for copy in copies if copy.is_changed()]
@@ -500,10 +499,8 @@ class _Copy:
 
 def _value(call: Call, value: Any, frame: FrameType | None) -> Any:
     """A value of the traced function as its caller has it: an actual one, or a tracer of the outer function."""
-    if type(value) is FunctionType and call.trace.outside is not None and not call.trace.nested:
-        return call.trace.outside.outer(value)
     if type(value) is not Tracer:
-        return value
+        return tree.original(value)
     if call.trace.nested:
         return give_back(call, [current_node(value)], [value._kind], frame)[0]
     return finished(call.trace.concrete(current_node(value)), value._kind)

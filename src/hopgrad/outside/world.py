@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hopgrad import tree
 from hopgrad.aval import aval_of
 from hopgrad.errors import TraceError
 from hopgrad.outside.code import effects, is_library, is_ours, methods_mention
@@ -301,7 +302,10 @@ class Outside:
             handed = tuple([self._functions(v, f"{name}[{k}]", frame) for k, v in enumerate(value)])
             return value if all(a is b for a, b in zip(handed, value, strict=True)) else handed
         if type(value) in (FunctionType, types.MethodType, functools.partial):
-            return self.hand(value, lambda: value, name, frame)
+            handed = self.hand(value, lambda: value, name, frame)
+            if handed is not value:
+                tree.stand_for(handed, value)
+            return handed
         return value
 
     def made_inside(self, value: Any) -> None:
