@@ -2,6 +2,7 @@
 
 import dataclasses
 import doctest
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -431,3 +432,17 @@ def test_summary_tells_shapes_parameters_and_operations() -> None:
     assert lstm.flops > 2 * 6 * 2 * 16 * (3 + 4)
     nested = nn.summary(nn.TransformerBlock(8, 2, 16, rng=0), np.ones((1, 5, 8), np.float32))
     assert [(r.name, r.depth) for r in nested.rows][:3] == [("", 0), ("self_attn", 1), ("self_attn.out_proj", 2)]
+
+
+def test_functions_in_a_model_stay_the_same_functions() -> None:
+    def act(x: Any) -> Any:
+        return np.tanh(x)
+
+    model = nn.Sequential(
+        nn.Linear(2, 3, rng=0), act, functools.partial(np.multiply, 2.0), functools.partial(act), nn.relu
+    )
+    step = hg.compile(lambda model, x: (hg.grad(lambda m: np.sum(m(x)))(model), model))
+    for _ in range(2):
+        for made in step(model, np.ones((4, 2), np.float32)):
+            assert tree.flatten(made)[1] == tree.flatten(model)[1]
+            assert all(a is b for a, b in zip(made.layers[1:], model.layers[1:], strict=True))

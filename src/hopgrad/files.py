@@ -142,12 +142,16 @@ def named(value: Any) -> dict[str, Any]:
     {'layers.0.weight': 1.0, 'scale': 2}
     """
     leaves, structure = tree.flatten(value)
-    return {name: leaf for name, leaf in zip(names_of(structure), leaves, strict=True) if is_numeric(leaf)}
+    return {name or WHOLE: leaf for name, leaf in zip(names_of(structure), leaves, strict=True) if is_numeric(leaf)}
+
+
+WHOLE = "value"
+"""The name of an array that is the whole structure."""
 
 
 def names_of(structure: tree.Structure) -> list[str]:
-    """The name of each leaf: the way to it, joined by dots; "value" for a leaf that is the whole."""
-    names = [".".join(key.name for key in path) or "value" for path in tree.paths(structure)]
+    """The name of each leaf: the way to it, joined by dots."""
+    names = [".".join(key.name for key in path) for path in tree.paths(structure)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise FileError(f"two leaves have the name {twice!r}: keys of dicts must not contain what looks like a path")
@@ -223,13 +227,14 @@ def load(
     leaves, structure = tree.flatten(like)
     with opened(path) as stored:
         faults: list[str] = []
+        whole = prefix.removesuffix(".")
         wanted: dict[int, Stored] = {}
         seen = set()
         for k, (name, leaf) in enumerate(zip(names_of(structure), leaves, strict=True)):
             if not is_numeric(leaf):
                 continue
-            there = prefix + _renamed(names, name)
-            called = there if there == name else f"{there} (here {name})"
+            there = prefix + _renamed(names, name) if name else whole or WHOLE
+            called = there if there == prefix + name or not name else f"{there} (here {name})"
             found = stored.get(there)
             seen.add(there)
             if found is None:
@@ -241,7 +246,7 @@ def load(
             else:
                 wanted[k] = found
         if strict:
-            extra = [name for name in stored if name.startswith(prefix) and name not in seen]
+            extra = [n for n in stored if (n.startswith(prefix) or n == whole) and n not in seen]
             faults += [f"not asked for: {name}, {_kind(stored[name].shape, stored[name].dtype)}" for name in extra]
         if faults:
             raise FileError(f"{path} does not fit:\n" + listed(faults))

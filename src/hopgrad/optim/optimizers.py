@@ -103,7 +103,8 @@ class Optimizer:
 
 def _as(value: Any, like: Array) -> Any:
     """A number of a step in the dtype of an array; Python's own numbers adapt by themselves."""
-    return value if isinstance(value, (int, float)) or not hasattr(like, "dtype") else value.astype(like.dtype)
+    # By exact type: a float64 of NumPy's is a float of Python's, too, but does not adapt.
+    return value if type(value) in (int, float) or not hasattr(like, "dtype") else value.astype(like.dtype)
 
 
 def assign(target: Any, value: Any) -> None:

@@ -234,7 +234,9 @@ class Outside:
         if cls is types.MethodType and type(value.__func__) is FunctionType and self._is_users(value.__func__):
             self.reads.append(Read(get, value))
             owner = self.hand(value.__self__, lambda: value.__self__, f"{name}.__self__", frame)
-            return types.MethodType(self.function(value.__func__, frame), owner)
+            method = types.MethodType(self.function(value.__func__, frame), owner)
+            tree.stand_for(method, value)
+            return method
         other = stand_in(value)
         if other is not value or is_pure(value) or is_ours(value):
             self.reads.append(Read(get, value))
@@ -302,10 +304,7 @@ class Outside:
             handed = tuple([self._functions(v, f"{name}[{k}]", frame) for k, v in enumerate(value)])
             return value if all(a is b for a, b in zip(handed, value, strict=True)) else handed
         if type(value) in (FunctionType, types.MethodType, functools.partial):
-            handed = self.hand(value, lambda: value, name, frame)
-            if handed is not value:
-                tree.stand_for(handed, value)
-            return handed
+            return self.hand(value, lambda: value, name, frame)
         return value
 
     def made_inside(self, value: Any) -> None:
@@ -411,7 +410,9 @@ class Outside:
     def _partial(self, value: functools.partial[Any], name: str, frame: FrameType | None) -> Any:
         inner = self.hand(value.func, lambda: value.func, f"{name}.func", frame)
         args = self.hand(value.args, lambda: value.args, f"{name}.args", frame)
-        return functools.partial(inner, *args, **self.hand(value.keywords, lambda: value.keywords, name, frame))
+        made = functools.partial(inner, *args, **self.hand(value.keywords, lambda: value.keywords, name, frame))
+        tree.stand_for(made, value)
+        return made
 
     def _imported(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         """`__import__` inside of copies."""
@@ -459,6 +460,7 @@ class Outside:
         own = [self._cell(cell, name, name in free, frame) for cell, name in cells]
         made = FunctionType(code, seen, f.__name__, None, tuple(own))
         self._handed[id(f)] = (f, made)  # before the closure is filled, which may hold the function itself
+        tree.stand_for(made, f)
         made.__dict__ = f.__dict__
         made.__qualname__ = f.__qualname__
         made.__module__ = f.__module__

@@ -16,7 +16,7 @@ from hopgrad import tree
 from hopgrad.calling import Level, finished, float_arguments, outer_guards, positions, start_call
 from hopgrad.errors import DtypeError, ExpressionError
 from hopgrad.files import replacing
-from hopgrad.graph.graph import Graph, reachable
+from hopgrad.graph.graph import Graph
 from hopgrad.graph.sites import Location
 from hopgrad.notation import Infix, Symbol, Term, equation, latex, text, value_text
 from hopgrad.show import render
@@ -27,7 +27,7 @@ from hopgrad.show.guards import Condition, listed
 from hopgrad.show.page import page
 from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
-from hopgrad.show.story import Section, tell
+from hopgrad.show.story import Line, Section, tell, troubles
 from hopgrad.trace.context import current
 from hopgrad.transforms import grad
 
@@ -72,6 +72,19 @@ class Explanation:
         ['x > 0']
         """
         return self._analysis.conditions
+
+    @property
+    def troubles(self) -> list[Line]:
+        """Where infinite values or NaN are born out of finite ones: for each a sentence and the value.
+
+        Those among the values come first, in the order of computation, then those among the derivatives.
+
+        >>> import numpy as np
+        >>> with np.errstate(divide="ignore"):
+        ...     print(explain(lambda x: np.log(x) * 2)(0.0).troubles[0].prose)
+        infinity is born at z = log(x), where x = 0 (...)
+        """
+        return troubles(self._analysis).lines
 
     @property
     def title(self) -> str:
@@ -324,12 +337,9 @@ def _explain(
     output = call_outputs[0].node
     assert output is not None
     if call.builder.avals[output].dtype.kind != "f":
-        raise DtypeError(f"the result has dtype {call.builder.avals[output].dtype}, which has no derivative")
-    if any(call.builder.avals[n].dtype.kind == "c" for n in reachable(call.builder, [output])):
-        raise DtypeError(
-            "explain tells of real numbers, but complex ones are computed with on the way to this result. grad, vjp and"
-            " jacobian differentiate it; to have it explained, compute with the real and the imaginary part"
-        )
+        dtype = call.builder.avals[output].dtype
+        cure = ": explain a real number made of it, y.real or np.abs(y)" if dtype.kind == "c" else ""
+        raise DtypeError(f"the result has dtype {dtype}, which has no derivative{cure}")
     rest = iter(call.leaves)
     groups = {p: [next(rest) for _ in range(s.num_leaves)] for p, s in zip(both, call.structures, strict=True)}
     graph = Graph(call.builder, call.inputs, [output], guards)

@@ -42,6 +42,7 @@ from hopgrad.notation import PRODUCT, Term, Word, fit, latex, mathml, text
 from hopgrad.show import story
 from hopgrad.show.analysis import Analysis, Edge
 from hopgrad.show.guards import Writer, known_guards
+from hopgrad.show.live import live
 
 __all__ = [
     "SCHEMA",
@@ -223,6 +224,7 @@ def _document(analysis: Analysis, title: str) -> Data:
         "wrt": [number[node] for node in analysis.wrt],
         "shown": [number[node] for node in analysis.nodes],
         "uses": list(_uses(analysis, number, arrays)),
+        "live": live(analysis, number),
         "sources": _sources(analysis, data.get("sites", ())),
         "sections": [_section(section, number) for section in story.tell(analysis)],
         "cost": {

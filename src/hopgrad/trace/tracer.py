@@ -915,9 +915,9 @@ def check_lent(tracer: Tracer, frame: FrameType | None) -> None:
     trace, shared = tracer._trace, tracer._memory
     if trace.body and not _is_of_body(tracer):
         trace.refuse(TraceError(
-            "the body of a scan, while_loop, fori_loop, cond or switch writes here to an array that was made outside of"
-            " it. The body is traced once, for all steps: make the array a part of the carry (or a result) instead, or"
-            f" use a plain Python loop\n  at {context.where(frame)}"))  # fmt: skip
+            "the body of a scan, while_loop, fori_loop, cond or switch, or a function under vmap, writes here to an"
+            " array that was made outside of it. It is traced once, for all steps or rows: make the array a part of the"
+            f" carry or of the result instead, or use a plain Python loop\n  at {context.where(frame)}"))  # fmt: skip
     if shared is None:
         return
     if shared.lent:
