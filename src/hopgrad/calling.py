@@ -402,7 +402,6 @@ def start_call(
             give(place, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
-        copy.structure = tree.flatten(copy.made)[1]
     running.sited = len(call.builder)  # inputs have no place in the code
     result = outside.root(f, frame)(*new_args, **new_keywords)
     changed = [copy for copy in copies if copy.is_changed()]
@@ -421,7 +420,7 @@ def start_call(
             )
         result, aux = result
         extra, structure = tree.flatten(aux)
-        call.aux = [as_output(call, leaf) for leaf in extra], structure.with_static(outside.outer_static)
+        call.aux = [as_output(call, leaf) for leaf in extra], structure
     finish_call(call, result)
     return call
 
@@ -502,10 +501,8 @@ class _Copy:
 
 def _value(call: Call, value: Any, frame: FrameType | None) -> Any:
     """A value of the traced function as its caller has it: an actual one, or a tracer of the outer function."""
-    if type(value) is FunctionType and call.trace.outside is not None and not call.trace.nested:
-        return call.trace.outside.outer(value)
     if type(value) is not Tracer:
-        return value
+        return tree.original(value)
     if call.trace.nested:
         return give_back(call, [current_node(value)], [value._kind], frame)[0]
     return finished(call.trace.concrete(current_node(value)), value._kind)
@@ -590,8 +587,7 @@ def leaf_name(title: str, path: tree.Path) -> str:
 
 def finish_call(call: Call, result: Any) -> None:
     """Note the function's results as values of the graph."""
-    leaves, structure = tree.flatten(result)
-    call.structure = structure.with_static(outside_of(call.trace).outer_static)
+    leaves, call.structure = tree.flatten(result)
     call.outputs = [as_output(call, leaf) for leaf in leaves]
     # Functions that were differentiated inside may have handed out values in another way than by returning them: these
     # depend on inputs of their own, which stand for values of this function.
