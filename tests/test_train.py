@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import io
 import os
 import pickle
@@ -259,7 +260,7 @@ def test_keys_differ_by_step_and_go_on_where_they_were(way: str, tmp_path: Path)
         assert whole.history.loss[step] == pytest.approx(value, rel=1e-12)
         model = tree.map(lambda p, g: p - 0.05 * g, model, gradient)
     assert whole.history.values("validation_loss")[-1] == pytest.approx(loss(whole.model, X, Y))  # nothing left out
-    assert fit(LINE, dropped, (X, Y), **given, shuffle=False, seed=1).history.loss[0] != whole.history.loss[0]
+    assert fit(LINE, dropped, (X, Y), **given, shuffle=False, seed=1).history.loss[1] != whole.history.loss[1]
     fit(LINE, dropped, (X, Y), **given, shuffle=False, steps=3, checkpoints=tmp_path)
     same_run(fit(LINE, dropped, (X, Y), **given, shuffle=False, checkpoints=tmp_path, resume=True), whole)
 
@@ -700,3 +701,11 @@ def test_the_history_as_picture_and_table(tmp_path: Path) -> None:
         found.history.save(tmp_path / "history.png")
     for history in (History(), fit(LINE, loss, (X, Y), optimizer=optim.SGD(0.1), steps=1).history):
         ET.fromstring(history.svg())
+
+
+def test_the_page_about_training_is_right() -> None:
+    page = Path(__file__).parents[1] / "docs" / "training.md"
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    found = doctest.testfile(str(page), module_relative=False, optionflags=flags, encoding="utf-8")
+    assert found.attempted > 15
+    assert not found.failed
