@@ -29,6 +29,8 @@ Array = np.ndarray[Any, Any]
 
 MOST = 4000
 """How many numbers all values together may be taken apart into."""
+WHOLE = 2000
+"""How many hops may become one native kernel: compiling takes longer the larger it is."""
 
 _PICKING = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 _AS_IT_IS = frozenset({"convert", "enter", "stop_gradient"})
@@ -52,6 +54,8 @@ class Blocks:
     fixed: Array
     starts: Array
     """Where each row begins."""
+    whole: bool = False
+    """Whether one native kernel is to compute it: its elements have most of what they are computed from in common."""
 
 
 def blocks(builder: Builder, outputs: Sequence[int], inputs: Sequence[int], known: Mapping[int, Any]) -> Blocks | None:
@@ -64,7 +68,10 @@ def blocks(builder: Builder, outputs: Sequence[int], inputs: Sequence[int], know
         known: Values of inputs and others, for which the places of the elements are found.
     """
     try:
-        return _Finder(builder, outputs, inputs, known).found()
+        before = len(builder)
+        found = _Finder(builder, outputs, inputs, known).found()
+        found.whole = len(builder) - before <= WHOLE
+        return found
     except (_NotOfBlocks, NotDifferentiableError):
         return None
 
@@ -116,7 +123,7 @@ class _Finder:
             numbers = builder.hop(later).function(numbers, **dict(builder.params(later)))
         return node, np.asarray(numbers)
 
-    def found(self) -> Blocks | None:
+    def found(self) -> Blocks:
         terms: list[_Term] = []
         start = 0
         for node in self.outputs:
@@ -173,10 +180,10 @@ class _Finder:
         if not entries or not n:
             raise _NotOfBlocks
         labels = evaluate(builder, [entry.columns.id for entry in entries], self.known)
-        columns = np.stack([np.broadcast_to(label, n) for label in labels])
+        columns = np.stack([np.broadcast_to(np.ravel(label), n) for label in labels])
         rows = np.stack([entry.rows for entry in entries])
         fixed = all(_is_fixed(builder, entry.columns) for entry in entries)
-        values = [broadcast_to(entry.value, (n,)) for entry in entries]
+        values = [broadcast_to(entry.value, (n, 1)) for entry in entries]
         kept = np.flatnonzero(rows.ravel() >= 0)
         order = kept[np.lexsort((columns.ravel()[kept], rows.ravel()[kept]))]
         high, low = rows.ravel()[order], columns.ravel()[order]
@@ -200,7 +207,7 @@ class _Finder:
             data = _tiled(values, tiles, n)
         if fixed:
             return Blocks(data.id, None, None, low.astype(kind), starts.astype(kind))
-        names = [catalogue["convert"](broadcast_to(entry.columns, (n,)), dtype=np.dtype(kind)) for entry in entries]
+        names = [catalogue["convert"](broadcast_to(entry.columns, (n, 1)), dtype=np.dtype(kind)) for entry in entries]
         if tiles is None:
             found = index(_line(names), take, items=(Operand(0),))
             later, before = (index(found, items=(part,)) for part in (Slice(1, None, 1), Slice(None, -1, 1)))
@@ -213,7 +220,9 @@ class _Finder:
                     if (rows[first] == rows[second]).any():
                         step = names[second] > names[first]
                         rising = step if rising is None else rising & step
-        ascending = None if rising is None else catalogue["all"](rising, axes=(0,), keepdims=False).id
+        ascending = None
+        if rising is not None:
+            ascending = catalogue["all"](rising, axes=tuple(range(rising.ndim)), keepdims=False).id
         return Blocks(data.id, found.id, ascending, low.astype(kind), starts.astype(kind))
 
 
@@ -221,8 +230,10 @@ def _is_fixed(builder: Builder, x: Expr) -> bool:
     return all(builder.hop(n).name != "input" for n in reachable(builder, [x.id]))
 
 
-def _line(values: Sequence[Expr]) -> Expr:
-    found: Expr = concatenate(*values, axis=0) if len(values) > 1 else values[0]
+def _line(columns: Sequence[Expr]) -> Expr:
+    """All numbers of one column after the other."""
+    whole: Expr = concatenate(*columns, axis=0) if len(columns) > 1 else columns[0]
+    found: Expr = reshape(whole, shape=(whole.size,))
     return found
 
 
@@ -253,13 +264,12 @@ def _tiles(order: Array, count: int, n: int) -> list[list[int]] | None:
 
 
 def _tiled(values: Sequence[Expr], tiles: Sequence[Sequence[int]], n: int) -> Expr:
+    """The numbers of each group in columns side by side, as one line."""
     parts = []
     for tile in tiles:
-        columns = [reshape(values[e], shape=(n, 1)) for e in tile]
-        parts.append(
-            reshape(concatenate(*columns, axis=1), shape=(n * len(tile),)) if len(tile) > 1 else values[tile[0]]
-        )
-    return _line(parts)
+        columns = [values[e] for e in tile]
+        parts.append(reshape(concatenate(*columns, axis=1) if len(tile) > 1 else columns[0], shape=(n * len(tile),)))
+    return parts[0] if len(parts) == 1 else concatenate(*parts, axis=0)
 
 
 # -- taking values apart -----------------------------------------------------------------------------------------------
@@ -400,10 +410,10 @@ class _Unrolled:
             raise _NotOfBlocks
 
     def _part(self, x: Expr, axis: int | None, number: tuple[int, ...]) -> Expr:
-        """The numbers of a value along the common axis, at some place of the others."""
+        """The numbers of a value along the common axis, at some place of the others, as a column."""
         items: tuple[Any, ...] = number if axis is None else (*number[:axis], _ALL, *number[axis:])
         found: Expr = index(x, items=items) if items != (_ALL,) and items else x
-        return found
+        return found if axis is None else reshape(found, shape=(self.count, 1))
 
     def _short_shape(self, node: int) -> tuple[int, ...]:
         shape, axis = self.finder.builder.avals[node].shape, self.place[node]
@@ -431,7 +441,7 @@ class _Unrolled:
                     if key in same:  # picked twice, in other ways
                         cells[number] = same[key]
                         continue
-                    part = broadcast_to(part, (self.count,))
+                    part = broadcast_to(part, (self.count, 1))
                     fresh = scratch.input(part.aval, "x")
                     same[key] = fresh
                     columns[fresh.id] = self._part(numbered[node], axis, number)
@@ -453,7 +463,7 @@ class _Unrolled:
                 y = values[term.node][number]
                 if (rows[number] < 0).all():
                     continue
-                y = broadcast_to(y, (self.count,))
+                y = broadcast_to(y, (self.count, 1))
                 if y.id in columns:
                     found.append((ones(scratch, y.aval).id, rows[number], columns[y.id]))
                     continue

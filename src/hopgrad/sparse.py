@@ -109,7 +109,7 @@ def _sparse(
         if isinstance(made, _Compressed):
             return _formatted(made.compute(call), format)
         wanted = [made.data, *[n for n in (made.columns, made.sorted) if n is not None]]
-        parts = give_back(call, wanted, [ARRAY, ARRAY, SCALAR][: len(wanted)], frame)
+        parts = give_back(call, wanted, [ARRAY, ARRAY, SCALAR][: len(wanted)], frame, whole=made.whole)
         make = functools.partial(_assembled, made, sum(avals[n].size for n in call.inputs), format)
         return entries.Made(make, tuple(parts)) if call.results is entries.MARKED else make(tuple(parts))
 
