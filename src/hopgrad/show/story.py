@@ -17,6 +17,7 @@ import numpy as np
 from hopgrad.graph.hop import ITEM
 from hopgrad.graph.operators import Weighted
 from hopgrad.notation import (
+    Apply,
     Derivative,
     Indexed,
     Infix,
@@ -68,7 +69,7 @@ def tell(analysis: Analysis) -> list[Section]:
     """The whole story."""
     sections = [_steps(analysis)]
     if analysis.troubles:
-        sections.append(_troubles(analysis))
+        sections.append(troubles(analysis))
     live = [n for n in analysis.wrt if analysis.path_counts.get(n, (0, 0))[0]]
     if live:
         sections += [_chain(analysis, live), _spelled(analysis, live), _parts(analysis)]
@@ -143,7 +144,8 @@ def _input_note(analysis: Analysis, node: int) -> str:
     return f"{role}, {shape}" if shape else role
 
 
-def _troubles(analysis: Analysis) -> Section:
+def troubles(analysis: Analysis) -> Section:
+    """Where values or derivatives become infinite or NaN."""
     section = Section("health", "Where it breaks")
     for trouble in analysis.troubles[:MAX_LINES]:
         place = analysis.graph.node(trouble.node).location
@@ -168,7 +170,7 @@ def _troubles(analysis: Analysis) -> Section:
 # -- b. and c. the chain rule ----------------------------------------------------------------------------------------
 
 
-def _total(analysis: Analysis, node: int) -> Term:
+def total_derivative(analysis: Analysis, node: int) -> Term:
     """The derivative of the result by an input."""
     return Derivative(analysis.symbol(analysis.output), analysis.symbol(node), analysis.several)
 
@@ -208,7 +210,7 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
     section = Section("chain", "The chain rule")
     for node in live:
         count = analysis.path_counts[node][0]
-        whole = _total(analysis, node)
+        whole = total_derivative(analysis, node)
         if node == analysis.output:
             section.lines.append(Line(equation(whole, Number("1"))))
             continue
@@ -222,7 +224,7 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
         ]
         right = total(terms)
         if right == whole:
-            right = _total(analysis, node)
+            right = total_derivative(analysis, node)
             section.lines.append(Line(right, note="one hop", node=node))
             continue
         section.lines.append(
@@ -251,15 +253,15 @@ def _spelled(analysis: Analysis, live: list[int]) -> Section:
         if analysis.path_counts[node][0] > MAX_PATHS or node == analysis.output:
             continue
         paths = analysis.paths(node, MAX_PATHS)
-        terms = [_path_product(_along(path, lambda e: _spelled_out(analysis, e), 12)) for path in paths]
-        section.lines.append(Line(equation(_total(analysis, node), total(terms)), node=node))
+        terms = [_path_product(_along(path, lambda e: spelled_out(analysis, e), 12)) for path in paths]
+        section.lines.append(Line(equation(total_derivative(analysis, node), total(terms)), node=node))
     if any(analysis.path_counts[node][0] > MAX_PATHS for node in live) and not section.lines:
         section.intro = "Too many paths to write out; the adjoints below use each of them."
     section.lines = shortened(section.lines, "inputs")
     return section
 
 
-def _spelled_out(analysis: Analysis, edge: Edge) -> Term:
+def spelled_out(analysis: Analysis, edge: Edge) -> Term:
     """d sin((x+1)²)/d(x+1)²."""
     partial = analysis.several or len({e.source for e in analysis.incoming[edge.target]}) > 1
     target, source = (analysis.expanded(n, MAX_SYMBOLS) for n in (edge.target, edge.source))
@@ -303,6 +305,9 @@ def _parts(analysis: Analysis) -> Section:
             section.lines.append(Line(pullback_line(analysis, edge), note=note, node=edge.target))
             continue
         factor = analysis.factor_term(edge)
+        if factor is None and (analysis.is_complex(edge.source) or analysis.is_complex(edge.target)):
+            section.lines.append(Line(pullback_line(analysis, edge), note=note, node=edge.target))
+            continue
         local = local_derivative(analysis, edge.target, edge.source)
         value = analysis.local_value(edge)
         right = [factor] if factor is not None else []
@@ -321,7 +326,7 @@ def _parts(analysis: Analysis) -> Section:
 
 def says_it(factor: Term | None, value: Any) -> bool:
     """Whether the formula is the number already."""
-    return factor is not None and not np.ndim(value) and factor == number(float(value))
+    return factor is not None and not np.ndim(value) and factor == number(np.asarray(value).item())
 
 
 def bar(analysis: Analysis, node: int) -> Term:
@@ -346,7 +351,13 @@ def pullback_term(analysis: Analysis, edge: Edge) -> Term:
     if builder.hop(edge.target).name == "prod":
         # The formula that is right through zeros is a tree of products: too long to read.
         return product([here, analysis.factor_term(edge) or Word("…")], "⊙", r"\odot", keep=True)
+    if analysis.takes_real_part(edge) and pulled.dtype.kind == "c":
+        term = _real_part(term)
     return rewritten(term, lambda part: here if part == Symbol("\x00") else part)
+
+
+def _real_part(term: Term) -> Term:
+    return Apply("Re", r"\operatorname{Re}", (term,))
 
 
 def pullback_line(analysis: Analysis, edge: Edge) -> Term:
@@ -365,6 +376,12 @@ def pullback_line(analysis: Analysis, edge: Edge) -> Term:
 # -- e. the whole ----------------------------------------------------------------------------------------------------
 
 
+_OF_COMPLEX = (
+    "The derivative by a complex number z = a + bi is d/da − i d/db: a small change dz of it changes the result by"
+    " the real part of the derivative times dz."
+)
+
+
 def _whole(analysis: Analysis, live: list[int]) -> Section:
     section = Section("whole", "The whole")
     avals = analysis.graph.builder.avals
@@ -373,14 +390,16 @@ def _whole(analysis: Analysis, live: list[int]) -> Section:
             f"The result has shape {_shape_note(analysis, analysis.output)}: what follows is the gradient of"
             " the sum of its elements (its adjoint is set to 1 everywhere)."
         )
+    if any(map(analysis.is_complex, analysis.wrt)):
+        section.intro = " ".join(filter(None, (section.intro, _OF_COMPLEX)))
     for node in analysis.wrt:
-        left = _total(analysis, node)
+        left = total_derivative(analysis, node)
         zero = analysis.zero(node)
         if zero is not None:
             section.lines.append(Line(equation(left, Number("0")), note=f"zero: {zero}", node=node))
             continue
         value = value_text(analysis.adjoint(node), 10)
-        if analysis.scalar and node in live:
+        if analysis.scalar and not analysis.of_complex and node in live:
             paths = analysis.path_counts[node][0]
             if paths <= MAX_PATHS:
                 section.lines.append(Line(equation(left, _multiplied(analysis, node)), node=node))
@@ -458,13 +477,10 @@ def _adjoints(analysis: Analysis) -> Section:
             if arrays or factor is None:
                 terms.append(pullback_term(analysis, edge))
             else:
-                terms.append(product([bar(analysis, edge.target), factor], keep=True))
-                numbers.append(
-                    product(
-                        [_number(analysis.adjoint(edge.target)), _number(analysis.local_value(edge))],
-                        keep=True,
-                    )
-                )
+                counted = _real_part if analysis.takes_real_part(edge) else lambda term: term
+                terms.append(counted(product([bar(analysis, edge.target), factor], keep=True)))
+                given = [_number(analysis.adjoint(edge.target)), _number(analysis.local_value(edge))]
+                numbers.append(counted(product(given, keep=True)))
         if len(uses) > MAX_PATHS:
             terms.append(Word(f"… {len(uses) - MAX_PATHS} more"))
             numbers = []
@@ -482,7 +498,7 @@ def _limit(analysis: Analysis, uses: Sequence[Edge]) -> str:
     """Says so where the numbers beside an adjoint would give 0·∞, but the adjoint was found another way."""
     for edge in uses:
         local = analysis.local_value(edge)
-        share = analysis.values[analysis.back.shares[edge.target, edge.number].id]
+        share = analysis.share_value(edge)
         if local is None or not np.isfinite(share).all():
             continue
         with np.errstate(all="ignore"):
@@ -493,8 +509,7 @@ def _limit(analysis: Analysis, uses: Sequence[Edge]) -> str:
 
 def _number(value: Any) -> Term:
     """A value in few digits, as a factor."""
-    plain = float(value)
-    return number(plain, 6)
+    return number(np.asarray(value).item(), 6)
 
 
 def _cost(analysis: Analysis) -> Section:
