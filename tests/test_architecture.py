@@ -36,8 +36,9 @@ LAYERS = [
     ("sparse",),
     ("show", "nn", "optim", "data"),
     ("train",),
-    ("sklearn",),
+    ("gallery", "sklearn", "onnx"),
     ("cli",),
+    ("play",),
 ]
 
 # These take long to load or are optional, so only the functions that need them import them.
