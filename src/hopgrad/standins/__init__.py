@@ -136,6 +136,7 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
     "numpy.ma": lambda: drop_in.ma,
     "numpy.testing": lambda: drop_in.testing,
     "scipy": lambda: drop_in_scipy,
+    "scipy.linalg": _module("hopgrad.scipy.linalg"),
     "scipy.special": lambda: special,
     "math": _namespace(math, _math.MEMBERS),
     "warnings": _namespace(warnings, _warnings.MEMBERS),
@@ -143,8 +144,6 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
     "builtins": functools.cache(lambda: Namespace(builtins, _BUILTINS, _same)),
 }
 """What stands for a module."""
-
-_OF_SCIPY_SPECIAL = frozenset({"log_softmax", "logsumexp", "polygamma", "softmax"})
 
 
 @functools.cache
@@ -212,8 +211,9 @@ def stand_in(value: Any) -> Any:
         return _member("numpy.fft", value, _module("hopgrad.numpy.fft"))
     if module is not None and module.startswith("numpy.polynomial.") and callable(value):
         return _member(module, value, lambda: drop_in.polynomial.read_again(module.rpartition(".")[2]))
-    if cls is types.FunctionType and module is not None and module.startswith("scipy.special"):
-        return _member("scipy.special", value, lambda: special) if value.__name__ in _OF_SCIPY_SPECIAL else value
+    if cls is types.FunctionType and module is not None and module.startswith("scipy."):
+        home = ".".join(module.split(".")[:2])
+        return _member(home, value, _REPLACED_MODULES[home]) if home in _REPLACED_MODULES else value
     return value
 
 
