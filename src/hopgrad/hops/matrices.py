@@ -18,13 +18,13 @@ from hopgrad.aval import Aval, aval
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr, Params, zeros
 from hopgrad.graph.hop import DEFINITE, Case, Compound, Function, Notation, general
-from hopgrad.graph.operators import Cotangent, Linear, Operator, Support, broadcast_to
+from hopgrad.graph.operators import Cotangent, Linear, Operator, Support, broadcast_to, spread
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
 from hopgrad.hops.linalg import Eigh, adjoint, inv, solve, swap, triangular_solve
 from hopgrad.hops.products import matmul
-from hopgrad.hops.reduce import any_, sum_
-from hopgrad.hops.shape import concatenate, reshape, slice_axis, triangle
+from hopgrad.hops.reduce import any_, cumsum, sum_
+from hopgrad.hops.shape import Operand, concatenate, index, reshape, slice_axis, triangle
 from hopgrad.hops.transposing import transposed_map
 
 # -- helpers ---------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def is_real(a: Expr) -> Any:
 
 
 def _cut_angle(a: Any) -> Any:
-    found = np.zeros(a.shape[:-2])
+    found = np.zeros(a.shape[:-2], a.real.dtype)
     for place in np.ndindex(*a.shape[:-2]):
         if np.isfinite(a[place]).all():
             angles = np.angle(np.linalg.eigvals(a[place]))
@@ -209,10 +209,10 @@ def _cut_angle(a: Any) -> Any:
 
 def _one_each(a: Aval) -> Aval:
     _squares("cut_angle", a)
-    return aval(a.shape[:-2], np.float64)
+    return aval(a.shape[:-2], ew.parts_of(a.dtype))
 
 
-@general(_cut_angle, Function("angle"), infer=_one_each, traits=("flat", "real"), sample=lambda draw: Case((2, 2)))
+@general(_cut_angle, Function("angle"), infer=_one_each, traits=("flat",), sample=lambda draw: Case((2, 2)))
 def cut_angle(a: Expr) -> Any:
     """An angle by which a matrix can be turned, so that negative eigenvalues leave the cut and no others reach it.
 
@@ -391,7 +391,7 @@ class Lu(Compound):
         if a.ndim < 2:
             raise ShapeError(f"lu: an array of shape {a.shape} is no stack of matrices")
         *lead, m, n = a.shape
-        return a, aval((*lead, m), np.intp), aval((*lead, min(m, n)), np.int32)
+        return a, aval((*lead, m), _PLACES), aval((*lead, min(m, n)), np.int32)
 
     def shown(self, params: Params) -> int:
         return 3
@@ -448,16 +448,19 @@ def row_order(pivots: Any, m: int) -> Any:
     return found
 
 
-def _ordered(pivots: Any) -> Any:
-    return row_order(pivots, pivots.shape[-1])
+_PLACES = np.dtype(np.intp)
 
 
-def _as_places(x: Aval) -> Aval:
-    return aval(x.shape, np.intp)
+def _ordered(pivots: Any, *, dtype: Any) -> Any:
+    return row_order(pivots, pivots.shape[-1]).astype(dtype)
+
+
+def _as_places(x: Aval, *, dtype: Any) -> Aval:
+    return aval(x.shape, dtype)
 
 
 @general(_ordered, Function("order"), infer=_as_places, traits=("flat",),
-         sample=lambda draw: Case(np.array([2, 2, 2], np.int32)))  # fmt: skip
+         sample=lambda draw: Case(np.array([2, 2, 2], np.int32), dtype=_PLACES))  # fmt: skip
 def order_of_pivots(pivots: Expr) -> Any:
     """Integers."""
     return None
@@ -523,20 +526,21 @@ LU = Lu(
 )
 
 
-def _column_order(a: Any) -> Any:
-    found = np.zeros((*a.shape[:-2], a.shape[-1]), np.intp)
+def _column_order(a: Any, *, dtype: Any) -> Any:
+    found = np.zeros((*a.shape[:-2], a.shape[-1]), dtype)
     for place in np.ndindex(*a.shape[:-2]):
         found[place] = _scipy("qr")(_double(a[place]), mode="r", pivoting=True, check_finite=False)[1]
     return found
 
 
-def _columns_of(a: Aval) -> Aval:
+def _columns_of(a: Aval, *, dtype: Any) -> Aval:
     if a.ndim < 2:
         raise ShapeError(f"qr: an array of shape {a.shape} is no stack of matrices")
-    return aval((*a.shape[:-2], a.shape[-1]), np.intp)
+    return aval((*a.shape[:-2], a.shape[-1]), dtype)
 
 
-@general(_column_order, Function("order"), infer=_columns_of, traits=("flat",), sample=lambda draw: Case((3, 2)))
+@general(_column_order, Function("order"), infer=_columns_of, traits=("flat",),
+         sample=lambda draw: Case((3, 2), dtype=_PLACES))  # fmt: skip
 def column_order(a: Expr) -> Any:
     """The order of columns in a QR factorization with pivoting: integers."""
     return None
@@ -615,28 +619,6 @@ def unitary_factor(a: Expr, *, out: Expr) -> Operator:
     )  # fmt: skip
 
 
-def _sign(a: Any) -> Any:
-    return _stacked(_scipy("signm"), a.shape, a.dtype, a)
-
-
-def _sign_change(t: Expr, a: Expr, s: Expr) -> Any:
-    n = matmul(s, a)
-    return sylvester(n, n, t - matmul(s, matmul(t, s)))
-
-
-@general(_sign, Function("signm", r"\operatorname{signm}", "matrix function"), infer=_same_square("signm"),
-         sample=lambda draw: Case((2, 2)),
-         kink="an eigenvalue on the imaginary axis: no derivative (infinite or NaN)")  # fmt: skip
-def signm(a: Expr, *, out: Expr) -> Operator:
-    """With N = S A: N dS + dS N = dA − S dA S. Source: Higham, Functions of Matrices, 2008, theorem 5.3."""
-    return Linear(
-        a.aval, a.aval,
-        lambda t: _sign_change(t, a, out),
-        lambda ct: transposed_map(lambda *values: [_sign_change(*values)], [a.aval], (a, out), [ct])[0],
-        lambda support: _every(support, a.aval), infinite=True,
-    )  # fmt: skip
-
-
 # -- banded systems --------------------------------------------------------------------------------------------------
 
 
@@ -665,31 +647,28 @@ def _banded_result(ab: Aval, b: Aval, **params: Any) -> Aval:
     return b
 
 
-def _in_band(rows: int, n: int, below: int) -> Any:
-    """Which places of a band stand for elements of the matrix: element (i, j) stands at (above + i − j, j)."""
-    above = rows - 1 - below
-    i = np.arange(rows)[:, None] - above + np.arange(n)
-    return (i >= 0) & (i < n)
+def _gathered(x: Any, places: Any, inside: Any) -> Any:
+    """x[places] along the first axis where `inside`, else 0. Made of hops alone, so that it takes arrays as well."""
+    moved = index(x, np.where(inside, places, 0), items=(Operand(0),))
+    return ew.where(inside.reshape(*inside.shape, *[1] * (x.ndim - 1)), moved, np.zeros((), x.dtype))
 
 
 def turned_band(ab: Any, below: int) -> Any:
-    """The band of the transposed matrix, which has `below` diagonals above."""
+    """The band of the transposed matrix, which has `below` diagonals above.
+
+    Element (i, j) stands at (above + i − j, j).
+    """
     rows, n = ab.shape
     r = np.arange(rows)[:, None]
     columns = np.arange(n) + r - below
-    inside = (columns >= 0) & (columns < n)
-    places = (rows - 1 - r) * n + np.clip(columns, 0, max(n - 1, 0))
-    moved = fn.take(reshape(ab, shape=(rows * n,)), places)
-    return ew.where(ab.builder.constant(inside), moved, ab.builder.constant(0, ab.dtype))
+    return _gathered(reshape(ab, shape=(rows * n,)), (rows - 1 - r) * n + columns, (columns >= 0) & (columns < n))
 
 
 def _shifted(x: Any, below: int, above: int) -> Any:
     """Rows r = 0 … below + above: x[i + r − below], zero outside; further axes of x stay the last ones."""
     n = x.shape[0]
     places = np.arange(below + above + 1)[:, None] + np.arange(n) - below
-    inside = ((places >= 0) & (places < n)).reshape(*places.shape, *[1] * (x.ndim - 1))
-    moved = fn.take(x, np.clip(places, 0, n - 1), 0)
-    return ew.where(x.builder.constant(inside), moved, x.builder.constant(0, x.dtype))
+    return _gathered(x, places, (places >= 0) & (places < n))
 
 
 def _as_wide(m: Any, like: Any) -> Any:
@@ -721,6 +700,16 @@ def solve_banded(ab: Expr, b: Expr, *, out: Expr, below: int) -> Any:
     def back(ct: Expr) -> Any:
         return solve_banded(turned_band(ab, below), ct, below=above, **given)
 
+    def reach(m: Any) -> Any:
+        """For each row of the right-hand side the sum of all rows of the result that depend on it."""
+        if not below and not above:
+            return m
+        if not above:  # they come after it
+            return slice_axis(cumsum(slice_axis(m, 0, None, None, -1), axis=0), 0, None, None, -1)
+        if not below:
+            return cumsum(m, axis=0)
+        return broadcast_to(sum_(m, axes=(0,), keepdims=True), m.shape)
+
     def of_matrix() -> Operator:
         def push(t: Expr) -> Any:
             terms = _as_wide(turned_band(t, below), b) * _shifted(out, below, above)
@@ -728,26 +717,21 @@ def solve_banded(ab: Expr, b: Expr, *, out: Expr, below: int) -> Any:
 
         def pull(ct: Expr) -> Any:
             terms = -(_shifted(back(ct), above, below) * reshape(out, shape=(1, *out.shape)))
-            found = sum_(terms, axes=(2,), keepdims=False) if b.ndim == 2 else terms
-            inside = ab.builder.constant(_in_band(rows, n, below))
-            return ew.where(inside, found, found.builder.constant(0, found.dtype))
+            return sum_(terms, axes=(2,), keepdims=False) if b.ndim == 2 else terms
+
+        def used(m: Any) -> Any:
+            """Element (i, j) changes what row i of the right-hand side does."""
+            rows = reach(sum_(m, axes=(1,), keepdims=False) if b.ndim == 2 else m)
+            return _shifted(rows, above, below)
 
         def mask(support: Support) -> Support:
-            if support is None:
-                return None
-            used = any_(support, axes=tuple(range(support.ndim)), keepdims=True)
-            used = reshape(used, shape=(1, 1))
-            kept: Support = ew.logical_and(broadcast_to(used, ab.shape), _in_band(rows, n, below))
-            return kept
+            return None if support is None else spread(support, used, out.dtype)
 
         return Linear(ab.aval, out.aval, push, pull, mask, infinite=True)
 
     def of_right_side() -> Operator:
         def mask(support: Support) -> Support:
-            if support is None:
-                return None
-            kept: Support = broadcast_to(any_(support, axes=(0,), keepdims=True), b.shape)
-            return kept
+            return None if support is None else spread(support, reach, out.dtype)
 
         return Linear(b.aval, out.aval, lambda t: solve_banded(ab, t, below=below, **given), back, mask, infinite=True)
 

@@ -26,6 +26,7 @@ from hopgrad.hops.shape import slice_axis
 from hopgrad.hops.surface import cast, find_builder, join, lift, refuse, refused, surface
 
 _MODULE = "scipy.linalg:"
+_PLACES = np.dtype(np.intp)
 
 # -- operands --------------------------------------------------------------------------------------------------------
 
@@ -409,7 +410,7 @@ def lu_solve(lu_and_piv: Any, b: Any, trans: Any = 0, overwrite_b: bool = False,
     packed, pivots = lu_and_piv
     x, y = _system(packed, b)
     pivots = lift(pivots, x.builder)
-    order = mx.order_of_pivots(pivots)
+    order = mx.order_of_pivots(pivots, dtype=_PLACES)
     vector = y.ndim == 1
     wide = fn.expand_dims(y, -1) if vector else y
     lead = np.broadcast_shapes(order.shape[:-1], wide.shape[:-2])
@@ -449,7 +450,7 @@ def lu(a: Any, permute_l: bool = False, overwrite_a: bool = False, check_finite:
 
 
 def _argsort(x: Expr, axis: int) -> Any:
-    return argsort(x, axis=axis % x.ndim, kind=None, dtype=np.dtype(np.intp))
+    return argsort(x, axis=axis % x.ndim, kind=None, dtype=_PLACES)
 
 
 # -- QR --------------------------------------------------------------------------------------------------------------
@@ -472,7 +473,7 @@ def qr(a: Any, overwrite_a: bool = False, lwork: Any = None, mode: str = "full",
         raise refused(f"scipy.linalg.qr(mode={mode!r})", "mode='economic' and 'r' are")
     order: tuple[Any, ...] = ()
     if pivoting:
-        places = mx.column_order(x)
+        places = mx.column_order(x, dtype=_PLACES)
         x = fn.take_along_axis(x, to_shape(fn.expand_dims(places, -2), x.shape), -1)
         order = (cast(places, np.int32),)
     q, r = la.QR(x)
@@ -742,8 +743,8 @@ def by_values(A: Any, name: str, power: Any, turned: bool) -> Any:
     if not turned:
         return mx.logm(x) if name == "logm" else mx.matrix_power(x, power=float(power))
     angle = mx.cut_angle(x)
-    phase = fn.expand_dims(ew.cartesian(angle.builder.constant(np.zeros(angle.shape)), angle), (-1, -2))
-    phase = cast(phase, x.dtype)
+    zero = angle.builder.constant(np.zeros(angle.shape, angle.dtype))
+    phase = fn.expand_dims(ew.cartesian(zero, angle), (-1, -2))
     moved = ew.exp(-phase) * x
     if name == "logm":
         return mx.logm(moved) + phase * np.eye(x.shape[-1], dtype=x.dtype)
@@ -752,8 +753,13 @@ def by_values(A: Any, name: str, power: Any, turned: bool) -> Any:
 
 @surface(_MODULE + "signm", contiguous=True)
 def signm(A: Any) -> Expr:
-    """``scipy.linalg.signm``: the sign of a matrix. Source of the derivative: Higham 2008, theorem 5.3."""
-    return mx.signm(_squares_only(A))
+    """``scipy.linalg.signm``: the sign of a matrix, A over the root of A² (Higham, Functions of Matrices, 2008, 5.1).
+
+    Eigenvalues on the imaginary axis have no sign: NaN.
+    """
+    x = _squares_only(A)
+    found: Expr = la.solve(mx.sqrtm(products.matmul(x, x)), x)
+    return found
 
 
 @surface(_MODULE + "expm_frechet", contiguous=True)
