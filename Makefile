@@ -20,7 +20,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench test-browser browser lint format lock clean check-python
+.PHONY: help setup demo test bench test-browser browser explorer check-explorer lint format lock clean check-python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,22 @@ browser:
 		[ -x $(CHROMIUM) ] || { \
 			echo 'hopgrad: apt-get did not give $(CHROMIUM); see its messages above' >&2; exit 1; }; }
 
+# The built explorer is part of the package: only who changes its source needs node.
+EXPLORER_STAMP := explorer/node_modules/.setup-done
+
+explorer: $(EXPLORER_STAMP) ## build the explorer's page from explorer/src into the package (needs node 20)
+	@cd explorer && npm run --silent check && npm run --silent build
+
+check-explorer: ## check that the built explorer is what its source gives (skipped without node)
+	@command -v npm >/dev/null || { \
+		echo '*** NO NODE: THE BUILT EXPLORER WAS NOT CHECKED AGAINST ITS SOURCE; on Debian: apt-get install npm ***' >&2; exit 0; }; \
+		$(MAKE) --no-print-directory $(EXPLORER_STAMP) && \
+		cd explorer && npm run --silent check && npm run --silent build -- --check
+
+$(EXPLORER_STAMP): explorer/package.json explorer/package-lock.json
+	@cd explorer && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 lint: $(STAMP) ## ruff check, ruff format --check, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -113,5 +129,5 @@ lock: check-python ## renew requirements/dev.lock from the ranges in pyproject.t
 	@rm -rf .venv-lock
 
 clean: ## remove .venv, caches and everything built
-	@rm -rf $(VENV) $(BENCH_VENV) .venv-lock $(CPP_PEERS) $(CPP_PEERS:.so=.txt) build dist out .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(BENCH_VENV) .venv-lock explorer/node_modules $(CPP_PEERS) $(CPP_PEERS:.so=.txt) build dist out .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

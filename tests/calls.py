@@ -453,6 +453,13 @@ np.isposinf(x,out=np.zeros(3,bool)) np.iscomplex(s) np.sum(np.ix_(x>0)[0])*s np.
 np.argsort(x)^3 np.linalg.vecdot(T,C[:,:,None],axis=1) np.clip(A,x,y+3) np.clip(x,a_min=0,a_max=1)
 np.clip(x,-1,1,out=np.zeros_like(x)) np.clip(x,-1,1,out=x.copy()) np.clip(x,min=-1,max=None)
 np.clip(x,-1,1,dtype=np.float32,casting='same_kind') np.clip(x,np.float32(-1),np.float32(1)) np.clip([1.5,2.5],s,9.0)
+np.clip(x,-1,1,out=y.copy(),where=m) np.clip(x,-1,1,y.copy(),where=x>0) np.meshgrid(x,y,copy=False)
+np.meshgrid(x,y,w,sparse=True,copy=False,indexing='ij')
+np.pad(x,2,lambda v,n,k,o:v.__setitem__(slice(0,n[0]),v[n[0]]*v[-3]))
+np.pad(A,((1,0),(2,1)),lambda v,n,k,o:v.__setitem__(slice(0,n[0]),o['to']*k+v[2]),to=s) np.sort_complex(x)
+np.sort_complex(A) np.shares_memory(x,x[1:]) np.shares_memory(x,y) np.may_share_memory(A,A.T) np.shares_memory(A,2*A)
+np.polyfit(v,y,1,rcond=1e-9) np.maximum.accumulate(x) np.minimum.accumulate(A,axis=1) np.fmax.accumulate(A)
+np.fmin.accumulate(T,2) np.maximum.accumulate(x,dtype=np.float32)
 np.clip(x,s,None) np.clip(x,-1,1,casting='safe') np.clip(x) np.lib.scimath.sqrt(p) np.lib.scimath.log(p)
 np.lib.scimath.power(p,2.0) np.lib.scimath.arcsin(u) np.lib.scimath.log2(p) np.lib.scimath.log10(p)
 np.lib.scimath.logn(s,p) np.lib.scimath.arccos(u) np.lib.scimath.arctanh(u) np.lib.scimath.sqrt(s)
@@ -523,6 +530,7 @@ np.stack([c,s]) np.array_split(Z,2) np.reshape(H,(9,)) np.ravel(H.T) np.transpos
 np.flip(H) np.take(Z,[0,2]) np.diag(Z) np.diagonal(H) np.tril(H) np.pad(Z,1) np.repeat(Z,2) np.append(Z,c)
 np.insert(Z,1,c) np.delete(Z,0) np.full_like(Z,c) np.zeros_like(Z)+x np.linspace(c,s,4) np.round(Z,1) np.nan_to_num(Z)
 np.isclose(Z,Z+1e-9) np.allclose(Z,x) np.array_equal(Z,Z) np.isreal(Z) np.iscomplex(Z) np.iscomplexobj(Z) np.sinc(Z)
+np.sort_complex(Z)
 np.real_if_close(Z) np.real_if_close(Z*np.conj(Z)) np.clip(np.real(Z),0,1) np.copyto(a:=Z.copy(),x) or a
 np.put(a:=Z.copy(),[0],c) or a np.copyto(a:=x*1j,Z) or a np.meshgrid(Z,x) np.broadcast_to(c,3) np.count_nonzero(Z)
 np.linalg.inv(H) np.linalg.inv(np.stack([H,H.T])) np.linalg.solve(H,Z) np.linalg.solve(H,x) np.linalg.solve(S,Z)
@@ -561,8 +569,8 @@ REAL_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip() + EVERY_ARGUMENT.rstrip())
 ARRAY_CALLS = REAL_CALLS + re.split(r"\s+(?=np\.)", COMPLEX_CALLS.strip())
 
 REFUSED_FUNCTIONS = words("""
-np.busday_count np.busday_offset np.datetime_as_string np.i0 np.is_busday np.may_share_memory np.save
-np.savetxt np.savez np.savez_compressed np.shares_memory np.sort_complex
+np.busday_count np.busday_offset np.datetime_as_string np.i0 np.is_busday np.save
+np.savetxt np.savez np.savez_compressed
 np.fromfile
 """)  # fmt: skip
 REFUSED_MODULES = {

@@ -36,7 +36,7 @@ DIFFERENTIABLE_UFUNCS = [
     hop
     for hop in HOPS
     if hop.differentiable and hop.ufunc is not None and hop.ufunc.nin == len(hop.domain)
-    and not hop.traits & {"kink", "piecewise", "select"}
+    and not hop.traits & {"kink", "piecewise", "select"} and not hop.degrees
 ]  # fmt: skip
 
 # -- uses --------------------------------------------------------------------------------------------------------------
@@ -90,6 +90,8 @@ class Use:
         """Random operands inside the hop's domain."""
         random = random or self.random("operands")
         domain = self.hop.domain
+        if self.hop.degrees:
+            dtype = np.float64  # beside integers
         return [
             shape
             if isinstance(shape, np.ndarray)

@@ -140,6 +140,12 @@ def test_removable_singularities_in_second_derivatives() -> None:
     ("np.ptp(x)", [1.0, 1.0], [0.0, 0.0]),
     ("np.hypot.reduce(x)", [0.0, 0.0], [0.0, 0.0]),
     ("np.fmax.reduce(x)", [1.0, 1.0], [0.5, 0.5]),
+    ("np.fmax.reduce(x)", [2.0, nan, 2.0, 2.0, 2.0], [0.25, 0.0, 0.25, 0.25, 0.25]),
+    ("np.maximum.reduce(x)", [1.0, 1.0, 1.0, 1.0], [0.25] * 4),
+    ("np.maximum.accumulate(x)[-1]", [1.0, 1.0, 0.0, 1.0, 1.0], [0.25, 0.25, 0.0, 0.25, 0.25]),
+    ("np.maximum.accumulate(x).sum()", [1.0, 1.0, 0.0, 2.0], [2.0, 1.0, 0.0, 1.0]),
+    ("np.fmax.accumulate(x)[-1]", [nan, 2.0, nan, 2.0], [0.0, 0.5, 0.0, 0.5]),
+    ("np.maximum.accumulate(x)[2]", [1.0, 1.0, inf, inf], [0.0, 0.0, 1.0, 0.0]),
     ("np.linalg.norm(x, 3)", [0.0, 0.0], [0.0, 0.0]),
     ("np.linalg.norm(x, 2)", [[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]),
     ("np.linalg.norm(x, 'nuc')", [[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]),
@@ -161,6 +167,9 @@ def test_where_it_is_convex_the_least_subgradient(text: str, point: Any, want: A
     ("np.min(x)", [1.0, 1.0, 5.0], [0.5, 0.5, 0.0]),
     ("np.minimum(x[0], x[1])", [1.0, 1.0], [0.5, 0.5]),
     ("-np.abs(x)", 0.0, 0.0),
+    ("np.minimum.accumulate(x)[-1]", [1.0, 0.0, 0.0, 2.0, 0.0, 0.0], [0.0, 0.25, 0.25, 0.0, 0.25, 0.25]),
+    ("np.fmin.reduce(x)", [1.0, 1.0, 1.0, 1.0], [0.25] * 4),
+    ("np.fmin.accumulate(x).sum()", [[1.0], [1.0]], [[1.5], [0.5]]),
 )
 def test_where_it_is_concave_the_least_supergradient(text: str, point: Any, want: Any) -> None:
     """Rule 3."""

@@ -460,7 +460,7 @@ def test_after_an_exception_the_arrays_are_as_in_numpy() -> None:
 def test_a_refused_function_leaves_the_arrays_alone() -> None:
     def f(x: Any) -> Any:
         x[0] = 7.0
-        return np.sum(np.sort_complex(x))
+        return np.sum(np.ma.sqrt(x))
 
     x = np.array([1.0, 2.0])
     with pytest.raises(HopgradError):
@@ -914,7 +914,7 @@ def test_functions_of_data_need_no_derivative(expression: str) -> None:
 
 
 @pytest.mark.parametrize("expression", [
-    "np.sum(np.sort_complex(x).real)", "np.frompyfunc(lambda t: t * 2, 1, 1)(x) @ x",
+    "np.sum(np.ma.sqrt(x))", "np.frompyfunc(lambda t: t * 2, 1, 1)(x) @ x",
     "struct.unpack('d', struct.pack('d', x[0]))[0]", "{x[0]: x[1]}[x[0]]", "np.array(x.tobytes()).size * x[0]",
 ])  # fmt: skip
 def test_the_same_of_what_is_differentiated_is_refused(expression: str) -> None:
@@ -939,4 +939,4 @@ def test_data_that_is_written_to_depends_on_what_was_written() -> None:
     np.testing.assert_array_equal(gradient, [2.0, 2.0, 3.0])
     np.testing.assert_array_equal(d, [0.5, 1.0, 2.0])
     with pytest.raises(HopgradError):
-        hg.grad(lambda x, d: (d.__setitem__(0, x[0]), np.sum(np.sort_complex(d)))[1])(np.ones(2), np.ones(3))
+        hg.grad(lambda x, d: (d.__setitem__(0, x[0]), np.sum(np.ma.sqrt(d)))[1])(np.ones(2), np.ones(3))

@@ -545,3 +545,26 @@ def test_a_trace_that_numpy_computed_first_is_compiled_later() -> None:
         for _ in range(3):
             np.testing.assert_allclose(f(x), wanted, 1e-14)
     assert len(f.entries) == 1
+
+
+def test_steady_functions_give_the_same_bits_from_the_first_call_on() -> None:
+    def f(x: Array) -> Any:
+        total = np.sum(np.exp(np.sin(x)))
+        return np.tanh(total) * total if total > 5 else total
+
+    x = np.random.default_rng(0).normal(size=1000)
+    with hg.use_backend("native"):
+        first, *later = [steady(x) for steady in [hg.compile(f, steady=True)] for _ in range(3)]
+        assert all(value == first for value in later)
+        assert hg.compile(f, steady=True)(x) == first
+
+        def long(x: Array) -> Any:
+            for k in range(2500):
+                x = np.sin(x) * 1.01 + (k % 7) * 0.1 * np.exp(-x * x)
+            return np.sum(x)
+
+        # Otherwise NumPy would replay it until that has taken as long as compiling.
+        made = hg.compile(long, steady=True)
+        first = made(x[:4])
+        assert made.kernels
+        assert made(x[:4]) == first

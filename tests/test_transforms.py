@@ -915,3 +915,10 @@ def check_program(f: Callable[[Any], Any], seed: int) -> None:
     second = hg.jvp(lambda y: hg.grad(lambda z: w @ f(z))(y), (x,), (v,))[1]
     other = hg.grad(lambda y: w @ hg.jvp(f, (y,), (v,))[1])(x)
     assert_allclose(second, other, rtol=1e-7, atol=1e-7 * float(np.max(np.abs(second), initial=1)))
+
+
+def test_compiled_functions_inside_derivatives_of_higher_order() -> None:
+    x = np.array([0.5, 2.0])
+    cubes = hg.compile(lambda x: np.sum(x**3))
+    np.testing.assert_allclose(hg.hessian(lambda x: cubes(x))(x), np.diag(6.0 * x))
+    np.testing.assert_allclose(hg.grad(hg.grad(hg.grad(lambda x: cubes(x))))(2.0), 6.0)

@@ -27,11 +27,12 @@ _HOMES = {
     **dict.fromkeys(
         (
             "check_grads", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "graph_of",
-            "compile", "value_and_grad", "vjp",
+            "compile", "report", "value_and_grad", "vjp",
         ),
         "hopgrad.transforms",
     ),
     "use_backend": "hopgrad.backend",
+    "vmap": "hopgrad.mapping",
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "hopgrad.lower.pool"),
     **dict.fromkeys(("cond", "fori_loop", "scan", "switch", "while_loop"), "hopgrad.control"),
     **dict.fromkeys(("custom_jvp", "custom_vjp", "external", "stop_gradient"), "hopgrad.custom"),
@@ -45,7 +46,7 @@ _HOMES = {
         "hopgrad.errors",
     ),
 }  # fmt: skip
-_MODULES = ("custom", "data", "numpy", "optim", "scipy", "tree")
+_MODULES = ("custom", "data", "files", "nn", "numpy", "optim", "scipy", "train", "tree")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     from hopgrad.graph.graph import Node as Node
     from hopgrad.lower.pool import get_num_threads as get_num_threads
     from hopgrad.lower.pool import set_num_threads as set_num_threads
+    from hopgrad.mapping import vmap as vmap
     from hopgrad.transforms import check_grads as check_grads
     from hopgrad.transforms import compile as compile
     from hopgrad.transforms import elementwise_grad as elementwise_grad
@@ -116,5 +118,6 @@ if TYPE_CHECKING:
     from hopgrad.transforms import hvp as hvp
     from hopgrad.transforms import jacobian as jacobian
     from hopgrad.transforms import jvp as jvp
+    from hopgrad.transforms import report as report
     from hopgrad.transforms import value_and_grad as value_and_grad
     from hopgrad.transforms import vjp as vjp

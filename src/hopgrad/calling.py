@@ -92,6 +92,8 @@ class Call:
     structures: list[tree.Structure]
     """Structure of each differentiated argument, in order of ``argnums``."""
     single: bool
+    begin: int = 0
+    """How many values the graph had before it."""
     outputs: list[Output] = field(default_factory=list)
     structure: Any = None
     aux: tuple[list[Output], Any] = ((), None)  # type: ignore[assignment]  # empty
@@ -372,7 +374,7 @@ def start_call(
     outside = outside_of(running, inputs=data)
     frame = sys._getframe(1)
     new_args, new_keywords = list(args), dict(keywords)
-    call = Call(running, [], [], isinstance(argnums, (int, str)), known=running.known)
+    call = Call(running, [], [], isinstance(argnums, (int, str)), len(running.builder), known=running.known)
     if argnums is NOTHING and not running.nested:
         running.wrt = set()
 
@@ -400,6 +402,7 @@ def start_call(
             give(place, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
+        copy.structure = tree.flatten(copy.made)[1]
     running.sited = len(call.builder)  # inputs have no place in the code
     result = outside.root(f, frame)(*new_args, **new_keywords)
     changed = [copy for copy in copies if copy.is_changed()]
@@ -418,7 +421,7 @@ def start_call(
             )
         result, aux = result
         extra, structure = tree.flatten(aux)
-        call.aux = [as_output(call, leaf) for leaf in extra], structure
+        call.aux = [as_output(call, leaf) for leaf in extra], structure.with_static(outside.outer_static)
     finish_call(call, result)
     return call
 
@@ -499,6 +502,8 @@ class _Copy:
 
 def _value(call: Call, value: Any, frame: FrameType | None) -> Any:
     """A value of the traced function as its caller has it: an actual one, or a tracer of the outer function."""
+    if type(value) is FunctionType and call.trace.outside is not None and not call.trace.nested:
+        return call.trace.outside.outer(value)
     if type(value) is not Tracer:
         return value
     if call.trace.nested:
@@ -585,11 +590,12 @@ def leaf_name(title: str, path: tree.Path) -> str:
 
 def finish_call(call: Call, result: Any) -> None:
     """Note the function's results as values of the graph."""
-    leaves, call.structure = tree.flatten(result)
+    leaves, structure = tree.flatten(result)
+    call.structure = structure.with_static(outside_of(call.trace).outer_static)
     call.outputs = [as_output(call, leaf) for leaf in leaves]
     # Functions that were differentiated inside may have handed out values in another way than by returning them: these
     # depend on inputs of their own, which stand for values of this function.
-    since = max(call.inputs, default=-1) + 1
+    since = max(call.inputs, default=call.begin - 1) + 1
     if any(fresh >= since for fresh in call.trace.standing):
         outputs = [o for o in (*call.outputs, *call.aux[0]) if o.node is not None]
         nodes = homes.outside(call.trace, [o.node for o in outputs if o.node is not None], since)
@@ -674,6 +680,14 @@ def give_back(
             value = finished(evaluate(builder, [node], {})[0], kind)
             out.append(real(call.trace, value) if type(value) is np.ndarray else value)
     return out
+
+
+def returned(call: Call, frame: FrameType | None) -> Any:
+    """What the function itself returned."""
+    real = [o for o in call.outputs if o.node is not None]
+    found = iter(give_back(call, [o.node for o in real if o.node is not None], [o.kind for o in real], frame))
+    leaves = [o.other if o.node is None else next(found) for o in call.outputs]
+    return tree.unflatten(call.structure, leaves)
 
 
 class Computation:
@@ -837,11 +851,17 @@ class Transformed(Function):
 
 
 def transform(
-    f: Callable[..., Any], argnums: Argnums, title: str, finish: Finish, has_aux: bool = False, way: str | None = None
+    f: Callable[..., Any],
+    argnums: Argnums,
+    title: str,
+    finish: Finish,
+    has_aux: bool = False,
+    way: str | None = None,
+    steady: bool = False,
 ) -> Callable[..., Any]:
     """The function that traces `f` at its arguments, or finds a trace that holds for them, and finishes the call."""
     backend(way)
-    replays = Replays(title.format(title_of(f)))
+    replays = Replays(title.format(title_of(f)), steady)
 
     def transformed(*args: Any, **keywords: Any) -> Any:
         frame = sys._getframe(1)
@@ -914,6 +934,9 @@ def run(
                 due = native and recorded.is_due
                 if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
+                elif replays.steady:
+                    found = replays.replay(kept, actual, again, native, direction.values if direction else None)
+                    result = result if found is None else found[0]
     elif running.once:
         replays.note(read.key, running.once)
     if listed:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.backend import LARGE, NativePlan, pays, rounds_alike
+from hopgrad.batch import one_by_one
 from hopgrad.errors import RetraceWarning
 from hopgrad.evaluate import extend
 from hopgrad.graph.graph import Guard
@@ -44,8 +45,9 @@ VALUES = 5_000_000
 class Recorded:
     """A trace with what has to hold for it to be replayed; `call` is the transform's own."""
 
-    def __init__(self, trace: Trace, call: Any, inputs: Sequence[int]) -> None:
+    def __init__(self, trace: Trace, call: Any, inputs: Sequence[int], steady: bool = False) -> None:
         self.call = call
+        self.steady = steady
         self.inputs = tuple(inputs)
         self.builder = trace.builder
         self.standing = trace.standing
@@ -94,7 +96,7 @@ class Recorded:
             asked += [(guard.node, guard.value) for guard in guards]
         if self._prepared is None:
             self._prepared = NativePlan(self.builder, nodes, list(known), asked)
-        if not pays(self._prepared.size, self.seconds):
+        if not self.steady and not pays(self._prepared.size, self.seconds):
             return False
         self._prepared.prepare(known)
         self.native, self._prepared = self._prepared, None
@@ -103,6 +105,8 @@ class Recorded:
     @property
     def is_due(self) -> bool:
         """Whether to try and `compile` a large trace now."""
+        if self.steady:
+            return True
         if self._prepared is None:
             return len(self.builder) <= LARGE or self.interpreted > 0
         return pays(self._prepared.size, self.seconds)
@@ -126,6 +130,7 @@ class Recorded:
         for plan in self.plans:
             for program in plan.programs:
                 lines += summary(program)
+        lines += [f"for one value of a batch after the other: {name}" for name in one_by_one(self.builder)]
         if self.native is not None:
             if not self.trusted:
                 lines.append("guards by NumPy first: what they depend on may be rounded otherwise by native code")
@@ -181,10 +186,14 @@ class _Kept:
 
 
 class Replays:
-    """The traces kept for one transformed function. Threads may use it at the same time."""
+    """The traces kept for one transformed function. Threads may use it at the same time.
 
-    def __init__(self, title: str) -> None:
+    `steady` ones are compiled at once, whatever that costs, and compute the very call that they were made at.
+    """
+
+    def __init__(self, title: str, steady: bool = False) -> None:
         self.title = title
+        self.steady = steady
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._lock = threading.Lock()
         self._last: _Kept | None = None
@@ -261,7 +270,7 @@ class Replays:
             hits = sum(recorded.replayed for recorded in kept.traces)
             kept.misses = 0 if not kept.traces or hits != kept.hits else kept.misses
             kept.misses += bool(kept.traces)
-            recorded = Recorded(trace, call, inputs)
+            recorded = Recorded(trace, call, inputs, self.steady)
             # What belongs to the first call alone.
             trace.outside = None
             trace.known = {}
@@ -339,6 +348,11 @@ class Repeated:
         self._seen: dict[int, weakref.ref[Any]] = {}
         self._made: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def made(self, f: Any) -> Any:
+        """What was made for this function so far, or None."""
+        with self._lock:
+            return self._made.get(id(f), (f, None))[1]
 
     def of(self, f: Any) -> Any:
         """What was made for this function; None if it is seen for the first time, or cannot be remembered."""

@@ -38,6 +38,7 @@ from hopgrad.calling import (
     float_arguments,
     give_back,
     outer_guards,
+    returned,
     run,
     start_call,
     title_of,
@@ -101,12 +102,14 @@ def _scalar_output(call: Call, f: Any, verb: str) -> Output:
 # -- the function itself ---------------------------------------------------------------------------------------------
 
 
-def compile(f: Callable[..., Any], *, backend: Backend | None = None) -> Callable[..., Any]:
+def compile(f: Callable[..., Any], *, backend: Backend | None = None, steady: bool = False) -> Callable[..., Any]:
     """The same function, traced once for each kind of arguments and run as native code from then on.
 
     Args:
         f: A function of numbers, arrays and nested structures of them, written with plain NumPy.
         backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
+        steady: Whether native code computes the first call with arguments of a kind, too. Else NumPy does, so that
+            its result may differ in the last bits from that of the same call later or in another process.
 
     Returns:
         A function of the same arguments and with the same results, but that these are new arrays, never views of the
@@ -118,14 +121,7 @@ def compile(f: Callable[..., Any], *, backend: Backend | None = None) -> Callabl
     5.0
     """
     check_function(f, "compile")
-
-    def result(call: Call, frame: FrameType | None) -> Any:
-        real = [o for o in call.outputs if o.node is not None]
-        found = iter(give_back(call, [o.node for o in real if o.node is not None], [o.kind for o in real], frame))
-        leaves = [o.other if o.node is None else next(found) for o in call.outputs]
-        return tree.unflatten(call.structure, leaves)
-
-    return transform(f, NOTHING, "compiled {}", result, way=backend)
+    return transform(f, NOTHING, "compiled {}", returned, way=backend, steady=steady)
 
 
 # -- grad ------------------------------------------------------------------------------------------------------------
@@ -445,6 +441,25 @@ def _pullbacks(f: Any) -> Transformed:
 
 
 _PULLBACKS = Repeated(_pullbacks)
+
+
+def report(f: Callable[..., Any]) -> str:
+    """What `jvp` and `vjp` keep for a function: as ``report()`` of what the other transforms make.
+
+    >>> import numpy as np
+    >>> def cube(x):
+    ...     return x**3
+    >>> _ = [jvp(cube, (2.0,), (1.0,)) for _ in range(3)]
+    >>> print(report(cube))
+    tangent of cube
+      1 trace kept, chosen by guards:
+        no guards: replayed 1 times
+          ...
+    """
+    kept = [made for made in (_TANGENTS.made(f), _PULLBACKS.made(f)) if made is not None]
+    if not kept:
+        return f"jvp and vjp of {title_of(f)}\n  nothing is kept: they keep traces from the second call on"
+    return "\n".join(made.report() for made in kept)
 
 
 class _Pullback:

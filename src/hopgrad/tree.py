@@ -21,6 +21,15 @@ checks. All fields are children, those with ``init=False`` too. Copying these fr
 (or keeping a cached property) would hide values derived from the other fields, and the derivative
 through them would silently be zero. Attributes that are not declared as fields are not kept.
 
+A field that `static` made, such as a stride or the name of an activation, is no child but part of the structure:
+
+>>> @dataclasses.dataclass
+... class Window:
+...     weights: list
+...     stride: int = static(1)
+>>> flatten(Window([0.5, 0.5], 2))
+([0.5, 0.5], Structure(Window(weights=[*, *], stride=2)))
+
 Nothing here recurses, so the nesting may be of any depth.
 """
 
@@ -35,8 +44,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from hopgrad.errors import ShapeError
 
-__all__ = ["Key", "Path", "Structure", "flatten", "flatten_like", "format_path", "map", "paths"]
-__all__ += ["register", "unflatten"]
+__all__ = ["Key", "Path", "Structure", "flatten", "flatten_like", "format_path", "is_leaf", "map", "paths"]
+__all__ += ["register", "static", "unflatten"]
 
 T = TypeVar("T")
 Children = Mapping[str, Any] | Sequence[Any]
@@ -105,6 +114,11 @@ class Structure:
         """The containers as Python writes them, with * for each leaf."""
         return _fold(self, ["*"] * self.num_leaves, _show)
 
+    def with_static(self, exchange: Callable[[Any], Hashable]) -> Structure:
+        """The same structure with other static data, which `exchange` makes of them."""
+        nodes = [n if n is None or n.static is None else n._replace(static=exchange(n.static)) for n in self.nodes]
+        return Structure(tuple(nodes), self.num_leaves)
+
     def __repr__(self) -> str:
         return f"Structure({self.text})"
 
@@ -131,6 +145,23 @@ def register(
             raise ValueError(f"{cls.__name__} is already a container: it cannot be registered again")
         _registry[cls] = (flatten, unflatten)
     return cls
+
+
+def static(default: Any = dataclasses.MISSING) -> Any:
+    """A field of a dataclass that is part of the structure: hashable, compared by equality, never differentiated.
+
+    The same as ``dataclasses.field(metadata={"static": True})``, which needs no import from here.
+    """
+    return dataclasses.field(default=default, metadata={"static": True})
+
+
+def is_leaf(value: Any) -> bool:
+    """Whether a value is no container.
+
+    >>> is_leaf(1.0), is_leaf([]), is_leaf(None)
+    (True, False, False)
+    """
+    return _open(value) is None
 
 
 def flatten(value: Any) -> tuple[list[Any], Structure]:
@@ -244,18 +275,34 @@ def _container(cls: type) -> _Container | None:
         make: Callable[[Iterable[Any]], Any] = cls._make
         return (lambda value: (value._asdict(), None)), (lambda _, children: make(children.values()))
     if hasattr(cls, "__dataclass_fields__") and not any(hasattr(cls, name) for name in _ARRAY_PROTOCOLS):
-        return _fields, (lambda _, children: _with_fields(cls, children))
+        return _fields, (lambda static, children: _with_fields(cls, static, children))
     return None
 
 
 def _fields(value: Any) -> tuple[Children, Hashable]:
-    names = [field.name for field in dataclasses.fields(value)]
-    return {name: getattr(value, name) for name in names if hasattr(value, name)}, None  # one may be unset
+    children: dict[str, Any] = {}
+    fixed: list[tuple[str, Hashable]] = []
+    for field in dataclasses.fields(value):
+        if not hasattr(value, field.name):
+            continue  # one may be unset
+        child = getattr(value, field.name)
+        if not field.metadata.get("static"):
+            children[field.name] = child
+            continue
+        try:
+            hash(child)
+        except TypeError:
+            raise TypeError(
+                f"{type(value).__name__}.{field.name} is a static field and holds a {type(child).__name__}: it must be"
+                " hashable, as numbers, strings, functions and tuples of them are"
+            ) from None
+        fixed.append((field.name, child))
+    return children, tuple(fixed) or None
 
 
-def _with_fields(cls: Any, children: Mapping[str, Any]) -> Any:
+def _with_fields(cls: Any, static: tuple[tuple[str, Hashable], ...] | None, children: Mapping[str, Any]) -> Any:
     instance = cls.__new__(cls)
-    for name, child in children.items():
+    for name, child in (*children.items(), *(static or ())):
         object.__setattr__(instance, name, child)  # also for a frozen dataclass
     return instance
 
@@ -342,6 +389,8 @@ def _show(node: _Node, children: list[str]) -> str:
     if node.names is not None:
         labels = (f"{key}"[1:-1] + ": " if key.kind == "item" else f"{key.value}=" for key in _keys(node))
         children = [label + child for label, child in zip(labels, children, strict=True)]
+        if _registry.get(node.cls) is None and isinstance(node.static, tuple):
+            children += [f"{name}={value!r}" for name, value in node.static]
     inside = ", ".join(children) + ("," if node.cls is tuple and node.size == 1 else "")
     text = _BRACKETS.get(node.cls, node.cls.__name__ + "({})").format(inside)
     return text if len(text) <= _WIDTH else text[:_WIDTH] + "..."

@@ -163,6 +163,12 @@ class Hop:
     name. Of a reduction: the name of the way in which two elements are put together."""
     parts: Callable[..., Any] | None = None
     """The same value made of simpler hops (a function of operands and parameters), for native code."""
+    batch: Callable[..., Any] | None = None
+    """How it is computed for many values of some operands at once: a rule of ``hopgrad.batch``. Elementwise hops and
+    reductions need none; of others without one the values are computed one after the other."""
+    degrees: int = 0
+    """Of elementwise hops: how many operands, from the first on, are orders or degrees. These may be integers, for
+    which ufuncs have loops of their own, beside operands of other dtypes."""
 
     wants: frozenset[str] = field(init=False)
 
@@ -304,12 +310,8 @@ class Elementwise(Hop):
     """Operands broadcast. The body returns each operand's factor (a thunk, `Expr`, number, `On`; None: flat)."""
 
     def infer(self, *avals: Aval, **params: Any) -> Aval:
-        first = avals[0]
-        if "select" in self.traits:
-            first = avals[-1]
-            same = avals[1:]
-        else:
-            same = avals
+        same = avals[1 if "select" in self.traits else self.degrees :]
+        first = same[-1]
         if first.dtype.kind == "c":
             self.check_complex()
         shape = first.shape

@@ -38,6 +38,8 @@ MAX_LISTED = 1000
 MAX_ELEMENTS = 2**40
 MAX_INDICES = 10**8
 """Bounds on what a file may declare: elements of a value, and of all arrays of indices (which shape rules allocate)."""
+_BINS, _PIXELS = 24, 32
+"""Bars of a summary's histogram, and the most rows and columns of its picture."""
 _MAX_NESTING = 16
 _MAX_STAGES = 100
 _MAX_NAME = 10_000
@@ -193,6 +195,33 @@ def _summary_to_data(array: np.ndarray[Any, Any]) -> Data:
         "nan": nan,
         "infinite": int(array.size - finite.sum()) - nan,
         "first": [_item_to_data(item, array.dtype.kind) for item in array.flat[:8]],
+        "histogram": [int(count) for count in _histogram(kept)],
+        "picture": _picture(sizes),
+    }
+
+
+def _histogram(kept: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """How many of these numbers lie in each of equal parts of their range."""
+    if not kept.size:
+        return np.zeros(0, int)
+    kept = kept.ravel().astype(np.float64, copy=False)
+    low, high = float(kept.min()), float(kept.max())
+    with np.errstate(all="ignore"):
+        # Halved, since the range of finite numbers may be infinite.
+        share = (kept / 2 - low / 2) / (high / 2 - low / 2 or 1.0)
+    places = np.minimum((share * _BINS).astype(int), _BINS - 1)
+    return np.bincount(places, minlength=_BINS)
+
+
+def _picture(array: np.ndarray[Any, Any]) -> Data:
+    """Evenly chosen rows and columns of the first slice along the last two axes."""
+    flat = array.reshape(-1, array.shape[-1]) if array.ndim < 2 else array[(0,) * (array.ndim - 2)]
+    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, _PIXELS)).astype(int)) for n in flat.shape)
+    chosen = flat[np.ix_(rows, columns)]
+    return {
+        "rows": rows.tolist(),
+        "columns": columns.tolist(),
+        "data": [_item_to_data(item, array.dtype.kind) for item in chosen.ravel()],
     }
 
 
@@ -283,7 +312,7 @@ def _fitting(value: Any, dtype: np.dtype[Any], place: str) -> Any:
 # -- parameters ------------------------------------------------------------------------------------------------------
 
 
-def _param_to_data(value: Any, place: str) -> Any:
+def _param_to_data(value: Any) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, np.generic):
@@ -293,13 +322,13 @@ def _param_to_data(value: Any, place: str) -> Any:
     if isinstance(value, int):
         return value
     if isinstance(value, tuple):
-        items = [_param_to_data(item, place) for item in value]
+        items = [_param_to_data(item) for item in value]
         return {"type": type(value).__name__, "items": items} if hasattr(value, "_fields") else items
     if isinstance(value, np.dtype):
         return {"dtype": dtype_to_data(value)}
     if isinstance(value, Graph):
         return {"graph": graph_to_data(value, sites=False)}
-    raise wrong(place, f"a parameter of type {type(value).__name__} has no form as data")
+    return {"code": type(value).__name__}
 
 
 def parameter_names(hop: Hop) -> frozenset[str]:
@@ -359,8 +388,7 @@ def graph_to_data(graph: Graph, *, sites: bool = True, names: Mapping[int, str] 
         else:
             record["args"] = [number[a] for a in builder.args(node)]
             if params:
-                place = f"%{node} = {hop.name}"
-                record["params"] = {key: _param_to_data(value, f"{place}, {key}") for key, value in params}
+                record["params"] = {key: _param_to_data(value) for key, value in params}
         record |= _aval_to_data(like)
         if node in names:
             record["name"] = names[node]
@@ -437,14 +465,21 @@ class _SiteTable:
 
     def number(self, site: int) -> int | None:
         """The number of a site in the table; none for values that come from nowhere."""
-        if site not in self.known:
-            place = self.sites.location(site) if site else None
-            self.known[site] = None if place is None else len(self.records)
+        unknown = []
+        while site not in self.known:
+            unknown.append(site)
+            self.known[site] = None
+            site = self.sites.caller(site) if site else 0
+        found = self.known[site]
+        for link in reversed(unknown):  # callers stand before what they call
+            place = self.sites.location(link) if link else None
             if place is not None:
-                record = {**place._asdict(), "scope": list(self.sites.scope(site))}
-                variable = self.sites.name(site)
-                self.records.append(record | ({"variable": variable} if variable else {}))
-        return self.known[site]
+                record = {**place._asdict(), "scope": list(self.sites.scope(link))}
+                variable = self.sites.name(link)
+                record |= ({"variable": variable} if variable else {}) | ({} if found is None else {"caller": found})
+                found = self.known[link] = len(self.records)
+                self.records.append(record)
+        return found
 
 
 def graph_from_data(data: Any, types: ParamTypes, place: str = "graph") -> tuple[Graph, list[int]]:
@@ -474,9 +509,8 @@ class _Reader:
         builder, ids, place = self.builder, self.ids, self.place
         expect(data, dict, place)
         if "sites" in data:
-            self.sites = [
-                self.site(record, f"{place}.sites[{k}]") for k, record in enumerate(entries(data, "sites", dict, place))
-            ]
+            for k, record in enumerate(entries(data, "sites", dict, place)):
+                self.sites.append(self.site(record, f"{place}.sites[{k}]"))
         names: dict[int, str] = {}
         for k, record in enumerate(entries(data, "nodes", dict, place)):
             where = f"{place}.nodes[{k}]"
@@ -593,6 +627,8 @@ class _Reader:
             return number_from_data(data["float"], place)
         if "dtype" in data:
             return dtype_from_data(data["dtype"], place)
+        if "code" in data:
+            raise wrong(place, f"{str(data['code'])[:60]} is Python code, which no file holds")
         if "graph" in data:
             return _Reader(self.types, f"{place}.graph", self.depth + 1).graph(data["graph"])[0]
         name = entry(data, "type", str, place)
@@ -638,6 +674,9 @@ class _Reader:
         variable = record.get("variable")
         variable = None if variable is None else _name(variable, f"{place}.variable")
         scope = entries(record, "scope", str, place)
+        if "caller" in record:
+            caller = position(entry(record, "caller", int, place), len(self.sites), f"{place}.caller")
+            return sites.explicit(location, variable, self.sites[caller])
         parent = 0
         for outer in scope[:-1] if scope and scope[-1] == function else scope:
             parent = sites.explicit(Location("", 0, 0, 0, 0, outer), None, parent)

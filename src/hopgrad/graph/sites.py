@@ -101,6 +101,11 @@ class Sites:
                 return place
         return places[0] if places else None
 
+    def caller(self, site: int) -> int:
+        """The place in the user's own code that called the function of this site's `location`; 0 if none did."""
+        own = [link for link in self._links(abs(site)) if not _is_library(self._place(link).file)]
+        return own[1] if len(own) > 1 else 0
+
     def scope(self, site: int) -> tuple[str, ...]:
         """Names of the enclosing functions, outermost first."""
         names = [self._place(link) for link in self._links(abs(site))]

@@ -2,6 +2,7 @@
 
 from hopgrad.hops import (
     arrange,
+    bessel,
     bits,
     control,
     custom,
@@ -10,6 +11,7 @@ from hopgrad.hops import (
     fft,
     fit,
     functions,
+    incomplete,
     linalg,
     linalg_functions,
     matrices,
@@ -27,6 +29,7 @@ from hopgrad.hops import (
 
 __all__ = [
     "arrange",
+    "bessel",
     "bits",
     "control",
     "custom",
@@ -35,6 +38,7 @@ __all__ = [
     "fft",
     "fit",
     "functions",
+    "incomplete",
     "linalg",
     "linalg_functions",
     "matrices",

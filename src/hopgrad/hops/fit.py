@@ -14,8 +14,7 @@ from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
 from hopgrad.hops import shape as sh
 from hopgrad.hops.order import INTEGER, ordered, searchsorted_
-from hopgrad.hops.statistics import vander
-from hopgrad.hops.surface import cast, find_builder, lift, promote, refused, surface, surfaces
+from hopgrad.hops.surface import cast, find_builder, lift, surface
 
 # -- interpolation ---------------------------------------------------------------------------------------------------
 
@@ -129,39 +128,14 @@ def _between(x: Expr, knots: Expr, heights: Expr, left: bool, right: bool) -> Ex
 
 @surface(np.polyfit, array=True)
 def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Expr:
-    """Least squares: linear in y. Derivatives by x go through a QR decomposition."""
-    if full or cov:
-        raise refused("np.polyfit(full=) and np.polyfit(cov=)", "leave them out")
-    if isinstance(deg, Expr) or np.ndim(deg):
-        raise refused("np.polyfit of a degree that is traced, or a list", "give one plain integer")
-    builder = find_builder([x, y, w])
-    ys = lift(y, builder)
+    """Least squares at fixed points with fixed weights, which is linear in y."""
+    ys = lift(y)
     if ys.ndim < 1 or ys.ndim > 2:
         raise TypeError("expected 1D or 2D array for y")
-    if find_builder([x, w]) is None:
-        given = np.asarray(x) + 0.0
-        if given.ndim != 1 or given.shape[0] != ys.shape[0]:
-            raise TypeError("expected x and y to have same length")
-        map_ = np.polyfit(given, np.eye(given.size), int(deg), rcond, w=w)
-        ys = ys if ys.aval.is_float else cast(ys, np.float64)
-        kind = np.polyfit(
-            np.arange(2.0, dtype=given.dtype), np.ones(2, ys.dtype), 0, w=None if w is None else [1.0, 1.0]
-        )
-        return fn.matmul(map_.astype(kind.dtype), cast(ys, kind.dtype))
-    qr, solve = surfaces.get(np.linalg.qr), surfaces.get(np.linalg.solve)
-    if qr is None or solve is None or rcond is not None:
-        raise refused("np.polyfit with traced x or weights", "solve the normal equations yourself")
-    xs, ys = (v if v.aval.is_float else cast(v, np.float64) for v in promote([lift(x, builder), ys]))
-    if xs.ndim != 1 or xs.shape[0] != ys.shape[0]:
+    given = np.asarray(x) + 0.0
+    if given.ndim != 1 or given.shape[0] != ys.shape[0]:
         raise TypeError("expected x and y to have same length")
-    lines = vander(xs, int(deg) + 1)
-    ys = cast(ys, lines.dtype)
-    if w is not None:
-        weights = cast(lift(w, builder), lines.dtype)
-        lines = lines * fn.reshape(weights, (-1, 1))
-        ys = ys * (fn.reshape(weights, (-1, 1)) if ys.ndim == 2 else weights)
-    sizes = ew.sqrt(fn.sum(lines * lines, 0))
-    q, r = qr.function(lines / sizes)
-    wide = ys if ys.ndim == 2 else fn.reshape(ys, (-1, 1))
-    found = solve.function(r, fn.matmul(fn.transpose(ew.conj(q)), wide)) / fn.reshape(sizes, (-1, 1))
-    return found if ys.ndim == 2 else fn.reshape(found, -1)
+    map_ = np.polyfit(given, np.eye(given.size), int(deg), rcond, w=w)
+    ys = ys if ys.aval.is_float else cast(ys, np.float64)
+    kind = np.polyfit(np.arange(2.0, dtype=given.dtype), np.ones(2, ys.dtype), 0, w=None if w is None else [1.0, 1.0])
+    return fn.matmul(map_.astype(kind.dtype), cast(ys, kind.dtype))

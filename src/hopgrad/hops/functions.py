@@ -873,7 +873,7 @@ def clip(a: Any, a_min: Any = NONE, a_max: Any = NONE, out: Any = None, *, min: 
          max: Any = NONE, **kwargs: Any) -> Expr:  # fmt: skip
     dtype, casting = kwargs.pop("dtype", None), kwargs.pop("casting", "same_kind")
     if kwargs:
-        raise refused(f"np.clip({', '.join(kwargs)}=)", "use np.where(mask, np.clip(x, low, high), x)")
+        raise refused(f"np.clip({', '.join(kwargs)}=)", "leave it out")
     low = a_min if min is NONE else min
     high = a_max if max is NONE else max
     bounds = [v for v in (low, high) if v is not NONE and v is not None]
@@ -1105,9 +1105,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 
 
 @surface(np.meshgrid, array=True)
-def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Expr, ...]:
-    if not copy:
-        raise refused("np.meshgrid(copy=False)", "leave copy=False out, and do not write to the grids")
+def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Sequence[Expr]:
     builder = find_builder(xi)
     xs = [_reshape(v, (v.size,)) for v in (lift(x, builder) for x in xi)]
     n = len(xs)
@@ -1116,6 +1114,6 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         place[:2] = [1, 0]
     lined = [_reshape(x, tuple(x.size if k == place[j] else 1 for k in range(n))) for j, x in enumerate(xs)]
     if sparse:
-        return tuple(lined)
+        return tuple(lined) if copy else lined  # as NumPy has it
     target = tuple(np.broadcast_shapes(*[x.shape for x in lined]))
     return tuple(to_shape(x, target) for x in lined)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Aval, Shape, aval, normalize_axes, normalize_axis
+from hopgrad.batch import along_axis, last_alone, rest_alone
 from hopgrad.errors import ShapeError
 from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import REAL, Case, Function, On, elementwise, general
@@ -39,7 +40,7 @@ def _positions(x: Aval, *, dtype: np.dtype[Any], **_: Any) -> Aval:
     return aval(x.shape, dtype)
 
 
-@general(_argsort, Function("argsort", r"\operatorname{argsort}"), infer=_positions, traits=("flat",),
+@general(_argsort, Function("argsort", r"\operatorname{argsort}"), infer=_positions, traits=("flat",), batch=along_axis,
          sample=lambda draw: Case(axis=draw([0, 1]), kind="stable", dtype=INTEGER))  # fmt: skip
 def argsort(x: Expr) -> Operator | None:
     """Integers, so the derivative is 0."""
@@ -71,14 +72,14 @@ _PARTS = [Case((2, 5), axis=1, kth=(2,), dtype=INTEGER), Case((4, 2), axis=0, kt
 
 
 @general(_argpartition, Function("argpartition", r"\operatorname{argpartition}"), infer=_parted, traits=("flat",),
-         sample=lambda draw: draw(_PARTS))  # fmt: skip
+         batch=along_axis, sample=lambda draw: draw(_PARTS))  # fmt: skip
 def argpartition(x: Expr) -> Operator | None:
     """Integers, so the derivative is 0."""
     return None
 
 
 @general(_partition_order, Function("parts", r"\operatorname{parts}"), infer=_parted, traits=("flat",),
-         sample=lambda draw: draw(_PARTS))  # fmt: skip
+         batch=along_axis, sample=lambda draw: draw(_PARTS))  # fmt: skip
 def partition_order(x: Expr) -> Operator | None:
     """Positions in the order of ``np.partition``: integers, so the derivative is 0."""
     return None
@@ -95,7 +96,7 @@ def _lexsorted(*keys: Aval, axis: int, dtype: np.dtype[Any]) -> Aval:
     return aval(keys[0].shape, dtype)
 
 
-@general(_lexsort, Function("lexsort", r"\operatorname{lexsort}"), infer=_lexsorted, traits=("flat",),
+@general(_lexsort, Function("lexsort", r"\operatorname{lexsort}"), infer=_lexsorted, traits=("flat",), batch=along_axis,
          sample=lambda draw: draw([Case((2, 3), (2, 3), axis=1, dtype=INTEGER),
                                    Case((4,), axis=0, dtype=INTEGER)]))  # fmt: skip
 def lexsort_(*keys: Expr) -> Operator | None:
@@ -114,6 +115,7 @@ def _searched(a: Aval, v: Aval, *, side: str, dtype: np.dtype[Any]) -> Aval:
 
 
 @general(_searchsorted, Function("searchsorted", r"\operatorname{searchsorted}"), infer=_searched, traits=("flat",),
+         batch=rest_alone,
          sample=lambda draw: draw([Case((4,), (2, 3), side="left", dtype=INTEGER),
                                    Case((3,), (), side="right", dtype=INTEGER)]))  # fmt: skip
 def searchsorted_(a: Expr, v: Expr) -> tuple[None, None]:
@@ -141,7 +143,7 @@ def _isin_parts(x: Expr, among: Expr, *, invert: bool) -> Any:
 
 
 @general(_isin, Function("isin", r"\operatorname{isin}"), infer=_asked, traits=("flat", "predicate"), parts=_isin_parts,
-         sample=lambda draw: Case((2, 3), (4,), invert=draw([False, True])))  # fmt: skip
+         batch=last_alone, sample=lambda draw: Case((2, 3), (4,), invert=draw([False, True])))  # fmt: skip
 def isin_(x: Expr, among: Expr) -> tuple[None, None]:
     """Yes or no, so the derivative is 0."""
     return None, None
@@ -184,12 +186,66 @@ def _kind(kind: Any, order: Any, stable: Any) -> str | None:
     return "stable" if stable else kind
 
 
+def _running_positions(x: Any, *, axis: int, largest: bool, skipping: bool, dtype: np.dtype[Any]) -> Any:
+    pairwise = (np.fmax if largest else np.fmin) if skipping else (np.maximum if largest else np.minimum)
+    x = np.moveaxis(x, axis, 0)
+    found = pairwise.accumulate(x)
+    new = np.ones(x.shape, bool)
+    new[1:] = ~((found[1:] == found[:-1]) | (np.isnan(found[1:]) & np.isnan(found[:-1])))
+    places = np.arange(len(x)).reshape(-1, *[1] * (x.ndim - 1))
+    return np.moveaxis(np.maximum.accumulate(np.where(new, places, 0)).astype(dtype), 0, axis)
+
+
+@general(_running_positions, Function("argmax so far", r"\operatorname{argmax\,so\,far}"), infer=_positions,
+         traits=("flat",), batch=along_axis,
+         sample=lambda draw: Case(axis=draw([0, 1]), largest=draw([True, False]), skipping=draw([False, True]),
+                                  dtype=INTEGER))  # fmt: skip
+def running_positions(x: Expr) -> Operator | None:
+    """Integers, so the derivative is 0."""
+    return None
+
+
+def running(largest: bool, skipping: bool) -> Any:
+    """``accumulate`` of maximum, minimum, fmax and fmin (`skipping` NaN): the extreme of the elements so far.
+
+    Elements that tie with it share its derivative evenly, as in ``np.max`` of the elements so far.
+    """
+
+    def adapter(array: Any, axis: int = 0, dtype: Any = None) -> Expr:
+        x = lift(array) if dtype is None else cast(lift(array), dtype)
+        axis = normalize_axis(axis, x.ndim)
+        if not x.size:
+            return x
+        first = running_positions(x, axis=axis, largest=largest, skipping=skipping, dtype=INTEGER)
+        found = fn.take_along_axis(x, first, axis)
+        if not x.aval.is_float:
+            return found
+        # What ties with the first one adds a difference that is 0, and takes its share of the derivative with it.
+        place = np.arange(x.shape[axis], dtype=INTEGER).reshape([-1 if k == axis else 1 for k in range(x.ndim)])
+        ties = ew.logical_and(ew.logical_and(ew.equal(x, found), ew.isfinite(x)), ew.not_equal(first, place))
+        more = ew.where(ties, x - found, np.zeros((), x.dtype))
+        count = cast(ties, INTEGER)
+        both = [fn.cumsum(v, axis) for v in (more, count)]
+        since = [ew.subtract(v, fn.take_along_axis(v, first, axis)) for v in both]
+        return found + since[0] / (cast(since[1], x.dtype) + 1)
+
+    return adapter
+
+
 @surface(np.argsort, array=True)
 def argsort_of(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Expr:
     x = lift(a)
     # NumPy sorts numbers as lines of one element here, though not in np.sort.
     x, axis = _lined(fn.reshape(x, (1,)) if not x.ndim else x, axis)
     return ordered(x, axis, _kind(kind, order, stable))
+
+
+@surface(np.sort_complex, array=True)
+def sort_complex(a: Any) -> Expr:
+    x = sort(a)
+    if x.dtype.kind == "c":
+        return x
+    return cast(x, np.complex64 if x.dtype.kind in "iu" and x.dtype.itemsize <= 2 else np.complex128)
 
 
 @surface(np.sort, array=True)

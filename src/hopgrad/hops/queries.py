@@ -151,10 +151,8 @@ refuse(
     _SHAPE, np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.unique, np.unique_all, np.unique_counts,
     np.unique_inverse, np.unique_values, np.trim_zeros, np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d,
 )  # fmt: skip
-refuse("its results are complex", np.sort_complex)
 refuse("use scipy.special.i0", np.i0)
 refuse("indices must not depend on differentiated values", np.ix_, np.ravel_multi_index, np.unravel_index)
 refuse("", np.packbits, np.unpackbits, np.min_scalar_type, np.require)
-refuse("where traced arrays lie in memory is not known", np.may_share_memory, np.shares_memory)
 refuse("save what the traced function returns", np.save, np.savetxt, np.savez, np.savez_compressed)
 refuse("dates have no derivative", np.busday_count, np.busday_offset, np.is_busday, np.datetime_as_string)

@@ -16,6 +16,7 @@ import numpy as np
 
 from hopgrad.errors import DtypeError, GraphError, NotDifferentiableError
 from hopgrad.graph.builder import Builder, Expr
+from hopgrad.graph.hop import Hop
 from hopgrad.hops.elementwise import convert
 from hopgrad.hops.shape import concatenate, index, reshape
 
@@ -40,6 +41,9 @@ class Surface(NamedTuple):
 
 surfaces: dict[Any, Surface] = {}
 """By the NumPy function that dispatches to it; for SciPy by "scipy.special:name"."""
+
+hops_of_results: dict[str, Sequence[Hop]] = {}
+"""By the name of a ufunc with several results, such as "scipy.special.airy": the hops that these are."""
 
 refusals: dict[Any, str] = {}
 """The cure, for NumPy functions that are refused by name ("" where there is none)."""
@@ -161,6 +165,12 @@ def joined(parts: Sequence[Expr], axis: int) -> Expr:
 # -- promotion -------------------------------------------------------------------------------------------------------
 
 _WEAK: dict[str, Any] = {"f": 0.0, "i": 0, "c": 0j}
+
+
+def token(value: Any) -> Any:
+    """What stands for an operand where NumPy resolves a ufunc's dtypes: a Python number's type, or a dtype."""
+    found = _token(value)
+    return found if isinstance(found, np.dtype) else type(found)
 
 
 def _token(value: Any) -> Any:

@@ -108,7 +108,7 @@ def _mml(term: Term) -> str:
                 return f"<msup>{_mml(base)}<mo>⊤</mo></msup>"
             return f"<msub>{_mml(base)}<mtext>{_xml(mark)}</mtext></msub>"
         case Cases(condition, then, otherwise):
-            cell, when = '<mtd style="text-align:left">', _row("<mtext>if\u00a0</mtext>", _mml(condition))
+            cell, when = '<mtd class="left">', _row("<mtext>if\u00a0</mtext>", _mml(condition))
             lines = (
                 f"<mtr>{cell}{_mml(then)}</mtd>{cell}{when}</mtd></mtr>"
                 f"<mtr>{cell}{_mml(otherwise)}</mtd>{cell}<mtext>otherwise</mtext></mtd></mtr>"

@@ -8,6 +8,8 @@ import sysconfig
 from types import CodeType, FunctionType
 from typing import Any
 
+from hopgrad.standins import is_as_users
+
 
 @functools.lru_cache(maxsize=4096)
 def _codes(code: CodeType) -> tuple[CodeType, ...]:
@@ -75,6 +77,8 @@ def _libraries() -> tuple[str, ...]:
 
 def is_library(module: str) -> bool:
     """Whether a module is not the user's own: part of Python, or installed."""
+    if is_as_users(module):
+        return False
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names and top != "__main__":
         return True
@@ -87,4 +91,5 @@ def is_ours(f: Any) -> bool:
     """Whether a function was made by hopgrad, such as the gradient of a user's: what that one reads is recorded."""
     if type(f) is not FunctionType:
         return getattr(type(f), "made_by_hopgrad", False) is True
-    return str(f.__globals__.get("__name__", "")).partition(".")[0] == "hopgrad"
+    module = str(f.__globals__.get("__name__", ""))
+    return module.partition(".")[0] == "hopgrad" and not is_as_users(module)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopgrad.outside.code import is_library, mentions
 from hopgrad.outside.reads import MISSING, Equal, Get, Read
+from hopgrad.standins import is_as_users
 
 if TYPE_CHECKING:
     from hopgrad.outside.world import Outside
@@ -152,6 +153,7 @@ class Objects:
         )
         self.copies[cls] = made
         self.listed = self.listed or mentions(vars(sys.modules.get(cls.__module__, sys)), "__subclasses__")
+        known_reads = len(outside.reads)
         outside.reads.append(Equal(lambda: tuple(vars(cls)), tuple(vars(cls))))
         for name, member in list(vars(cls).items()):
             if name not in _KEPT:
@@ -159,6 +161,8 @@ class Objects:
                 handed = self._member(member, get, f"{cls.__name__}.{name}", frame)
                 if handed is not member:
                     type.__setattr__(made, name, handed)
+        if is_as_users(cls.__module__):  # hopgrad's own classes never change
+            del outside.reads[known_reads:]
         return made
 
     def _member(self, member: Any, get: Get, name: str, frame: FrameType | None) -> Any:

@@ -33,7 +33,7 @@ from hopgrad.outside.reads import (
     contents_of,
     window_of,
 )
-from hopgrad.standins import Cached, builtins_stand_in, is_pure, stand_in
+from hopgrad.standins import Cached, builtins_stand_in, is_as_users, is_pure, stand_in
 from hopgrad.trace import context, homes, memory
 from hopgrad.trace.context import Trace
 from hopgrad.trace.memory import Memory
@@ -49,7 +49,7 @@ _READS_ALL = frozenset({"eval", "exec", "globals", "vars"})
 class Globals(dict[str, Any]):
     """A module's globals as copies see them. Python asks `__getitem__` because this is no exact dict."""
 
-    __slots__ = ("_given", "_outside", "_real", "stored")
+    __slots__ = ("_fixed", "_given", "_outside", "_real", "stored")
 
     def __init__(self, outside: Outside, real: dict[str, Any]) -> None:
         self.stored: set[str] = set()
@@ -59,6 +59,8 @@ class Globals(dict[str, Any]):
         self._outside = outside
         self._real = real
         self._given: dict[str, tuple[Any, Any]] = {}
+        self._fixed = is_as_users(str(real.get("__name__")))
+        """Whether this is a module of hopgrad's own, which never changes."""
 
     def __getitem__(self, name: str) -> Any:
         real = self._real
@@ -77,10 +79,14 @@ class Globals(dict[str, Any]):
             outside.trace.only_once(f"the global {name} changes during the call", sys._getframe(1))
         get: Get = functools.partial(real.get, name, MISSING)
         if value is MISSING:  # a builtin, as long as no global hides it
-            outside.reads.append(Read(get, MISSING))
+            if not self._fixed:
+                outside.reads.append(Read(get, MISSING))
             self._given[name] = (MISSING, MISSING)
             raise KeyError(name)
+        known_reads = len(outside.reads)
         handed = outside.hand(value, get, name, sys._getframe(1))
+        if self._fixed:
+            del outside.reads[known_reads:]
         self._given[name] = (value, handed)
         return handed
 
@@ -271,7 +277,10 @@ class Outside:
         return self.hand(f, lambda: f, getattr(f, "__qualname__", type(f).__name__), frame)
 
     def adopt(self, value: Any, frame: FrameType | None) -> None:
-        """Give objects in a nested value that was rebuilt for the function the copies of their classes."""
+        """Give objects in a nested value that was rebuilt for the function the copies of their classes.
+
+        Functions that such an object holds, which are part of the structure, become copies, too.
+        """
         stack = [value]
         while stack:
             item = stack.pop()
@@ -281,8 +290,21 @@ class Outside:
             elif isinstance(item, dict):
                 stack.extend(item.values())
             elif hasattr(cls, "__dataclass_fields__") and is_copyable(cls):
+                for name, held in list(vars(item).items()):
+                    handed = self._functions(held, f"{cls.__name__}.{name}", frame)
+                    if handed is not held:
+                        object.__setattr__(item, name, handed)
                 stack.extend(vars(item).values())
                 object.__setattr__(item, "__class__", self.objects.copy(cls, frame))
+
+    def _functions(self, value: Any, name: str, frame: FrameType | None) -> Any:
+        """A function that an argument holds as it is handed out; of a tuple of them, each."""
+        if type(value) is tuple:
+            handed = tuple([self._functions(v, f"{name}[{k}]", frame) for k, v in enumerate(value)])
+            return value if all(a is b for a, b in zip(handed, value, strict=True)) else handed
+        if type(value) in (FunctionType, types.MethodType, functools.partial):
+            return self.hand(value, lambda: value, name, frame)
+        return value
 
     def made_inside(self, value: Any) -> None:
         """Note a value that traced code keeps outside: when it is read again, it is the same."""
@@ -604,6 +626,16 @@ class Outside:
     def original(self, copy: Any) -> Any:
         """What a copy was handed out for; anything else itself."""
         return next((own for own, made in self._handed.values() if made is copy), copy)
+
+    def outer_static(self, value: Any) -> Any:
+        """What belongs to the structure of a result (the activation of a layer) as it is to the world outside."""
+        if type(value) is tuple:
+            return tuple([self.outer_static(v) for v in value])
+        if type(value) is functools.partial:
+            return self.original(value)
+        if type(value) is types.MethodType:
+            return types.MethodType(self.outer(value.__func__), self.outer(value.__self__))
+        return self.outer(value)
 
     def outer(self, value: Any) -> Any:
         """What a value of the traced function is to the world outside."""

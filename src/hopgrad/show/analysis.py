@@ -73,6 +73,8 @@ class Analysis:
     inputs: Mapping[int, Any]
     order: int = 1
     names: dict[int, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Programs that stand in no file, by the name that locations give instead of one."""
     back: Pullback = field(init=False)
 
     def __post_init__(self) -> None:
@@ -409,10 +411,23 @@ class Analysis:
                 reach.add(edge.target)
         return reach
 
+    def share_value(self, edge: Edge) -> Any:
+        """What an active edge adds to its source's adjoint."""
+        return self.values[self.back.shares[edge.target, edge.number].id]
+
     # -- checking ----------------------------------------------------------------------------------------------------
 
     def check(self, node: int) -> Check | None:
         """The gradient by one input against central differences of fourth order along one direction."""
+        if node not in self._checks:
+            self._checks[node] = self._checked(node)
+        return self._checks[node]
+
+    @cached_property
+    def _checks(self) -> dict[int, Check | None]:
+        return {}
+
+    def _checked(self, node: int) -> Check | None:
         builder = self.graph.builder
         like = builder.avals[node]
         if not like.size or builder.avals[self.output].size == 0:
@@ -450,11 +465,11 @@ class Analysis:
             ):  # fmt: skip
                 found.append(Trouble(edge.target, edge.source, _worst(local)))
         for edge in self.active_edges:
-            share = self.back.shares[edge.target, edge.number]
+            share = self.share_value(edge)
             local = self.local_value(edge)
             fine = _finite(self.adjoint(edge.target)) and (local is None or _finite(local))
-            if fine and not _finite(self.values[share.id]):
-                found.append(Trouble(edge.target, edge.source, _worst(self.values[share.id])))
+            if fine and not _finite(share):
+                found.append(Trouble(edge.target, edge.source, _worst(share)))
         return found
 
 

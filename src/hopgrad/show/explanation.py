@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from hopgrad import tree
 from hopgrad.calling import Level, finished, float_arguments, outer_guards, positions, start_call
 from hopgrad.errors import DtypeError, ExpressionError
+from hopgrad.files import replacing
 from hopgrad.graph.graph import Graph, reachable
 from hopgrad.graph.sites import Location
 from hopgrad.notation import Infix, Symbol, Term, equation, latex, text, value_text
@@ -27,11 +27,15 @@ from hopgrad.show.guards import Condition, listed
 from hopgrad.show.page import page
 from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
-from hopgrad.show.story import Section, tell
+from hopgrad.show.story import Line, Section, tell, troubles
 from hopgrad.trace.context import current
 from hopgrad.transforms import grad
 
 __all__ = ["Explanation", "explain"]
+
+
+FORMULA = "<formula>"
+"""What locations in a text formula give instead of a file."""
 
 
 class Explanation:
@@ -68,6 +72,19 @@ class Explanation:
         ['x > 0']
         """
         return self._analysis.conditions
+
+    @property
+    def troubles(self) -> list[Line]:
+        """Where infinite values or NaN are born out of finite ones: for each a sentence and the value.
+
+        Those among the values come first, in the order of computation, then those among the derivatives.
+
+        >>> import numpy as np
+        >>> with np.errstate(divide="ignore"):
+        ...     print(explain(lambda x: np.log(x) * 2)(0.0).troubles[0].prose)
+        infinity is born at z = log(x), where x = 0 (...)
+        """
+        return troubles(self._analysis).lines
 
     @property
     def title(self) -> str:
@@ -164,17 +181,8 @@ class Explanation:
         """Write the explanation in the format that the suffix names; the file is whole or not there at all."""
         target = Path(path)
         words = self.render(target.suffix or target.name)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(words)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(name, 0o666 & ~umask)  # mkstemp's own mode keeps others out
-            os.replace(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
+        with replacing(target, durable=False) as fresh:
+            fresh.write_text(words, encoding="utf-8")
         return target
 
     def _repr_svg_(self) -> str:
@@ -260,7 +268,7 @@ def _explain_formula(formula: Expression, wrt: Any, order: int, values: dict[str
         [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in formula.names]
     )
     numbers = {n: _as_value(n, values[n]) for n in formula.names}
-    return _explain(run, wrt, order, (), numbers, title=None)
+    return _explain(run, wrt, order, (), numbers, {FORMULA: formula.text})
 
 
 def _as_value(name: str, value: Any) -> Any:
@@ -287,7 +295,7 @@ def _placing(formula: Expression, given: dict[str, Any]) -> Any:
     def at(start: int, end: int) -> Iterator[None]:
         line = formula.text.count("\n", 0, start)
         column = start - (formula.text.rfind("\n", 0, start) + 1)
-        place = Location("<formula>", line + 1, line + 1, column, column + end - start, "")
+        place = Location(FORMULA, line + 1, line + 1, column, column + end - start, "")
         trace.explicit = trace.builder.sites.explicit(place, formula.assignments.get((start, end)))
         try:
             yield
@@ -303,7 +311,7 @@ def _explain(
     order: int,
     args: tuple[Any, ...],
     keywords: dict[str, Any],
-    title: Term | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Explanation:
     everything = _float_places(f, args, keywords)
     chosen = everything if wrt is None else [wrt] if isinstance(wrt, (str, int)) else list(wrt)
@@ -344,6 +352,7 @@ def _explain(
         tuple(leaf.node for place in wanted for leaf in groups[place]),
         {leaf.node: call.known[leaf.node] for leaf in call.leaves},  # copies: the function may write to its arguments
         order=order,
+        texts=texts or {},
     )
     if order > 1:
         primes = "′" * (order - 1)
@@ -354,7 +363,7 @@ def _explain(
         for p in wanted
     )
     gradient = gradients[0] if len(gradients) == 1 else gradients
-    return Explanation(analysis, title or _title(f, analysis, order), gradient)
+    return Explanation(analysis, _title(f, analysis, order), gradient)
 
 
 def _float_places(f: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:

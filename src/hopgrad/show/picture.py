@@ -180,7 +180,7 @@ def _label(analysis: Analysis, edge: Edge, adjoints: bool) -> list[Row]:
             bad = not np.isfinite(np.asarray(value, float)).all()
             rows.append(_row(f"= {value_text(value, 5)}", SMALL, "bad" if bad else "number"))
     if adjoints:
-        share = analysis.values[analysis.back.shares[edge.target, edge.number].id]
+        share = analysis.share_value(edge)
         rows.append(_row(f"← {value_text(share, 5)}", SMALL, "adjoint"))
     return rows
 

@@ -7,6 +7,7 @@ not as it must be is refused with a `ValueError` that names the place.
 from __future__ import annotations
 
 import json
+import linecache
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -31,15 +32,17 @@ from hopgrad.graph.schema import (
     graph_from_data,
     graph_to_data,
     listed_nodes,
+    number_to_data,
     position,
     wrong,
 )
 from hopgrad.graph.sites import Location
 from hopgrad.hops.shape import Operand, Slice
-from hopgrad.notation import Word, latex, text
+from hopgrad.notation import PRODUCT, Term, Word, fit, latex, mathml, text
 from hopgrad.show import story
 from hopgrad.show.analysis import Analysis, Edge
 from hopgrad.show.guards import Writer, known_guards
+from hopgrad.show.live import live
 
 __all__ = [
     "SCHEMA",
@@ -61,6 +64,9 @@ _MAX_TEXT = 2**30
 _BUDGET = 200_000
 """Elements written in full; when a document has so many, arrays are given by summaries unless they are tiny."""
 _TINY = 8
+_MAX_FORMS = 600
+"""Of so many values and of so many uses all formulas are written; of more, only names and local derivatives in text."""
+_MAX_EXPANDED = 200
 
 
 @dataclass(frozen=True)
@@ -196,6 +202,16 @@ def _document(analysis: Analysis, title: str) -> Data:
         zero = analysis.zero(node) if node in analysis.wrt else None
         if zero is not None:
             record["zero"] = str(zero)
+        check = analysis.check(node) if node in analysis.wrt else None
+        if check is not None:
+            record["check"] = {
+                "exact": number_to_data(check.exact),
+                "numeric": number_to_data(check.numeric),
+                "direction": check.direction,
+            }
+    if len(analysis.nodes) <= _MAX_FORMS:
+        for node in analysis.nodes:
+            data["nodes"][number[node]]["forms"] = _node_forms(analysis, node)
     for record, words in zip(data.get("guards", ()), _guards(analysis), strict=True):
         record |= words
     return {
@@ -206,7 +222,10 @@ def _document(analysis: Analysis, title: str) -> Data:
         "graph": data,
         "output": number[analysis.output],
         "wrt": [number[node] for node in analysis.wrt],
+        "shown": [number[node] for node in analysis.nodes],
         "uses": list(_uses(analysis, number, arrays)),
+        "live": live(analysis, number),
+        "sources": _sources(analysis, data.get("sites", ())),
         "sections": [_section(section, number) for section in story.tell(analysis)],
         "cost": {
             "paths": _digits(analysis.path_count),
@@ -246,13 +265,70 @@ def _uses(analysis: Analysis, number: Mapping[int, int], arrays: _Arrays) -> Ite
 
 
 def _local(analysis: Analysis, edge: Edge, arrays: _Arrays) -> Data:
-    avals = analysis.graph.builder.avals
+    arrayed = _arrayed(analysis, edge)
     factor = analysis.factor_term(edge)
-    if factor is None or avals[edge.source].shape or avals[edge.target].shape:
+    if factor is None or arrayed:
         factor = story.pullback_term(analysis, edge)
+    data: Data = {"text": text(factor), "latex": latex(factor), "rule": story.rule(analysis, edge)}
     value = analysis.local_value(edge)
-    data = {"text": text(factor), "latex": latex(factor)}
-    return data if value is None else {**data, "value": arrays.data(value)}
+    if value is not None:
+        data["value"] = arrays.data(value)
+    data["share"] = arrays.data(analysis.share_value(edge))
+    if len(analysis.active_edges) <= _MAX_FORMS:
+        data["forms"] = _use_forms(analysis, edge)
+    return data
+
+
+def _arrayed(analysis: Analysis, edge: Edge) -> bool:
+    avals = analysis.graph.builder.avals
+    return bool(avals[edge.source].shape or avals[edge.target].shape)
+
+
+def _form(term: Term) -> Data:
+    return {"text": text(term), "latex": latex(term), "mathml": mathml(term)}
+
+
+def _node_forms(analysis: Analysis, node: int) -> Data:
+    """How a value is called, what it is computed as, and how its adjoint is called."""
+    forms = {"name": analysis.symbol(node), "adjoint": story.bar(analysis, node)}
+    if analysis.graph.builder.args(node):
+        forms["formula"] = analysis.hop_term(node)
+    if node in analysis.wrt:
+        forms["derivative"] = story.total_derivative(analysis, node)
+    return {key: _form(term) for key, term in forms.items()}
+
+
+def _use_forms(analysis: Analysis, edge: Edge) -> Data:
+    """A use as a factor of the chain rule: by names, spelled out, and multiplied out over names or over the inputs."""
+    forms = {
+        "leibniz": story.local_derivative(analysis, edge.target, edge.source),
+        "spelled": story.spelled_out(analysis, edge),
+        "share": story.pullback_term(analysis, edge),
+    }
+    local, expanded = analysis.factor_term(edge), analysis.factor_term(edge, True, _MAX_EXPANDED)
+    if local is not None and expanded is not None and not _arrayed(analysis, edge):
+        forms |= {"local": fit(local, PRODUCT), "expanded": fit(expanded, PRODUCT)}
+    return {key: _form(term) for key, term in forms.items()}
+
+
+def _sources(analysis: Analysis, sites: Iterable[Data]) -> list[Data]:
+    """The lines of the user's code that sites lie in: of each function from its first line on."""
+    spans: dict[tuple[str, str], tuple[int, int]] = {}
+    for site in sites:
+        key, line = (site["file"], site["function"]), site["line"]
+        if line > 0:
+            first, last = spans.get(key, (line, line))
+            spans[key] = min(first, line), max(last, site["line_end"])
+    found = []
+    for (file, function), (first, last) in spans.items():
+        lines = analysis.texts[file].splitlines() if file in analysis.texts else linecache.getlines(file)
+        if len(lines) < last:
+            continue
+        head = re.compile(rf"\s*(async\s+)?def\s+{re.escape(function.rpartition('.')[2])}\b")
+        first = next((k for k in range(first, 0, -1) if head.match(lines[k - 1])), first)
+        kept = [line.rstrip("\r\n") for line in lines[first - 1 : last]]
+        found.append({"file": file, "function": function, "line": first, "lines": kept})
+    return found
 
 
 def _section(section: story.Section, number: Mapping[int, int]) -> Data:

@@ -68,7 +68,7 @@ def tell(analysis: Analysis) -> list[Section]:
     """The whole story."""
     sections = [_steps(analysis)]
     if analysis.troubles:
-        sections.append(_troubles(analysis))
+        sections.append(troubles(analysis))
     live = [n for n in analysis.wrt if analysis.path_counts.get(n, (0, 0))[0]]
     if live:
         sections += [_chain(analysis, live), _spelled(analysis, live), _parts(analysis)]
@@ -143,7 +143,8 @@ def _input_note(analysis: Analysis, node: int) -> str:
     return f"{role}, {shape}" if shape else role
 
 
-def _troubles(analysis: Analysis) -> Section:
+def troubles(analysis: Analysis) -> Section:
+    """Where values or derivatives become infinite or NaN."""
     section = Section("health", "Where it breaks")
     for trouble in analysis.troubles[:MAX_LINES]:
         place = analysis.graph.node(trouble.node).location
@@ -168,7 +169,7 @@ def _troubles(analysis: Analysis) -> Section:
 # -- b. and c. the chain rule ----------------------------------------------------------------------------------------
 
 
-def _total(analysis: Analysis, node: int) -> Term:
+def total_derivative(analysis: Analysis, node: int) -> Term:
     """The derivative of the result by an input."""
     return Derivative(analysis.symbol(analysis.output), analysis.symbol(node), analysis.several)
 
@@ -208,7 +209,7 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
     section = Section("chain", "The chain rule")
     for node in live:
         count = analysis.path_counts[node][0]
-        whole = _total(analysis, node)
+        whole = total_derivative(analysis, node)
         if node == analysis.output:
             section.lines.append(Line(equation(whole, Number("1"))))
             continue
@@ -222,7 +223,7 @@ def _chain(analysis: Analysis, live: list[int]) -> Section:
         ]
         right = total(terms)
         if right == whole:
-            right = _total(analysis, node)
+            right = total_derivative(analysis, node)
             section.lines.append(Line(right, note="one hop", node=node))
             continue
         section.lines.append(
@@ -251,15 +252,15 @@ def _spelled(analysis: Analysis, live: list[int]) -> Section:
         if analysis.path_counts[node][0] > MAX_PATHS or node == analysis.output:
             continue
         paths = analysis.paths(node, MAX_PATHS)
-        terms = [_path_product(_along(path, lambda e: _spelled_out(analysis, e), 12)) for path in paths]
-        section.lines.append(Line(equation(_total(analysis, node), total(terms)), node=node))
+        terms = [_path_product(_along(path, lambda e: spelled_out(analysis, e), 12)) for path in paths]
+        section.lines.append(Line(equation(total_derivative(analysis, node), total(terms)), node=node))
     if any(analysis.path_counts[node][0] > MAX_PATHS for node in live) and not section.lines:
         section.intro = "Too many paths to write out; the adjoints below use each of them."
     section.lines = shortened(section.lines, "inputs")
     return section
 
 
-def _spelled_out(analysis: Analysis, edge: Edge) -> Term:
+def spelled_out(analysis: Analysis, edge: Edge) -> Term:
     """d sin((x+1)²)/d(x+1)²."""
     partial = analysis.several or len({e.source for e in analysis.incoming[edge.target]}) > 1
     target, source = (analysis.expanded(n, MAX_SYMBOLS) for n in (edge.target, edge.source))
@@ -374,7 +375,7 @@ def _whole(analysis: Analysis, live: list[int]) -> Section:
             " the sum of its elements (its adjoint is set to 1 everywhere)."
         )
     for node in analysis.wrt:
-        left = _total(analysis, node)
+        left = total_derivative(analysis, node)
         zero = analysis.zero(node)
         if zero is not None:
             section.lines.append(Line(equation(left, Number("0")), note=f"zero: {zero}", node=node))
@@ -482,7 +483,7 @@ def _limit(analysis: Analysis, uses: Sequence[Edge]) -> str:
     """Says so where the numbers beside an adjoint would give 0·∞, but the adjoint was found another way."""
     for edge in uses:
         local = analysis.local_value(edge)
-        share = analysis.values[analysis.back.shares[edge.target, edge.number].id]
+        share = analysis.share_value(edge)
         if local is None or not np.isfinite(share).all():
             continue
         with np.errstate(all="ignore"):

@@ -38,6 +38,8 @@ __all__ = ["Cached", "builtins_stand_in", "is_pure", "stand_in"]
 
 _PURE_PACKAGES = frozenset({"array_api_compat", "hopgrad", "numpy"})
 
+_AS_USERS = ("hopgrad.nn", "hopgrad.optim")
+
 _PURE_MODULES = frozenset({
     "__future__", "_bisect", "_collections", "_collections_abc", "_functools", "_heapq", "_operator", "_sre", "_struct",
     "abc", "array", "bisect", "cmath", "collections", "collections.abc", "contextlib", "copy", "dataclasses", "enum",
@@ -81,6 +83,8 @@ def is_pure(value: Any) -> bool:
     if cls is types.FunctionType:
         home = str(value.__globals__.get("__name__", ""))
         # Of functions that the user's are wrapped in, only hopgrad's own see to these.
+        if is_as_users(home):
+            return False
         return home.startswith("hopgrad.") or (_is_pure_module(home) and _is_pure_module(value.__module__ or ""))
     if isinstance(value, np.ufunc):
         # One that was made of a Python function knows only objects.
@@ -101,8 +105,15 @@ def is_pure(value: Any) -> bool:
     )
 
 
+def is_as_users(module: str) -> bool:
+    """Whether a module is a part of hopgrad that is written as a user would write it, and traced as such."""
+    return module.startswith(_AS_USERS)
+
+
 @functools.cache
 def _is_pure_module(name: str) -> bool:
+    if is_as_users(name):
+        return False
     package, *inside = name.split(".")
     if package == "scipy":
         return not inside or inside[0] in _PURE_OF_SCIPY or inside[0].startswith("_lib")

@@ -109,6 +109,13 @@ def _pow(base: Any, exp: Any, mod: Any = None) -> Any:
     return pow(*[v.__index__() if type(v) is Tracer else v for v in numbers])
 
 
+def _memoryview(object: Any) -> Any:
+    if type(object) is Tracer:
+        object = object.data  # refused where there is no real data
+    note("looks at memory (memoryview)", _caller())
+    return memoryview(object)
+
+
 @functools.wraps(builtins.__build_class__)
 def _build_class(function: Any, name: str, /, *bases: Any, **options: Any) -> Any:
     """Classes are derived from the originals, whose metaclasses go with those of others."""
@@ -143,6 +150,7 @@ def replaced(hand_out: Any) -> dict[str, Any]:
         "vars": _vars,
         "dir": _dir,
         "pow": _pow,
+        "memoryview": _memoryview,
         "__build_class__": _build_class,
         "__import__": _import(hand_out),
     }

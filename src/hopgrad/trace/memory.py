@@ -398,7 +398,7 @@ def overlapping(first: Memory, second: Memory) -> bool:
             if one is other:
                 return False  # it cannot be read while the other one is written to
     probes: dict[int, np.ndarray[Any, Any]] = {}
-    (root, part), (other_root, other_part) = _region(first.home, probes), _region(second.home, probes)
+    (root, part), (other_root, other_part) = region(first.home, probes), region(second.home, probes)
     if root is not other_root:
         return root is not None and other_root is not None and root in (other_root.group or ())
     try:
@@ -408,8 +408,11 @@ def overlapping(first: Memory, second: Memory) -> bool:
         return True
 
 
-def _region(home: Any, probes: dict[int, np.ndarray[Any, Any]]) -> tuple[Memory | None, np.ndarray[Any, Any]]:
-    """Which part of which memory a home is (None: of real memory), as an array in that memory or one laid out alike."""
+def region(home: Any, probes: dict[int, np.ndarray[Any, Any]]) -> tuple[Memory | None, np.ndarray[Any, Any]]:
+    """Which part of which memory an array is (None: of real memory), as an array in that memory or one laid out alike.
+
+    `home` is a NumPy array, or a tracer with a memory.
+    """
     path: Path = ()
     while hasattr(type(home), "_memory"):  # a tracer: it says that it is an np.ndarray
         shared: Memory = home._memory

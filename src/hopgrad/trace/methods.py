@@ -371,10 +371,15 @@ def _called(
         results = (_elementwise(np.subtract, (inputs[0], whole), frame), whole)
     elif ufunc is np.frexp:
         results = perform(Surface(bits.frexp), (np.add(inputs[0], 0, dtype=dtype),), {}, frame, ufunc)
+    elif (each := ufuncs.results(ufunc)) is not None:
+        if dtype is not None:
+            inputs = tuple(v.astype(dtype) if hasattr(v, "astype") else v for v in inputs)
+        results = perform(each, inputs, keywords, frame, ufunc)
     elif ufunc.nout > 1 or ufunc.signature is not None:
         made = on_values(trace, ufunc, inputs, {} if dtype is None else {"dtype": dtype}, frame)
         if made is None:
-            trace.refuse(with_place(refused(ufuncs.name_of(ufunc)), frame))
+            cure = "use np.vectorize" if "O" in "".join(ufunc.types) else ""
+            trace.refuse(with_place(refused(ufuncs.name_of(ufunc), cure), frame))
         results = made[0]
     else:
         results = _elementwise(ufunc, inputs, frame, False, dtype)

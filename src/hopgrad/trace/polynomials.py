@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -54,8 +55,8 @@ def _polyfit(
     """With all that NumPy tells beside the coefficients; see its own documentation for what each is."""
     if not has_traced((x, y, deg, w)):
         return on_real(trace, np.polyfit, (x, y, deg, rcond, full, w, cov), {})
-    if not full and not cov and rcond is None:
-        return perform(surfaces[np.polyfit], (x, y, deg), {"w": w}, frame, np.polyfit)
+    if not has_traced((x, deg, w)) and not full and not cov:
+        return perform(surfaces[np.polyfit], (x, y, deg), {"rcond": rcond, "w": w}, frame, np.polyfit)
     x, y = _line(x) + 0.0, _line(y) + 0.0
     if np.ndim(deg) or int(deg) < 0:
         raise ValueError("expected deg >= 0")
@@ -73,6 +74,8 @@ def _polyfit(
     found = np.transpose(np.transpose(found) / sizes)
     if full:
         return found, residuals, rank, values, rcond
+    if rank != order:
+        warnings.warn("Polyfit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=2)
     if not cov:
         return found
     base = np.linalg.inv(np.transpose(lines) @ lines) / np.outer(sizes, sizes)

@@ -11,6 +11,7 @@ import numpy as np
 from hopgrad.graph.builder import Expr
 from hopgrad.hops import functions as fn
 from hopgrad.hops import linalg_functions
+from hopgrad.hops.pad import pad_widths
 from hopgrad.hops.surface import Surface, refusals, refused, surfaces
 from hopgrad.trace import memory
 from hopgrad.trace.context import Trace, UnknownValueError
@@ -35,6 +36,7 @@ from hopgrad.trace.tracer import (
     settled,
     shown,
     special,
+    store,
     strides_of,
     trace_of,
     with_integers,
@@ -213,6 +215,87 @@ def _nan_to_num(trace: Trace, frame: Any, x: Any, copy: bool = True, *args: Any,
 
 
 special[np.nan_to_num] = _nan_to_num
+
+
+def _clip(trace: Trace, frame: Any, *args: Any, where: Any = True, **keywords: Any) -> Any:
+    """With ``where=`` the other elements stay as they are in `out`."""
+    if where is True:
+        return perform(surfaces[np.clip], args, keywords, frame, np.clip)
+    args, out = args[:3], args[3] if len(args) > 3 else keywords.pop("out", None)
+    if out is None:
+        trace.refuse(with_place(refused("np.clip(where=) without out=", "it leaves values undefined"), frame))
+    found = np.clip(*args, **keywords)
+    return store(trace, out, np.where(where, found, out), frame)
+
+
+special[np.clip] = _clip
+
+
+def _meshgrid(trace: Trace, frame: Any, *xi: Any, copy: Any = True, **keywords: Any) -> Any:
+    """Without a copy, each grid is a view of the coordinates that it repeats."""
+    found = surfaces[np.meshgrid]
+    keywords["copy"] = bool(copy)
+    return perform(found if copy else found._replace(aliasing="each"), xi, keywords, frame, np.meshgrid)
+
+
+special[np.meshgrid] = _meshgrid
+
+
+def _pad(trace: Trace, frame: Any, array: Any, pad_width: Any, mode: Any = "constant", **keywords: Any) -> Any:
+    """A function for a mode writes to one line after the other, as in NumPy; all others are a surface."""
+    if not callable(mode):
+        return perform(surfaces[np.pad], (array, pad_width, mode), keywords, frame, np.pad)
+    array = as_array(array)
+    widths = pad_widths(pad_width, np.ndim(array))
+    found: Any = real(
+        trace, np.zeros([a + n + b for (a, b), n in zip(widths, np.shape(array), strict=True)], array.dtype)
+    )
+    found[tuple(slice(a, a + n) for (a, _), n in zip(widths, np.shape(array), strict=True))] = array
+    for axis, pair in enumerate(widths):
+        lines = np.moveaxis(found, axis, -1)
+        for place in np.ndindex(np.shape(lines)[:-1]):
+            mode(lines[place], pair, axis, keywords)
+    return found
+
+
+special[np.pad] = _pad
+
+
+def _sharing(function: Any) -> Callable[..., Any]:
+    """Whether arrays have elements in common, or may have: from what is known of views."""
+
+    def ask(trace: Trace, frame: Any, a: Any, b: Any, /, max_work: Any = None) -> bool:
+        # What shares memory in this call need not do so in the next one.
+        trace.only_once("asks whether arrays share memory", frame)
+        found = _parts(a, b)
+        if found is None:
+            trace.refuse(with_place(refused(name_of(function), "the layout of one of the arrays is not known"), frame))
+        return bool(found and function(*found, max_work=max_work))
+
+    return ask
+
+
+def _parts(a: Any, b: Any) -> tuple[Any, Any] | tuple[()] | None:
+    """Two arrays as parts of the same memory, or of one laid out alike; () if they have none in common; None: unknown.
+
+    Values that are no arrays have memory of their own.
+    """
+    if any(type(v) is Tracer and v._kind != ARRAY for v in (a, b)):
+        return ()
+    tracers = [v for v in (a, b) if type(v) is Tracer]
+    for tracer in tracers:
+        memory_of(tracer)
+    steps = [step for tracer in tracers for step in tracer._path]
+    probes: dict[int, Any] = {}
+    (root, part), (other_root, other_part) = (memory.region(v, probes) for v in (a, b))
+    if root is not other_root:
+        return None if root is not None and other_root is not None and root in (other_root.group or ()) else ()
+    if any((step.rest and not step.element) or step.hop.name in ("real", "imag") for step in steps):
+        return None
+    return part, other_part
+
+
+special.update({f: _sharing(f) for f in (np.shares_memory, np.may_share_memory)})
 
 # -- what depends on values -------------------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ def _in_memory(tracer: Tracer, name: str, frame: FrameType) -> Any:
         shared = memory_of(tracer)
         found = getattr(shared.expose(data) if name in ("data", "ctypes") else data, name)
         return shared.expose(found) if type(found) is np.ndarray else found
-    if tracer._kind != ARRAY and name != "ctypes":
+    if tracer._kind != ARRAY and name not in ("ctypes", "data"):
         return getattr(tracer.dtype.type(), name)
     like = _laid_out_alike(tracer) if name in ("flags", "strides") else None
     if like is None:
@@ -915,9 +915,9 @@ def check_lent(tracer: Tracer, frame: FrameType | None) -> None:
     trace, shared = tracer._trace, tracer._memory
     if trace.body and not _is_of_body(tracer):
         trace.refuse(TraceError(
-            "the body of a scan, while_loop, fori_loop, cond or switch writes here to an array that was made outside of"
-            " it. The body is traced once, for all steps: make the array a part of the carry (or a result) instead, or"
-            f" use a plain Python loop\n  at {context.where(frame)}"))  # fmt: skip
+            "the body of a scan, while_loop, fori_loop, cond or switch, or a function under vmap, writes here to an"
+            " array that was made outside of it. It is traced once, for all steps or rows: make the array a part of the"
+            f" carry or of the result instead, or use a plain Python loop\n  at {context.where(frame)}"))  # fmt: skip
     if shared is None:
         return
     if shared.lent:

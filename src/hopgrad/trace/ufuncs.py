@@ -12,10 +12,10 @@ import numpy as np
 from hopgrad.errors import DtypeError
 from hopgrad.graph.builder import Expr, catalogue
 from hopgrad.graph.hop import Hop
-from hopgrad.hops import bits
+from hopgrad.hops import bits, order, statistics
 from hopgrad.hops import elementwise as ew
 from hopgrad.hops import functions as fn
-from hopgrad.hops.surface import Surface, newer
+from hopgrad.hops.surface import Surface, cast, find_builder, hops_of_results, lift, newer, token
 
 BOOL = np.dtype(bool)
 
@@ -37,9 +37,10 @@ _BITWISE: dict[Any, Hop] = {
     np.invert: ew.logical_not,
 }  # fmt: skip
 
-# By the name in scipy.special. SciPy itself is not imported here.
+# By the name in scipy.special. SciPy itself is not imported here. It has ufuncs of its own for some that NumPy has.
 _SPECIAL = {hop.value.partition(":")[2]: hop for hop in catalogue.values() if isinstance(hop.value, str)}
-_SPECIAL["psi"] = catalogue["digamma"]
+_SPECIAL |= {name: catalogue[name] for name in ("cbrt", "exp2", "expm1", "log1p")}
+_SPECIAL |= {"psi": catalogue["digamma"], "round": ew.rint}
 
 composed: dict[Any, Callable[..., Expr]] = {
     np.positive: lambda x: x,
@@ -68,8 +69,13 @@ products: dict[Any, Surface] = {
 reductions: dict[Any, Callable[..., Any]] = {
     np.add: fn.sum, np.multiply: fn.prod, np.maximum: fn.max, np.minimum: fn.min,
     np.logical_and: fn.all, np.logical_or: fn.any, np.logaddexp: fn.logsumexp,
+    np.fmax: statistics.nanmax, np.fmin: statistics.nanmin,
 }  # fmt: skip
-accumulations: dict[Any, Callable[..., Any]] = {np.add: fn.cumsum, np.multiply: fn.cumprod}
+accumulations: dict[Any, Callable[..., Any]] = {
+    np.add: fn.cumsum, np.multiply: fn.cumprod,
+    np.maximum: order.running(True, False), np.minimum: order.running(False, False),
+    np.fmax: order.running(True, True), np.fmin: order.running(False, True),
+}  # fmt: skip
 
 
 def find_hop(ufunc: np.ufunc, dtypes: tuple[np.dtype[Any], ...]) -> Hop | None:
@@ -83,7 +89,7 @@ def find_hop(ufunc: np.ufunc, dtypes: tuple[np.dtype[Any], ...]) -> Hop | None:
         hop = hop_of_ufunc[ufunc] = ew.clip  # private in NumPy, where np.clip is a function that calls it
     if hop is None:
         special = _SPECIAL.get(ufunc.__name__)
-        if special is not None and special.function is ufunc:
+        if special is not None and name_of(ufunc).startswith("scipy."):
             hop = hop_of_ufunc[ufunc] = special
     return hop
 
@@ -117,6 +123,21 @@ def loop(
         common = np.result_type(*[np.zeros((), t).item() if isinstance(t, type) else t for t in tokens])
         return (common if common.kind == "f" else np.dtype(float),) * ufunc.nin
     return found[: ufunc.nin]
+
+
+def results(ufunc: np.ufunc) -> Surface | None:
+    """A ufunc with several results, each of which is a hop of its own."""
+    hops = hops_of_results.get(name_of(ufunc))
+    if hops is None:
+        return None
+
+    def adapter(*operands: Any) -> tuple[Expr, ...]:
+        builder = find_builder(operands)
+        dtypes = loop(ufunc, tuple(token(v) for v in operands))
+        given = [cast(lift(v, builder), dtype) for v, dtype in zip(operands, dtypes, strict=True)]
+        return tuple(hop(*given) for hop in hops)
+
+    return Surface(adapter)
 
 
 def fixed_exponent(value: Any, dtypes: tuple[np.dtype[Any], ...]) -> float | None:

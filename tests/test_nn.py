@@ -1,0 +1,254 @@
+"""Modules as nested structures: parameters, names, static parts, layers that are plain functions."""
+
+import dataclasses
+import doctest
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hopgrad as hg
+from hopgrad import nn, tree
+from hopgrad.errors import ShapeError
+
+
+def small(rng: Any = 0) -> nn.Sequential:
+    rng = np.random.default_rng(rng)
+    return nn.Sequential(nn.Linear(4, 8, rng=rng, dtype=float), nn.relu, nn.Linear(8, 3, rng=rng, dtype=float))
+
+
+def loss(model: Any, x: Any) -> Any:
+    return np.mean(model(x) ** 2)
+
+
+x = np.random.default_rng(1).normal(size=(5, 4))
+
+
+def test_gradient_has_the_models_structure_and_its_static_parts() -> None:
+    model = small()
+    gradient = hg.grad(loss)(model, x)
+    assert type(gradient) is nn.Sequential
+    assert gradient[1] is nn.relu
+    assert tree.flatten(gradient)[1] == tree.flatten(model)[1]
+    for name, g in nn.named_parameters(gradient).items():
+        moved = dict(nn.named_parameters(model))
+        step = 1e-6 * np.random.default_rng(2).normal(size=g.shape)
+        up, down = ({**moved, name: moved[name] + sign * step} for sign in (1, -1))
+        difference = loss(nn.with_parameters(model, up), x) - loss(nn.with_parameters(model, down), x)
+        assert difference / 2 == pytest.approx(np.sum(g * step), rel=1e-6)
+
+
+def test_a_trace_is_kept_for_a_model_that_is_an_argument_and_for_one_that_is_captured() -> None:
+    model = small()
+    by_model, by_input = hg.grad(loss), hg.grad(lambda x: loss(model, x))
+    for _ in range(3):
+        by_model(model, x)
+        by_input(x)
+    for found in (by_model, by_input):
+        assert "1 trace kept" in found.report()
+        assert "traced anew" not in found.report()
+    model[0].weight[...] *= 2.0
+    np.testing.assert_allclose(by_input(x), hg.grad(loss, argnums=1)(model, x), rtol=1e-12)
+
+
+def test_a_function_that_is_a_layer_is_traced_as_the_users_own() -> None:
+    scale = np.ones(3)
+
+    def layer(x: Any) -> Any:
+        y = np.zeros(x.shape)
+        y[...] = scale * x
+        return y
+
+    model = nn.Sequential(nn.Linear(4, 3, rng=0, dtype=float), layer)
+    value = hg.value_and_grad(loss)
+    for factor in (1.0, 1.0, 3.0, 0.5):
+        scale[...] = factor
+        found, gradient = value(model, x)
+        assert found == pytest.approx(loss(model, x), rel=1e-12)
+        assert gradient[1] is layer
+        h = x @ model[0].weight.T + model[0].bias
+        np.testing.assert_allclose(gradient[0].bias, factor**2 * h.sum(0) * 2 / h.size, rtol=1e-12)
+
+
+@dataclasses.dataclass
+class Net:
+    first: nn.Linear
+    rest: list[nn.Linear]
+    activation: Any = nn.static(np.tanh)
+    scale: float = nn.static(2.0)
+
+    def __call__(self, x: Any) -> Any:
+        x = self.activation(self.first(x))
+        for layer in self.rest:
+            x = x + self.scale * layer(x)
+        return x
+
+
+def net(**static: Any) -> Net:
+    rng = np.random.default_rng(3)
+    return Net(
+        nn.Linear(4, 6, rng=rng, dtype=float), [nn.Linear(6, 6, rng=rng, dtype=float) for _ in range(2)], **static
+    )
+
+
+def test_any_dataclass_is_a_module() -> None:
+    gradient = hg.grad(loss)(net(), x)
+    assert gradient.activation is np.tanh
+    assert gradient.scale == 2.0
+    assert list(nn.named_parameters(gradient)) == [
+        "first.weight", "first.bias", "rest.0.weight", "rest.0.bias", "rest.1.weight", "rest.1.bias",
+    ]  # fmt: skip
+    assert nn.num_parameters(net()) == 4 * 6 + 6 + 2 * (36 + 6)
+
+
+def test_a_static_field_selects_the_trace() -> None:
+    value = hg.value_and_grad(loss)
+    for found in (net(), net(scale=0.5), net(activation=lambda x: np.maximum(x, 0.1 * x)), net()):
+        for _ in range(2):
+            assert value(found, x)[0] == pytest.approx(loss(found, x), rel=1e-12)
+
+
+def test_what_a_static_function_reads_is_checked_at_each_call() -> None:
+    slope = 0.5
+
+    def leaky(x: Any) -> Any:
+        return np.maximum(x, slope * x)
+
+    model, value = net(activation=leaky), hg.value_and_grad(loss)
+    for new in (0.5, 0.5, 0.1):
+        slope = new
+        assert value(model, x)[0] == pytest.approx(loss(model, x), rel=1e-12)
+
+
+def test_a_function_may_exchange_a_field_of_its_argument() -> None:
+    model = net(activation=lambda x: x * 1.5)
+    own = model.activation
+
+    def step(model: Any) -> Any:
+        model.first = model.first.replace(bias=model.first.bias + 1.0)
+        return loss(model, x)
+
+    before = model.first.bias
+    hg.value_and_grad(step)(model)
+    np.testing.assert_array_equal(model.first.bias, before + 1.0)
+    assert model.activation is own
+
+
+def test_a_static_field_has_to_be_hashable() -> None:
+    with pytest.raises(TypeError, match=r"Net\.scale is a static field and holds a list: it must be hashable"):
+        hg.grad(loss)(net(scale=[1.0]), x)
+
+
+def test_structures_that_differ_in_a_static_field_say_so() -> None:
+    with pytest.raises(ShapeError, match=r"scale=2\.0.*scale=3\.0"):
+        tree.map(lambda a, b: a, net(), net(scale=3.0))
+
+
+def test_names_are_those_of_state_dicts_and_lead_back() -> None:
+    model = small()
+    named = nn.named_parameters(model)
+    assert {n: a.shape for n, a in named.items()} == {
+        "0.weight": (8, 4), "0.bias": (8,), "2.weight": (3, 8), "2.bias": (3,),
+    }  # fmt: skip
+    again = nn.with_parameters(small(7), named)
+    np.testing.assert_array_equal(again(x), model(x))
+    with pytest.raises(KeyError, match=r"missing: 0\.bias; unknown: 0\.biass"):
+        nn.with_parameters(model, {n.replace("0.bias", "0.biass"): a for n, a in named.items()})
+    with pytest.raises(ShapeError, match=r"0\.bias has shape \(9,\), but that of the model is \(8,\)"):
+        nn.with_parameters(model, {**named, "0.bias": np.zeros(9)})
+
+
+def test_replace_and_repr() -> None:
+    layer = nn.Linear(2, 3, rng=0)
+    assert repr(layer) == "Linear(weight=float32[3, 2], bias=float32[3])"
+    bare = layer.replace(bias=None)
+    assert bare.bias is None
+    assert bare.weight is layer.weight
+    assert layer.bias is not None
+    with pytest.raises(TypeError, match="Linear has no field 'wait', only weight, bias"):
+        layer.replace(wait=1)
+
+
+def test_linear_takes_any_leading_axes_and_sizes() -> None:
+    layer = nn.Linear(4, 3, rng=0, dtype=float)
+    for shape in ((4,), (0, 4), (2, 3, 4)):
+        given = np.random.default_rng(0).normal(size=shape)
+        np.testing.assert_allclose(layer(given), given @ layer.weight.T + layer.bias, rtol=1e-15)
+        assert hg.grad(lambda layer, x: np.sum(layer(x)))(layer, given).weight.shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.Linear(0, 3, rng=0), ValueError, "in_features must be 1 or more, but is 0"),
+        (lambda: nn.Linear(2.0, 3, rng=0), TypeError, "in_features must be an integer, not float"),
+        (lambda: nn.Linear(2, 3, rng=None), TypeError, "rng must be"),
+        (lambda: nn.Linear(2, 3, rng=0, dtype=int), hg.DtypeError, "floating-point dtype, not int64"),
+        (lambda: nn.Linear(2, 3, rng=0)(np.ones((2, 5))), ShapeError, r"last axis has 2 elements, .* is \(2, 5\)"),
+        (lambda: nn.Linear(2, 3, rng=0)(1.0), ShapeError, r"its shape is \(\)"),
+        (lambda: nn.Sequential(3), TypeError, "layer 0 of Sequential is of type int"),
+        (lambda: nn.Embedding(3, 2, rng=0)(np.array([3])), IndexError, "out of bounds"),
+    ],
+)
+def test_bad_input_is_told(make: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_embedding_adds_up_the_gradients_of_rows_that_are_used_again() -> None:
+    table = nn.Embedding(5, 2, rng=0, dtype=float)
+    gradient = hg.grad(lambda t: np.sum(t(np.array([[1, 1], [4, 1]]))))(table)
+    np.testing.assert_array_equal(gradient.weight, np.array([0, 3, 0, 0, 1.0])[:, None] * np.ones((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("initializer", "deviation"),
+    [
+        (nn.initializers.glorot_uniform, np.sqrt(2 / (300 + 200))),
+        (nn.initializers.glorot_normal, np.sqrt(2 / (300 + 200))),
+        (nn.initializers.he_uniform, np.sqrt(2 / 300)),
+        (nn.initializers.he_normal, np.sqrt(2 / 300)),
+        (nn.initializers.lecun_uniform, np.sqrt(1 / 300)),
+        (nn.initializers.lecun_normal, np.sqrt(1 / 300)),
+        (nn.initializers.normal(0.02), 0.02),
+        (nn.initializers.uniform(-3, 3), np.sqrt(3)),
+        (nn.initializers.truncated_normal(0.5), 0.5 * 0.8796256610342398),  # of the normal cut at two deviations
+        (nn.initializers.orthogonal(), 1 / np.sqrt(300)),
+    ],
+)
+def test_initializers_have_their_variance(initializer: Any, deviation: float) -> None:
+    found = initializer((200, 300), np.random.default_rng(0), np.float64)
+    assert found.std() == pytest.approx(deviation, rel=0.01)
+    assert abs(found.mean()) < 4 * deviation / np.sqrt(found.size)
+    assert initializer((200, 300), np.random.default_rng(0), np.float32).dtype == np.float32
+    assert initializer((0, 3), np.random.default_rng(0), np.float32).shape == (0, 3)
+
+
+def test_orthogonal_is_orthogonal_either_way() -> None:
+    for shape in ((3, 7), (7, 3), (4, 2, 3)):
+        w = nn.initializers.orthogonal(2.0)(shape, np.random.default_rng(0), np.float64).reshape(shape[0], -1)
+        gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+        np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=1e-12)
+
+
+def test_the_page_about_networks_is_right() -> None:
+    page = Path(__file__).parents[1] / "docs" / "networks.md"
+    found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert found.attempted > 5
+    assert found.failed == 0
+
+
+def test_functions_in_a_model_stay_the_same_functions() -> None:
+    def act(x: Any) -> Any:
+        return np.tanh(x)
+
+    model = nn.Sequential(
+        nn.Linear(2, 3, rng=0), act, functools.partial(np.multiply, 2.0), functools.partial(act), nn.relu
+    )
+    step = hg.compile(lambda model, x: (hg.grad(lambda m: np.sum(m(x)))(model), model))
+    for _ in range(2):
+        for made in step(model, np.ones((4, 2), np.float32)):
+            assert tree.flatten(made)[1] == tree.flatten(model)[1]
+            assert all(a is b for a, b in zip(made.layers[1:], model.layers[1:], strict=True))
