@@ -16,7 +16,7 @@ from hopgrad import tree
 from hopgrad.calling import Level, finished, float_arguments, outer_guards, positions, start_call
 from hopgrad.errors import DtypeError, ExpressionError
 from hopgrad.files import replacing
-from hopgrad.graph.graph import Graph, reachable
+from hopgrad.graph.graph import Graph
 from hopgrad.graph.sites import Location
 from hopgrad.notation import Infix, Symbol, Term, equation, latex, text, value_text
 from hopgrad.show import render
@@ -337,12 +337,9 @@ def _explain(
     output = call_outputs[0].node
     assert output is not None
     if call.builder.avals[output].dtype.kind != "f":
-        raise DtypeError(f"the result has dtype {call.builder.avals[output].dtype}, which has no derivative")
-    if any(call.builder.avals[n].dtype.kind == "c" for n in reachable(call.builder, [output])):
-        raise DtypeError(
-            "explain tells of real numbers, but complex ones are computed with on the way to this result. grad, vjp and"
-            " jacobian differentiate it; to have it explained, compute with the real and the imaginary part"
-        )
+        dtype = call.builder.avals[output].dtype
+        cure = ": explain a real number made of it, y.real or np.abs(y)" if dtype.kind == "c" else ""
+        raise DtypeError(f"the result has dtype {dtype}, which has no derivative{cure}")
     rest = iter(call.leaves)
     groups = {p: [next(rest) for _ in range(s.num_leaves)] for p, s in zip(both, call.structures, strict=True)}
     graph = Graph(call.builder, call.inputs, [output], guards)
