@@ -12,9 +12,9 @@ from typing import Any
 from hopgrad.scipy import special as special
 from hopgrad.trace import context
 
-__all__ = ["linalg", "special"]
+__all__ = ["interpolate", "linalg", "signal", "special"]
 
-_MODULES = frozenset({"linalg"})
+_MODULES = frozenset({"interpolate", "linalg", "signal"})
 """Those of hopgrad's own that are imported when they are first asked for."""
 
 _STATE = frozenset({
