@@ -35,7 +35,7 @@ LAYERS = [
     ("transforms", "mapping", "control", "custom"),
     ("show", "nn", "optim", "data"),
     ("train",),
-    ("gallery", "sklearn"),
+    ("gallery", "sklearn", "onnx"),
     ("cli",),
     ("play",),
 ]
