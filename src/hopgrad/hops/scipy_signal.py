@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -454,7 +454,7 @@ def detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0, overwr
     if np.any(ends > n):
         raise ValueError("Breakpoints must be less than length of data along given axis.")
     pieces = []
-    for start, stop in zip(ends[:-1], ends[1:], strict=True):
+    for start, stop in pairwise(ends):
         count = stop - start
         # The projection on lines, by an orthonormal basis.
         basis = np.linalg.svd(np.stack([np.ones(count), np.arange(1, count + 1) / count], -1), full_matrices=False)
@@ -581,7 +581,7 @@ def resample_poly(x: Any, up: int, down: int, axis: int = 0, window: Any = ("kai
     axis = normalize_axis(axis, x.ndim)
     n = x.shape[axis]
     count = -(-n * up // down)
-    if isinstance(window, Expr) or isinstance(window, (list, np.ndarray)):
+    if isinstance(window, (Expr, list, np.ndarray)):
         h = lift(window, x.builder)
         h = cast(h, np.result_type(h.dtype, x.dtype)) * up
     else:
