@@ -12,9 +12,9 @@ from typing import Any
 from hopgrad.scipy import special as special
 from hopgrad.trace import context
 
-__all__ = ["interpolate", "linalg", "signal", "special"]
+__all__ = ["integrate", "interpolate", "linalg", "signal", "special"]
 
-_MODULES = frozenset({"interpolate", "linalg", "signal"})
+_MODULES = frozenset({"integrate", "interpolate", "linalg", "signal"})
 """Those of hopgrad's own that are imported when they are first asked for."""
 
 _STATE = frozenset({
