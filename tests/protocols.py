@@ -1074,13 +1074,13 @@ def scipy_stats_of_samples(x):
     return scipy.stats.zscore(x)[0] + scipy.stats.skew(x) + scipy.stats.gmean(x**2)
 
 
-@right
+@safe
 def scipy_linalg_functions(x):
     A = np.outer(x, x) + np.eye(3)
     return np.sum(scipy.linalg.inv(A)) + scipy.linalg.det(A) + scipy.linalg.solve(A, x)[0]
 
 
-@right
+@safe
 def scipy_linalg_norm(x):
     return scipy.linalg.norm(x) + scipy.linalg.norm(np.outer(x, x))
 
@@ -1120,7 +1120,7 @@ def scipy_interpolation(x):
     return scipy.interpolate.interp1d(np.arange(3.0), x)(0.5) + scipy.interpolate.CubicSpline(np.arange(3.0), x)(0.5)
 
 
-@right
+@safe
 def scipy_interpolation_at_a_place(x):
     return scipy.interpolate.CubicSpline(np.arange(3.0), [1.0, 4.0, 2.0])(x[0])
 
