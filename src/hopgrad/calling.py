@@ -77,6 +77,8 @@ class Asked(NamedTuple):
     """Whether it depends on inputs that the transform added."""
     finite: bool = False
     """Whether native code has to make sure that all of it is finite, or else leave it to the interpreter."""
+    whole: bool = False
+    """Whether kernels may have any size, since most of what is computed is needed for all of it."""
 
 
 @dataclass
@@ -636,17 +638,21 @@ def give_back(
     more: Mapping[int, Any] | None = None,
     aside: int = 0,
     finite: bool = False,
+    whole: bool = False,
 ) -> list[Any]:
     """Values of `nodes` for the actual arguments: numbers and arrays, or tracers inside an outer trace.
 
     `more` gives values of further inputs (cotangents, tangents), by id. So many nodes as `aside` says, at the front,
     are wanted for NumPy's warnings only: native code, which gives none, leaves them out: they come back as None. With
-    `finite` native code gives only results that are; of others the interpreter has to be asked.
+    `finite` native code gives only results that are; of others the interpreter has to be asked. With `whole` its
+    kernels may have any size.
     """
     if context.current() is not call.trace or not call.trace.nested:
         given = {**call.known, **more} if more else call.known
         values: Sequence[Any]
         if call.results is entries.MARKED:
+            if not call.replayed:
+                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
             return [*[None] * aside, *[entries.Result(k, kind) for k, kind in enumerate(kinds[aside:])]]
         if call.results is not None:
             taken: set[int] = set()
@@ -656,7 +662,7 @@ def give_back(
             inputs = [n for n in given if call.builder.hop(n).name == "input"]
             values = computation(call, nodes, inputs).run(given, call.native)
         else:
-            call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
+            call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite, whole))
             values = Plan(call.builder, nodes, given).run(given)
         taken = {id(v) for v in (*call.held, *(more or {}).values())}
         return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
@@ -913,6 +919,8 @@ def run(
     with Level() as running:
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
         call.native = native
+        put_off = native and kept is not None and not running.dirty and not running.once and _is_large(running)
+        call.results = entries.MARKED if put_off else None
         result = finish(call)
         arrays = {id(v): n for n, v in zip((*call.inputs, *outside_of(running).data), actual, strict=False)}
         for memory in running.dirty if kept is not None else ():
@@ -922,6 +930,12 @@ def run(
             else:
                 call.writes.append((memory.node, place))
     listed = outside_of(running).objects.listed
+    if put_off:
+        world = outside_of(running)
+        inputs = {node: array for array, node in world.arrays}
+        inputs.update(zip((*call.inputs, *world.data), actual, strict=False))
+        running.known = call.known = {}  # copies, which are not needed any more
+        call.results = None
     if kept is not None:
         guards = outer_guards(running)
         outside_data = list(outside_of(running).data)
@@ -934,15 +948,28 @@ def run(
                 due = native and recorded.is_due
                 if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
-                elif replays.steady:
+                elif replays.steady or put_off:
                     found = replays.replay(kept, actual, again, native, direction.values if direction else None)
-                    result = result if found is None else found[0]
+                    result, put_off = (result, put_off) if found is None else (found[0], False)
+        if put_off:
+            result = finish(replace(call, known=inputs))
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
         del running, call  # these hold copies of classes
         gc.collect()
     return result
+
+
+_MUCH = 1 << 22
+"""Bytes of values from which on the first call waits for native code instead of storing all of them."""
+
+
+def _is_large(trace: Trace) -> bool:
+    """Whether the values of a trace take much memory if each is stored, as the interpreter does."""
+    if len(trace.builder) > LARGE:  # compiled later, if at all
+        return False
+    return sum(a.size * a.dtype.itemsize for a in trace.builder.avals if type(a) is Aval) > _MUCH
 
 
 def _compile(
@@ -960,7 +987,9 @@ def _compile(
     """Make native code for a trace, and an entry point for the function that users call, unless it is too early."""
     call: Call = recorded.call
     checks = _finite(call, asked.nodes) if asked.finite else []
-    if not recorded.compile(asked.nodes, guards, actual, direction.values(call) if direction else {}, checks):
+    if not recorded.compile(
+        asked.nodes, guards, actual, direction.values(call) if direction else {}, checks, asked.whole
+    ):
         return False
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)
