@@ -287,12 +287,45 @@ def test_the_start_of_time_counts_as_well() -> None:
     assert_allclose(hg.jvp(f, (0.5,), (1.0,))[1], hg.grad(closed)(0.5), rtol=1e-8)
 
 
-def test_many_components_in_forward_mode_only() -> None:
-    n = 80
-    f = lambda k: solve_ivp(lambda t, y: -k * y, (0.0, 1.0), np.ones(n), t_eval=[1.0], **FINE).y[:, 0]  # noqa: E731
-    assert_allclose(hg.jvp(f, (2.0,), (1.0,))[1], np.full(n, -np.exp(-2.0)), rtol=1e-8)
+@pytest.mark.parametrize("method", [*METHODS, "odeint"])
+def test_many_components_by_the_adjoint(method: str) -> None:
+    """Heat on a rod, exact by the exponential of a matrix; by the start, the conductivity and the time."""
+    n = 70
+    matrix = np.diag(np.full(n, -2.0)) + np.diag(np.ones(n - 1), 1) + np.diag(np.ones(n - 1), -1)
+    start, weights = np.sin(np.arange(n)), np.cos(np.arange(2.0 * n)).reshape(n, 2)
+    w, v = np.linalg.eigh(matrix)
+
+    def solved(k: Any, y: Any, t: Any) -> Any:
+        if method == "odeint":
+            times = np.stack([0.0 * t, 0.5 * t, t])
+            return odeint(lambda y, s: k * (matrix @ y), y, times, rtol=1e-9, atol=1e-11)[1:].T
+        times = np.stack([0.5 * t, t])
+        return solve_ivp(lambda s, y: k * (matrix @ y), (0.0, t), y, method, t_eval=times, rtol=1e-7, atol=1e-9).y
+
+    def closed(k: Any, y: Any, t: Any) -> Any:
+        return np.stack([v @ (np.exp(k * w * s) * (v.T @ y)) for s in (0.5 * t, t)], -1)
+
+    at = 0.7, start, 1.3
+    got, want = (hg.grad(lambda *a, f=f: np.sum(weights * f(*a)), argnums=(0, 1, 2))(*at) for f in (solved, closed))
+    for one, other in zip(got, want, strict=True):
+        assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    forward = hg.jvp(lambda k: solved(k, start, 1.3), (0.7,), (1.0,))[1]
+    assert_allclose(np.sum(weights * forward), want[0], rtol=1e-4)
+
+
+def test_second_derivatives_of_many_components_are_refused_with_a_cure() -> None:
+    f = lambda k: np.sum(solve_ivp(lambda t, y: -k * y, (0.0, 1.0), np.ones(80), t_eval=[1.0]).y)  # noqa: E731
     with pytest.raises(NotDifferentiableError, match="forward mode"):
-        hg.grad(lambda k: np.sum(f(k)))(2.0)
+        hg.grad(hg.grad(f))(2.0)
+
+
+def test_a_stiff_problem_of_many_components() -> None:
+    """Which backwards integration of the solution would blow up."""
+    rates = np.linspace(1.0, 1e3, 70)
+    f = lambda y: np.sum(  # noqa: E731
+        solve_ivp(lambda t, y: -rates * y, (0.0, 1.0), y, "BDF", t_eval=[1.0], rtol=1e-8, atol=1e-10).y
+    )
+    assert_allclose(hg.grad(f)(np.ones(70)), np.exp(-rates), rtol=1e-5, atol=1e-7)
 
 
 def test_a_solver_that_fails_says_so() -> None:

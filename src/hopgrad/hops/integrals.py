@@ -309,7 +309,10 @@ class Trajectory(Compound):
         cotangents: Sequence[Cotangent | None],
         active: Sequence[bool],
     ) -> Sequence[Cotangent | None]:
-        """By the sensitivities S = ∂y/∂(y₀, c), with S′ = ∂f/∂y S + ∂f/∂c: they are integrated beside y, forwards."""
+        """By the sensitivities S = ∂y/∂(y₀, c), with S′ = ∂f/∂y S + ∂f/∂c: they are integrated beside y, forwards.
+
+        Of many components by the adjoint equation, backwards along the solution.
+        """
         body: Graph = dict(params)["body"]
         *consts, y, times = args
         found: list[Cotangent | None] = [None] * len(args)
@@ -317,17 +320,15 @@ class Trajectory(Compound):
             return found
         ct = cotangents[0][0]
         n, m = y.size, len(consts)
-        if n > _MOST:
-            raise NotDifferentiableError(
-                f"an initial value problem of {n} components in reverse mode, which takes up to {_MOST}: use forward"
-                " mode (jvp, jacobian(mode='forward'))"
-            )
         moving = [k for k in range(m) if active[k]]
         from_start = active[m] or active[m + 1]
         sizes = [n if from_start else 0, *[consts[k].size for k in moving]]
         width = sum(sizes)
         (values,) = self.split(out, params)
-        if width:
+        shares: Any = None
+        if width and n > _MOST:
+            shares = self._adjoint(consts, y, times, ct, params, moving)
+        elif width:
             graph = self._sensitivities(body, consts, n, moving, from_start, width)
             first = np.zeros((n, width))
             first[:, : sizes[0]] = np.eye(n, sizes[0])
@@ -335,6 +336,7 @@ class Trajectory(Compound):
             (both,) = self(*consts, state, times, **{**dict(params), "body": graph})
             changes = reshape(slice_axis(both, 0, n, n + n * width, 1), shape=(n, width, ct.shape[1]))
             shares = einsum(changes, ct, subscripts="ipt,it->p")
+        if width:
             place = sizes[0]
             for k, size in zip(moving, sizes[1:], strict=True):
                 part = slice_axis(shares, 0, place, place + size, 1)
@@ -352,6 +354,29 @@ class Trajectory(Compound):
             parts.append(zeros(out.builder, aval((1,), _FLOAT)))
             found[m + 1] = concatenate(*parts, axis=0), None
         return found
+
+    def _adjoint(
+        self, consts: Sequence[Expr], y: Expr, times: Expr, ct: Expr, params: Params, moving: Sequence[int]
+    ) -> Any:
+        """Cotangents of the start and of the values numbered in `moving`, in a line."""
+        body: Graph = dict(params)["body"]
+        m = len(consts)
+        flags = [k in moving for k in range(m)]
+
+        def shares(builder: Builder, inputs: list[Expr]) -> list[Expr]:
+            *rest, place, now, adjoint = inputs
+            parts = pull_graph(body, builder, [*rest, place, now], [(adjoint, None)], [*flags, False, True])
+            found = []
+            for k in (m + 1, *moving):
+                like = y.aval if k > m else consts[k].aval
+                part = parts[k]
+                found.append(_flat(zeros(builder, like) if part is None else part[0]))
+            return [concatenate(*found, axis=0) if len(found) > 1 else found[0]]
+
+        graph = closed([*[x.aval for x in consts], _NUMBER, y.aval, y.aval], shares)
+        given = {k: v for k, v in dict(params).items() if k != "body"}
+        (line,) = ADJOINT(*consts, y, times, ct, body=body, back=graph, **given)
+        return line
 
     def _sensitivities(
         self, body: Graph, consts: Sequence[Expr], n: int, moving: Sequence[int], from_start: bool, width: int
@@ -405,6 +430,51 @@ _MOST = 64
 """Of so many components the rows of ∂f/∂y are written out."""
 
 
+class Adjoint(Compound):
+    """The transpose of a trajectory's derivative: λ′ = −(∂f/∂y)ᵀ λ, backwards; cotangents are added at their times.
+
+    Operands: those of the trajectory and its cotangent. ``back`` gives (∂f/∂y)ᵀ λ and (∂f/∂c)ᵀ λ in a line, of
+    (captured values, t, y, λ). The solution is interpolated as it was found forwards: to integrate it backwards as well
+    would not be stable. Source: Cao, Li, Petzold and Serban, Adjoint sensitivity analysis for differential-algebraic
+    equations, 2003.
+    """
+
+    takes = frozenset({"body", "back", "method", "given"})
+
+    def results(self, *avals: Aval, **params: Any) -> Sequence[Aval]:
+        back: Graph = params["back"]
+        return (back.builder.avals[back.outputs[0]],)
+
+    def shown(self, params: Params) -> int:
+        return 1
+
+    def reach(self, params: Params, active: Sequence[bool]) -> Sequence[bool]:
+        return [any(active)]
+
+    def bind(self, params: Params, wanted: Sequence[int]) -> Callable[..., Sequence[Any]]:
+        given = dict(params)
+
+        def run(*args: Any) -> Sequence[Any]:
+            return (_pulled_back(given["body"], given["back"], given["method"], dict(given["given"]), *args),)
+
+        return run
+
+    def pull_all(self, *args: Any, **keywords: Any) -> Any:
+        raise NotDifferentiableError(
+            f"a second derivative of an initial value problem of more than {_MOST} components in reverse mode: use"
+            " forward mode for one of both (hessian of fewer components, jvp of jvp)"
+        )
+
+    push_all = pull_all
+
+
+ADJOINT = Adjoint(
+    "adjoint",
+    Function("adjoint", r"\operatorname{adjoint}", "differential equation"),
+    "Linear in the cotangent; its derivatives are not known here.",
+)
+
+
 def _right_side(body: Graph, consts: Sequence[Any]) -> Callable[[float, Any], Any]:
     step = _stepper(body, len(consts), [0]).start(consts, quiet=False)
     return lambda t, y: step([np.float64(t), y])[0]
@@ -431,6 +501,52 @@ def _solved(body: Graph, method: str, options: dict[str, Any], *args: Any) -> An
     if found.status < 0 or found.y.shape[1:] != asked.shape:
         raise LoopError(f"scipy.integrate.solve_ivp: {found.message}")
     return np.ascontiguousarray(found.y)
+
+
+def _pulled_back(body: Graph, back: Graph, method: str, options: dict[str, Any], *args: Any) -> Any:
+    *consts, y, times, ct = args
+    n = y.size
+    total = np.zeros(back.builder.avals[back.outputs[0]].size)
+    if not ct.shape[1]:
+        return total
+    if method == "odeint":
+        method = "LSODA"
+        options = {"rtol": options.get("rtol", 1.49e-8), "atol": options.get("atol", 1.49e-8)}
+    tolerance = options.get("atol")
+    first, last = float(times[0]), float(times[-2])
+    f = _right_side(body, consts)
+    if last == first:
+        total[:n] = ct.sum(1)
+        return total
+    solve = _scipy("solve_ivp")
+    ahead = solve(f, (first, last), np.asarray(y, float), method, dense_output=True, **options)
+    if ahead.status < 0:
+        raise LoopError(f"scipy.integrate.solve_ivp: {ahead.message}")
+    step = _stepper(back, len(consts), [0]).start(consts, quiet=False)
+
+    def change(t: float, state: Any) -> Any:
+        return -step([np.float64(t), ahead.sol(t), state[:n]])[0]
+
+    if isinstance(tolerance, tuple):
+        options["atol"] = np.concatenate([tolerance, np.full(total.size - n, max(tolerance))])
+    options.pop("first_step", None)
+    end = last
+    for k in range(ct.shape[1] - 1, -1, -1):
+        place = float(times[k + 1])
+        if place != end:
+            total = _solved_back(solve, change, end, place, total, method, options)
+            end = place
+        total = total + np.concatenate([ct[:, k], np.zeros(total.size - n)])
+    return total if end == first else _solved_back(solve, change, end, first, total, method, options)
+
+
+def _solved_back(
+    solve: Any, change: Any, start: float, end: float, state: Any, method: str, options: dict[str, Any]
+) -> Any:
+    found = solve(change, (start, end), state, method, **options)
+    if found.status < 0:
+        raise LoopError(f"scipy.integrate.solve_ivp, backwards: {found.message}")
+    return found.y[:, -1]
 
 
 TRAJECTORY = Trajectory(
