@@ -180,10 +180,11 @@ def solve_ivp(fun: Any, t_span: Any, y0: Any, method: Any = "RK45", t_eval: Any 
               events: Any = None, vectorized: bool = False, args: Any = None, **options: Any) -> Any:  # fmt: skip
     """``scipy.integrate.solve_ivp``: the solution of y′ = fun(t, y) from y0 on, by SciPy's own methods, all of them.
 
-    Differentiable by `y0`, `args`, everything that `fun` uses from outside, and the times. The derivatives solve the
-    variational equation beside the own one, with the same tolerances: they are about as accurate as the solution. In
-    reverse mode it is that by all parameters together; of more than 64 components the adjoint equation, along the
-    solution as it was found, so that stiff problems do no harm either way. The latter has no derivative in turn. Without `t_eval` the times are those of the solver's steps, and their number is a guard.
+    Differentiable by `y0`, `args`, everything that `fun` uses from outside, and the times. The derivatives solve
+    the variational equation beside the own one, with the same tolerances: they are about as accurate as the
+    solution. In reverse mode it is that by all parameters together; of more than 64 components the adjoint
+    equation, along the solution as it was found, so that stiff problems do no harm either way. The latter has no
+    derivative in turn. Without `t_eval` the times are those of the solver's steps, and their number is a guard.
     ``events``, ``dense_output`` and complex numbers are refused by name. A Jacobian that is given is not needed.
 
     Source: Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, 1993, section I.14.
