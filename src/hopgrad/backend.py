@@ -81,6 +81,7 @@ class NativePlan:
         nodes: What to compute.
         inputs: Values that will be given.
         guards: Values that have to be these; else `run` gives None.
+        whole: Whether kernels may have any size (see `hopgrad.lower.program.Steps`).
         lean: Whether to leave out what only matters where a zero meets an infinity in a reverse sweep; `run` gives
             None then as well.
     """
@@ -91,6 +92,7 @@ class NativePlan:
         nodes: Sequence[int],
         inputs: Sequence[int],
         guards: Sequence[tuple[int, Any]] = (),
+        whole: bool = False,
         lean: bool = False,
     ) -> None:
         wanted = [*nodes, *[node for node, _ in guards]]
@@ -111,6 +113,7 @@ class NativePlan:
         self._inputs = [simplified.inputs[given[key]] for key in self.keys]
         self.size = len(reachable(simplified.builder, simplified.outputs))
         """How many values the simplified graph has."""
+        self._whole = whole
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
 
@@ -136,7 +139,7 @@ class NativePlan:
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
         inputs = dict(zip(self._inputs, strides, strict=True))
-        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound)
+        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound, self._whole)
 
     @property
     def runs(self) -> int:
