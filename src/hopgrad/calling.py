@@ -1042,8 +1042,8 @@ def _enter(
     made = entries.entry_for(recorded.native, known, arguments, answer, recorded.reads)
     if made is not None:
         with target.lock:
-            others = [one for one in target.entries if one is not recorded.entry]
-            target.entries = (made, *others[: entries.MOST - 1])
+            kept = [one for one in target.entries if one is not recorded.entry]
+            target.entries = (made, *kept[: entries.MOST - 1])
         recorded.entry = made
         recorded.entered = "called through an entry point of its own, without Python"
 
