@@ -6,6 +6,7 @@ from hopgrad.hops import (
     bits,
     control,
     custom,
+    distributions,
     elementwise,
     exact,
     fft,
@@ -15,6 +16,7 @@ from hopgrad.hops import (
     linalg,
     linalg_functions,
     matrices,
+    multivariate,
     order,
     pad,
     polynomials,
@@ -25,6 +27,7 @@ from hopgrad.hops import (
     shape,
     special,
     statistics,
+    summaries,
 )
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "bits",
     "control",
     "custom",
+    "distributions",
     "elementwise",
     "exact",
     "fft",
@@ -42,6 +46,7 @@ __all__ = [
     "linalg",
     "linalg_functions",
     "matrices",
+    "multivariate",
     "order",
     "pad",
     "polynomials",
@@ -52,4 +57,5 @@ __all__ = [
     "shape",
     "special",
     "statistics",
+    "summaries",
 ]
