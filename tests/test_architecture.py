@@ -35,8 +35,9 @@ LAYERS = [
     ("transforms", "mapping", "control", "custom"),
     ("show", "nn", "optim", "data"),
     ("train",),
-    ("sklearn",),
+    ("gallery", "sklearn", "onnx"),
     ("cli",),
+    ("play",),
 ]
 
 # These take long to load or are optional, so only the functions that need them import them.

@@ -46,7 +46,7 @@ _HOMES = {
         "hopgrad.errors",
     ),
 }  # fmt: skip
-_MODULES = ("custom", "data", "files", "nn", "numpy", "optim", "scipy", "train", "tree")
+_MODULES = ("custom", "data", "files", "nn", "numpy", "onnx", "optim", "scipy", "train", "tree")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 

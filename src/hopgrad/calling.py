@@ -647,6 +647,8 @@ def give_back(
         given = {**call.known, **more} if more else call.known
         values: Sequence[Any]
         if call.results is entries.MARKED:
+            if not call.replayed:
+                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
             return [*[None] * aside, *[entries.Result(k, kind) for k, kind in enumerate(kinds[aside:])]]
         if call.results is not None:
             taken: set[int] = set()
@@ -913,6 +915,8 @@ def run(
     with Level() as running:
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
         call.native = native
+        put_off = native and kept is not None and not running.dirty and not running.once and _is_large(running)
+        call.results = entries.MARKED if put_off else None
         result = finish(call)
         arrays = {id(v): n for n, v in zip((*call.inputs, *outside_of(running).data), actual, strict=False)}
         for memory in running.dirty if kept is not None else ():
@@ -922,6 +926,12 @@ def run(
             else:
                 call.writes.append((memory.node, place))
     listed = outside_of(running).objects.listed
+    if put_off:
+        world = outside_of(running)
+        inputs = {node: array for array, node in world.arrays}
+        inputs.update(zip((*call.inputs, *world.data), actual, strict=False))
+        running.known = call.known = {}  # copies, which are not needed any more
+        call.results = None
     if kept is not None:
         guards = outer_guards(running)
         outside_data = list(outside_of(running).data)
@@ -934,15 +944,28 @@ def run(
                 due = native and recorded.is_due
                 if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
-                elif replays.steady:
+                elif replays.steady or put_off:
                     found = replays.replay(kept, actual, again, native, direction.values if direction else None)
-                    result = result if found is None else found[0]
+                    result, put_off = (result, put_off) if found is None else (found[0], False)
+        if put_off:
+            result = finish(replace(call, known=inputs))
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
         del running, call  # these hold copies of classes
         gc.collect()
     return result
+
+
+_MUCH = 1 << 22
+"""Bytes of values from which on the first call waits for native code instead of storing all of them."""
+
+
+def _is_large(trace: Trace) -> bool:
+    """Whether the values of a trace take much memory if each is stored, as the interpreter does."""
+    if len(trace.builder) > LARGE:  # compiled later, if at all
+        return False
+    return sum(a.size * a.dtype.itemsize for a in trace.builder.avals if type(a) is Aval) > _MUCH
 
 
 def _compile(
