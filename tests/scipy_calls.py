@@ -29,7 +29,8 @@ def _definite(n: int) -> Any:
 
 
 VARIABLES: dict[str, Any] = {
-    "s": 0.8, "x": np.array([0.7, -1.1, 1.9]), "y": np.array([1.3, 0.4, -0.6]), "p": np.array([0.6, 1.7, 2.4]),
+    "s": 0.8, "D": np.array([1.2, -0.4, 0.2]),
+    "x": np.array([0.7, -1.1, 1.9]), "y": np.array([1.3, 0.4, -0.6]), "p": np.array([0.6, 1.7, 2.4]),
     "L": random.normal(size=9), "K": random.normal(size=4), "Q": random.normal(size=7),
     "A": random.normal(size=(3, 3)), "B": 0.4 * random.normal(size=(3, 2)) + np.eye(3, 2),
     "C": random.normal(size=(2, 3)),

@@ -207,6 +207,16 @@ def _of_matrices(name: str) -> Any:
     return function
 
 
+def _filtered(b: Array, a: Array, x: Array) -> Array:
+    """By the definition, one after the other."""
+    y = np.zeros_like(x)
+    for n in range(x.shape[-1]):
+        before = sum(b[k] * x[..., n - k] for k in range(min(len(b), n + 1)))
+        after = sum(a[k] * y[..., n - k] for k in range(1, min(len(a), n + 1)))
+        y[..., n] = (before - after) / a[0]
+    return y
+
+
 def _sylvester(a: Array, b: Array, q: Array) -> Array:
     """By Kronecker products."""
     m, n = q.shape[-2:]
@@ -317,6 +327,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "matrix_power": _of_matrices("fractional_matrix_power"),
     "is_real": lambda a, *, function, power: np.isrealobj(scipy.linalg.sqrtm(a)),
     "cut_angle": lambda a: (np.pi - max(t for t in abs(np.angle(np.linalg.eigvals(a))) if t < np.pi)) / 2,
+    "linear_filter": _filtered,
+    "lags": lambda w, x, *, count: np.array([np.sum(w[..., k:] * x[..., : x.shape[-1] - k]) for k in range(count)]),
     "sylvester": _sylvester,
     "unitary_factor": lambda a: np.linalg.svd(a, full_matrices=False)[0] @ np.linalg.svd(a, full_matrices=False)[2],
     "order_of_pivots": lambda pivots, *, dtype: np.array([2, 0, 1]),

@@ -693,8 +693,7 @@ def solve_banded(ab: Expr, b: Expr, *, out: Expr, below: int) -> Any:
     ``below``: how many there are below the main one. ``definite``: the matrix is symmetric, and has to be positive
     definite. Not ``strict``: NaN for singular matrices.
     """
-    rows, n = ab.shape
-    above = rows - 1 - below
+    above = ab.shape[0] - 1 - below
     given: dict[str, Any] = {"definite": False, "strict": False}
 
     def back(ct: Expr) -> Any:

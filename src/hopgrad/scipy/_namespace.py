@@ -6,6 +6,7 @@ SciPy's own function runs. A function that hopgrad does not define refuses trace
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import sys
@@ -67,8 +68,6 @@ def _function(module: str, name: str, original: Any) -> Any:
     call.__name__ = call.__qualname__ = name
     call.__module__ = f"hopgrad.{module}"
     call.__doc__ = (own.__doc__ if own is not None else None) or original.__doc__
-    try:
+    with contextlib.suppress(ValueError):  # of a builtin that does not tell
         call.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]  # what inspect.signature reads
-    except ValueError:
-        pass  # a builtin that does not tell
     return call
