@@ -482,6 +482,7 @@ def test_counts_by_their_probabilities() -> None:
 # -- how it is reached -------------------------------------------------------------------------------------------------
 
 frozen = scipy.stats.norm(0.5, 2.0)
+method, method_of_frozen = scipy.stats.norm.logpdf, frozen.logpdf
 
 
 @pytest.mark.parametrize(
@@ -490,6 +491,7 @@ frozen = scipy.stats.norm(0.5, 2.0)
         lambda x: scipy.stats.norm.logpdf(x, 0.5, 2.0), lambda x: stats.norm.logpdf(x, loc=0.5, scale=2.0),
         lambda x: norm.logpdf(x, scale=2.0, loc=0.5), lambda x: norm(0.5, 2.0).logpdf(x), lambda x: frozen.logpdf(x),
         lambda x: drop_in.norm.logpdf(x, 0.5, 2.0), lambda x: hg.scipy.stats.norm.logpdf(x, 0.5, 2.0),
+        lambda x: method(x, 0.5, 2.0), lambda x: method_of_frozen(x), scipy.stats.norm(0.5, 2.0).logpdf, frozen.logpdf,
     ],
 )  # fmt: skip
 def test_however_it_is_imported(f: Any) -> None:

@@ -234,8 +234,10 @@ def stand_in(value: Any) -> Any:
         return _polynomial(value)
     if cls.__module__.startswith("numpy.random"):
         return random.drawing(value)
-    if cls.__module__.startswith("scipy.stats."):
-        return _REPLACED_MODULES["scipy.stats"]().stand_in(value)
+    owner = value.__self__ if cls is types.MethodType else value  # (as in f = stats.norm.logpdf)
+    if type(owner).__module__.startswith("scipy.stats."):
+        other = _REPLACED_MODULES["scipy.stats"]().stand_in(owner)
+        return value if other is owner else other if owner is value else getattr(other, value.__name__)
     if cls.__module__.startswith("scipy.interpolate.") and not isinstance(value, type):
         return _interpolant(value)
     module = getattr(value, "__module__", None)
