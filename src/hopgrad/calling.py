@@ -77,6 +77,8 @@ class Asked(NamedTuple):
     """Whether it depends on inputs that the transform added."""
     finite: bool = False
     """Whether native code has to make sure that all of it is finite, or else leave it to the interpreter."""
+    whole: bool = False
+    """Whether kernels may have any size, since most of what is computed is needed for all of it."""
 
 
 @dataclass
@@ -636,12 +638,14 @@ def give_back(
     more: Mapping[int, Any] | None = None,
     aside: int = 0,
     finite: bool = False,
+    whole: bool = False,
 ) -> list[Any]:
     """Values of `nodes` for the actual arguments: numbers and arrays, or tracers inside an outer trace.
 
     `more` gives values of further inputs (cotangents, tangents), by id. So many nodes as `aside` says, at the front,
     are wanted for NumPy's warnings only: native code, which gives none, leaves them out: they come back as None. With
-    `finite` native code gives only results that are; of others the interpreter has to be asked.
+    `finite` native code gives only results that are; of others the interpreter has to be asked. With `whole` its
+    kernels may have any size.
     """
     if context.current() is not call.trace or not call.trace.nested:
         given = {**call.known, **more} if more else call.known
@@ -658,7 +662,7 @@ def give_back(
             inputs = [n for n in given if call.builder.hop(n).name == "input"]
             values = computation(call, nodes, inputs).run(given, call.native)
         else:
-            call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
+            call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite, whole))
             values = Plan(call.builder, nodes, given).run(given)
         taken = {id(v) for v in (*call.held, *(more or {}).values())}
         return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
@@ -983,7 +987,9 @@ def _compile(
     """Make native code for a trace, and an entry point for the function that users call, unless it is too early."""
     call: Call = recorded.call
     checks = _finite(call, asked.nodes) if asked.finite else []
-    if not recorded.compile(asked.nodes, guards, actual, direction.values(call) if direction else {}, checks):
+    if not recorded.compile(
+        asked.nodes, guards, actual, direction.values(call) if direction else {}, checks, asked.whole
+    ):
         return False
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)
