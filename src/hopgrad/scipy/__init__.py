@@ -12,9 +12,9 @@ from typing import Any
 from hopgrad.scipy import special as special
 from hopgrad.trace import context
 
-__all__ = ["interpolate", "linalg", "signal", "special", "stats"]
+__all__ = ["integrate", "interpolate", "linalg", "signal", "special", "stats"]
 
-_MODULES = frozenset({"interpolate", "linalg", "signal", "stats"})
+_MODULES = frozenset({"integrate", "interpolate", "linalg", "signal", "stats"})
 """Those of hopgrad's own that are imported when they are first asked for."""
 
 _STATE = frozenset({

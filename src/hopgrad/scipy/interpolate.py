@@ -6,7 +6,8 @@ outside SciPy's own. What fits or smooths is refused when a traced value reaches
 
 >>> import numpy as np
 >>> import hopgrad as hg
->>> hg.grad(lambda t: CubicSpline(np.arange(4.0), np.arange(4.0) ** 3)(t))(1.5)
+>>> from hopgrad.scipy.interpolate import CubicSpline
+>>> round(hg.grad(lambda t: CubicSpline(np.arange(4.0), np.arange(4.0) ** 3)(t))(1.5), 6)
 6.75
 """
 

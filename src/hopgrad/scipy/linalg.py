@@ -5,6 +5,7 @@ name, with what to use instead. Outside of traces, SciPy's own functions run.
 
 >>> import numpy as np
 >>> import hopgrad as hg
+>>> from hopgrad.scipy.linalg import expm, solve_triangular
 >>> hg.grad(lambda t: expm(t * np.array([[0.0, 1.0], [-1.0, 0.0]]))[0, 1])(0.0)  # of sin t
 1.0
 >>> hg.grad(lambda x: solve_triangular(np.array([[2.0, 0.0], [1.0, 4.0]]), x, lower=True).sum())(np.ones(2))

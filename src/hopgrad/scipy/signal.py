@@ -5,6 +5,7 @@ designs of filters are SciPy's own; what finds places or estimates spectra is re
 
 >>> import numpy as np
 >>> import hopgrad as hg
+>>> from hopgrad.scipy.signal import convolve
 >>> hg.grad(lambda k: convolve(np.array([1.0, 2.0, 3.0]), k)[1])(np.zeros(2))
 array([2., 1.])
 """

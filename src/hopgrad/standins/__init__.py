@@ -161,6 +161,7 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
     "numpy.ma": lambda: drop_in.ma,
     "numpy.testing": lambda: drop_in.testing,
     "scipy": lambda: drop_in_scipy,
+    "scipy.integrate": _module("hopgrad.scipy.integrate"),
     "scipy.interpolate": _module("hopgrad.scipy.interpolate"),
     "scipy.linalg": _module("hopgrad.scipy.linalg"),
     "scipy.signal": _module("hopgrad.scipy.signal"),
