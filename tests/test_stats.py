@@ -329,11 +329,19 @@ def test_moments_by_all_parameters(name: str) -> None:
          "log(2*npdf(20)*ncdf(-60))", "20+3*npdf(60)/ncdf(-60)"),
         (lambda x: stats.gumbel_r.logcdf(x), -5.0, "-exp(5)", "exp(5)"),
         (lambda x: stats.weibull_min.logsf(x, 2.0), 30.0, "-900", "-60"),
+        (lambda x: stats.expon.logcdf(x), 50.0, "log1p(-exp(-50))", "exp(-50)/(1-exp(-50))"),
+        (lambda x: stats.cauchy.logcdf(x), 1e15, "log1p(-atan(mpf(10)**-15)/pi)", "mpf(10)**-30/pi"),
+        (lambda x: stats.halfnorm.logsf(x), 1e-8, "log1p(-erf(mpf('1e-8')/sqrt(2)))", "-sqrt(2/pi)*exp(sqrt(2/pi)*mpf('1e-8'))"),
+        (lambda x: stats.f.sf(x, 4.0, 6.0), 1e20,
+         "betainc(3,2,0,6/(6+4*mpf(10)**20),regularized=True)", "-405*mpf(10)**-81"),
     ],
 )  # fmt: skip
 def test_tails(f: Any, x: float, value: str, slope: str) -> None:
     with mp.workdps(60), np.errstate(all="ignore"):
-        names = {k: getattr(mp, k) for k in ("log", "ncdf", "npdf", "pi", "exp", "mpf", "sqrt")}
+        names = {
+            k: getattr(mp, k)
+            for k in ("log", "log1p", "ncdf", "npdf", "pi", "exp", "mpf", "sqrt", "atan", "erf", "betainc")
+        }
         wanted, exact = (float(mp.mpf(1) * eval(text, names)) for text in (value, slope))
         found, gradient = hg.value_and_grad(f)(x)
     assert_allclose(found, wanted, 1e-9)

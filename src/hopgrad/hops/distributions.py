@@ -187,7 +187,11 @@ class Continuous(Distribution):
         if found is not None:
             return found(z, *shapes)
         if method.startswith("log"):
-            return log(self.probability(method[3:], z, shapes))
+            # Near 1, from what is missing.
+            part = self.probability(method[3:], z, shapes)
+            rest = self.probability("sf" if method == "logcdf" else "cdf", z, shapes)
+            most = part > 0.5
+            return choose(most, log1p(-choose(most, rest, 0.5)), log(choose(most, 1.0, part)))
         if method == "sf" and getattr(self, "cdf", None) is not None:
             return 1 - self.probability("cdf", z, shapes)
         return self.formula(method)
@@ -315,7 +319,7 @@ class T(Continuous):
     name, shapes = "t", ("df",)
 
     def logpdf(self, x: Either, df: Either) -> Either:
-        constant = sp.gammaln((df + 1) / 2) - sp.gammaln(df / 2) - log(df * pi) / 2
+        constant = log(sp.poch(df / 2, 0.5)) - log(df * pi) / 2
         return constant - (df + 1) / 2 * _log1p_square(x / sqrt(df))
 
     def cdf(self, x: Either, df: Either) -> Either:
@@ -708,10 +712,17 @@ class F(_Positive):
         return self.through_zero(x, (dfn, dfd), power_law)
 
     def cdf(self, x: Either, dfn: Either, dfd: Either) -> Either:
-        return inc.betainc(dfn / 2, dfd / 2, dfn * x / (dfd + dfn * x))
+        return self._share(dfn, dfd, dfn * x, dfd)
 
     def sf(self, x: Either, dfn: Either, dfd: Either) -> Either:
-        return inc.betainc(dfd / 2, dfn / 2, dfd / (dfd + dfn * x))
+        return self._share(dfd, dfn, dfd, dfn * x)
+
+    def _share(self, dfn: Either, dfd: Either, part: Either, rest: Either) -> Either:
+        """The beta distribution at part / (part + rest), from the smaller of the two shares."""
+        most = part > rest
+        total = part + rest
+        low = inc.betainc(dfn / 2, dfd / 2, choose(most, 0.5, part / total))
+        return choose(most, inc.betaincc(dfd / 2, dfn / 2, choose(most, rest / total, 0.5)), low)
 
     def ppf(self, q: Either, dfn: Either, dfd: Either) -> Either:
         return dfd / dfn * inc.betaincinv(dfn / 2, dfd / 2, q) / inc.betainccinv(dfd / 2, dfn / 2, q)
@@ -918,7 +929,8 @@ class Halfnorm(_Positive):
         return 2 * sp.ndtr(-x)
 
     def logsf(self, x: Either) -> Either:
-        return ln(2) + sp.log_ndtr(-x)
+        near = x < 0.5
+        return choose(near, log1p(-sp.erf(choose(near, x, 0.0) / root(2))), ln(2) + sp.log_ndtr(-x))
 
     def ppf(self, q: Either) -> Either:
         return root(2) * sp.erfinv(q)
