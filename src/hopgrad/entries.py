@@ -6,11 +6,12 @@ code that every `Function` falls back to: that is slower, and right for everythi
 
 from __future__ import annotations
 
+import dataclasses
 import dis
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -172,9 +173,28 @@ class _Maker:
             return entry.Items([self.argument(v) for v in value], type(value))
         if type(value) is dict:
             return entry.Keys({k: self.argument(v) for k, v in value.items()})
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self.fields(value)
         if value is None:
             return entry.Same(None)
         raise entry.UnsupportedError(f"arguments of type {type(value).__name__}")
+
+    def fields(self, value: Any) -> Any:
+        """The pattern of an object of a dataclass: its fields, those included that belong to the structure."""
+        cls = type(value)
+        if not cls.__dictoffset__ or cls.__getattribute__ is not object.__getattribute__:
+            raise entry.UnsupportedError(f"arguments of type {cls.__name__}")
+        return entry.Fields({name: self.held(v) for name, v in vars(value).items()}, cls)
+
+    def held(self, value: Any) -> Any:
+        """The pattern of what an object holds: of leaves as among arguments; of the rest, that it is what it was."""
+        if type(value) in (tuple, list):
+            return entry.Items([self.held(v) for v in value], type(value))
+        if type(value) is dict:
+            return entry.Keys({k: self.held(v) for k, v in value.items()})
+        if type(value) is Argument or dataclasses.is_dataclass(value):
+            return self.argument(value)
+        return entry.Same(value)
 
     def leaf(self, argument: Argument) -> Any:
         """The pattern of a leaf: a number or array of the same kind, else this very object."""
@@ -214,6 +234,9 @@ class _Maker:
             return entry.Keys({k: self.result(v) for k, v in value.items()})
         if type(value) is Made:
             return entry.Items([self.result(value.part)], value.function)
+        if not tree.is_leaf(value):
+            parts, build = tree.opened(value)
+            return entry.Items([self.result(part) for part in parts], build)
         if type(value) in outside.SCALARS:
             return entry.Same(value)
         raise entry.UnsupportedError(f"results of type {type(value).__name__}")
@@ -265,12 +288,16 @@ class _Maker:
                 return owner, args[0]
             if function is getattr and type(args[0]) is FunctionType:
                 return args[0], args[1]
+            if function is getattr and type(args[0]) is ModuleType:
+                return vars(args[0]), args[1]
+            if function is type:
+                return args[0], "__class__"
             if function is reads.contents_of and type(args[0]) is CellType:
                 return args[0], "cell_contents"
             if function is reads.attributes_of and type(args[0]) is FunctionType:
                 # The dict of a function's attributes, as an item of a dict.
                 return {"__dict__": args[0].__dict__}, "__dict__"
-        raise entry.UnsupportedError("something that is read in another way")
+        raise entry.UnsupportedError(f"something that is read in another way: {get}")
 
 
 def marked(value: Any, nodes: Iterator[int | None]) -> Any:

@@ -22,7 +22,20 @@ import numpy as np
 
 from hopgrad.lower import entry_native
 from hopgrad.lower.entry_code import SLOTS, Build, Check, Fetch, Header, call_source, release_source
-from hopgrad.lower.entry_form import MISSING, Array, Items, Keys, Number, Pattern, Read, Same, Slot, UnsupportedError
+from hopgrad.lower.entry_form import (
+    MISSING,
+    Array,
+    Fields,
+    Items,
+    Keys,
+    Length,
+    Number,
+    Pattern,
+    Read,
+    Same,
+    Slot,
+    UnsupportedError,
+)
 from hopgrad.lower.entry_native import WORD, Structures
 from hopgrad.lower.machine import Loaded, load
 
@@ -30,9 +43,11 @@ __all__ = [
     "MISSING",
     "Array",
     "Entry",
+    "Fields",
     "Function",
     "Items",
     "Keys",
+    "Length",
     "Number",
     "Pattern",
     "Read",
@@ -223,6 +238,9 @@ class _Writer:
         if type(owner) is dict:
             self.match(Fetch.READ, self.address(owner), self.key(name), pattern)
             return
+        if name == "__class__":
+            self.match(Fetch.FIELD, self.address(owner) + WORD, 0, Same(pattern.value))  # type: ignore[union-attr]
+            return
         known: tuple[str, ...] = ()
         if type(owner) is FunctionType:
             known = entry_native.FUNCTION_FIELDS
@@ -279,6 +297,14 @@ class _Writer:
             place, self.held = self.held, self.held + 1
             for k, item in enumerate(pattern.items):
                 self.match(Fetch.LIST if container is list else Fetch.TUPLE, place, k, item)
+        elif isinstance(pattern, Fields):
+            write(Check.OBJECT, self.address(pattern.type))
+            place, self.held = self.held, self.held + 1  # its dict
+            for name, item in pattern.items.items():
+                self.match(Fetch.KEY, place, self.key(name), item)
+        elif isinstance(pattern, Length):
+            write(Check.ITEMS, id(dict), pattern.count)
+            self.held += 1
         else:
             write(Check.ITEMS, id(dict), len(pattern.items))
             place, self.held = self.held, self.held + 1
