@@ -81,10 +81,16 @@ class NativePlan:
         nodes: What to compute.
         inputs: Values that will be given.
         guards: Values that have to be these; else `run` gives None.
+        targets: Results that are written to inputs in the end: by number, the input.
     """
 
     def __init__(
-        self, source: Builder, nodes: Sequence[int], inputs: Sequence[int], guards: Sequence[tuple[int, Any]] = ()
+        self,
+        source: Builder,
+        nodes: Sequence[int],
+        inputs: Sequence[int],
+        guards: Sequence[tuple[int, Any]] = (),
+        targets: Mapping[int, int] | None = None,
     ) -> None:
         wanted = [*nodes, *[node for node, _ in guards]]
         builder, moved, given = expanded(source, wanted, frozenset(inputs))
@@ -99,6 +105,9 @@ class NativePlan:
         self._inputs = [simplified.inputs[given[key]] for key in self.keys]
         self.size = len(reachable(simplified.builder, simplified.outputs))
         """How many values the simplified graph has."""
+        self._targets = {result: self.keys.index(key) for result, key in (targets or {}).items() if key in self.keys}
+        self.targets = dict(targets or {})
+        """As they were given."""
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
 
@@ -124,7 +133,7 @@ class NativePlan:
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
         inputs = dict(zip(self._inputs, strides, strict=True))
-        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound)
+        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound, self._targets)
 
     @property
     def runs(self) -> int:

@@ -78,8 +78,10 @@ def entry_for(
     if any(type(v) is np.ndarray and not v.flags.aligned for v in values):
         return None  # it is copied first
     program = plan.program(values)
-    if not program.is_native or len(program.parts) != 1:
+    if not program.is_native or len(program.parts) != 1 or program.unplaced:
         return None
+    if any(target not in plan.keys for target in plan.targets.values()):
+        return None  # an array that is written to and not read
     (segment,) = program.parts
     maker = _Maker(plan, given)
     try:
@@ -126,6 +128,7 @@ class _Maker:
         """The number of an input of the entry point, by node."""
         self.given = given
         self.keys = plan.keys
+        self.written = set(plan.targets.values())
         self.avals = plan.output_avals
         self.arrays = 0
         self.answered: set[int] = set()
@@ -142,6 +145,8 @@ class _Maker:
                 if leaf is None:
                     raise entry.UnsupportedError("an input that is no argument")
                 found.append(("input", leaf))
+            elif k in program.placed and buffer.number not in self.answered:
+                found.append(("input", self.leaf_of[self.keys[program.buffers[program.placed[k]].number]]))
             elif buffer.role == "output":
                 found.append(self.output(buffer))
             elif buffer.role == "constant":
@@ -182,7 +187,7 @@ class _Maker:
     def fields(self, value: Any) -> Any:
         """The pattern of an object of a dataclass: its fields, those included that belong to the structure."""
         cls = type(value)
-        if not cls.__dictoffset__ or cls.__getattribute__ is not object.__getattribute__:
+        if not cls.__dictoffset__ or "__getattribute__" in {name for base in cls.__mro__[:-1] for name in vars(base)}:
             raise entry.UnsupportedError(f"arguments of type {cls.__name__}")
         return entry.Fields({name: self.held(v) for name, v in vars(value).items()}, cls)
 
@@ -209,7 +214,7 @@ class _Maker:
         if type(value) is not np.ndarray:
             raise entry.UnsupportedError(f"arguments of type {type(value).__name__}")
         self.arrays += 1
-        return entry.Array(number, value.dtype, value.shape, value.strides)
+        return entry.Array(number, value.dtype, value.shape, value.strides, argument.node in self.written)
 
     # -- results
 
@@ -257,7 +262,7 @@ class _Maker:
             if type(now) is not np.ndarray:
                 raise entry.UnsupportedError("an array that is gone")
             self.arrays += 1
-            pattern = entry.Array(number, now.dtype, now.shape, now.strides)
+            pattern = entry.Array(number, now.dtype, now.shape, now.strides, node in self.written)
         elif kind is reads.Content:
             pattern = self.content(read.value)
         elif kind in (reads.Read, reads.Equal):

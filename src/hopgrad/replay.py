@@ -73,6 +73,7 @@ class Recorded:
         actual: Sequence[Any],
         more: Mapping[int, Any],
         checks: Sequence[int],
+        targets: Mapping[int, int],
     ) -> bool:
         """Have native code for some values, if that pays by now: whether the matter is settled.
 
@@ -85,6 +86,7 @@ class Recorded:
             actual: Values of the inputs, of the kind to compile for.
             more: Values of inputs that the transform added, by id.
             checks: Values that have to be true, whatever rounding does.
+            targets: Which of the values, by their number, are written to which inputs.
         """
         arrays: dict[int, Any] = {}
         if not all(read.holds(arrays) for read in self.reads):
@@ -95,7 +97,7 @@ class Recorded:
         if self.trusted:
             asked += [(guard.node, guard.value) for guard in guards]
         if self._prepared is None:
-            self._prepared = NativePlan(self.builder, nodes, list(known), asked)
+            self._prepared = NativePlan(self.builder, nodes, list(known), asked, targets)
         if not self.steady and not pays(self._prepared.size, self.seconds):
             return False
         self._prepared.prepare(known)

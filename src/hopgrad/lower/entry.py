@@ -286,7 +286,8 @@ class _Writer:
                 raise ValueError("an input's strides are missing")
             places = [place for place, _ in self.places("input", pattern.number)]
             axes = [word for axis in zip(pattern.shape, strides, strict=True) for word in axis]
-            form = (dtype.num, len(pattern.shape), len(places), *places, *axes)
+            flags = _ALIGNED | (_WRITEABLE if pattern.written else 0)
+            form = (flags << 32 | dtype.num, len(pattern.shape), len(places), *places, *axes)
             write(Check.ARRAY, id(np.ndarray), self.address(dtype), *form)
             self.held += 1
         elif isinstance(pattern, Items):
@@ -306,6 +307,7 @@ class _Writer:
             write(Check.ITEMS, id(dict), pattern.count)
             self.held += 1
         else:
+            assert isinstance(pattern, Keys)
             write(Check.ITEMS, id(dict), len(pattern.items))
             place, self.held = self.held, self.held + 1
             for key, item in pattern.items.items():
@@ -351,11 +353,13 @@ class _Writer:
                 write(Build.TUPLE if pattern.type is tuple else Build.LIST, 0, count)
             else:
                 write(Build.CALL, self.address(pattern.type), count)
-        else:
+        elif isinstance(pattern, Keys):
             for item in pattern.items.values():
                 self.build(item)
             keys = [self.key(key) for key in pattern.items]
             write(Build.DICT, self.address(dict.fromkeys(pattern.items)), len(keys), *keys)
+        else:
+            raise UnsupportedError(f"a result given by {type(pattern).__name__}")
 
     # -- all of it
 
@@ -401,6 +405,7 @@ class _Writer:
         return (1, self.cells[kind, value] + sum(offset)) if (kind, value) in self.cells else (0, 0)
 
 
+_ALIGNED, _WRITEABLE = 0x100, 0x400  # NumPy's flags of arrays
 _BUILT = {float: Build.FLOAT, complex: Build.COMPLEX, int: Build.INT, bool: Build.BOOL}
 
 

@@ -489,8 +489,8 @@ differs:
   ret i64 %negative
 }
 
-; Whether an array has the dtype, shape and strides of [... type, dtype, number of the dtype, axes, slots,
-; (slot's offset)..., (size, stride)...]; its address goes into the slots.
+; Whether an array has the dtype, shape, strides and flags of [... type, dtype, flags and number of the dtype, axes,
+; slots, (slot's offset)..., (size, stride)...]; its address goes into the slots.
 define private i1 @NAME_array(ptr %array, ptr %at, ptr %block) {
 start:
   %wanted_dtype_at = getelementptr i64, ptr %at, i64 6
@@ -516,8 +516,12 @@ copy:
 form:
   %flags_at = getelementptr i8, ptr %array, i64 $FLAGS
   %flags = load i32, ptr %flags_at
-  %aligned_bit = and i32 %flags, 256
-  %aligned = icmp ne i32 %aligned_bit, 0
+  %form_at = getelementptr i64, ptr %at, i64 7
+  %form_word = load i64, ptr %form_at
+  %flags_word = lshr i64 %form_word, 32
+  %wanted_flags = trunc i64 %flags_word to i32
+  %has_flags = and i32 %flags, %wanted_flags
+  %aligned = icmp eq i32 %has_flags, %wanted_flags
   %axes_at = getelementptr i8, ptr %array, i64 $AXES
   %axes = load i32, ptr %axes_at
   %wanted_axes_at = getelementptr i64, ptr %at, i64 8

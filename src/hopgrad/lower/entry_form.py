@@ -38,6 +38,8 @@ class Array:
     dtype: Any
     shape: tuple[int, ...]
     strides: tuple[int, ...] | None = None
+    written: bool = False
+    """Of an input: whether it has to be writeable."""
 
 
 @dataclass(frozen=True, eq=False)
