@@ -1,5 +1,5 @@
-// Builds the explorer's script and style sheet into the package, and its interpreter for the tests. With --check nothing is written: the build fails if
-// the files in the package are not what their source gives.
+// Builds the scripts and style sheets of the explorer and of hopgrad play into the package, and the interpreter for the
+// tests. With --check nothing is written: the build fails if the files there are not what their source gives.
 import { readFile, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
@@ -8,6 +8,7 @@ import * as esbuild from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const assets = path.join("..", "src", "hopgrad", "show", "assets");
+const play = path.join("..", "src", "hopgrad", "play", "assets");
 const LIMIT = 150_000; // bytes of gzipped script
 
 const options = { bundle: true, minify: true, write: false, charset: "utf8", legalComments: "none", logLevel: "warning" };
@@ -21,6 +22,16 @@ const built = {
   [path.join(assets, "explorer.css")]: await esbuild.build({
     ...options,
     entryPoints: [path.join(here, "src", "style.css")],
+  }),
+  [path.join(play, "play.js")]: await esbuild.build({
+    ...options,
+    entryPoints: [path.join(here, "play", "play.ts")],
+    format: "iife",
+    target: "es2022",
+  }),
+  [path.join(play, "play.css")]: await esbuild.build({
+    ...options,
+    entryPoints: [path.join(here, "play", "play.css")],
   }),
   [path.join("test", "evaluate.mjs")]: await esbuild.build({
     ...options,

@@ -21,7 +21,7 @@ LAYERS = [
     ("evaluate", "differentiate"),
     ("batch",),
     ("hops",),
-    ("trace", "rewrite", "notation"),
+    ("trace", "rewrite", "notation", "blocks", "sparsity"),
     ("simplify",),
     ("numpy", "scipy"),
     ("standins",),
@@ -33,10 +33,12 @@ LAYERS = [
     ("replay",),
     ("calling",),
     ("transforms", "mapping", "control", "custom", "random"),
+    ("sparse",),
     ("show", "nn", "optim", "data"),
     ("train",),
-    ("sklearn",),
+    ("gallery", "sklearn", "onnx"),
     ("cli",),
+    ("play",),
 ]
 
 # These take long to load or are optional, so only the functions that need them import them.

@@ -266,3 +266,12 @@ def test_the_two_moons_are_told_apart() -> None:
     assert losses[-1] < 0.2 * losses[0]
     assert example.accuracy(model, *example.moons(500, 0.15, rng)) > 0.97
     assert example.picture(model).count("\n") == 19
+
+
+def test_a_steady_function_writes_once_at_its_first_call() -> None:
+    compiled = hg.compile(descend, steady=True)
+    p, g = np.ones(4), np.ones(4)
+    compiled(p, g)
+    np.testing.assert_allclose(p, 0.9, rtol=1e-15)
+    compiled(p, g)
+    np.testing.assert_allclose(p, 0.8, rtol=1e-15)

@@ -80,6 +80,7 @@ export interface Guard {
 export interface Line {
   text?: string;
   latex?: string;
+  mathml?: string;
   prose?: string;
   value?: string;
   note?: string;

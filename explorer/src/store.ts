@@ -10,8 +10,8 @@ export interface State {
   tab: string;
   theme: "auto" | "light" | "dark";
   heat: boolean;
-  /** Groups that are shown open. */
-  open: string[];
+  /** Groups that are not as they were at first: opened or closed since. */
+  toggled: number[];
   /** Values typed for the inputs, by name. */
   inputs: Record<string, number[]>;
   search: string;
@@ -29,7 +29,7 @@ export const INITIAL: State = {
   tab: "derivation",
   theme: "auto",
   heat: false,
-  open: [],
+  toggled: [],
   inputs: {},
   search: "",
   from: -1,
@@ -110,7 +110,7 @@ const CHOICES: Partial<Record<keyof State, string[]>> = {
 };
 
 function fits(key: keyof State, value: unknown, like: unknown): boolean {
-  if (key === "open") return Array.isArray(value) && value.every((item) => typeof item === "string");
+  if (key === "toggled") return Array.isArray(value) && value.every((item) => Number.isInteger(item));
   if (key === "inputs") {
     const lists = value && typeof value === "object" && !Array.isArray(value) ? Object.values(value) : null;
     return !!lists && lists.every((list) => Array.isArray(list) && list.every((x) => typeof x === "number"));

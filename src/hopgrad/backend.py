@@ -82,6 +82,7 @@ class NativePlan:
         inputs: Values that will be given.
         guards: Values that have to be these; else `run` gives None.
         targets: Results that are written to inputs in the end: by number, the input.
+        whole: Whether kernels may have any size (see `hopgrad.lower.program.Steps`).
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class NativePlan:
         inputs: Sequence[int],
         guards: Sequence[tuple[int, Any]] = (),
         targets: Mapping[int, int] | None = None,
+        whole: bool = False,
     ) -> None:
         wanted = [*nodes, *[node for node, _ in guards]]
         builder, moved, given = expanded(source, wanted, frozenset(inputs))
@@ -108,6 +110,7 @@ class NativePlan:
         self._targets = {result: self.keys.index(key) for result, key in (targets or {}).items() if key in self.keys}
         self.targets = dict(targets or {})
         """As they were given."""
+        self._whole = whole
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
 
@@ -133,7 +136,9 @@ class NativePlan:
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
         inputs = dict(zip(self._inputs, strides, strict=True))
-        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound, self._targets)
+        return Program(
+            self.graph.builder, self.outputs, inputs, self.checks, library, compound, self._targets, self._whole
+        )
 
     @property
     def runs(self) -> int:

@@ -77,6 +77,8 @@ class Asked(NamedTuple):
     """Whether it depends on inputs that the transform added."""
     finite: bool = False
     """Whether native code has to make sure that all of it is finite, or else leave it to the interpreter."""
+    whole: bool = False
+    """Whether kernels may have any size, since most of what is computed is needed for all of it."""
 
 
 @dataclass
@@ -632,17 +634,21 @@ def give_back(
     more: Mapping[int, Any] | None = None,
     aside: int = 0,
     finite: bool = False,
+    whole: bool = False,
 ) -> list[Any]:
     """Values of `nodes` for the actual arguments: numbers and arrays, or tracers inside an outer trace.
 
     `more` gives values of further inputs (cotangents, tangents), by id. So many nodes as `aside` says, at the front,
     are wanted for NumPy's warnings only: native code, which gives none, leaves them out: they come back as None. With
-    `finite` native code gives only results that are; of others the interpreter has to be asked.
+    `finite` native code gives only results that are; of others the interpreter has to be asked. With `whole` its
+    kernels may have any size.
     """
     if context.current() is not call.trace or not call.trace.nested:
         given = {**call.known, **more} if more else call.known
         values: Sequence[Any]
         if call.results is entries.MARKED:
+            if not call.replayed:
+                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
             return [*[None] * aside, *[entries.Result(k, kind) for k, kind in enumerate(kinds[aside:])]]
         if call.results is not None:
             taken: set[int] = set()
@@ -652,7 +658,7 @@ def give_back(
             inputs = [n for n in given if call.builder.hop(n).name == "input"]
             values = computation(call, nodes, inputs).run(given, call.native)
         else:
-            call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
+            call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite, whole))
             values = Plan(call.builder, nodes, given).run(given)
         taken = {id(v) for v in (*call.held, *(more or {}).values())}
         return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
@@ -912,6 +918,8 @@ def run(
     with Level() as running:
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
         call.native = native
+        put_off = native and kept is not None and not running.dirty and not running.once and _is_large(running)
+        call.results = entries.MARKED if put_off else None
         result = finish(call)
         arrays = {id(v): n for n, v in zip((*call.inputs, *outside_of(running).data), actual, strict=False)}
         for memory in running.dirty if kept is not None else ():
@@ -921,6 +929,12 @@ def run(
             else:
                 call.writes.append((memory.node, place))
     listed = outside_of(running).objects.listed
+    if put_off:
+        world = outside_of(running)
+        inputs = {node: array for array, node in world.arrays}
+        inputs.update(zip((*call.inputs, *world.data), actual, strict=False))
+        running.known = call.known = {}  # copies, which are not needed any more
+        call.results = None
     if kept is not None:
         guards = outer_guards(running)
         outside_data = list(outside_of(running).data)
@@ -933,15 +947,28 @@ def run(
                 due = native and recorded.is_due
                 if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
-                elif replays.steady:
+                elif (replays.steady and not call.writes) or put_off:  # what was written would be written twice
                     found = replays.replay(kept, actual, again, native, direction.values if direction else None)
-                    result = result if found is None else found[0]
+                    result, put_off = (result, put_off) if found is None else (found[0], False)
+        if put_off:
+            result = finish(replace(call, known=inputs))
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
         del running, call  # these hold copies of classes
         gc.collect()
     return result
+
+
+_MUCH = 1 << 22
+"""Bytes of values from which on the first call waits for native code instead of storing all of them."""
+
+
+def _is_large(trace: Trace) -> bool:
+    """Whether the values of a trace take much memory if each is stored, as the interpreter does."""
+    if len(trace.builder) > LARGE:  # compiled later, if at all
+        return False
+    return sum(a.size * a.dtype.itemsize for a in trace.builder.avals if type(a) is Aval) > _MUCH
 
 
 def _compile(
@@ -962,7 +989,7 @@ def _compile(
     nodes = [*asked.nodes, *[node for node, _ in call.writes]]
     targets = {len(asked.nodes) + k: place for k, (_, place) in enumerate(call.writes)}
     more = direction.values(call) if direction else {}
-    if not recorded.compile(nodes, guards, actual, more, checks, targets):
+    if not recorded.compile(nodes, guards, actual, more, checks, targets, asked.whole):
         return False
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)

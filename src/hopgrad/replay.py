@@ -74,6 +74,7 @@ class Recorded:
         more: Mapping[int, Any],
         checks: Sequence[int],
         targets: Mapping[int, int],
+        whole: bool = False,
     ) -> bool:
         """Have native code for some values, if that pays by now: whether the matter is settled.
 
@@ -87,6 +88,7 @@ class Recorded:
             more: Values of inputs that the transform added, by id.
             checks: Values that have to be true, whatever rounding does.
             targets: Which of the values, by their number, are written to which inputs.
+            whole: Whether kernels may have any size.
         """
         arrays: dict[int, Any] = {}
         if not all(read.holds(arrays) for read in self.reads):
@@ -97,7 +99,7 @@ class Recorded:
         if self.trusted:
             asked += [(guard.node, guard.value) for guard in guards]
         if self._prepared is None:
-            self._prepared = NativePlan(self.builder, nodes, list(known), asked, targets)
+            self._prepared = NativePlan(self.builder, nodes, list(known), asked, targets, whole)
         if not self.steady and not pays(self._prepared.size, self.seconds):
             return False
         self._prepared.prepare(known)

@@ -103,6 +103,7 @@ class Steps:
         library: Finds native forms of hops that are no loop nests.
         compound: Finds those of hops with several results.
         targets: For results that go into arrays of the caller: by number, the number of the input.
+        whole: Whether kernels may have any size, since what they compute has most of its values in common.
     """
 
     def __init__(
@@ -114,11 +115,12 @@ class Steps:
         library: Library | None = None,
         compound: Compounds | None = None,
         targets: Mapping[int, int] | None = None,
+        whole: bool = False,
     ) -> None:
         self.builder = builder
         self.inputs = dict(inputs)
         self.targets = dict(targets or {})
-        self._asked = (tuple(outputs), tuple(checks), library, compound)
+        self._asked = (tuple(outputs), tuple(checks), library, compound, whole)
         self.placed: dict[int, int] = {}
         """Results that may be computed in the memory of an input, where an entry point says so: both as buffers."""
         schedule = self.schedule
@@ -142,8 +144,8 @@ class Steps:
     @functools.cached_property
     def schedule(self) -> Schedule:
         """What to do, in order."""
-        outputs, checks, library, compound = self._asked
-        found = Fuser(self.builder, outputs, self.inputs, checks, library, compound).schedule()
+        outputs, checks, library, compound, whole = self._asked
+        found = Fuser(self.builder, outputs, self.inputs, checks, library, compound, whole).schedule()
         if self.targets:
             self.placed = targets.put_last(found, self.targets)
         parts.cut(found)
@@ -234,9 +236,10 @@ class Program(Steps):
         library: Library | None = None,
         compound: Compounds | None = None,
         targets: Mapping[int, int] | None = None,
+        whole: bool = False,
     ) -> None:
         start = time.perf_counter()
-        super().__init__(builder, outputs, inputs, checks, library, compound, targets)
+        super().__init__(builder, outputs, inputs, checks, library, compound, targets, whole)
         self._native()
         self.forget()
         self.seconds = time.perf_counter() - start

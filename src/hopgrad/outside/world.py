@@ -47,6 +47,18 @@ _READS_ALL = frozenset({"eval", "exec", "globals", "vars"})
 # -- namespaces ------------------------------------------------------------------------------------------------------
 
 
+_BLOCK = 1 << 16
+
+
+def _are_equal(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    """Whether two arrays of one shape have equal elements, NaN being equal to NaN; block by block, to save memory."""
+    nan = a.dtype.kind in "fc"
+    if a.size <= _BLOCK or not a.ndim:
+        return bool(np.array_equal(a, b, equal_nan=nan))
+    rows = max(1, _BLOCK * len(a) // a.size)
+    return all(np.array_equal(a[k : k + rows], b[k : k + rows], equal_nan=nan) for k in range(0, len(a), rows))
+
+
 class Globals(dict[str, Any]):
     """A module's globals as copies see them. Python asks `__getitem__` because this is no exact dict."""
 
@@ -571,7 +583,7 @@ class Outside:
                 self.trace.only_once(f"{name} changes during the call", frame)
         for array, node in self.arrays:
             before = self.trace.known[node]
-            if not np.array_equal(before, array, equal_nan=array.dtype.kind in "fc"):
+            if not _are_equal(before, array):
                 stale = "an array of the caller"
         if error is not None:
             chain = [error]  # with those that it was raised from, or while they were handled

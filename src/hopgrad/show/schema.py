@@ -336,7 +336,7 @@ def _section(section: story.Section, number: Mapping[int, int]) -> Data:
     for line in section.lines:
         data: Data = {}
         if line.formula is not None:
-            data |= {"text": text(line.formula), "latex": latex(line.formula)}
+            data |= _form(line.formula)
         data |= {key: words for key in ("prose", "value", "note") if (words := getattr(line, key))}
         if line.node is not None and line.node in number:
             data["node"] = number[line.node]
