@@ -114,7 +114,8 @@ def compile(f: Callable[..., Any], *, backend: Backend | None = None, steady: bo
 
     Returns:
         A function of the same arguments and with the same results, but that these are new arrays, never views of the
-        arguments. What the function writes to its arguments it writes in place, without copies where possible. Its ``report()`` tells what was compiled.
+        arguments. What the function writes to its arguments it writes in place, without copies where possible. Its
+        ``report()`` tells what was compiled.
 
     >>> import numpy as np
     >>> norm = compile(lambda x: np.sqrt(np.sum(x**2)))
