@@ -33,7 +33,7 @@ LAYERS = [
     ("replay",),
     ("calling",),
     ("transforms", "mapping", "control", "custom", "random"),
-    ("sparse",),
+    ("integrals", "sparse"),
     ("show", "nn", "optim", "data"),
     ("train",),
     ("gallery", "sklearn", "onnx"),

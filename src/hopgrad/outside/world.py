@@ -289,6 +289,8 @@ class Outside:
         if is_ours(f):
             return f
         if type(f) is FunctionType:
+            if (other := stand_in(f)) is not f:
+                return other
             self._packages.add(str(f.__globals__.get("__name__", "")).partition(".")[0])
             return self.function(f, frame)
         return self.hand(f, lambda: f, getattr(f, "__qualname__", type(f).__name__), frame)
