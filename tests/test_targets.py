@@ -1,5 +1,6 @@
 """Compiled functions that write to arrays of their caller: in place, without copies, and never half."""
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -275,3 +276,58 @@ def test_a_steady_function_writes_once_at_its_first_call() -> None:
     np.testing.assert_allclose(p, 0.9, rtol=1e-15)
     compiled(p, g)
     np.testing.assert_allclose(p, 0.8, rtol=1e-15)
+
+
+@dataclasses.dataclass
+class Net:
+    first: nn.Linear
+    blocks: list[nn.Linear]
+    activation: Any = nn.static(np.tanh)
+    scale: float = nn.static(2.0)
+
+    def __call__(self, x: Any) -> Any:
+        x = self.activation(self.first(x))
+        for block in self.blocks:
+            x = x + self.scale * block(x)
+        return x
+
+
+def test_classes_of_the_user_have_entry_points_that_see_their_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def net(**static: Any) -> Net:
+        return Net(nn.Linear(4, 4, rng=0, dtype=float), [nn.Linear(4, 4, rng=1, dtype=float)], **static)
+
+    def loss(net: Any, x: Any) -> Any:
+        return np.sum(net(x) ** 2)
+
+    x = np.ones((3, 4))
+    value_and_grad = hg.value_and_grad(loss)
+    for _ in range(3):
+        value_and_grad(net(), x)
+    assert "called through an entry point" in value_and_grad.report()
+    for other in (net(scale=0.5), net(activation=np.sin), net(activation=lambda x: x), net(), net(scale=0.5)):
+        for _ in range(3):
+            value, gradient = value_and_grad(other, x)
+            assert value == pytest.approx(loss(other, x), rel=1e-12)
+            assert type(gradient) is Net
+            assert gradient.activation is other.activation
+    call = Net.__call__
+    monkeypatch.setattr(Net, "__call__", lambda self, x: 3.0 * call(self, x))
+    for _ in range(3):
+        assert value_and_grad(net(), x)[0] == pytest.approx(loss(net(), x), rel=1e-12)
+    monkeypatch.setattr(Net, "__call__", lambda self, x: self.extra * call(self, x))
+    monkeypatch.setattr(Net, "extra", 5.0, raising=False)
+    for factor in (5.0, 5.0, 7.0):
+        monkeypatch.setattr(Net, "extra", factor)
+        assert value_and_grad(net(), x)[0] == pytest.approx(loss(net(), x), rel=1e-12)
+    optimizer, model = optim.SGD(1e-7), net()
+    state = optimizer.init(model)
+
+    @hg.compile
+    def step(net: Any, state: Any) -> Any:
+        value, gradient = hg.value_and_grad(loss)(net, x)
+        optim.assign((net, state), optimizer.update(gradient, state, net))
+        return value
+
+    losses = [step(model, state) for _ in range(5)]
+    assert "called through an entry point" in step.report()
+    assert losses == sorted(losses, reverse=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import dis
 import functools
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import CellType, CodeType, FunctionType, ModuleType
@@ -85,7 +86,7 @@ def entry_for(
     (segment,) = program.parts
     maker = _Maker(plan, given)
     try:
-        found = [maker.read(read) for read in recorded]
+        found = [made for read in recorded if (made := maker.read(read)) is not None]
         made = [maker.argument(value) for value in arguments]
         if maker.arrays > 1 and any(_tells_arrays_apart(read.value) for read in recorded):
             return None
@@ -112,11 +113,12 @@ def _tells_arrays_apart(code: Any) -> bool:
         return False
     if not {"id", "shares_memory", "may_share_memory"}.isdisjoint(code.co_names):
         return True
-    before = None
+    plain = False
     for step in dis.get_instructions(code):
-        if step.opname == "IS_OP" and before != "LOAD_CONST":
+        if step.opname == "IS_OP" and not plain:
             return True
-        before = step.opname
+        # A constant and a class are no arrays.
+        plain = step.opname == "LOAD_CONST" or (step.opname == "LOAD_ATTR" and step.argval == "__class__")
     return any(_tells_arrays_apart(inner) for inner in code.co_consts)
 
 
@@ -249,9 +251,15 @@ class _Maker:
     # -- reads
 
     def read(self, read: reads.Read) -> Any:
-        """What has to hold outside."""
-        owner, name = self._place(read.get)
-        kind = type(read)
+        """What has to hold outside; None if it does anyhow."""
+        kind, get = type(read), read.get
+        if type(get) is functools.partial and get.func is outside.names_of:
+            return _class_read(get.args[0])
+        if type(get) is functools.partial and get.func is outside.member_of and kind in (reads.Read, reads.Equal):
+            return None  # that is looked at with all members of the class
+        if type(get) is reads.Part and type(get.whole()) is tuple and kind in (reads.Read, reads.Equal):
+            return None  # the tuple is looked at
+        owner, name = self._place(get)
         pattern: entry.Pattern
         if kind is reads.Input:
             node = read.node  # type: ignore[attr-defined]
@@ -265,6 +273,8 @@ class _Maker:
             pattern = entry.Array(number, now.dtype, now.shape, now.strides, node in self.written)
         elif kind is reads.Content:
             pattern = self.content(read.value)
+        elif kind is reads.Parts and type(get()) is tuple:
+            pattern = entry.Same(get())
         elif kind in (reads.Read, reads.Equal):
             value = entry.MISSING if read.value is reads.MISSING else read.value
             pattern = entry.Same(value)
@@ -303,6 +313,15 @@ class _Maker:
                 # The dict of a function's attributes, as an item of a dict.
                 return {"__dict__": args[0].__dict__}, "__dict__"
         raise entry.UnsupportedError(f"something that is read in another way: {get}")
+
+
+def _class_read(cls: type) -> Any:
+    """That a class of the user's has the members that it has."""
+    (members,) = gc.get_referents(vars(cls))  # a view is all that Python shows of the dict
+    if type(members) is not dict:
+        raise entry.UnsupportedError(f"the class {cls.__name__}")
+    pattern = entry.Keys({name: entry.Same(member) for name, member in members.items()})
+    return entry.Read({"members": members}, "members", pattern)
 
 
 def marked(value: Any, nodes: Iterator[int | None]) -> Any:
