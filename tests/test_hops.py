@@ -264,6 +264,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "round_digits": lambda x, *, digits: np.vectorize(lambda v: round(float(v), digits))(x).astype(x.dtype),
     "fsum": lambda x, *, axes, keepdims: np.sum(x, axes, keepdims=keepdims),
     "where": np.where,
+    "supported": lambda support, x: np.where(support, x, np.zeros((), x.dtype)),
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "convert": lambda x, *, dtype: x.astype(dtype),
     "real": np.real,

@@ -648,7 +648,7 @@ def give_back(
         values: Sequence[Any]
         if call.results is entries.MARKED:
             if not call.replayed:
-                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
+                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite, whole))
             return [*[None] * aside, *[entries.Result(k, kind) for k, kind in enumerate(kinds[aside:])]]
         if call.results is not None:
             taken: set[int] = set()
@@ -702,6 +702,7 @@ class Computation:
         self._seconds = 0.0
         self._plan: Plan | None = None
         self._prepared: NativePlan | None = None
+        self._lean = True
         self.native: NativePlan | None = None
         """Native code for it, once there is any."""
 
@@ -709,12 +710,16 @@ class Computation:
         """The values: by native code, if it is wanted and pays, else by the interpreter."""
         if native and self.native is None:
             if self._prepared is None and (len(self._builder) <= LARGE or self._seconds):
-                self._prepared = NativePlan(self._builder, self._nodes, self._inputs)
+                self._prepared = NativePlan(self._builder, self._nodes, self._inputs, lean=self._lean)
             if self._prepared is not None and pays(self._prepared.size, self._seconds):
                 self.native, self._prepared = self._prepared, None
         found = self.native.run(given) if native and self.native is not None else None
         if found is not None:
             return found
+        if native and self.native is not None and self.native.lean:
+            self._lean = False
+            self.native = None
+            return self.run(given, native)
         start = time.perf_counter()
         if self._plan is None:
             self._plan = Plan(self._builder, self._nodes, frozenset(given))  # what guards asked for is known, too
@@ -991,6 +996,8 @@ def _compile(
     more = direction.values(call) if direction else {}
     if not recorded.compile(nodes, guards, actual, more, checks, targets, asked.whole):
         return False
+    if recorded.native is not None and recorded.native.lean:
+        recorded.thorough = functools.partial(_compile, asked, guards, data, target)
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)
     return True
@@ -1035,7 +1042,9 @@ def _enter(
     made = entries.entry_for(recorded.native, known, arguments, answer, recorded.reads)
     if made is not None:
         with target.lock:
-            target.entries = (made, *target.entries[: entries.MOST - 1])
+            kept = [one for one in target.entries if one is not recorded.entry]
+            target.entries = (made, *kept[: entries.MOST - 1])
+        recorded.entry = made
         recorded.entered = "called through an entry point of its own, without Python"
 
 
