@@ -23,7 +23,7 @@ LAYERS = [
     ("hops",),
     ("trace", "rewrite", "notation", "blocks", "sparsity"),
     ("simplify",),
-    ("numpy", "scipy"),
+    ("numpy", "scipy", "random"),
     ("standins",),
     ("outside",),
     ("simplify",),
