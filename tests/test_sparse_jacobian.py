@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,26 @@ def test_indices_are_read_at_each_call() -> None:
             numbers = np.random.default_rng(seed)
             new = (*args[:4], numbers.integers(0, 3, 20), numbers.integers(0, 7, 20))
             np.testing.assert_allclose(jacobian(*new).toarray(), dense(mapped, (0, 1, 2), *new), 1e-9, 1e-12)
+
+
+def test_places_counted_from_the_end() -> None:
+    args = scene(3, 7, 20)
+    new = (*args[:4], args[4] - 3, args[5] - 7)
+    jacobian = hg.sparse_jacobian(mapped, (0, 1, 2))
+    wanted = jacobian(*args).toarray()
+    for _ in range(2):
+        np.testing.assert_allclose(jacobian(*new).toarray(), wanted, 1e-12, 1e-14)
+
+
+def test_blocks_are_few_kernels() -> None:
+    jacobian = hg.sparse_jacobian(mapped, (0, 1, 2), backend="native")
+    args = scene(30, 70, 5000)
+    for _ in range(2):
+        jacobian(*args)
+    found = re.search(r"(\d+) loops and 0 calls", jacobian.report())
+    assert found
+    assert int(found[1]) <= 4
+    assert "called through an entry point of its own" in jacobian.report()
 
 
 def test_order_and_duplicates_that_indices_bring() -> None:

@@ -652,7 +652,7 @@ def give_back(
         values: Sequence[Any]
         if call.results is entries.MARKED:
             if not call.replayed:
-                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
+                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite, whole))
             return [*[None] * aside, *[entries.Result(k, kind) for k, kind in enumerate(kinds[aside:])]]
         if call.results is not None:
             taken: set[int] = set()
