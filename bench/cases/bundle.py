@@ -1,6 +1,6 @@
 """Bundle adjustment (GradBench's ba): the gradient of the sum of squares, and the sparse Jacobian.
 
-GradBench wants the elements that are always zero, too: `bench.gradbench.ba` builds that from gradients.
+GradBench wants the elements that are always zero, too: `bench.gradbench.ba` puts them in.
 """
 
 from __future__ import annotations
