@@ -326,6 +326,32 @@ def test_nested_arguments_and_formats() -> None:
         np.testing.assert_allclose(found.toarray(), wanted)
 
 
+def test_mixed_precision() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return x * y, np.sin(x[1:]) * x[:-1]
+
+    x, y = np.arange(1.0, 5.0, dtype=np.float32), np.arange(4.0)
+    found = hg.sparse_jacobian(f, (0, 1))
+    for _ in range(2):
+        assert found(x, y).dtype == np.float64
+        np.testing.assert_allclose(found(x, y).toarray(), dense(f, (0, 1), x, y), 1e-6)
+
+
+def test_rows_made_of_several_blocks() -> None:
+    def f(x: Any, k: Any) -> Any:
+        y = np.zeros(5)
+        y[:4] += np.sin(x[k])
+        y[1:] += x[k] ** 2
+        return y
+
+    jacobian = hg.sparse_jacobian(f)
+    for k in (np.array([0, 1, 2, 3]), np.array([3, 2, 1, 0]), np.array([1, 1, 1, 1])):
+        for _ in range(2):
+            found = jacobian(X, k)
+            np.testing.assert_allclose(found.toarray(), dense(f, 0, X, k), 1e-9)
+            canonical(found)
+
+
 def test_infinite_derivatives() -> None:
     x = np.array([0.0, 4.0])
     for f in (np.sqrt, lambda x: np.sqrt(x) * x[::-1], lambda x: np.where(x > 0.0, np.sqrt(x), 0.0)):

@@ -24,6 +24,7 @@ from hopgrad.graph.graph import reachable
 from hopgrad.graph.hop import Elementwise
 from hopgrad.graph.operators import broadcast_to
 from hopgrad.hops.shape import Operand, Slice, concatenate, index, reshape, scatter, selection
+from hopgrad.hops.surface import cast
 
 Array = np.ndarray[Any, Any]
 
@@ -184,7 +185,8 @@ class _Finder:
         columns = np.stack([np.broadcast_to(np.ravel(label), n) for label in labels])
         rows = np.stack([entry.rows for entry in entries])
         fixed = all(_is_fixed(builder, entry.columns) for entry in entries)
-        values = [broadcast_to(entry.value, (n, 1)) for entry in entries]
+        dtype = np.result_type(*[builder.avals[node].dtype for node in (*self.outputs, *self.inputs)])
+        values = [cast(broadcast_to(entry.value, (n, 1)), dtype) for entry in entries]
         kept = np.flatnonzero(rows.ravel() >= 0)
         order = kept[np.lexsort((columns.ravel()[kept], rows.ravel()[kept]))]
         high, low = rows.ravel()[order], columns.ravel()[order]
@@ -215,6 +217,12 @@ class _Finder:
             rising = (later > before) | builder.constant(high[1:] != high[:-1])
         else:
             found = _tiled(names, tiles, n)
+            ends = np.cumsum([n * len(tile) for tile in tiles])
+            steps = np.concatenate(
+                [np.arange(e - n * len(tile), e, len(tile)) for e, tile in zip(ends, tiles, strict=True)]
+            )
+            if (high[steps[1:]] == high[steps[1:] - 1]).any():  # a row with elements of several blocks
+                raise _NotOfBlocks
             rising = None
             for tile in tiles:
                 for first, second in itertools.pairwise(tile):
