@@ -65,7 +65,8 @@ demo: $(STAMP) ## show what hopgrad does
 
 test: $(STAMP) ## run all tests that need no browser, doctests included
 	@$(BIN)/python -m pytest -m 'not browser' $(ARGS); status=$$?; \
-		echo; echo '*** BROWSER TESTS WERE NOT RUN: make test-browser runs them ***'; exit $$status
+		echo; echo '*** BROWSER TESTS WERE NOT RUN: make test-browser runs them ***'; \
+		command -v node >/dev/null || echo "*** NO NODE: THE EXPLORER'S INTERPRETER WAS NOT TESTED ***"; exit $$status
 
 bench: $(BENCH_STAMP) $(CPP_PEERS) ## time hopgrad beside C++, JAX, PyTorch, autograd and CasADi (ONLY=name, QUICK=1)
 	@$(BENCH_VENV)/bin/python -m bench --only '$(ONLY)' $(if $(QUICK),--quick)

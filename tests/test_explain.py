@@ -123,7 +123,7 @@ def test_every_form_of_every_story(name: str, tmp_path: Path) -> None:
         assert path.stat().st_size > 20
     assert [p.suffix for p in tmp_path.iterdir() if p.name.startswith(".")] == [], "no half-written file stays behind"
     bundle = story._repr_mimebundle_()
-    assert set(bundle) == {"text/plain", "image/svg+xml", "text/latex"}
+    assert set(bundle) == {"text/plain", "text/html", "image/svg+xml", "text/latex"}
 
 
 def test_saving_is_all_or_nothing(tmp_path: Path) -> None:

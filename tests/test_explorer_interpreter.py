@@ -361,9 +361,12 @@ def test_what_it_does_not_know_is_recorded_only() -> None:
     words = json.loads(hg.explain(lambda x: np.sum(np.linalg.eigvalsh(x)) + np.sum(x * x))(np.eye(2)).json())
     (answer,) = evaluate([{"explanation": words, "inputs": {}}])
     assert not answer["live"]
-    assert "eigvalsh" in answer["reason"]
+    assert "the page does not compute eigvalsh" in answer["reason"]
     known = {words["graph"]["nodes"][k]["hop"] for k, v in enumerate(answer["values"]) if v is not None}
     assert "multiply" in known
+    words = json.loads(hg.explain(lambda x: np.sum(x.astype(np.float16)))(np.ones(3)).json())
+    (answer,) = evaluate([{"explanation": words, "inputs": {}}])
+    assert (answer["live"], answer["reason"]) == (False, "the page does not compute numbers of float16")
 
 
 def test_large_graphs_say_why_they_are_recorded_only() -> None:

@@ -146,6 +146,14 @@ def test_what_the_code_prints_is_told(server: Server) -> None:
     assert answer["printed"].strip() == "seen 2.0"
 
 
+def test_what_needs_too_much_memory_is_told(server: Server) -> None:
+    (server.folder / "greedy.py").write_text("import numpy as np\ndef f(x):\n    return x * np.ones(2**34).sum()\n")
+    status, answer = server.explain("greedy.py:f", x="1")
+    assert status == 422
+    assert "MemoryError" in answer["error"]
+    assert "greedy.py:3" in answer["error"]
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [

@@ -80,7 +80,8 @@ export class Interpreter {
       const written = explanation.graph.nodes[node].value;
       return written === undefined ? undefined : read(written);
     });
-    this.reason = this.program.missing.map((one) => `recorded only: ${one}`).join("; ");
+    const { missing } = this.program;
+    this.reason = missing.length > 0 ? `the page does not compute ${missing.join(", ")}` : "";
     this.live = this.value(new Map()) !== undefined;
   }
 

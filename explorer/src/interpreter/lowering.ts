@@ -158,7 +158,7 @@ class Compiler {
     const predicate = PREDICATES[name];
     if (predicate !== undefined) return { kind: "boolean", compute: (cells) => Number(predicate(first!(cells))) };
     const compute = (kind === "integer" ? OF_INTEGERS[name] : undefined) ?? FUNCTIONS[name];
-    if (compute === undefined) throw new Error(`the instruction ${name} is not known here`);
+    if (compute === undefined) throw new Error(`the instruction ${name}`);
     return this.rounded(
       kind,
       second === undefined ? (cells) => compute(first!(cells)) : (cells) => compute(first!(cells), second(cells)),

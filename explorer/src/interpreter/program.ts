@@ -39,7 +39,7 @@ type Run = (args: readonly Slot[]) => Slot;
 const MAX_STEPS = 100_000;
 
 export class Program {
-  /** What keeps some values from being computed here: hops and dtypes, each once. */
+  /** What keeps some values from being computed here: names of hops, and "numbers of" dtypes; each once. */
   readonly missing: readonly string[];
   private readonly runs: (Run | undefined)[];
   private readonly constants: Slot[];
@@ -55,7 +55,7 @@ export class Program {
       try {
         return this.prepared(node, missing);
       } catch (problem) {
-        missing.add(`${node.hop}: ${(problem as Error).message}`);
+        missing.add((problem as Error).message);
         return undefined;
       }
     });
@@ -111,13 +111,13 @@ export class Program {
       };
       return loop(params, callable) as Run;
     }
-    if (node.shape === undefined || node.dtype === undefined) throw new Error("not computed here");
+    if (node.shape === undefined || node.dtype === undefined) throw new Error(node.hop);
     const like: Like = { shape: node.shape, dtype: node.dtype };
     const kind = kindOf(like.dtype);
-    if (kind === undefined) throw new Error(`numbers of ${like.dtype} are not computed with here`);
+    if (kind === undefined) throw new Error(`numbers of ${like.dtype}`);
     const dtypes = node.args!.map((arg) => this.graph.nodes[arg].dtype ?? "several");
     const unknown = dtypes.find((dtype) => kindOf(dtype) === undefined);
-    if (unknown !== undefined) throw new Error(`numbers of ${unknown} are not computed with here`);
+    if (unknown !== undefined) throw new Error(`numbers of ${unknown}`);
     const lowering = this.lowerings[node.hop];
     const compute =
       HOPS[node.hop] ??
@@ -126,7 +126,7 @@ export class Program {
         : "axes" in params
           ? reduction(lowering, params, like)
           : elementwise(lowering, dtypes, params, like));
-    if (compute === undefined) throw new Error("not computed here");
+    if (compute === undefined) throw new Error(node.hop);
     const round = rounder[kind];
     return (args) => {
       const data = compute(args as Value[], params, like);

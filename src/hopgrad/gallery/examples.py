@@ -94,9 +94,8 @@ def chain(x: Any) -> Any:
 def product_and_quotient(x: Any) -> Any:
     """Product and quotient.
 
-    Two paths lead from x through the product, two through the quotient. The product rule is the sum over the
-    first two: each factor is held while the other one moves. At the quotient, look at the minus on the edge
-    from below the bar.
+    Two paths lead from x through the product above the bar. The product rule is the sum over them: each factor
+    is held while the other one moves. The third path goes below the bar: look at the minus on its last edge.
     """
     up = x * np.sin(x)
     down = 1 + x**2
@@ -126,9 +125,9 @@ def used_twice(x: Any) -> Any:
 def rosenbrock(x: Any, y: Any) -> Any:
     """Rosenbrock's valley.
 
-    The classic test of minimizers: a curved valley with its lowest point at (1, 1). Let gradient descent run:
-    it falls into the valley at once and then creeps along it. The two paths from x nearly cancel on the
-    valley's floor.
+    The classic test of minimizers: a curved valley with its lowest point at (1, 1). Let gradient descent run: it falls
+    into the valley at once and then creeps along it. On the floor, where y = x², nothing comes through the second
+    square any more, and what is left is the gentle slope of (1 − x)².
     """
     side = 1 - x
     off = y - x**2
@@ -220,8 +219,9 @@ def _sigmoid(x: Any) -> Any:
 def lstm_cell(W: Any, c: Any, h: Any, inputs: Any) -> Any:
     """A cell of an LSTM.
 
-    Two steps of one memory cell. The cell passes its memory on through a product with the forget gate alone, so
-    that the adjoint of the first memory hardly fades: compare the path through c with the one through h.
+    Two steps of one memory cell. The memory c goes from step to step through a product with the forget gate alone, so
+    that its adjoint is only scaled by that gate's value; h goes through the weights and a tanh. Compare the adjoints of
+    the two as they flow back.
     """
     for x in inputs:
         forget, take, show, new = (w[0] * x + w[1] * h for w in W)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import os
+import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -24,6 +25,7 @@ li{border:1px solid var(--line);border-radius:.5rem;padding:1rem;display:flex;fl
 h1{font-size:1.5rem}h2{font-size:1.1rem;margin:.6rem 0 .2rem}
 a{color:var(--accent)}
 img{width:100%;height:11rem;object-fit:contain}
+img.tall{object-fit:cover;object-position:top}
 p{margin:.2rem 0}li p{color:var(--soft);font-size:.95rem}
 details{margin-top:auto;padding-top:.6rem}summary{cursor:pointer;color:var(--accent)}
 pre{overflow-x:auto;font:.85rem/1.4 ui-monospace,"DejaVu Sans Mono",monospace}
@@ -56,7 +58,7 @@ def write(directory: str | os.PathLike[str]) -> Path:
     for example in EXAMPLES:
         explanation = explained(example)
         explanation.save(folder / f"{example.name}.html")
-        pictures[example.name] = explanation.svg(theme="light")
+        pictures[example.name] = explanation.svg()
     index = folder / "index.html"
     index.write_text("\n".join(_index(pictures)), encoding="utf-8")
     return index
@@ -77,9 +79,11 @@ def _index(pictures: dict[str, str]) -> Iterator[str]:
 def _entry(example: Example, picture: str) -> str:
     # As an image a picture runs nothing, and its ids cannot clash with those of others.
     data = base64.b64encode(picture.encode()).decode("ascii")
+    width, height = (float(found) for found in re.findall(r'\b(?:width|height)="([0-9.]+)', picture)[:2])
+    shape = ' class="tall"' if height > width else ""
     code = inspect.getsource(example.function).partition("def ")[2]
     return (
-        f'<li><a href="{example.name}.html"><img src="data:image/svg+xml;base64,{data}" alt=""></a>'
+        f'<li><a href="{example.name}.html"><img{shape} src="data:image/svg+xml;base64,{data}" alt=""></a>'
         f'<h2><a href="{example.name}.html">{escape(example.title)}</a></h2><p>{escape(example.look)}</p>'
         f"<details><summary>The code</summary><pre>def {escape(_without_docstring(code))}</pre></details></li>"
     )

@@ -23,6 +23,7 @@ from hopgrad.show.analysis import Analysis, Edge
 MAX_NODES = 4_000
 MAX_ELEMENTS = 200_000
 """Bounds on the graph of all numbers, so that a page follows a dragged input at once."""
+_TOO_LARGE = "the graph of the values and their derivatives is too large to follow the inputs"
 
 
 def live(analysis: Analysis, number: Mapping[int, int]) -> Data:
@@ -36,13 +37,15 @@ def live(analysis: Analysis, number: Mapping[int, int]) -> Data:
     large = [n for n in analysis.graph.inputs if builder.avals[n].size > MAX_LISTED]
     if large:
         return {"recorded": f"{analysis.names[large[0]]} has more than {MAX_LISTED} elements"}
+    if len(number) > MAX_NODES:
+        return {"recorded": _TOO_LARGE}
     wanted = _columns(analysis, number)
     nodes = list(dict.fromkeys(n for column in wanted.values() for n in column if n is not None))
     graph = Graph(builder, analysis.graph.inputs, nodes)
     if _fits(graph):
         graph = expanded_graph(graph)
     if not _fits(graph):
-        return {"recorded": "the graph of the values and their derivatives is too large to follow the inputs"}
+        return {"recorded": _TOO_LARGE}
     data = graph_to_data(graph, names={}, sites=False)
     place = dict(zip(nodes, data["outputs"], strict=True))
     return {
