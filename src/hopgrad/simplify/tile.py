@@ -2,7 +2,7 @@
 
 A loop whose steps compute element by element reads and writes its arrays once a step. Where the steps are done for a
 tile of a thousand elements after the other, only registers and the first cache are busy (loop interchange; Wolf and
-Lam, A data locality optimizing algorithm, 1991). What the steps add up over all elements is added up over the tiles.
+Lam, "A data locality optimizing algorithm", 1991). What the steps add up over all elements is added up over the tiles.
 """
 
 from __future__ import annotations
