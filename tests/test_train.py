@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import io
 import os
 import pickle
@@ -25,7 +26,18 @@ import hopgrad as hg
 from hopgrad import nn, optim, tree
 from hopgrad.errors import ShapeError
 from hopgrad.files import FileError
-from hopgrad.train import Checkpoints, CheckpointWarning, Fit, History, Moment, NonFiniteError, batches, evaluate, fit
+from hopgrad.train import (
+    Checkpoints,
+    CheckpointWarning,
+    Fit,
+    History,
+    Moment,
+    NonFiniteError,
+    activity,
+    batches,
+    evaluate,
+    fit,
+)
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(50, 3))
@@ -243,6 +255,27 @@ def test_a_state_goes_from_step_to_step() -> None:
     assert first["mean"].tolist() == [0, 0, 0]
 
 
+def test_keys_differ_by_step_and_go_on_where_they_were(way: str, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+
+    def dropped(model: Any, x: Any, y: Any, key: Any = None) -> Any:
+        return loss(model, nn.dropout(x, 0.5, key), y)
+
+    given: dict[str, Any] = {"optimizer": optim.SGD(0.05), "epochs": 3, "batch_size": 25, "validation": (X, Y)}
+    whole = fit(LINE, dropped, (X, Y), **given, shuffle=False)
+    model, root = LINE, hg.random.key(0)
+    for step in range(6):
+        rows = slice(25, 50) if step % 2 else slice(0, 25)
+        key = hg.random.fold_in(root, step)
+        value, gradient = hg.value_and_grad(dropped)(model, X[rows], Y[rows], key)
+        assert whole.history.loss[step] == pytest.approx(value, rel=1e-12)
+        model = tree.map(lambda p, g: p - 0.05 * g, model, gradient)
+    assert whole.history.values("validation_loss")[-1] == pytest.approx(loss(whole.model, X, Y))  # nothing left out
+    assert fit(LINE, dropped, (X, Y), **given, shuffle=False, seed=1).history.loss[1] != whole.history.loss[1]
+    fit(LINE, dropped, (X, Y), **given, shuffle=False, steps=3, checkpoints=tmp_path)
+    same_run(fit(LINE, dropped, (X, Y), **given, shuffle=False, checkpoints=tmp_path, resume=True), whole)
+
+
 def test_validation_is_weighted_by_samples() -> None:
     metrics = {"largest": lambda m, x, y: np.max(y), "count": lambda m, x, y: float(len(y))}
     found = fit(
@@ -388,6 +421,45 @@ def test_a_gradient_that_is_infinite_stops_before_the_step() -> None:
         fit(model, lambda m, x: np.mean(x) * np.sum(np.sqrt(m["w"])), X + 5, optimizer=optim.SGD(0.1), epochs=1)
     assert "in the derivative, infinity is born" in str(caught.value)
     same(caught.value.model, model)
+
+
+# -- layer by layer ----------------------------------------------------------------------------------------------------
+
+
+def test_activations_and_gradients_by_layer() -> None:
+    @dataclasses.dataclass
+    class Net:
+        first: nn.Linear
+        rest: list[nn.Linear]
+
+        def __call__(self, x: Any) -> Any:
+            h = np.tanh(self.first(x))
+            return self.rest[0](self.rest[0](h) + h)
+
+    net = Net(nn.Linear(3, 4, rng=0, dtype=np.float64), [nn.Linear(4, 4, rng=1, dtype=np.float64)])
+
+    def net_loss(net: Net, x: Any) -> Any:
+        return np.mean(net(x) ** 2)
+
+    found = activity(net_loss, net, X[:6])
+    assert found.loss == pytest.approx(net_loss(net, X[:6]))
+    assert [layer.name for layer in found.layers] == ["first", "rest.0", "rest.0 (2)", "model"]
+    assert [layer.kind for layer in found.layers] == ["Linear", "Linear", "Linear", "Net"]
+    np.testing.assert_allclose(found["first"].output, net.first(X[:6]))
+    np.testing.assert_allclose(found["model"].output, net(X[:6]))
+    last = 2 * net(X[:6]) / 24
+    before = last @ net.rest[0].weight
+    np.testing.assert_allclose(found["rest.0 (2)"].gradient, last)
+    np.testing.assert_allclose(found["rest.0"].gradient, before)
+    slope = 1 - np.tanh(net.first(X[:6])) ** 2
+    np.testing.assert_allclose(found["first"].gradient, (before @ net.rest[0].weight + before) * slope)
+    by_bias = hg.grad(net_loss)(net, X[:6]).first.bias
+    assert found["first"].parameters["bias"] == pytest.approx(
+        (np.sqrt(np.mean(net.first.bias**2)), np.sqrt(np.mean(by_bias**2)))
+    )
+    assert "rest.0 (2)  Linear" in repr(found)
+    with pytest.raises(KeyError, match="no layer is called 'second'"):
+        found["second"]
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------
@@ -679,3 +751,11 @@ def test_the_history_as_picture_and_table(tmp_path: Path) -> None:
         found.history.save(tmp_path / "history.png")
     for history in (History(), fit(LINE, loss, (X, Y), optimizer=optim.SGD(0.1), steps=1).history):
         ET.fromstring(history.svg())
+
+
+def test_the_page_about_training_is_right() -> None:
+    page = Path(__file__).parents[1] / "docs" / "training.md"
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    found = doctest.testfile(str(page), module_relative=False, optionflags=flags, encoding="utf-8")
+    assert found.attempted > 15
+    assert not found.failed

@@ -24,6 +24,7 @@ import numpy as np
 
 import hopgrad.numpy as drop_in
 from hopgrad import scipy as drop_in_scipy
+from hopgrad.hops.surface import surfaces
 from hopgrad.numpy import random
 from hopgrad.numpy._classes import NUMBERS, Stand
 from hopgrad.numpy._functions import Function, Namespace
@@ -85,7 +86,9 @@ def is_pure(value: Any) -> bool:
         # Of functions that the user's are wrapped in, only hopgrad's own see to these.
         if is_as_users(home):
             return False
-        return home.startswith("hopgrad.") or (_is_pure_module(home) and _is_pure_module(value.__module__ or ""))
+        if home.startswith("hopgrad.") or _has_surface(value):
+            return True
+        return _is_pure_module(home) and _is_pure_module(value.__module__ or "")
     if isinstance(value, np.ufunc):
         # One that was made of a Python function knows only objects.
         return any("O" not in kinds for kinds in value.types)
@@ -108,6 +111,17 @@ def is_pure(value: Any) -> bool:
 def is_as_users(module: str) -> bool:
     """Whether a module is a part of hopgrad that is written as a user would write it, and traced as such."""
     return module.startswith(_AS_USERS)
+
+
+def _home_in_scipy(module: str) -> str:
+    """The public module of SciPy of which a function is a member: scipy.stats for scipy.stats._stats_py."""
+    return ".".join(module.split(".")[:2])
+
+
+def _has_surface(function: Any) -> bool:
+    """Whether hopgrad computes a function of SciPy itself, so that it draws nothing at random."""
+    home, name = _home_in_scipy(str(function.__module__ or "")), function.__name__
+    return f"{home}:{name}" in surfaces and getattr(sys.modules.get(home), name, None) is function
 
 
 @functools.cache
@@ -147,15 +161,18 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
     "numpy.ma": lambda: drop_in.ma,
     "numpy.testing": lambda: drop_in.testing,
     "scipy": lambda: drop_in_scipy,
+    "scipy.integrate": _module("hopgrad.scipy.integrate"),
+    "scipy.interpolate": _module("hopgrad.scipy.interpolate"),
+    "scipy.linalg": _module("hopgrad.scipy.linalg"),
+    "scipy.signal": _module("hopgrad.scipy.signal"),
     "scipy.special": lambda: special,
+    "scipy.stats": _module("hopgrad.scipy.stats"),
     "math": _namespace(math, _math.MEMBERS),
     "warnings": _namespace(warnings, _warnings.MEMBERS),
     "functools": _namespace(functools, _functools.MEMBERS),
     "builtins": functools.cache(lambda: Namespace(builtins, _BUILTINS, _same)),
 }
 """What stands for a module."""
-
-_OF_SCIPY_SPECIAL = frozenset({"log_softmax", "logsumexp", "polygamma", "softmax"})
 
 
 @functools.cache
@@ -218,13 +235,20 @@ def stand_in(value: Any) -> Any:
         return _polynomial(value)
     if cls.__module__.startswith("numpy.random"):
         return random.drawing(value)
+    owner = value.__self__ if cls is types.MethodType else value  # (as in f = stats.norm.logpdf)
+    if type(owner).__module__.startswith("scipy.stats."):
+        other = _REPLACED_MODULES["scipy.stats"]().stand_in(owner)
+        return value if other is owner else other if owner is value else getattr(other, value.__name__)
+    if cls.__module__.startswith("scipy.interpolate.") and not isinstance(value, type):
+        return _interpolant(value)
     module = getattr(value, "__module__", None)
     if module == "numpy.fft" and callable(value):
         return _member("numpy.fft", value, _module("hopgrad.numpy.fft"))
     if module is not None and module.startswith("numpy.polynomial.") and callable(value):
         return _member(module, value, lambda: drop_in.polynomial.read_again(module.rpartition(".")[2]))
-    if cls is types.FunctionType and module is not None and module.startswith("scipy.special"):
-        return _member("scipy.special", value, lambda: special) if value.__name__ in _OF_SCIPY_SPECIAL else value
+    if (cls is types.FunctionType or cls is type) and module is not None and module.startswith("scipy."):
+        home = _home_in_scipy(module)
+        return _member(home, value, _REPLACED_MODULES[home]) if home in _REPLACED_MODULES else value
     return value
 
 
@@ -240,6 +264,15 @@ def _polynomial(value: Any) -> Any:
     if trace is not None:
         trace.only_once(f"reads a {type(value).__name__}, whose coefficients may change", sys._getframe(2))
     return drop_in.polynomial.of_plain(value)
+
+
+def _interpolant(value: Any) -> Any:
+    """One of SciPy's interpolants that was made outside. Its arrays may change."""
+    other = importlib.import_module("hopgrad.scipy.interpolate").of_plain(value)
+    trace = context.current()
+    if trace is not None and other is not value:
+        trace.only_once(f"reads a {type(value).__name__}, whose coefficients may change", sys._getframe(2))
+    return other
 
 
 def _vectorized(value: Any) -> Any:
