@@ -688,6 +688,7 @@ def test_ten_thousand_values_are_laid_out_and_moved(opened: Open) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
     assert state(page)["pin"].startswith("n")
+    assert len(page.evaluate("location.hash")) < 2_000
 
 
 @pytest.mark.slow
