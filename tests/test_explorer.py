@@ -97,6 +97,7 @@ def texts(place: Any) -> list[str]:
 
 
 def state(page: "Page") -> dict[str, str]:
+    page.wait_for_timeout(90)  # the address follows a little later
     found: dict[str, str] = page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
     return found
 
@@ -225,6 +226,160 @@ def test_several_paths_are_summed_and_arrays_have_their_adjoints(opened: Open) -
     lines = page.locator(".derivation .line")
     assert lines.count() > 6
     assert "sum over 3 uses" in "".join(texts(lines)), "W is used three times"
+
+
+# -- 4. live inputs --------------------------------------------------------------------------------------------------
+
+
+def number(words: str) -> float:
+    """A number as the page writes it."""
+    plain = words.replace("−", "-").replace("∞", "inf").replace("×10", "e")
+    return float(plain.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+
+
+def test_values_adjoints_and_tangent_follow_what_is_typed(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5), "#tab=inputs")
+    page.get_by_label("x, value").fill("1.3")
+    x = 1.3
+    assert node(page, "h").locator("text.value").text_content() == "5.29"
+    shown = node(page, "x").locator("text.adjoint").text_content()
+    assert shown is not None
+    assert number(shown.split("=")[1]) == pytest.approx(hg.grad(wave)(x), rel=1e-4)
+    value, slope = re.findall(r"[−\d.]+$|(?<== )[−\d.]+", page.locator(".inputs > p.number").inner_text())
+    assert number(value) == pytest.approx(wave(x), rel=1e-7)
+    assert number(slope) == pytest.approx(hg.grad(wave)(x), rel=1e-7)
+    # The tangent touches the curve: its slope on the plot is the curve's own there.
+    ends = [tuple(map(float, re.findall(r"[-\d.]+", part))) for part in tangent(page).split("L")]
+    ((x0, y0), (x1, y1)) = ends
+    curve = [tuple(map(float, re.findall(r"[-\d.]+", part))) for part in path_of(page, ".curve.result").split("L")]
+    here = float(page.locator("circle.here").get_attribute("cx") or 0)
+    at = min(range(len(curve)), key=lambda k: abs(curve[k][0] - here))
+    (ax, ay), (bx, by) = curve[at - 1], curve[at + 1]
+    assert (y1 - y0) / (x1 - x0) == pytest.approx((by - ay) / (bx - ax), rel=0.1)
+    page.get_by_role("tab", name="Derivation").click()
+    page.get_by_role("radio", name="numbers").click()
+    assert "4.6" in page.locator(".derivation").inner_text()
+    page.wait_for_timeout(100)
+    assert json.loads(state(page)["inputs"]) == {"x": [1.3]}
+
+
+def tangent(page: "Page") -> str:
+    return path_of(page, ".curve.tangent")
+
+
+def path_of(page: "Page", selector: str) -> str:
+    return page.locator(selector).get_attribute("d") or ""
+
+
+def test_what_is_dragged_moves_everything(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5), "#tab=inputs")
+    slider = page.get_by_label("x, drag")
+    slider.focus()
+    before = node(page, "z").locator("text.value").text_content()
+    slider.press("ArrowRight")
+    assert node(page, "z").locator("text.value").text_content() != before
+    box = page.locator(".inputs .plot").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 60)
+    page.mouse.up()
+    assert float(page.get_by_label("x, value").input_value()) > 1.2
+    page.get_by_role("button", name="Back to what was recorded").click()
+    assert node(page, "z").locator("text.value").text_content() == "1.5"
+
+
+def test_another_branch_is_told(opened: Open) -> None:
+    page = opened(hg.explain(lambda x: x * x if x > 0 else -x)(2.0), "#tab=inputs")
+    page.get_by_label("x, value").fill("-1")
+    assert "another branch here: no longer true is x > 0" in page.locator(".inputs").inner_text()
+
+
+def test_two_inputs_are_compared(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5), "#tab=inputs")
+    page.get_by_role("button", name="Keep these numbers").click()
+    page.get_by_label("x, value").fill("1")
+    row = texts(page.locator("table.compared tr", has=page.locator("th", has_text="x")).first.locator("td"))
+    assert [number(words) for words in row[:2]] == [0.5, 1.0]
+    assert [number(words) for words in row[2:]] == pytest.approx([hg.grad(wave)(v) for v in (0.5, 1.0)], rel=1e-4)
+    page.get_by_role("tab", name="Value").click()
+    node(page, "x").click()
+    assert "kept: 0.5, difference 0.5" in page.locator(".card").inner_text()
+
+
+def test_a_large_computation_says_that_its_numbers_are_recorded(opened: Open) -> None:
+    page = opened(hg.explain(lambda x: np.sum(x * x))(np.ones(2000)), "#tab=inputs")
+    assert "more than 1000 elements" in page.locator(".recorded").inner_text()
+
+
+# -- descent ---------------------------------------------------------------------------------------------------------
+
+
+def valley(x, y):
+    return (1 - x) ** 2 + 5 * (y - x**2) ** 2
+
+
+@pytest.mark.parametrize("method", ["gradient descent", "momentum", "Adam"])
+def test_descent_takes_the_steps_that_python_takes(opened: Open, method: str) -> None:
+    page = opened(hg.explain(valley)(-1.0, 1.5), "#tab=descend")
+    page.get_by_label("Method").select_option(method)
+    page.get_by_label("Rate").fill("0.01")
+    for _ in range(12):
+        page.get_by_role("button", name="One step").click()
+    found = json.loads(
+        page.evaluate(
+            "new Promise(r => setTimeout(() => r(new URLSearchParams(location.hash.slice(1)).get('inputs')), 200))"
+        )
+    )
+    p, m, v = np.array([-1.0, 1.5]), np.zeros(2), np.zeros(2)
+    for t in range(1, 13):
+        g = np.array(hg.grad(valley, (0, 1))(*p))
+        if method == "gradient descent":
+            p = p - 0.01 * g
+        elif method == "momentum":
+            v = 0.9 * v + g
+            p = p - 0.01 * v
+        else:
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            p = p - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose([found["x"][0], found["y"][0]], p, rtol=1e-10)
+    words = page.locator(".descend [role=status]").inner_text()
+    assert words.startswith("step 12: loss ")
+    assert number(words.split()[-1]) == pytest.approx(valley(*p), rel=1e-6)
+    contours = page.locator("canvas.contours")
+    assert "the way leads from (−1, 1.5) to" in (contours.get_attribute("aria-label") or "")
+    colours = contours.evaluate("c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size")
+    assert colours > 10
+
+
+def test_descent_runs_and_stops_by_itself(opened: Open) -> None:
+    page = opened(hg.explain(lambda x: (x - 3) ** 2)(0.0), "#tab=descend")
+    page.get_by_label("Rate").fill("0.4")
+    page.get_by_role("button", name="Run").click()
+    page.locator(".descend [role=status]", has_text="nothing changes any more").wait_for()
+    assert float(page.evaluate("document.querySelector('g.node.input text.value').textContent")) == 3.0
+    page.get_by_label("Rate").fill("1e200")
+    page.get_by_role("button", name="From the beginning").click()
+    page.get_by_label("Rate").fill("1e200")
+    for _ in range(4):
+        page.get_by_role("button", name="One step").click()
+    assert "a smaller rate may help" in page.locator(".descend [role=status]").inner_text()
+
+
+def test_the_decision_of_a_classifier(opened: Open) -> None:
+    points = np.random.default_rng(0).standard_normal((30, 2))
+    labels = (points[:, 0] > 0).astype(float)
+
+    def loss(w, points, labels):
+        score = points @ w
+        return np.mean(np.logaddexp(0, score) - labels * score)
+
+    page = opened(hg.explain(loss, wrt="w")(np.array([2.0, 0.0]), points, labels), "#tab=descend")
+    plane = page.locator("canvas.contours").nth(1)
+    assert "divided by score into 2 kinds" in (plane.get_attribute("aria-label") or "")
+    row = plane.evaluate("c => [...c.getContext('2d').getImageData(0, 3, 420, 1).data]")
+    left, right = row[4 * 5 : 4 * 6], row[4 * 410 : 4 * 411]
+    assert left != right
 
 
 # -- 5. paths --------------------------------------------------------------------------------------------------------
@@ -424,10 +579,7 @@ def test_the_gradient_is_checked_by_finite_differences(opened: Open) -> None:
     page = opened(hg.explain(wave)(0.5), "#tab=card")
     node(page, "x").click()
     row = page.locator(".check tbody tr").first
-    exact, numeric, error = (
-        float(t.replace("−", "-").replace("×10", "e").translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
-        for t in texts(row.locator("td"))
-    )
+    exact, numeric, error = map(number, texts(row.locator("td")))
     assert abs(exact - hg.grad(wave)(0.5)) < 1e-8
     assert abs(exact - numeric) < 1e-6
     assert error < 1e-6
@@ -442,6 +594,7 @@ def test_a_link_shows_what_its_sender_saw(opened: Open) -> None:
     node(page, "h").click()
     page.get_by_label("To the backward sweep").click()
     page.get_by_label("Theme").select_option("dark")
+    assert state(page)["theme"] == "dark"
     link = page.evaluate("location.hash")
     other = opened(hg.explain(wave)(0.5), link)
     assert other.get_by_role("radio", name="numbers").get_attribute("aria-checked") == "true"
@@ -490,6 +643,63 @@ def test_files_of_what_is_on_screen(opened: Open, format_: str) -> None:
     }[format_]
     for part in expected:
         assert part.replace(" ", "") in words.replace(" ", ""), (part, words)
+
+
+# -- scale -----------------------------------------------------------------------------------------------------------
+
+
+def mesh(x):
+    """Some ten thousand values without a pattern."""
+    pick = np.random.default_rng(1).integers(0, 40, size=(4600, 2))
+    values = [x * (1 + 0.01 * i) for i in range(40)]
+    for a, b in pick:
+        values = [*values, np.tanh(values[-1 - a] + values[-1 - b] * 0.5)][-40:]
+    return sum(values)
+
+
+@pytest.mark.slow
+def test_ten_thousand_values_are_laid_out_and_moved(opened: Open) -> None:
+    page = opened(hg.explain(mesh)(0.5), "#tab=outline")
+    count = int(re.findall(r"for ([\d,]+) values", page.locator(".count").inner_text())[0].replace(",", ""))
+    assert count > 9_500
+    opening = """button => { const start = performance.now(); button.click(); return performance.now() - start; }"""
+    took = page.get_by_role("button", name="Open all").evaluate(opening)
+    assert took < 3_000
+    assert page.locator("canvas.picture").count() == 1
+    assert page.locator(".count").inner_text() == "", "every value is on the canvas"
+    rate = page.evaluate("""async () => {
+      const holder = document.querySelector(".holder");
+      let frames = 0;
+      const start = performance.now();
+      while (performance.now() - start < 1000) {
+        holder.dispatchEvent(new WheelEvent("wheel", {deltaY: 30, shiftKey: true, cancelable: true}));
+        await new Promise(requestAnimationFrame);
+        frames++;
+      }
+      return 1000 * frames / (performance.now() - start);
+    }""")
+    assert rate > 30
+    # What is on the canvas can be pinned as well.
+    page.locator(".holder").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    assert state(page)["pin"].startswith("n")
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_values_open_closed(opened: Open) -> None:
+    def long(x):
+        for _ in range(50_000):
+            x = np.sin(x) * 1.01
+        return x
+
+    page = opened(hg.explain(long)(0.5))
+    assert page.evaluate("performance.now()") < 5_000
+    assert "for 100,001 values" in page.locator(".count").inner_text()
+    assert page.locator("g.node").count() <= 300
+    page.get_by_label("Step of the sweeps").focus()
+    page.keyboard.press("End")
+    assert "backward 100,001 of 100,001" in page.locator(".phase").inner_text().replace(" ", " ")
 
 
 # -- for everyone ----------------------------------------------------------------------------------------------------

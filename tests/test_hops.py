@@ -8,6 +8,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.special
 from numpy.testing import assert_allclose, assert_array_equal
 from sampling import (
@@ -195,6 +196,49 @@ def _places_in_partition(x: Array, kth: tuple[int, ...], axis: int) -> Array:
 
 
 # What NumPy and SciPy call the hops whose value is not simply a ufunc of theirs.
+def _of_matrices(name: str) -> Any:
+    """SciPy's function of matrices, in double precision, which also takes empty ones."""
+
+    def function(a: Array, *, power: Any = None) -> Array:
+        wide = a.astype(np.result_type(a, np.float64))
+        given = () if power is None else (power,)
+        return np.array(getattr(scipy.linalg, name)(wide, *given)) if a.size else a
+
+    return function
+
+
+def _filtered(b: Array, a: Array, x: Array) -> Array:
+    """By the definition, one after the other."""
+    y = np.zeros_like(x)
+    for n in range(x.shape[-1]):
+        before = sum(b[k] * x[..., n - k] for k in range(min(len(b), n + 1)))
+        after = sum(a[k] * y[..., n - k] for k in range(1, min(len(a), n + 1)))
+        y[..., n] = (before - after) / a[0]
+    return y
+
+
+def _sylvester(a: Array, b: Array, q: Array) -> Array:
+    """By Kronecker products."""
+    m, n = q.shape[-2:]
+    found = np.empty_like(q)
+    for place in np.ndindex(*q.shape[:-2]):
+        system = np.kron(a[place], np.eye(n)) + np.kron(np.eye(m), b[place].T)
+        found[place] = np.linalg.solve(system, q[place].ravel()).reshape(m, n)
+    return found
+
+
+def _of_band(ab: Array, below: int) -> Array:
+    """The full matrix."""
+    rows, n = ab.shape
+    found = np.zeros((n, n), ab.dtype)
+    for r in range(rows):
+        for j in range(n):
+            i = j + r - (rows - 1 - below)
+            if 0 <= i < n:
+                found[i, j] = ab[r, j]
+    return found
+
+
 def _first_extremes(x: Array, *, axis: int, largest: bool, skipping: bool, dtype: Any) -> Array:
     """One position after the other, by NumPy's argmax of all elements up to there."""
     x = x if largest else -x
@@ -203,12 +247,24 @@ def _first_extremes(x: Array, *, axis: int, largest: bool, skipping: bool, dtype
     return np.stack(lines, axis).astype(dtype)
 
 
+def _bits(counter: int, key: int) -> int:
+    """53 bits of Philox2x32-10, in Python's own integers."""
+    word = 2**32 - 1
+    low, high, bump = counter & word, ((counter ^ key) >> 32) & word, key & word
+    for _ in range(10):
+        product = 0xD256D193 * low
+        low, high = (product >> 32) ^ bump ^ high, product & word
+        bump = (bump + 0x9E3779B9) & word
+    return low << 21 | high >> 11
+
+
 REFERENCES: dict[str, Callable[..., Any]] = {
     "constant_power": lambda x, *, exponent: np.power(x, exponent),
     "round": lambda x, *, decimals: np.round(x, decimals),
     "round_digits": lambda x, *, digits: np.vectorize(lambda v: round(float(v), digits))(x).astype(x.dtype),
     "fsum": lambda x, *, axes, keepdims: np.sum(x, axes, keepdims=keepdims),
     "where": np.where,
+    "supported": lambda support, x: np.where(support, x, np.zeros((), x.dtype)),
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "convert": lambda x, *, dtype: x.astype(dtype),
     "real": np.real,
@@ -279,6 +335,17 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "eigvalsh": lambda a, *, lower: np.linalg.eigvalsh(a, "L" if lower else "U"),
     "singular_values": lambda a: np.linalg.svd(a, compute_uv=False),
     "pinv": lambda a, *, rcond: np.linalg.pinv(a, rcond),
+    **{name: _of_matrices(name) for name in ("expm", "logm", "sqrtm")},
+    "matrix_power": _of_matrices("fractional_matrix_power"),
+    "is_real": lambda a, *, function, power: np.isrealobj(scipy.linalg.sqrtm(a)),
+    "cut_angle": lambda a: (np.pi - max(t for t in abs(np.angle(np.linalg.eigvals(a))) if t < np.pi)) / 2,
+    "linear_filter": _filtered,
+    "lags": lambda w, x, *, count: np.array([np.sum(w[..., k:] * x[..., : x.shape[-1] - k]) for k in range(count)]),
+    "sylvester": _sylvester,
+    "unitary_factor": lambda a: np.linalg.svd(a, full_matrices=False)[0] @ np.linalg.svd(a, full_matrices=False)[2],
+    "order_of_pivots": lambda pivots, *, dtype: np.array([2, 0, 1]),
+    "column_order": lambda a, *, dtype: scipy.linalg.qr(a.astype(float), pivoting=True)[2],
+    "solve_banded": lambda ab, b, *, below, definite, strict: np.linalg.solve(_of_band(ab, below), b),
     "lstsq_rank": lambda a, b, *, rcond, dtype: np.linalg.lstsq(a, b, rcond)[2],
     "p_norm": lambda x, *, axes, keepdims, order: np.linalg.vector_norm(x, axis=axes, keepdims=keepdims, ord=order),
     "exists": lambda x: np.bool_(True),
@@ -286,6 +353,9 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "running_positions": _first_extremes,
     "argsort": lambda x, *, axis, kind, dtype: np.argsort(x, axis, kind),
     "exponent": lambda x, *, dtype: np.frexp(x)[1],
+    "random_bits": lambda counter, key, *, dtype: np.array(
+        [[_bits(int(c), int(k)) for c, k in zip(row, key, strict=True)] for row in counter]
+    ),
     "argpartition": lambda x, *, axis, kth, dtype: np.argpartition(x, kth, axis),
     "partition_order": lambda x, *, axis, kth, dtype: _places_in_partition(x, kth, axis),
     "lexsort": lambda *keys, axis, dtype: np.lexsort(keys, axis),

@@ -5,7 +5,7 @@ import type { Camera } from "./camera";
 import { s } from "./dom";
 import { short } from "./format";
 import { arrowHeat, look, type Look } from "./look";
-import { LEADING, SIZES, arrowRows, boxRows, type Arrow, type Box, type Row, type Scene } from "./scene";
+import { LEADING, SIZES, arrowRows, boxRows, measure, type Arrow, type Box, type Row, type Scene } from "./scene";
 
 export interface Drawer {
   readonly element: HTMLElement | SVGElement;
@@ -105,7 +105,8 @@ export class SvgDrawer implements Drawer {
     scene.boxes.forEach((box, k) => {
       const { group, texts } = this.boxes[k];
       group.setAttribute("class", `node ${[...found.boxes[k]].join(" ")}`);
-      write(texts, boxRows(app, box), box.x, box.y, box.width - 10);
+      const round = box.kind === "input" || box.kind === "given";
+      write(texts, boxRows(app, box), box.x, box.y, box.width - (round ? 22 : 10));
     });
     scene.arrows.forEach((arrow, k) => {
       const { group, label } = this.arrows[k];
@@ -126,7 +127,13 @@ export class SvgDrawer implements Drawer {
         }
         texts.slice(rows.length).forEach((text) => text.remove());
         rows.forEach((row, i) => texts[i].setAttribute("class", row.role));
-        write(texts, rows, arrow.label!.x, arrow.label!.y, arrow.label!.width);
+        const { x, y, width } = arrow.label!;
+        write(texts, rows, x, y, width);
+        // The plate hides no more of the line than the words need.
+        const needed = Math.min(width, 6 + Math.max(0, ...rows.map((row) => measure(row.text, SIZES[row.role]))));
+        const plate = label.firstElementChild!;
+        plate.setAttribute("x", (x - needed / 2).toFixed(1));
+        plate.setAttribute("width", needed.toFixed(1));
       }
     });
     this.moving(found);

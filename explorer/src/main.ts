@@ -8,7 +8,9 @@ import { Keys } from "./keys";
 import { Lively } from "./lively";
 import { cardPanel } from "./panels/card";
 import { derivationPanel } from "./panels/derivation";
+import { descendPanel } from "./panels/descend";
 import { Health } from "./panels/health";
+import { inputsPanel } from "./panels/inputs";
 import { outlinePanel } from "./panels/outline";
 import { pathsPanel } from "./panels/paths";
 import { Search } from "./panels/search";
@@ -41,6 +43,8 @@ function start(): void {
     ["derivation", "Derivation", () => derivationPanel(app)],
     ["code", "Code", () => sourcePanel(app)],
     ["card", "Value", () => cardPanel(app)],
+    ["inputs", "Inputs", () => inputsPanel(app)],
+    ["descend", "Descend", () => descendPanel(app)],
     ["paths", "Paths", () => pathsPanel(app)],
     ["health", health.count ? `Health (${health.count})` : "Health", () => health.element],
     ["outline", "Outline", () => outlinePanel(app)],

@@ -97,11 +97,15 @@ export class Player {
       this.words.hidden = true;
       return;
     }
-    this.title.textContent = step < forward ? `forward ${step + 1} of ${forward}` : `backward ${step - forward + 1} of ${steps.length - forward}`;
+    this.title.textContent = step < forward ? `forward ${counting(step + 1)} of ${counting(forward)}` : `backward ${counting(step - forward + 1)} of ${counting(steps.length - forward)}`;
     this.slider.setAttribute("aria-valuetext", this.title.textContent);
     this.words.hidden = false;
     this.words.replaceChildren(...told(app, now));
   }
+}
+
+function counting(n: number): string {
+  return n.toLocaleString("en");
 }
 
 /** What a step says: formula, numbers in it, result. */

@@ -19,6 +19,7 @@ export class Stage {
   private readonly crumbs = h("nav", { class: "crumbs", "aria-label": "Where this value is computed" });
   private readonly legend: HTMLElement;
   private readonly count = h("p", { class: "soft count" });
+  private mapped: HTMLCanvasElement | null = null;
   private fitted = false;
   private readonly narrow: HTMLSelectElement;
 
@@ -53,6 +54,7 @@ export class Stage {
       const around = state.near !== before.near || (state.near > 0 && state.pin !== before.pin);
       if (state.toggled !== before.toggled || around) this.rebuild();
       else this.drawer?.refresh();
+      if (state.theme !== before.theme) this.recolour();
       this.about();
       if (state.pin !== before.pin && state.pin) this.showPinned();
       if (state.step !== before.step) this.follow();
@@ -63,7 +65,7 @@ export class Stage {
       if (!this.fitted && this.holder.clientWidth > 0) this.fit(false);
       this.drawMap();
     }).observe(this.holder);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.drawer?.refresh());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
     this.present();
     this.about();
   }
@@ -76,6 +78,7 @@ export class Stage {
       this.camera.set(this.camera.view);
     }
     this.drawer!.draw(this.scene);
+    this.mapped = null;
     this.drawMap();
   }
 
@@ -95,6 +98,12 @@ export class Stage {
       this.camera.set({ x: x + after.x - anchor.x, y: y + after.y - anchor.y, k });
     } else this.fit(false);
     this.present();
+  }
+
+  private recolour(): void {
+    this.drawer?.refresh();
+    this.mapped = null;
+    this.drawMap();
   }
 
   private middle(): { x: number; y: number } {
@@ -273,9 +282,27 @@ export class Stage {
     this.map.hidden = all || boxes.length < 3;
     if (this.map.hidden) return;
     const context = this.map.getContext("2d")!;
+    const scale = this.mapScale();
+    this.mapped ??= this.mapOfBoxes();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(this.mapped, 0, 0);
+    context.setTransform(scale, 0, 0, scale, 75 - (width / 2) * scale, 45 - (height / 2) * scale);
+    context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--result-line");
+    context.lineWidth = 2 / scale;
+    // The window reaches beyond the drawing; its frame is drawn within the map.
+    const [left, top] = [Math.max(x, width / 2 - 73 / scale), Math.max(y, height / 2 - 43 / scale)];
+    const right = Math.min(x + clientWidth / k, width / 2 + 73 / scale);
+    const bottom = Math.min(y + clientHeight / k, height / 2 + 43 / scale);
+    context.strokeRect(left, top, right - left, bottom - top);
+  }
+
+  /** All boxes, which stay the same while the picture is moved. */
+  private mapOfBoxes(): HTMLCanvasElement {
+    const { width, height, boxes } = this.scene;
+    const canvas = h("canvas", { width: 150, height: 90 });
+    const context = canvas.getContext("2d")!;
     const style = getComputedStyle(document.documentElement);
     const scale = this.mapScale();
-    context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = style.getPropertyValue("--paper");
     context.fillRect(0, 0, 150, 90);
     context.setTransform(scale, 0, 0, scale, 75 - (width / 2) * scale, 45 - (height / 2) * scale);
@@ -284,13 +311,7 @@ export class Stage {
     for (const box of boxes) {
       context.fillRect(box.x - box.width / 2, box.y - box.height / 2, Math.max(box.width, least), Math.max(box.height, least));
     }
-    context.strokeStyle = style.getPropertyValue("--result-line");
-    context.lineWidth = 2 / scale;
-    // The window reaches beyond the drawing; its frame is drawn within the map.
-    const [left, top] = [Math.max(x, width / 2 - 73 / scale), Math.max(y, height / 2 - 43 / scale)];
-    const right = Math.min(x + clientWidth / k, width / 2 + 73 / scale);
-    const bottom = Math.min(y + clientHeight / k, height / 2 + 43 / scale);
-    context.strokeRect(left, top, right - left, bottom - top);
+    return canvas;
   }
 
   /** What stands around the picture: the way to the pinned value, how much is shown, the scale of the heat. */

@@ -45,6 +45,7 @@ export class Store {
   /** What is hovered: in the same form as `pin`, but not worth keeping in a link. */
   hover = "";
   private hoverers: (() => void)[] = [];
+  private writing = 0;
 
   constructor() {
     this.state = { ...INITIAL, ...fromHash(location.hash) };
@@ -56,13 +57,19 @@ export class Store {
   set(change: Partial<State>): void {
     const before = this.state;
     this.state = { ...before, ...change };
+    // Browsers count how often a page writes its address: while something is dragged, a few times a second must do.
+    this.writing ||= window.setTimeout(() => this.write(), 60);
+    for (const listener of this.listeners) listener(this.state, before);
+  }
+
+  private write(): void {
+    this.writing = 0;
     const hash = toHash(this.state);
     try {
       history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
     } catch {
       // A document without an address of its own (a notebook's frame) keeps its state to itself.
     }
-    for (const listener of this.listeners) listener(this.state, before);
   }
 
   setHover(key: string): void {

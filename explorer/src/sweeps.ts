@@ -23,11 +23,7 @@ export class Sweeps {
     if (model.nodes[model.doc.output].adjoint === undefined) return;
     this.adjointStep.set(model.doc.output, this.steps.length);
     this.steps.push({ kind: "seed", node: model.doc.output });
-    const active = model.uses.map((_, k) => k).filter((k) => model.uses[k].active);
-    active.sort((a, b) => {
-      const [one, other] = [model.uses[a], model.uses[b]];
-      return other.target - one.target || one.operand - other.operand;
-    });
+    const active = [...model.shown].reverse().flatMap((id) => (model.into.get(id) ?? []).filter((k) => model.uses[k].active));
     for (const k of active) {
       this.shareStep.set(k, this.steps.length);
       this.adjointStep.set(model.uses[k].source, this.steps.length);

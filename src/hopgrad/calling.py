@@ -404,7 +404,6 @@ def start_call(
             give(place, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
-        copy.structure = tree.flatten(copy.made)[1]
     running.sited = len(call.builder)  # inputs have no place in the code
     result = outside.root(f, frame)(*new_args, **new_keywords)
     changed = [copy for copy in copies if copy.is_changed()]
@@ -423,7 +422,7 @@ def start_call(
             )
         result, aux = result
         extra, structure = tree.flatten(aux)
-        call.aux = [as_output(call, leaf) for leaf in extra], structure.with_static(outside.outer_static)
+        call.aux = [as_output(call, leaf) for leaf in extra], structure
     finish_call(call, result)
     return call
 
@@ -504,10 +503,8 @@ class _Copy:
 
 def _value(call: Call, value: Any, frame: FrameType | None) -> Any:
     """A value of the traced function as its caller has it: an actual one, or a tracer of the outer function."""
-    if type(value) is FunctionType and call.trace.outside is not None and not call.trace.nested:
-        return call.trace.outside.outer(value)
     if type(value) is not Tracer:
-        return value
+        return tree.original(value)
     if call.trace.nested:
         return give_back(call, [current_node(value)], [value._kind], frame)[0]
     return finished(call.trace.concrete(current_node(value)), value._kind)
@@ -592,8 +589,7 @@ def leaf_name(title: str, path: tree.Path) -> str:
 
 def finish_call(call: Call, result: Any) -> None:
     """Note the function's results as values of the graph."""
-    leaves, structure = tree.flatten(result)
-    call.structure = structure.with_static(outside_of(call.trace).outer_static)
+    leaves, call.structure = tree.flatten(result)
     call.outputs = [as_output(call, leaf) for leaf in leaves]
     # Functions that were differentiated inside may have handed out values in another way than by returning them: these
     # depend on inputs of their own, which stand for values of this function.
@@ -652,7 +648,7 @@ def give_back(
         values: Sequence[Any]
         if call.results is entries.MARKED:
             if not call.replayed:
-                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
+                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite, whole))
             return [*[None] * aside, *[entries.Result(k, kind) for k, kind in enumerate(kinds[aside:])]]
         if call.results is not None:
             taken: set[int] = set()
@@ -706,6 +702,7 @@ class Computation:
         self._seconds = 0.0
         self._plan: Plan | None = None
         self._prepared: NativePlan | None = None
+        self._lean = True
         self.native: NativePlan | None = None
         """Native code for it, once there is any."""
 
@@ -713,12 +710,16 @@ class Computation:
         """The values: by native code, if it is wanted and pays, else by the interpreter."""
         if native and self.native is None:
             if self._prepared is None and (len(self._builder) <= LARGE or self._seconds):
-                self._prepared = NativePlan(self._builder, self._nodes, self._inputs)
+                self._prepared = NativePlan(self._builder, self._nodes, self._inputs, lean=self._lean)
             if self._prepared is not None and pays(self._prepared.size, self._seconds):
                 self.native, self._prepared = self._prepared, None
         found = self.native.run(given) if native and self.native is not None else None
         if found is not None:
             return found
+        if native and self.native is not None and self.native.lean:
+            self._lean = False
+            self.native = None
+            return self.run(given, native)
         start = time.perf_counter()
         if self._plan is None:
             self._plan = Plan(self._builder, self._nodes, frozenset(given))  # what guards asked for is known, too
@@ -991,6 +992,8 @@ def _compile(
         asked.nodes, guards, actual, direction.values(call) if direction else {}, checks, asked.whole
     ):
         return False
+    if recorded.native is not None and recorded.native.lean:
+        recorded.thorough = functools.partial(_compile, asked, guards, data, target)
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)
     return True
@@ -1035,7 +1038,9 @@ def _enter(
     made = entries.entry_for(recorded.native, known, arguments, answer, recorded.reads)
     if made is not None:
         with target.lock:
-            target.entries = (made, *target.entries[: entries.MOST - 1])
+            kept = [one for one in target.entries if one is not recorded.entry]
+            target.entries = (made, *kept[: entries.MOST - 1])
+        recorded.entry = made
         recorded.entered = "called through an entry point of its own, without Python"
 
 

@@ -58,9 +58,14 @@ class Recorded:
         """How long the interpreter took for that."""
         self.later: Callable[..., bool] | None = None
         """Compiles a large trace, when that pays."""
+        self.thorough: Callable[..., bool] | None = None
+        """Compiles it again, with what was left out of lean code."""
+        self.entry: Any = None
+        """The entry point of its own."""
         self.failed: Guard | None = None
         self.native: NativePlan | None = None
         self._prepared: NativePlan | None = None
+        self._lean = True
         self.entered = "called from Python"
         """How native code is reached."""
         self.trusted = True
@@ -97,12 +102,18 @@ class Recorded:
         if self.trusted:
             asked += [(guard.node, guard.value) for guard in guards]
         if self._prepared is None:
-            self._prepared = NativePlan(self.builder, nodes, list(known), asked, whole)
+            self._prepared = NativePlan(self.builder, nodes, list(known), asked, whole, lean=self._lean)
         if not self.steady and not pays(self._prepared.size, self.seconds):
             return False
         self._prepared.prepare(known)
         self.native, self._prepared = self._prepared, None
         return True
+
+    def distrust(self) -> None:
+        """Lean code could not compute what was asked for: have it compiled with everything."""
+        if self.native is not None and self.native.lean and self._lean:
+            self._lean = False
+            self.later, self.thorough = self.thorough, None
 
     @property
     def is_due(self) -> bool:
@@ -247,8 +258,10 @@ class Replays:
                 values = None
                 if fast is not None:
                     values = fast.run({**known, **more(recorded.call)} if more else known)
-                if values is None and fast is not None and not recorded.holds(known):
-                    continue
+                if values is None and fast is not None:
+                    if not recorded.holds(known):
+                        continue
+                    recorded.distrust()
                 result = finish(recorded.call, known, values)
             except Exception:
                 return None

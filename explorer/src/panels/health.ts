@@ -11,7 +11,8 @@ const EXPLODED = 1e8;
 
 export interface Problem {
   node: number;
-  what: string;
+  /** Said only of those that are listed: there may be very many. */
+  says: () => string;
   kind: "born" | "poisoned" | "vanishing" | "exploding";
 }
 
@@ -26,14 +27,15 @@ export function problems(app: App): Problem[] {
     if (fine(id)) continue;
     const sources = (model.into.get(id) ?? []).map((k) => model.uses[k].source);
     const word = extent(app.value(id)).nan ? "NaN" : "infinity";
-    if (sources.every(fine)) born.push({ node: id, kind: "born", what: `${word} is born in the value ${model.name(id)}` });
-    else poisoned.push({ node: id, kind: "poisoned", what: `${word} in the value ${model.name(id)}, from an operand` });
+    if (sources.every(fine)) born.push({ node: id, kind: "born", says: () => `${word} is born in the value ${model.name(id)}` });
+    else poisoned.push({ node: id, kind: "poisoned", says: () => `${word} in the value ${model.name(id)}, from an operand` });
   }
   let most = 0;
   for (const id of model.shown) most = Math.max(most, extent(app.adjoint(id)).size);
   for (const id of [...model.shown].reverse()) {
-    const found = extent(app.adjoint(id));
-    if (app.adjoint(id) === undefined) continue;
+    const adjoint = app.adjoint(id);
+    if (adjoint === undefined) continue;
+    const found = extent(adjoint);
     if (!found.finite) {
       const word = found.nan ? "NaN" : "infinity";
       const uses = model.flowing(id);
@@ -41,12 +43,12 @@ export function problems(app: App): Problem[] {
       if (!spoiled) {
         const at = uses.find((k) => !extent(app.share(k)).finite);
         const where = at === undefined ? "" : `: ${model.name(model.uses[at].target)} has the local derivative ${short(app.local(at))} by ${model.name(id)}`;
-        born.push({ node: id, kind: "born", what: `${word} is born in the adjoint of ${model.name(id)}${where}` });
-      } else poisoned.push({ node: id, kind: "poisoned", what: `${word} in the adjoint of ${model.name(id)}, from a use` });
+        born.push({ node: id, kind: "born", says: () => `${word} is born in the adjoint of ${model.name(id)}${where}` });
+      } else poisoned.push({ node: id, kind: "poisoned", says: () => `${word} in the adjoint of ${model.name(id)}, from a use` });
     } else if (found.size > 0 && found.size < VANISHED && found.size < VANISHED * most) {
-      faded.push({ node: id, kind: "vanishing", what: `the adjoint of ${model.name(id)} has all but vanished: ${short(app.adjoint(id), 3)}` });
+      faded.push({ node: id, kind: "vanishing", says: () => `the adjoint of ${model.name(id)} has all but vanished: ${short(app.adjoint(id), 3)}` });
     } else if (found.size > EXPLODED) {
-      faded.push({ node: id, kind: "exploding", what: `the adjoint of ${model.name(id)} has exploded: ${short(app.adjoint(id), 3)}` });
+      faded.push({ node: id, kind: "exploding", says: () => `the adjoint of ${model.name(id)} has exploded: ${short(app.adjoint(id), 3)}` });
     }
   }
   return [...born, ...poisoned, ...faded];
@@ -77,7 +79,7 @@ export class Health {
     const at = this.found.findIndex((p) => p.node === this.app.pinned);
     const problem = this.found[(at + 1) % this.found.length];
     this.app.pinNode(problem.node);
-    this.app.announce(problem.what);
+    this.app.announce(problem.says());
   }
 
   private update(): void {
@@ -98,7 +100,7 @@ export class Health {
         "ol",
         { class: "links" },
         ...this.found.slice(0, MOST).map((p) =>
-          h("li", { class: p.kind, "data-node": p.node }, h("button", { type: "button", class: "link", click: () => app.pinNode(p.node) }, p.what)),
+          h("li", { class: p.kind, "data-node": p.node }, h("button", { type: "button", class: "link", click: () => app.pinNode(p.node) }, p.says())),
         ),
       ),
       this.found.length > MOST ? h("p", { class: "soft" }, `… and ${counted(this.found.length - MOST, "more", "more")}`) : null,

@@ -5,6 +5,7 @@ import { clear, h } from "../dom";
 import type { Group } from "../scopes";
 
 const MOST = 80;
+const MOST_BOXES = 12_000; // that are opened at once
 
 export function outlinePanel(app: App): HTMLElement {
   const tree = h("div", { class: "outline" });
@@ -39,9 +40,8 @@ export function outlinePanel(app: App): HTMLElement {
   });
   update();
   const all = (open: boolean) => (): void => {
-    // Opening everything at once is bounded, so that a slip of the hand does not draw a million boxes.
-    const groups = scopes.groups.filter((group) => group.parent && app.isOpen(group) !== open).slice(0, open ? 500 : undefined);
-    app.toggle(...groups);
+    const wanted = open ? scopes.opening(MOST_BOXES) : new Set([scopes.root.id]);
+    app.toggle(...scopes.groups.filter((group) => group.parent && app.isOpen(group) !== wanted.has(group.id)));
   };
   return h(
     "div",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hopgrad import tree
 from hopgrad.aval import aval_of
 from hopgrad.errors import TraceError
 from hopgrad.outside.code import effects, is_library, is_ours, methods_mention
@@ -245,7 +246,9 @@ class Outside:
         if cls is types.MethodType and type(value.__func__) is FunctionType and self._is_users(value.__func__):
             self.reads.append(Read(get, value))
             owner = self.hand(value.__self__, lambda: value.__self__, f"{name}.__self__", frame)
-            return types.MethodType(self.function(value.__func__, frame), owner)
+            method = types.MethodType(self.function(value.__func__, frame), owner)
+            tree.stand_for(method, value)
+            return method
         other = stand_in(value)
         if other is not value or is_pure(value) or is_ours(value):
             self.reads.append(Read(get, value))
@@ -282,6 +285,8 @@ class Outside:
         if is_ours(f):
             return f
         if type(f) is FunctionType:
+            if (other := stand_in(f)) is not f:
+                return other
             self._packages.add(str(f.__globals__.get("__name__", "")).partition(".")[0])
             return self.function(f, frame)
         return self.hand(f, lambda: f, getattr(f, "__qualname__", type(f).__name__), frame)
@@ -419,7 +424,9 @@ class Outside:
     def _partial(self, value: functools.partial[Any], name: str, frame: FrameType | None) -> Any:
         inner = self.hand(value.func, lambda: value.func, f"{name}.func", frame)
         args = self.hand(value.args, lambda: value.args, f"{name}.args", frame)
-        return functools.partial(inner, *args, **self.hand(value.keywords, lambda: value.keywords, name, frame))
+        made = functools.partial(inner, *args, **self.hand(value.keywords, lambda: value.keywords, name, frame))
+        tree.stand_for(made, value)
+        return made
 
     def _imported(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         """`__import__` inside of copies."""
@@ -467,6 +474,7 @@ class Outside:
         own = [self._cell(cell, name, name in free, frame) for cell, name in cells]
         made = FunctionType(code, seen, f.__name__, None, tuple(own))
         self._handed[id(f)] = (f, made)  # before the closure is filled, which may hold the function itself
+        tree.stand_for(made, f)
         made.__dict__ = f.__dict__
         made.__qualname__ = f.__qualname__
         made.__module__ = f.__module__
@@ -636,16 +644,6 @@ class Outside:
     def original(self, copy: Any) -> Any:
         """What a copy was handed out for; anything else itself."""
         return next((own for own, made in self._handed.values() if made is copy), copy)
-
-    def outer_static(self, value: Any) -> Any:
-        """What belongs to the structure of a result (the activation of a layer) as it is to the world outside."""
-        if type(value) is tuple:
-            return tuple([self.outer_static(v) for v in value])
-        if type(value) is functools.partial:
-            return self.original(value)
-        if type(value) is types.MethodType:
-            return types.MethodType(self.outer(value.__func__), self.outer(value.__self__))
-        return self.outer(value)
 
     def outer(self, value: Any) -> Any:
         """What a value of the traced function is to the world outside."""

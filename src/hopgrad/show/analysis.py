@@ -185,7 +185,7 @@ class Analysis:
             found.setdefault(edge.source, []).append(edge)
         return found
 
-    @property
+    @cached_property
     def scalar(self) -> bool:
         """Whether every value that the gradient passes through is a single number."""
         avals = self.graph.builder.avals

@@ -149,7 +149,7 @@ class Explanation:
 
     def json(self) -> str:
         """Graph, values, adjoints and sources in the versioned schema of ``hopgrad.show.schema``."""
-        return to_json(self._analysis, self.title)
+        return to_json(self._analysis, self.title, self.sections)
 
     _FORMATS: ClassVar[dict[str, Callable[[Explanation], str]]] = {
         ".svg": lambda e: e.svg(),

@@ -10,7 +10,7 @@ import json
 import linecache
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -176,9 +176,9 @@ class Document:
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 
-def to_json(analysis: Analysis, title: str) -> str:
+def to_json(analysis: Analysis, title: str, sections: Sequence[story.Section]) -> str:
     """The explanation as JSON text, in the form of ``docs/schema.md``."""
-    data = _document(analysis, title)
+    data = _document(analysis, title, sections)
     words = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     try:
         words.encode()
@@ -187,7 +187,7 @@ def to_json(analysis: Analysis, title: str) -> str:
     return words
 
 
-def _document(analysis: Analysis, title: str) -> Data:
+def _document(analysis: Analysis, title: str, sections: Sequence[story.Section]) -> Data:
     graph = analysis.graph
     graph = Graph(graph.builder, graph.inputs, graph.outputs, known_guards(graph))
     data = graph_to_data(graph, names=analysis.names)
@@ -226,7 +226,7 @@ def _document(analysis: Analysis, title: str) -> Data:
         "uses": list(_uses(analysis, number, arrays)),
         "live": live(analysis, number),
         "sources": _sources(analysis, data.get("sites", ())),
-        "sections": [_section(section, number) for section in story.tell(analysis)],
+        "sections": [_section(section, number) for section in sections],
         "cost": {
             "paths": _digits(analysis.path_count),
             "naive": _digits(analysis.naive_cost),

@@ -1451,10 +1451,12 @@ def with_place(error: HopgradError, frame: FrameType | None) -> HopgradError:
 
 
 def name_of(function: Any) -> str:
-    """The public name of a NumPy function, such as ``np.linalg.inv``."""
+    """The public name of a function of NumPy or SciPy, such as ``np.linalg.inv``."""
     if isinstance(function, np.ufunc | str):
         return ufuncs.name_of(function) if isinstance(function, np.ufunc) else function
     module = getattr(function, "__module__", None) or "numpy"
+    if module.startswith("scipy."):
+        module = ".".join(module.split(".")[:2])  # without the private ones in which SciPy keeps them
     return f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}"
 
 
