@@ -32,7 +32,7 @@ LAYERS = [
     ("entries",),
     ("replay",),
     ("calling",),
-    ("transforms", "mapping", "control", "custom"),
+    ("transforms", "mapping", "control", "custom", "random"),
     ("integrals", "sparse"),
     ("show", "nn", "optim", "data"),
     ("train",),

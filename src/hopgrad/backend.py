@@ -20,7 +20,7 @@ from hopgrad.graph.graph import Graph, reachable
 from hopgrad.lower.expand import boundary, expanded
 from hopgrad.lower.library import compound, library
 from hopgrad.lower.program import Program
-from hopgrad.simplify import rolled, simplify
+from hopgrad.simplify import rolled, simplify, tiled
 from hopgrad.trace import context
 
 Backend = Literal["native", "numpy"]
@@ -81,6 +81,7 @@ class NativePlan:
         nodes: What to compute.
         inputs: Values that will be given.
         guards: Values that have to be these; else `run` gives None.
+        targets: Results that are written to inputs in the end: by number, the input.
         whole: Whether kernels may have any size (see `hopgrad.lower.program.Steps`).
         lean: Whether to leave out what only matters where a zero meets an infinity in a reverse sweep; `run` gives
             None then as well.
@@ -92,6 +93,7 @@ class NativePlan:
         nodes: Sequence[int],
         inputs: Sequence[int],
         guards: Sequence[tuple[int, Any]] = (),
+        targets: Mapping[int, int] | None = None,
         whole: bool = False,
         lean: bool = False,
     ) -> None:
@@ -103,7 +105,7 @@ class NativePlan:
         builder, moved, given = expanded(source, [*wanted, *(ends or ())], known, lean=self.lean)
         checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=False)]
         checks += [_is_finite(builder, n) for n in moved[len(wanted) :]]
-        simplified = rolled(simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values())))
+        simplified = tiled(rolled(simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))))
         self.graph = Graph(simplified.builder, list(simplified.inputs.values()), simplified.outputs)
         """Simplified, with what guards ask among its outputs."""
         self.outputs = simplified.outputs[: len(nodes)]
@@ -113,6 +115,9 @@ class NativePlan:
         self._inputs = [simplified.inputs[given[key]] for key in self.keys]
         self.size = len(reachable(simplified.builder, simplified.outputs))
         """How many values the simplified graph has."""
+        self._targets = {result: self.keys.index(key) for result, key in (targets or {}).items() if key in self.keys}
+        self.targets = dict(targets or {})
+        """As they were given."""
         self._whole = whole
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
@@ -139,7 +144,9 @@ class NativePlan:
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
         inputs = dict(zip(self._inputs, strides, strict=True))
-        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound, self._whole)
+        return Program(
+            self.graph.builder, self.outputs, inputs, self.checks, library, compound, self._targets, self._whole
+        )
 
     @property
     def runs(self) -> int:

@@ -906,7 +906,10 @@ def run(
             actual = read.actual()
 
             def again(call: Call, known: dict[int, Any], results: Sequence[Any] | None) -> Any:
-                return _written(replace(call.again(actual, known, results), native=native), finish)
+                count = len(call.writes)
+                later = results[len(results) - count :] if results is not None and count else None
+                results = results[: len(results) - count] if later is not None and results is not None else results
+                return _written(replace(call.again(actual, known, results), native=native), finish, later)
 
             found = replays.replay(kept, actual, again, native, direction.values if direction else None)
             if found is not None:
@@ -941,7 +944,7 @@ def run(
         guards = outer_guards(running)
         outside_data = list(outside_of(running).data)
         recorded = replays.keep(kept, running, call, [*call.inputs, *outside_data])
-        if recorded is not None and len(call.asked) == 1 and not call.writes:
+        if recorded is not None and len(call.asked) == 1:
             (asked,) = call.asked
             if asked.added is (direction is not None):
                 entered = target if not keywords else None
@@ -949,7 +952,7 @@ def run(
                 due = native and recorded.is_due
                 if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
-                elif replays.steady or put_off:
+                elif (replays.steady and not call.writes) or put_off:  # what was written would be written twice
                     found = replays.replay(kept, actual, again, native, direction.values if direction else None)
                     result, put_off = (result, put_off) if found is None else (found[0], False)
         if put_off:
@@ -988,9 +991,10 @@ def _compile(
     """Make native code for a trace, and an entry point for the function that users call, unless it is too early."""
     call: Call = recorded.call
     checks = _finite(call, asked.nodes) if asked.finite else []
-    if not recorded.compile(
-        asked.nodes, guards, actual, direction.values(call) if direction else {}, checks, asked.whole
-    ):
+    nodes = [*asked.nodes, *[node for node, _ in call.writes]]
+    targets = {len(asked.nodes) + k: place for k, (_, place) in enumerate(call.writes)}
+    more = direction.values(call) if direction else {}
+    if not recorded.compile(nodes, guards, actual, more, checks, targets, asked.whole):
         return False
     if recorded.native is not None and recorded.native.lean:
         recorded.thorough = functools.partial(_compile, asked, guards, data, target)
@@ -1062,8 +1066,11 @@ def _docstring(f: Any, title: str) -> str:
     return f"The {title.format(title_of(f))}." + (f"\n\n{text}" if text else "")
 
 
-def _written(call: Call, finish: Callable[[Call], Any]) -> Any:
-    """Finish a replayed call, and then write to the caller's arrays what the function writes to them."""
+def _written(call: Call, finish: Callable[[Call], Any], values: Sequence[Any] | None = None) -> Any:
+    """Finish a replayed call, and then write to the caller's arrays what the function writes to them.
+
+    `values` are what is written, if native code has computed it.
+    """
     if not call.writes:
         return finish(call)
     builder = call.builder
@@ -1073,7 +1080,11 @@ def _written(call: Call, finish: Callable[[Call], Any]) -> Any:
         if sum(np.may_share_memory(target, v) for v in arrays) > 1:
             raise TraceError("an array that is written to overlaps another one")  # traced anew, it says which
     result = finish(call)
-    for target, value in zip(targets, evaluate(builder, [n for n, _ in call.writes], call.known), strict=True):
+    if values is None:
+        found = evaluate(builder, [n for n, _ in call.writes], call.known)
+        # What is written to one array may be what was in another one.
+        values = [v.copy() if any(np.may_share_memory(v, t) for t in targets) else v for v in found]
+    for target, value in zip(targets, values, strict=True):
         target[...] = value
     return result
 

@@ -78,6 +78,7 @@ class Recorded:
         actual: Sequence[Any],
         more: Mapping[int, Any],
         checks: Sequence[int],
+        targets: Mapping[int, int],
         whole: bool = False,
     ) -> bool:
         """Have native code for some values, if that pays by now: whether the matter is settled.
@@ -91,6 +92,7 @@ class Recorded:
             actual: Values of the inputs, of the kind to compile for.
             more: Values of inputs that the transform added, by id.
             checks: Values that have to be true, whatever rounding does.
+            targets: Which of the values, by their number, are written to which inputs.
             whole: Whether kernels may have any size.
         """
         arrays: dict[int, Any] = {}
@@ -102,7 +104,7 @@ class Recorded:
         if self.trusted:
             asked += [(guard.node, guard.value) for guard in guards]
         if self._prepared is None:
-            self._prepared = NativePlan(self.builder, nodes, list(known), asked, whole, lean=self._lean)
+            self._prepared = NativePlan(self.builder, nodes, list(known), asked, targets, whole, lean=self._lean)
         if not self.steady and not pays(self._prepared.size, self.seconds):
             return False
         self._prepared.prepare(known)

@@ -47,8 +47,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from hopgrad.errors import ShapeError
 
-__all__ = ["Key", "Path", "Structure", "flatten", "flatten_like", "format_path", "is_leaf", "map", "original", "paths"]
-__all__ += ["register", "stand_for", "static", "unflatten"]
+__all__ = ["Key", "Path", "Structure", "flatten", "flatten_like", "format_path", "is_leaf", "map"]
+__all__ += ["opened", "original", "paths", "register", "stand_for", "static", "unflatten"]
 
 T = TypeVar("T")
 Children = Mapping[str, Any] | Sequence[Any]
@@ -177,6 +177,20 @@ def is_leaf(value: Any) -> bool:
     (True, False, False)
     """
     return _open(value) is None
+
+
+def opened(value: Any) -> tuple[list[Any], Callable[..., Any]]:
+    """The children of a container, and a function that puts such a container together from as many others.
+
+    >>> children, build = opened({"a": 1, "b": 2})
+    >>> build(*[10 * child for child in children])
+    {'a': 10, 'b': 20}
+    """
+    found = _open(value)
+    if found is None:
+        raise TypeError(f"a {type(value).__name__} is no container")
+    node, children = found
+    return list(children), lambda *new: _close(node, list(new))
 
 
 def flatten(value: Any) -> tuple[list[Any], Structure]:

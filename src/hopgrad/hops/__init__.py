@@ -6,6 +6,7 @@ from hopgrad.hops import (
     bits,
     control,
     custom,
+    distributions,
     elementwise,
     exact,
     fft,
@@ -17,6 +18,7 @@ from hopgrad.hops import (
     linalg,
     linalg_functions,
     matrices,
+    multivariate,
     order,
     pad,
     polynomials,
@@ -29,6 +31,7 @@ from hopgrad.hops import (
     shape,
     special,
     statistics,
+    summaries,
 )
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "bits",
     "control",
     "custom",
+    "distributions",
     "elementwise",
     "exact",
     "fft",
@@ -48,6 +52,7 @@ __all__ = [
     "linalg",
     "linalg_functions",
     "matrices",
+    "multivariate",
     "order",
     "pad",
     "polynomials",
@@ -60,4 +65,5 @@ __all__ = [
     "shape",
     "special",
     "statistics",
+    "summaries",
 ]

@@ -131,7 +131,11 @@ class Module(types.ModuleType):
         if name[:2] == "__" or outside.trace.closed:
             return value
         get: Get = functools.partial(getattr, real, name, MISSING)
-        return outside.hand(value, get, f"{real.__name__}.{name}", sys._getframe(1))
+        known_reads = len(outside.reads)
+        handed = outside.hand(value, get, f"{real.__name__}.{name}", sys._getframe(1))
+        if is_as_users(real.__name__):
+            del outside.reads[known_reads:]
+        return handed
 
     def __setattr__(self, name: str, value: Any) -> None:
         outside, real = object.__getattribute__(self, "_hopgrad")
@@ -318,8 +322,20 @@ class Outside:
             handed = tuple([self._functions(v, f"{name}[{k}]", frame) for k, v in enumerate(value)])
             return value if all(a is b for a, b in zip(handed, value, strict=True)) else handed
         if type(value) in (FunctionType, types.MethodType, functools.partial):
-            return self.hand(value, lambda: value, name, frame)
+            return self._given(value, name, frame)
         return value
+
+    def _given(self, value: Any, name: str, frame: FrameType | None) -> Any:
+        """What is handed out for a value that is given; that it is this one need not be checked again."""
+
+        def get() -> Any:
+            return value
+
+        count = len(self.reads)
+        handed = self.hand(value, get, name, frame)
+        own = is_as_users(str(getattr(value, "__module__", "")))
+        self.reads[count:] = [] if own else [read for read in self.reads[count:] if read.get is not get]
+        return handed
 
     def made_inside(self, value: Any) -> None:
         """Note a value that traced code keeps outside: when it is read again, it is the same."""
