@@ -11,6 +11,7 @@ from hopgrad.hops import (
     fft,
     fit,
     functions,
+    hypergeometric,
     incomplete,
     linalg,
     linalg_functions,
@@ -22,6 +23,7 @@ from hopgrad.hops import (
     reduce,
     shape,
     special,
+    special_functions,
     statistics,
 )
 
@@ -36,6 +38,7 @@ __all__ = [
     "fft",
     "fit",
     "functions",
+    "hypergeometric",
     "incomplete",
     "linalg",
     "linalg_functions",
@@ -47,5 +50,6 @@ __all__ = [
     "reduce",
     "shape",
     "special",
+    "special_functions",
     "statistics",
 ]

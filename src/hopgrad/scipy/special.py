@@ -1,12 +1,15 @@
 """``scipy.special`` for functions that are to be differentiated: ``from hopgrad.scipy.special import logsumexp``.
 
 SciPy's ufuncs (``expit``, ``gammaln``, …) take traced values as they are. A few of its functions are plain Python that
-asks for plain arrays; these are defined here. All other names are SciPy's own, which is imported when one is used.
+asks for plain arrays; these have stand-ins here (`hopgrad.hops.special_functions`). All other names are SciPy's own,
+which is imported when one is used.
 
 >>> import numpy as np
 >>> import hopgrad as hg
->>> hg.grad(logsumexp)(np.array([0.0, 0.0]))
+>>> hg.grad(hg.scipy.special.logsumexp)(np.array([0.0, 0.0]))
 array([0.5, 0.5])
+>>> round(hg.grad(hg.scipy.special.zeta)(2.0), 9)
+-0.937548254
 """
 
 from __future__ import annotations
@@ -30,46 +33,19 @@ def _special(name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     return _scipy(name)(*args, **keywords)
 
 
-def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
-    """``scipy.special.logsumexp``: the logarithm of the sum of b·exp(a) along `axis`, without overflow.
-
-    >>> logsumexp([1000.0, 1000.0]).round(6)
-    np.float64(1000.693147)
-    """
-    return _special("logsumexp", (a,), {"axis": axis, "b": b, "keepdims": keepdims, "return_sign": return_sign})
-
-
-def softmax(x: Any, axis: Any = None) -> Any:
-    """``scipy.special.softmax``: exp(x) divided by its sum along `axis`.
-
-    >>> softmax([0.0, 0.0])
-    array([0.5, 0.5])
-    """
-    return _special("softmax", (x,), {"axis": axis})
-
-
-def log_softmax(x: Any, axis: Any = None) -> Any:
-    """``scipy.special.log_softmax``: the logarithm of `softmax`, without loss of digits.
-
-    >>> log_softmax([0.0, 1000.0])
-    array([-1000.,     0.])
-    """
-    return _special("log_softmax", (x,), {"axis": axis})
-
-
-def polygamma(n: Any, x: Any) -> Any:
-    """``scipy.special.polygamma``: the n-th derivative of the digamma function; n is not differentiated.
-
-    >>> polygamma(1, 1.0).round(6)
-    np.float64(1.644934)
-    """
-    return _special("polygamma", (n, x), {})
-
-
 def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _scipy(name)
+    if f"scipy.special:{name}" not in surfaces:
+        return _scipy(name)
+
+    def function(*args: Any, **keywords: Any) -> Any:
+        return _special(name, args, keywords)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"``scipy.special.{name}``, also of traced values."
+    globals()[name] = function  # so that __getattr__ is not asked again
+    return function
 
 
 def __dir__() -> list[str]:

@@ -155,8 +155,6 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
 }
 """What stands for a module."""
 
-_OF_SCIPY_SPECIAL = frozenset({"log_softmax", "logsumexp", "polygamma", "softmax"})
-
 
 @functools.cache
 def _table() -> dict[int, tuple[Any, Any]]:
@@ -224,7 +222,7 @@ def stand_in(value: Any) -> Any:
     if module is not None and module.startswith("numpy.polynomial.") and callable(value):
         return _member(module, value, lambda: drop_in.polynomial.read_again(module.rpartition(".")[2]))
     if cls is types.FunctionType and module is not None and module.startswith("scipy.special"):
-        return _member("scipy.special", value, lambda: special) if value.__name__ in _OF_SCIPY_SPECIAL else value
+        return _member("scipy.special", value, lambda: special)
     return value
 
 
