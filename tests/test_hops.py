@@ -196,7 +196,7 @@ def _places_in_partition(x: Array, kth: tuple[int, ...], axis: int) -> Array:
     return np.argmax(np.expand_dims(parted, axis + 1) == np.expand_dims(x, axis), axis + 1)
 
 
-def _carlson(exponents: tuple[float, ...], weight: float, *z: Any) -> Any:
+def _carlson(exponents: list[float], weight: int, *z: Any) -> Any:
     def inner(s: Any) -> Any:
         return mpmath.exp(
             s * weight - sum(b * mpmath.log(mpmath.exp(s) + v) for v, b in zip(z, exponents, strict=True))
@@ -265,7 +265,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "betainc_by_shapes": lambda a, b, x, *, orders: exactly(
         lambda a, b, x: mpmath.diff(lambda a, b: mpmath.betainc(a, b, 0, x, regularized=True), (a, b), orders), a, b, x
     ),
-    "carlson": lambda *z, exponents, weight: exactly(partial(_carlson, exponents, weight), *z),
+    "carlson": lambda *z, halves, weight: exactly(partial(_carlson, [half / 2 for half in halves], weight), *z),
     "zeta": lambda s, q: scipy.special.zeta(s, q),
     "zeta_by_exponent": lambda s, q, *, order: exactly(lambda s, q: mpmath.zeta(s, q, order), s, q),
     "lambertw": lambda z, *, branch, tolerance: scipy.special.lambertw(z, branch),

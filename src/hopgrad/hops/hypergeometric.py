@@ -259,11 +259,12 @@ def lpmv(m: Expr, v: Expr, x: Expr, *, out: Expr) -> Any:
 # -- elliptic integrals ------------------------------------------------------------------------------------------------
 
 
-def _carlson(*z: Any, exponents: tuple[float, ...], weight: float) -> Any:
-    """∫ t^(c−1) Π (t + z_j)^(−b_j) dt over t > 0, by the trapezoidal rule over s = log t.
+def _carlson(*z: Any, halves: tuple[int, ...], weight: int) -> Any:
+    """∫ t^(c−1) Π (t + z_j)^(−b_j) dt over t > 0, over s = log t by the trapezoidal rule; halves are 2b_j, weight is c.
 
     Trefethen and Weideman, The exponentially convergent trapezoidal rule, 2014: the poles lie π off the real axis.
     """
+    exponents = [half / 2 for half in halves]
     total = sum(exponents)
 
     def integral(*z: Array) -> Array:
@@ -290,21 +291,21 @@ def _carlson(*z: Any, exponents: tuple[float, ...], weight: float) -> Any:
 
 
 @elementwise(_carlson, Function("Carlson", r"\operatorname{Carlson}", "elliptic integral"), domain=(POSITIVE,) * 3,
-             sample=lambda draw: Case((2, 1), (3,), (), exponents=(0.5, 1.5, 0.5), weight=draw([1.0, 2.0])),
+             sample=lambda draw: Case((2, 1), (3,), (), halves=(1, 3, 1), weight=draw([1, 2])),
              kink="an argument 0: ∞, from the right")  # fmt: skip
-def carlson(*z: Expr, exponents: tuple[float, ...], weight: float) -> Any:
+def carlson(*z: Expr, halves: tuple[int, ...], weight: int) -> Any:
     """Carlson's integrals (DLMF 19.16), without their normalization: a derivative raises one exponent by 1."""
 
     def by(k: int) -> Callable[[], Any]:
-        raised = (*exponents[:k], exponents[k] + 1, *exponents[k + 1 :])
-        return lambda: carlson(*z, exponents=raised, weight=weight) * -exponents[k]
+        raised = (*halves[:k], halves[k] + 2, *halves[k + 1 :])
+        return lambda: carlson(*z, halves=raised, weight=weight) * (-halves[k] / 2)
 
     return tuple(by(k) for k in range(len(z)))
 
 
-def _symmetric(scale: float, *z: Expr, exponents: tuple[float, ...], weight: float = 1.0) -> Any:
+def _symmetric(scale: float, *z: Expr, halves: tuple[int, ...]) -> Any:
     """The slopes of a multiple of such an integral."""
-    slopes = carlson.body(*z, exponents=exponents, weight=weight)
+    slopes = carlson.body(*z, halves=halves, weight=1)
     return tuple(lambda slope=slope: slope() * scale for slope in slopes)
 
 
@@ -316,25 +317,25 @@ def _elliptic(name: str, symbol: str, tex: str, arity: int) -> Definition:
 @_elliptic("elliprc", "R_C", "R_C", 2)
 def elliprc(x: Expr, y: Expr) -> Any:
     """DLMF 19.16.6, for y > 0."""
-    return _symmetric(0.5, x, y, exponents=(0.5, 1.0))
+    return _symmetric(0.5, x, y, halves=(1, 2))
 
 
 @_elliptic("elliprf", "R_F", "R_F", 3)
 def elliprf(x: Expr, y: Expr, z: Expr) -> Any:
     """DLMF 19.16.1."""
-    return _symmetric(0.5, x, y, z, exponents=(0.5, 0.5, 0.5))
+    return _symmetric(0.5, x, y, z, halves=(1, 1, 1))
 
 
 @_elliptic("elliprd", "R_D", "R_D", 3)
 def elliprd(x: Expr, y: Expr, z: Expr) -> Any:
     """DLMF 19.16.5."""
-    return _symmetric(1.5, x, y, z, exponents=(0.5, 0.5, 1.5))
+    return _symmetric(1.5, x, y, z, halves=(1, 1, 3))
 
 
 @_elliptic("elliprj", "R_J", "R_J", 4)
 def elliprj(x: Expr, y: Expr, z: Expr, p: Expr) -> Any:
     """DLMF 19.16.2, for p > 0."""
-    return _symmetric(1.5, x, y, z, p, exponents=(0.5, 0.5, 0.5, 1.0))
+    return _symmetric(1.5, x, y, z, p, halves=(1, 1, 1, 2))
 
 
 @_elliptic("elliprg", "R_G", "R_G", 3)
@@ -342,8 +343,8 @@ def elliprg(x: Expr, y: Expr, z: Expr) -> Any:
     """DLMF 19.16.9 with a = −½: by an argument x it is R_{½} with its exponent raised, over 6."""
 
     def by(k: int) -> Callable[[], Any]:
-        raised = tuple(1.5 if j == k else 0.5 for j in range(3))
-        return lambda: carlson(x, y, z, exponents=raised, weight=2.0) / 8
+        raised = tuple(3 if j == k else 1 for j in range(3))
+        return lambda: carlson(x, y, z, halves=raised, weight=2) / 8
 
     return by(0), by(1), by(2)
 
