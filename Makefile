@@ -65,7 +65,8 @@ demo: $(STAMP) ## show what hopgrad does
 
 test: $(STAMP) ## run all tests that need no browser, doctests included
 	@$(BIN)/python -m pytest -m 'not browser' $(ARGS); status=$$?; \
-		echo; echo '*** BROWSER TESTS WERE NOT RUN: make test-browser runs them ***'; exit $$status
+		echo; echo '*** BROWSER TESTS WERE NOT RUN: make test-browser runs them ***'; \
+		command -v node >/dev/null || echo "*** NO NODE: THE EXPLORER'S INTERPRETER WAS NOT TESTED ***"; exit $$status
 
 bench: $(BENCH_STAMP) $(CPP_PEERS) ## time hopgrad beside C++, JAX, PyTorch, autograd and CasADi (ONLY=name, QUICK=1)
 	@$(BENCH_VENV)/bin/python -m bench --only '$(ONLY)' $(if $(QUICK),--quick)
@@ -77,23 +78,6 @@ $(CPP_PEERS): bench/cpp/peers.cpp
 		echo "compiling $< with $$compiler" && \
 		$$compiler -std=c++17 -O3 -march=native -Wall -Wextra -shared -fPIC $< -o $@ && \
 		$$compiler --version | head -n 1 > $(@:.so=.txt)
-
-test-browser: $(STAMP) browser ## run the browser tests (installs Debian's chromium when missing)
-	@HOPGRAD_REQUIRE_BROWSER=1 HOPGRAD_CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser $(ARGS)
-
-browser:
-	@[ -x $(CHROMIUM) ] || { \
-		command -v apt-get >/dev/null || { \
-			echo 'hopgrad: $(CHROMIUM) is missing and there is no apt-get to install it;' \
-				'install chromium and say make test-browser CHROMIUM=/path/to/it' >&2; exit 1; }; \
-		[ -z "$(SUDO)" ] || command -v sudo >/dev/null || { \
-			echo 'hopgrad: $(CHROMIUM) is missing; as root: apt-get install chromium' >&2; exit 1; }; \
-		echo 'installing chromium with apt-get'; \
-		$(SUDO) apt-get update -qq && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -qq --no-install-recommends chromium >/dev/null && \
-		[ -x $(CHROMIUM) ] || { \
-			echo 'hopgrad: apt-get did not give $(CHROMIUM); see its messages above' >&2; exit 1; }; }
 
 # The built explorer is part of the package: only who changes its source needs node.
 EXPLORER_STAMP := explorer/node_modules/.setup-done
@@ -110,6 +94,23 @@ check-explorer: ## check that the built explorer is what its source gives (skipp
 $(EXPLORER_STAMP): explorer/package.json explorer/package-lock.json
 	@cd explorer && npm ci --silent --no-audit --no-fund
 	@touch $@
+
+test-browser: $(STAMP) browser $(if $(shell command -v npm),$(EXPLORER_STAMP)) ## run the browser tests (installs Debian's chromium when missing)
+	@HOPGRAD_REQUIRE_BROWSER=1 HOPGRAD_CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser $(ARGS)
+
+browser:
+	@[ -x $(CHROMIUM) ] || { \
+		command -v apt-get >/dev/null || { \
+			echo 'hopgrad: $(CHROMIUM) is missing and there is no apt-get to install it;' \
+				'install chromium and say make test-browser CHROMIUM=/path/to/it' >&2; exit 1; }; \
+		[ -z "$(SUDO)" ] || command -v sudo >/dev/null || { \
+			echo 'hopgrad: $(CHROMIUM) is missing; as root: apt-get install chromium' >&2; exit 1; }; \
+		echo 'installing chromium with apt-get'; \
+		$(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends chromium >/dev/null && \
+		[ -x $(CHROMIUM) ] || { \
+			echo 'hopgrad: apt-get did not give $(CHROMIUM); see its messages above' >&2; exit 1; }; }
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy
 	@$(BIN)/ruff check .

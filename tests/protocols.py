@@ -1085,13 +1085,13 @@ def scipy_linalg_norm(x):
     return scipy.linalg.norm(x) + scipy.linalg.norm(np.outer(x, x))
 
 
-@safe
+@right
 def scipy_linalg_cholesky(x):
     A = np.outer(x, x) + np.eye(3)
     return np.sum(scipy.linalg.cholesky(A)) + scipy.linalg.cho_solve(scipy.linalg.cho_factor(A), x)[0]
 
 
-@safe
+@right
 def scipy_linalg_matrices(x):
     return (
         np.sum(scipy.linalg.expm(np.outer(x, x)))
@@ -1100,22 +1100,22 @@ def scipy_linalg_matrices(x):
     )
 
 
-@safe
+@right
 def scipy_linalg_triangular(x):
     return np.sum(scipy.linalg.solve_triangular(np.tril(np.outer(x, x) + np.eye(3)), x, lower=True))
 
 
-@safe
+@right
 def scipy_signal_convolve(x):
     return np.sum(scipy.signal.convolve(x, np.array([1.0, 2.0])) ** 2)
 
 
-@safe
+@right
 def scipy_signal_lfilter(x):
     return np.sum(scipy.signal.lfilter([1.0, 0.5], [1.0, -0.3], x) ** 2)
 
 
-@safe
+@right
 def scipy_interpolation(x):
     return scipy.interpolate.interp1d(np.arange(3.0), x)(0.5) + scipy.interpolate.CubicSpline(np.arange(3.0), x)(0.5)
 
@@ -1125,24 +1125,24 @@ def scipy_interpolation_at_a_place(x):
     return scipy.interpolate.CubicSpline(np.arange(3.0), [1.0, 4.0, 2.0])(x[0])
 
 
-@safe
+@right
 def scipy_quad_with_a_bound(x):
     return scipy.integrate.quad(lambda t: t * t, 0.0, x[2])[0]
 
 
-@safe
+@right
 def scipy_quad_with_a_parameter(x):
     return scipy.integrate.quad(lambda t: t * x[0], 0.0, 1.0)[0]
 
 
-@safe
+@right
 def scipy_trapezoid(x):
     return scipy.integrate.trapezoid(x**2) + np.trapezoid(x, dx=0.5)
 
 
-@safe
+@right
 def scipy_solve_ivp(x):
-    return scipy.integrate.solve_ivp(lambda t, y: -x[0] * y, (0.0, 1.0), [x[1]]).y[0, -1]
+    return scipy.integrate.solve_ivp(lambda t, y: -x[0] * y, (0.0, 1.0), [x[1]], rtol=1e-10, atol=1e-12).y[0, -1]
 
 
 @safe

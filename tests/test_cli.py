@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -679,3 +680,35 @@ def test_complaints_come_at_once() -> None:
     done = command("explain", "x", "--at", "x=1", "--format", "nonsense")
     assert done.returncode == 2
     assert time.perf_counter() - start < 5  # far less, but machines may be busy
+
+
+# -- play --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["play", "--port", "99999"], "'99999' is not a port"),
+        (["play", "--limit", "0"], "'0' is no number of seconds"),
+        (["play", "x=1"], "values come after --at"),
+        (["play", "x", "--at", "1"], "write NAME=VALUE"),
+    ],
+)
+def test_play_refuses_bad_options(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_play_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    monkeypatch.delitem(sys.modules, "hopgrad.play.server", raising=False)
+    assert main(["play", "x"]) == 2
+    assert "pip install 'hopgrad[play]'" in capsys.readouterr().err
+
+
+def test_play_tells_that_a_port_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert main(["play", "x", "--port", str(other.getsockname()[1]), "--no-browser"]) == 2
+    assert "choose another with --port" in capsys.readouterr().err

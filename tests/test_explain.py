@@ -123,7 +123,7 @@ def test_every_form_of_every_story(name: str, tmp_path: Path) -> None:
         assert path.stat().st_size > 20
     assert [p.suffix for p in tmp_path.iterdir() if p.name.startswith(".")] == [], "no half-written file stays behind"
     bundle = story._repr_mimebundle_()
-    assert set(bundle) == {"text/plain", "image/svg+xml", "text/latex"}
+    assert set(bundle) == {"text/plain", "text/html", "image/svg+xml", "text/latex"}
 
 
 def test_saving_is_all_or_nothing(tmp_path: Path) -> None:
@@ -409,3 +409,57 @@ def hg_eval(formula: str, x: Any, y: Any) -> Any:
     from hopgrad.show.expression import parse
 
     return parse(formula).evaluate({"x": x, "y": y})
+
+
+COMPLEX: dict[str, tuple[Any, Any]] = {
+    "analytic, then a size": (lambda z: np.abs(np.exp(z)), 1 + 2j),
+    "conjugates": (lambda z: (z * np.conj(z)).real, 1 + 2j),
+    "constants": (lambda z: np.real(z**2 + (2 - 1j) * z), 1 + 2j),
+    "on the way between real numbers": (lambda x: np.abs(np.exp(1j * x) + 2), 0.3),
+    "a branch": (lambda z: np.abs(z) if np.abs(z) > 1 else z.real, 1 + 2j),
+    "arrays": (lambda z: np.sum(np.abs(z) ** 2 * np.angle(z)), np.array([0.3 + 2.5j, 1.7 - 0.3j, -0.3 + 1.7j])),
+    "single precision": (lambda z: np.sum(np.abs(z) ** 2), np.array([0.3 + 2.5j, 1.7], np.complex64)),
+    "matrices": (lambda z: np.linalg.norm(z @ z), np.array([[1.0, 2j], [0.5 - 1j, 3.0]])),
+    "eigenvalues": (lambda a: np.sum(np.abs(np.linalg.eigvals(a))), np.array([[1.0, 2.0], [-3.0, 0.5]])),
+    "a spectrum": (lambda x: np.sum(np.abs(np.fft.fft(x)) ** 2), np.array([0.3, 1.7, -0.3, 2.5])),
+    "a filter": (
+        lambda x: np.sum(np.fft.ifft(np.fft.fft(x) * np.exp(1j * x)).real ** 3), np.array([0.3, 1.7, -0.3, 2.5]),
+    ),
+    "half a spectrum": (
+        lambda x: np.sum(np.fft.irfft(np.fft.rfft(x) * 2)[1:] ** 3), np.array([0.3, 1.7, -0.3, 2.5]),
+    ),
+    "a constant array": (lambda x: np.sum((x * np.array([1j, 2.0, 3 - 1j])).imag), np.array([0.3, 1.7, -0.3])),
+    "a kink": (lambda z: np.abs(z), 0j),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_numbers_are_explained(name: str) -> None:
+    f, point = COMPLEX[name]
+    story = hg.explain(f)(point)
+    np.testing.assert_allclose(story.gradient, hg.grad(f)(point), 1e-6 if name == "single precision" else 1e-14, 1e-15)
+    analysis = story._analysis
+    check = analysis.check(analysis.wrt[0])
+    assert check is not None
+    assert name == "a kink" or check.error < (1e-3 if name == "single precision" else 1e-7)
+    for write in (story.text, story.latex, story.svg, story.html, story.dot, story.tikz, story.mermaid, story.json):
+        assert write()
+    assert story.svg(adjoints=True)
+    again = from_json(story.json())
+    assert any(again.graph.builder.avals[n].dtype.kind == "c" for n in again.graph.order)
+    # What is not multiplying is not told as a product.
+    assert not any("simplified" in line.note for s in story.sections if s.key == "whole" for line in s.lines)
+
+
+def test_a_complex_story_says_what_comes_back() -> None:
+    story = hg.explain(lambda z: (z * np.conj(z)).real)(1 + 2j)
+    assert lines(story, "steps")[1:3] == ["h = conj(z)", "u = z · h = z · conj(z)"]
+    assert lines(story, "parts") == ["u\u0304 += y\u0304", "∂u/∂z = h", "∂u/∂h = z", "z\u0304 += conj(h\u0304)"]
+    (whole,) = [s for s in story.sections if s.key == "whole"]
+    assert "d/da − i d/db" in whole.intro
+    assert whole.lines[-1].value == "2−4i"
+    assert lines(story, "adjoints")[-1] == "z\u0304 = u\u0304 · h + conj(h\u0304)"
+    # Of what comes back to a real number, the real part counts.
+    story = hg.explain(lambda x: np.exp(1j * x).imag)(0.3)
+    assert lines(story, "adjoints")[-1].startswith("x\u0304 = Re(")
+    assert whole.lines[-1].note.startswith("finite differences along (1 + i)/√2: 4.2426406")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopgrad import files, tree
+from hopgrad import files, nn, tree
 from hopgrad.files import FileError, load, read, read_metadata, replacing, save
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -182,6 +182,69 @@ def test_what_cannot_be_stored_is_refused(value: Any, suffix: str, message: str,
     with pytest.raises(FileError, match=message):
         save(tmp_path / f"m{suffix}", value)
     assert not list(tmp_path.iterdir())
+
+
+# -- state dicts of PyTorch --------------------------------------------------------------------------------------------
+
+STATE_DICT = Path(__file__).parent / "golden" / "state_dict.safetensors"  # by make_state_dict.py beside it
+
+
+@dataclasses.dataclass
+class Net:
+    embed: Any
+    block: Any
+    lstm: Any
+    norm: Any
+    head: Any
+
+    def __call__(self, tokens: Any) -> Any:
+        x, _ = self.lstm(self.block(self.embed(tokens)))
+        return self.head(self.norm(x))
+
+
+def net(width: int = 8) -> Net:
+    return Net(
+        nn.Embedding(7, width, rng=0),
+        nn.TransformerBlock(width, 2, 16, rng=0),
+        nn.LSTM(width, 4, num_layers=2, batch_first=True, rng=0),
+        nn.LayerNorm(4),
+        nn.Sequential(nn.Linear(4, 6, rng=0), nn.relu, nn.Linear(6, 3, rng=0)),
+    )
+
+
+def test_a_state_dict_of_pytorch_fits_by_name() -> None:
+    loaded = load(STATE_DICT, net(), prefix="net.")
+    np.testing.assert_allclose(loaded(np.arange(10).reshape(2, 5) % 7), read(STATE_DICT)["net scores"], atol=1e-6)
+
+
+def test_running_statistics_of_pytorch_have_names_of_their_own() -> None:
+    parts = [
+        nn.Conv2d(1, 3, 3, padding=1, rng=0),
+        nn.BatchNorm(3),
+        nn.relu,
+        nn.ConvTranspose2d(3, 2, 2, stride=2, rng=0),
+    ]
+    model = nn.Sequential(*parts)
+    with pytest.raises(FileError) as caught:
+        load(STATE_DICT, model, prefix="cnn.")
+    extra = [line.split()[3] for line in str(caught.value).splitlines()[1:]]
+    assert extra == ["cnn.1.num_batches_tracked,", "cnn.1.running_mean,", "cnn.1.running_var,"]
+    model = load(STATE_DICT, model, prefix="cnn.", strict=False)
+    names = {"mean": "1.running_mean", "variance": "1.running_var"}
+    statistics = load(STATE_DICT, model[1].init(), prefix="cnn.", names=names, strict=False)
+    stored = read(STATE_DICT)
+    x, _ = model[1](model[0](stored["cnn images"]), statistics, training=False)
+    np.testing.assert_allclose(model[3](nn.relu(x)), stored["cnn result"], atol=1e-6)
+
+
+def test_a_state_dict_of_another_model_is_refused_array_by_array() -> None:
+    other = net(width=6)
+    with pytest.raises(FileError) as caught:
+        load(STATE_DICT, other, prefix="net.", names=lambda name: name.replace("head.2", "head.3"))
+    message = str(caught.value)
+    assert r"shape of net.embed.weight: (7, 8) in the file, (7, 6) here" in message
+    assert "missing: net.head.3.weight (here head.2.weight), float32[3, 6]" in message
+    assert "not asked for: net.head.2.bias, float32[3]" in message
 
 
 # -- damaged and hostile files -----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.special
 from numpy.testing import assert_allclose, assert_array_equal
 from sampling import (
@@ -206,6 +207,49 @@ def _carlson(exponents: list[float], weight: int, *z: Any) -> Any:
 
 
 # What NumPy and SciPy call the hops whose value is not simply a ufunc of theirs.
+def _of_matrices(name: str) -> Any:
+    """SciPy's function of matrices, in double precision, which also takes empty ones."""
+
+    def function(a: Array, *, power: Any = None) -> Array:
+        wide = a.astype(np.result_type(a, np.float64))
+        given = () if power is None else (power,)
+        return np.array(getattr(scipy.linalg, name)(wide, *given)) if a.size else a
+
+    return function
+
+
+def _filtered(b: Array, a: Array, x: Array) -> Array:
+    """By the definition, one after the other."""
+    y = np.zeros_like(x)
+    for n in range(x.shape[-1]):
+        before = sum(b[k] * x[..., n - k] for k in range(min(len(b), n + 1)))
+        after = sum(a[k] * y[..., n - k] for k in range(1, min(len(a), n + 1)))
+        y[..., n] = (before - after) / a[0]
+    return y
+
+
+def _sylvester(a: Array, b: Array, q: Array) -> Array:
+    """By Kronecker products."""
+    m, n = q.shape[-2:]
+    found = np.empty_like(q)
+    for place in np.ndindex(*q.shape[:-2]):
+        system = np.kron(a[place], np.eye(n)) + np.kron(np.eye(m), b[place].T)
+        found[place] = np.linalg.solve(system, q[place].ravel()).reshape(m, n)
+    return found
+
+
+def _of_band(ab: Array, below: int) -> Array:
+    """The full matrix."""
+    rows, n = ab.shape
+    found = np.zeros((n, n), ab.dtype)
+    for r in range(rows):
+        for j in range(n):
+            i = j + r - (rows - 1 - below)
+            if 0 <= i < n:
+                found[i, j] = ab[r, j]
+    return found
+
+
 def _first_extremes(x: Array, *, axis: int, largest: bool, skipping: bool, dtype: Any) -> Array:
     """One position after the other, by NumPy's argmax of all elements up to there."""
     x = x if largest else -x
@@ -307,6 +351,17 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "eigvalsh": lambda a, *, lower: np.linalg.eigvalsh(a, "L" if lower else "U"),
     "singular_values": lambda a: np.linalg.svd(a, compute_uv=False),
     "pinv": lambda a, *, rcond: np.linalg.pinv(a, rcond),
+    **{name: _of_matrices(name) for name in ("expm", "logm", "sqrtm")},
+    "matrix_power": _of_matrices("fractional_matrix_power"),
+    "is_real": lambda a, *, function, power: np.isrealobj(scipy.linalg.sqrtm(a)),
+    "cut_angle": lambda a: (np.pi - max(t for t in abs(np.angle(np.linalg.eigvals(a))) if t < np.pi)) / 2,
+    "linear_filter": _filtered,
+    "lags": lambda w, x, *, count: np.array([np.sum(w[..., k:] * x[..., : x.shape[-1] - k]) for k in range(count)]),
+    "sylvester": _sylvester,
+    "unitary_factor": lambda a: np.linalg.svd(a, full_matrices=False)[0] @ np.linalg.svd(a, full_matrices=False)[2],
+    "order_of_pivots": lambda pivots, *, dtype: np.array([2, 0, 1]),
+    "column_order": lambda a, *, dtype: scipy.linalg.qr(a.astype(float), pivoting=True)[2],
+    "solve_banded": lambda ab, b, *, below, definite, strict: np.linalg.solve(_of_band(ab, below), b),
     "lstsq_rank": lambda a, b, *, rcond, dtype: np.linalg.lstsq(a, b, rcond)[2],
     "p_norm": lambda x, *, axes, keepdims, order: np.linalg.vector_norm(x, axis=axes, keepdims=keepdims, ord=order),
     "exists": lambda x: np.bool_(True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -168,3 +169,52 @@ def test_layouts_of_random_values(seed: int) -> None:
                 if born[b] <= dies[other] and born[other] <= dies[b]:
                     assert offsets[b] + sizes[b] <= offsets[other] or offsets[other] + sizes[other] <= offsets[b]
     assert min(size for _, size in ways) <= 1.2 * live + 64
+
+
+def resident_peak(call: Any) -> int:
+    """The most bytes that NumPy's arrays took during a call."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_first_calls_of_large_arrays_store_no_values_on_the_way() -> None:
+    x = np.linspace(0.1, 1.0, 1_000_000)
+
+    def chain(x: Any) -> Any:
+        for _ in range(8):
+            x = np.sin(x) * np.exp(-x)
+        return np.sum(x)
+
+    gradient = hg.grad(chain)
+    with hg.use_backend("numpy"):
+        expected = hg.grad(chain)(x)
+    found: list[Any] = []
+    with hg.use_backend("native"):
+        assert resident_peak(lambda: found.append(gradient(x))) < 8 * x.nbytes  # there are 40 values
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12, atol=1e-14)
+    assert "kept" in gradient.report()
+
+
+def test_first_calls_of_large_arrays_raise_what_numpy_raises() -> None:
+    x = np.zeros((900, 900))
+    gradient = hg.grad(lambda x: np.sum(np.linalg.cholesky(x)))
+    with hg.use_backend("native"):
+        for _ in range(2):
+            with pytest.raises(np.linalg.LinAlgError):
+                gradient(x)
+        np.testing.assert_allclose(np.diag(gradient(np.eye(900))), 0.5)
+
+
+def test_first_calls_of_large_arrays_follow_their_guards() -> None:
+    def branching(x: Any, y: Any) -> Any:
+        return np.sum(x * y) if np.max(x) > 0.5 else np.sum(x * x * y)
+
+    x, y = np.linspace(0, 1, 700_000), np.ones(700_000)
+    gradient = hg.grad(branching)
+    with hg.use_backend("native"):
+        for scale in (1.0, 0.1, 1.0, 0.1):
+            np.testing.assert_array_equal(gradient(scale * x, y), y if scale == 1.0 else 2 * scale * x)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import doctest
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,17 @@ def test_the_page_about_networks_is_right() -> None:
     found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)
     assert found.attempted > 5
     assert found.failed == 0
+
+
+def test_functions_in_a_model_stay_the_same_functions() -> None:
+    def act(x: Any) -> Any:
+        return np.tanh(x)
+
+    model = nn.Sequential(
+        nn.Linear(2, 3, rng=0), act, functools.partial(np.multiply, 2.0), functools.partial(act), nn.relu
+    )
+    step = hg.compile(lambda model, x: (hg.grad(lambda m: np.sum(m(x)))(model), model))
+    for _ in range(2):
+        for made in step(model, np.ones((4, 2), np.float32)):
+            assert tree.flatten(made)[1] == tree.flatten(model)[1]
+            assert all(a is b for a, b in zip(made.layers[1:], model.layers[1:], strict=True))

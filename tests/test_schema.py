@@ -238,7 +238,7 @@ def test_everything_in_it_is_documented(explanation: Any) -> None:
 def keys(data: Any, above: str = "") -> Iterator[str]:
     if isinstance(data, dict):
         for key, value in data.items():
-            if above != "params":  # there they are the hop's own
+            if above not in ("params", "lowerings"):  # there they are the hop's own, and names of hops
                 yield key
             yield from keys(value, key)
     elif isinstance(data, list):

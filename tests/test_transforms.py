@@ -19,6 +19,7 @@ from sampling import DIFFERENTIABLE_UFUNCS, inside
 import hopgrad as hg
 from hopgrad import tree
 from hopgrad.errors import DtypeError, HopgradError, ShapeError
+from hopgrad.graph.hop import Plane
 from hopgrad.trace import context
 
 X = np.array([0.5, -1.5, 2.0])
@@ -834,7 +835,7 @@ def test_scipy_minimizes_with_hessian_products() -> None:
 
 # -- random programs ---------------------------------------------------------------------------------------------------
 
-UNARY = [hop for hop in DIFFERENTIABLE_UFUNCS if hop.ufunc.nin == 1]
+UNARY = [hop for hop in DIFFERENTIABLE_UFUNCS if hop.ufunc.nin == 1 and not isinstance(hop.domain[0], Plane)]
 BINARY = [hop for hop in DIFFERENTIABLE_UFUNCS if hop.ufunc.nin == 2]
 
 
@@ -915,3 +916,10 @@ def check_program(f: Callable[[Any], Any], seed: int) -> None:
     second = hg.jvp(lambda y: hg.grad(lambda z: w @ f(z))(y), (x,), (v,))[1]
     other = hg.grad(lambda y: w @ hg.jvp(f, (y,), (v,))[1])(x)
     assert_allclose(second, other, rtol=1e-7, atol=1e-7 * float(np.max(np.abs(second), initial=1)))
+
+
+def test_compiled_functions_inside_derivatives_of_higher_order() -> None:
+    x = np.array([0.5, 2.0])
+    cubes = hg.compile(lambda x: np.sum(x**3))
+    np.testing.assert_allclose(hg.hessian(lambda x: cubes(x))(x), np.diag(6.0 * x))
+    np.testing.assert_allclose(hg.grad(hg.grad(hg.grad(lambda x: cubes(x))))(2.0), 6.0)

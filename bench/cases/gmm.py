@@ -26,16 +26,17 @@ def by_hand(
     scales = np.exp(q)
     Q = np.zeros((k, d, d))
     Q[:, diagonal, diagonal], Q[:, rows, columns] = scales, l
-    apart = x - mu[:, None, :]
-    turned = apart @ np.swapaxes(Q, 1, 2)
-    beta = (alpha + np.sum(q, axis=1))[:, None] - 0.5 * np.sum(turned**2, axis=2)
+    turned = (Q.reshape(-1, d) @ x.T).reshape(k, d, n)
+    turned -= Q @ mu[:, :, None]
+    beta = (alpha + np.sum(q, axis=1))[:, None] - 0.5 * np.einsum("kdn,kdn->kn", turned, turned)
     share = np.exp(beta - np.max(beta, axis=0))
     share /= np.sum(share, axis=0)
     prior = np.exp(alpha - np.max(alpha))
-    turned *= share[:, :, None]
-    by_Q = -np.swapaxes(turned, 1, 2) @ apart
+    turned *= share[:, None, :]
+    summed = np.sum(turned, axis=2)
+    by_Q = summed[:, :, None] * mu[:, None, :] - (turned.reshape(-1, n) @ x).reshape(k, d, d)
     total = np.sum(share, axis=1)
-    by_mu = (np.sum(turned, axis=1)[:, None, :] @ Q)[:, 0, :]
+    by_mu = (summed[:, None, :] @ Q)[:, 0, :]
     by_q = total[:, None] + by_Q[:, diagonal, diagonal] * scales - gamma**2 * scales**2 + m
     return total - n * prior / np.sum(prior), by_mu, by_q, by_Q[:, rows, columns] - gamma**2 * l
 

@@ -89,7 +89,7 @@ SHARED: dict[str, Any] = {
     "by_hand": by_hand,
     "instead": {"PyTorch": {"field": field_torch}},
 }
-SLOW = 100  # steps; JAX compiles each of them
+SLOW = 10  # steps; JAX compiles each of them: a hundred take it minutes
 
 CASES = (
     Case(

@@ -43,8 +43,9 @@ def log_prior(q: Array, l: Array, gamma: float, m: int) -> Array:  # noqa: E741
 
 def objective(alpha: Array, mu: Array, q: Array, l: Array, x: Array, gamma: float, m: int) -> Array:  # noqa: E741
     n, d = x.shape
-    apart = (x - mu[:, None, :]) @ np.swapaxes(triangles(q, l), 1, 2)  # one matrix of n rows for each component
-    beta = (alpha + np.sum(q, axis=1))[:, None] - 0.5 * np.sum(apart**2, axis=2)
+    Q = triangles(q, l)
+    turned = np.reshape(np.reshape(Q, (-1, d)) @ x.T, (-1, d, n)) - Q @ mu[:, :, None]  # one product for all components
+    beta = (alpha + np.sum(q, axis=1))[:, None] - 0.5 * np.sum(turned**2, axis=1)
     constant = -n * (0.5 * d * np.log(2 * np.pi) + log_sum_exp(alpha, 0))
     return constant + np.sum(log_sum_exp(beta, 0)) + log_prior(q, l, gamma, m)
 

@@ -1,5 +1,7 @@
 // The explanation as the page knows it: the JSON document of docs/schema.md, and look-ups made from it once.
 
+import type { Live } from "./interpreter";
+
 export interface Form {
   text: string;
   latex: string;
@@ -80,6 +82,7 @@ export interface Guard {
 export interface Line {
   text?: string;
   latex?: string;
+  mathml?: string;
   prose?: string;
   value?: string;
   note?: string;
@@ -113,6 +116,7 @@ export interface Explanation {
   sources: Source[];
   sections: Section[];
   cost: { paths: string; naive: string; done: string };
+  live?: Live;
 }
 
 /** The document with its look-ups: uses by their ends, positions of shown values. */
@@ -199,7 +203,11 @@ export function scalar(data: Data | undefined): number | undefined {
 /** The largest size of any finite element, and whether there are any that are not finite. */
 export function extent(data: Data | undefined): { size: number; finite: boolean; nan: boolean } {
   if (data === undefined) return { size: 0, finite: true, nan: false };
-  if (typeof data === "object" && data.summary) {
+  if (typeof data !== "object") {
+    const x = real(data);
+    return Number.isFinite(x) ? { size: Math.abs(x), finite: true, nan: false } : { size: 0, finite: false, nan: Number.isNaN(x) };
+  }
+  if (data.summary) {
     const { min, max, nan, infinite } = data.summary;
     const size = Math.max(Math.abs(real(min)), Math.abs(real(max)));
     return { size, finite: nan + infinite === 0, nan: nan > 0 };

@@ -10,8 +10,8 @@ export interface State {
   tab: string;
   theme: "auto" | "light" | "dark";
   heat: boolean;
-  /** Groups that are shown open. */
-  open: string[];
+  /** Groups that are not as they were at first: opened or closed since. */
+  toggled: number[];
   /** Values typed for the inputs, by name. */
   inputs: Record<string, number[]>;
   search: string;
@@ -29,7 +29,7 @@ export const INITIAL: State = {
   tab: "derivation",
   theme: "auto",
   heat: false,
-  open: [],
+  toggled: [],
   inputs: {},
   search: "",
   from: -1,
@@ -45,6 +45,7 @@ export class Store {
   /** What is hovered: in the same form as `pin`, but not worth keeping in a link. */
   hover = "";
   private hoverers: (() => void)[] = [];
+  private writing = 0;
 
   constructor() {
     this.state = { ...INITIAL, ...fromHash(location.hash) };
@@ -56,13 +57,19 @@ export class Store {
   set(change: Partial<State>): void {
     const before = this.state;
     this.state = { ...before, ...change };
+    // Browsers count how often a page writes its address: while something is dragged, a few times a second must do.
+    this.writing ||= window.setTimeout(() => this.write(), 60);
+    for (const listener of this.listeners) listener(this.state, before);
+  }
+
+  private write(): void {
+    this.writing = 0;
     const hash = toHash(this.state);
     try {
       history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
     } catch {
       // A document without an address of its own (a notebook's frame) keeps its state to itself.
     }
-    for (const listener of this.listeners) listener(this.state, before);
   }
 
   setHover(key: string): void {
@@ -110,7 +117,7 @@ const CHOICES: Partial<Record<keyof State, string[]>> = {
 };
 
 function fits(key: keyof State, value: unknown, like: unknown): boolean {
-  if (key === "open") return Array.isArray(value) && value.every((item) => typeof item === "string");
+  if (key === "toggled") return Array.isArray(value) && value.every((item) => Number.isInteger(item));
   if (key === "inputs") {
     const lists = value && typeof value === "object" && !Array.isArray(value) ? Object.values(value) : null;
     return !!lists && lists.every((list) => Array.isArray(list) && list.every((x) => typeof x === "number"));

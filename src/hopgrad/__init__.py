@@ -32,6 +32,8 @@ _HOMES = {
         "hopgrad.transforms",
     ),
     "use_backend": "hopgrad.backend",
+    "vmap": "hopgrad.mapping",
+    **dict.fromkeys(("sparse_hessian", "sparse_jacobian"), "hopgrad.sparse"),
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "hopgrad.lower.pool"),
     **dict.fromkeys(("cond", "fori_loop", "scan", "switch", "while_loop"), "hopgrad.control"),
     **dict.fromkeys(("custom_jvp", "custom_vjp", "external", "stop_gradient"), "hopgrad.custom"),
@@ -45,7 +47,7 @@ _HOMES = {
         "hopgrad.errors",
     ),
 }  # fmt: skip
-_MODULES = ("custom", "data", "files", "nn", "numpy", "optim", "scipy", "train", "tree")
+_MODULES = ("custom", "data", "files", "nn", "numpy", "onnx", "optim", "scipy", "train", "tree")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 
@@ -107,6 +109,9 @@ if TYPE_CHECKING:
     from hopgrad.graph.graph import Node as Node
     from hopgrad.lower.pool import get_num_threads as get_num_threads
     from hopgrad.lower.pool import set_num_threads as set_num_threads
+    from hopgrad.mapping import vmap as vmap
+    from hopgrad.sparse import sparse_hessian as sparse_hessian
+    from hopgrad.sparse import sparse_jacobian as sparse_jacobian
     from hopgrad.transforms import check_grads as check_grads
     from hopgrad.transforms import compile as compile
     from hopgrad.transforms import elementwise_grad as elementwise_grad

@@ -77,6 +77,8 @@ def aval(shape: Shape, dtype: Any) -> Aval:
     key = (shape, np.dtype(dtype))
     found = _interned.get(key)
     if found is None:
+        # NumPy's integers would come back as those of all values of this shape from then on.
+        key = (tuple([int(n) for n in shape]), key[1])
         found = _interned.setdefault(key, Aval(*key))
     return found
 

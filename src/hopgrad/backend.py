@@ -81,10 +81,16 @@ class NativePlan:
         nodes: What to compute.
         inputs: Values that will be given.
         guards: Values that have to be these; else `run` gives None.
+        whole: Whether kernels may have any size (see `hopgrad.lower.program.Steps`).
     """
 
     def __init__(
-        self, source: Builder, nodes: Sequence[int], inputs: Sequence[int], guards: Sequence[tuple[int, Any]] = ()
+        self,
+        source: Builder,
+        nodes: Sequence[int],
+        inputs: Sequence[int],
+        guards: Sequence[tuple[int, Any]] = (),
+        whole: bool = False,
     ) -> None:
         wanted = [*nodes, *[node for node, _ in guards]]
         builder, moved, given = expanded(source, wanted, frozenset(inputs))
@@ -99,6 +105,7 @@ class NativePlan:
         self._inputs = [simplified.inputs[given[key]] for key in self.keys]
         self.size = len(reachable(simplified.builder, simplified.outputs))
         """How many values the simplified graph has."""
+        self._whole = whole
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
 
@@ -124,7 +131,7 @@ class NativePlan:
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
         inputs = dict(zip(self._inputs, strides, strict=True))
-        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound)
+        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound, self._whole)
 
     @property
     def runs(self) -> int:

@@ -1,8 +1,9 @@
 """Many values of some inputs at once: what depends on these is computed for all of them, along a first axis of its own.
 
-A Jacobian is one sweep for each unit vector. Batched, all sweeps are one graph, a few hops longer than that of one
-sweep, and native code for it has no more steps. Sweeps are linear, so few hops occur in them and these have a rule
-here; any other is computed for one value after the other.
+A Jacobian is one sweep for each unit vector, and `vmap` is one call for each row. Batched, all of them are one graph,
+a few hops longer than that of a single one, and native code for it has no more steps. How a hop is batched is part of
+its definition (`Hop.batch`), and for most hops follows from their class. A hop that has no form for many values is
+computed for one value after the other, by a loop in the graph.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.aval import Aval, Several
+from hopgrad.aval import Aval, Several, aval
+from hopgrad.differentiate import transplant
 from hopgrad.graph.builder import Builder, Expr, catalogue
-from hopgrad.graph.graph import reachable
-from hopgrad.graph.hop import ITEM, Elementwise, Hop, Reduction
+from hopgrad.graph.graph import Graph, Node, reachable
+from hopgrad.graph.hop import ITEM, Compound, Elementwise, Hop, Reduction
 from hopgrad.graph.operators import broadcast_to
-from hopgrad.hops.shape import Items, Operand, Slice, concatenate, index, reshape, transpose, transposed
 
 ELEMENTS = 1 << 22
 """How many elements the largest value of a batch may have."""
-UNROLLED = 2000
-"""How many hops a batch may have that are written out for each of its values."""
+
+Part = tuple[Expr, bool]
+"""A value, and whether it has the batch's axis in front."""
 
 
 @dataclass
@@ -38,43 +40,84 @@ class Batch:
     """The result for one value."""
     count: int
 
+    @property
+    def builder(self) -> Builder:
+        """Holds the values."""
+        return self.args[0].builder
+
     def aligned(self, number: int, ndim: int) -> Expr:
         """An operand with its own axes behind so many, to be broadcast."""
         x = self.args[number]
         missing = ndim + 1 - x.ndim
         if not self.along[number] or not missing:
             return x
-        return reshape(x, shape=(self.count, *[1] * missing, *x.shape[1:]))
+        return catalogue["reshape"](x, shape=(self.count, *[1] * missing, *x.shape[1:]))
 
     def whole(self, number: int) -> Expr:
         """An operand with the first axis, repeated if it is not there."""
         x = self.args[number]
         return x if self.along[number] else broadcast_to(x, (self.count, *x.shape))
 
+    def single(self, number: int) -> tuple[int, ...]:
+        """The shape of an operand for one value."""
+        return self.args[number].shape[int(self.along[number]) :]
+
     def shaped(self, x: Expr) -> Expr:
         """The results in their shape."""
         shape = (self.count, *self.like.shape)
-        return x if x.shape == shape else reshape(x, shape=shape)
+        return x if x.shape == shape else catalogue["reshape"](x, shape=shape)
 
 
-Rule = Callable[[Batch], Expr | None]
-"""The results of a hop along a first axis, or None if they have to be computed one after the other."""
+Rule = Callable[[Batch], Any]
+"""The results of a hop along a first axis, or None if they have to be computed one after the other.
 
-_RULES: dict[str, Rule] = {}
-
-
-def _rule(*names: str) -> Callable[[Rule], Rule]:
-    def note(rule: Rule) -> Rule:
-        _RULES.update(dict.fromkeys(names, rule))
-        return rule
-
-    return note
+Of a `Compound` hop, a `Part` for each result.
+"""
 
 
-def _rule_of(hop: Hop) -> Rule | None:
-    if isinstance(hop, Elementwise):
-        return _elementwise
-    return _reduction if isinstance(hop, Reduction) else _RULES.get(hop.name)
+# -- rules that several hops have --------------------------------------------------------------------------------------
+
+
+def stacked(batch: Batch) -> Any:
+    """For hops of stacks (of matrices, of numbers): the batch is one more axis of the stack."""
+    args = [batch.whole(k) for k in range(len(batch.args))]
+    if isinstance(batch.hop, Compound):
+        return items(batch.hop, args, batch.params)
+    return batch.hop(*args, **batch.params)
+
+
+def along_axis(batch: Batch) -> Expr:
+    """For hops along one axis, which stands behind the batch's."""
+    args = [batch.whole(k) for k in range(len(batch.args))]
+    return batch.hop(*args, **{**batch.params, "axis": batch.params["axis"] + 1})
+
+
+def along_axes(batch: Batch) -> Expr:
+    """As `along_axis`, for hops along several axes."""
+    axes = tuple(k + 1 for k in batch.params["axes"])
+    return batch.hop(batch.args[0], **{**batch.params, "axes": axes})
+
+
+def rest_alone(batch: Batch) -> Expr | None:
+    """For hops that take one operand as a whole and the other element by element."""
+    if batch.along[0]:
+        return None
+    return batch.hop(*batch.args, **batch.params)
+
+
+def last_alone(batch: Batch) -> Expr | None:
+    """As `rest_alone`, with the operand that is taken as a whole last."""
+    if batch.along[-1]:
+        return None
+    return batch.hop(*batch.args, **batch.params)
+
+
+def items(hop: Compound, args: Sequence[Expr], params: Mapping[str, Any]) -> list[Part]:
+    """All results of a hop with several, with the batch's axis."""
+    builder = args[0].builder
+    whole = builder.expr(builder.emit(hop, [x.id for x in args], tuple(sorted(params.items()))))
+    assert isinstance(whole.aval, Several)
+    return [(ITEM(whole, index=k), True) for k in range(len(whole.aval.avals))]
 
 
 def _elementwise(batch: Batch) -> Expr:
@@ -82,160 +125,80 @@ def _elementwise(batch: Batch) -> Expr:
     return batch.hop(*[batch.aligned(k, ndim) for k in range(len(batch.args))], **batch.params)
 
 
-def _reduction(batch: Batch) -> Expr | None:
-    axes = tuple(k + 1 for k in batch.params["axes"])
-    if batch.hop.name in ("argmax", "argmin") and len(axes) > 1:  # these count through all axes, or along one
-        return None
-    return batch.hop(batch.args[0], **{**batch.params, "axes": axes})
+def _rule_of(hop: Hop) -> Rule | None:
+    if hop.batch is not None:
+        return hop.batch
+    if isinstance(hop, Elementwise):
+        return _elementwise
+    return along_axes if isinstance(hop, Reduction) else None
 
 
-@_rule("cumsum", "fft", "rfft", "irfft")
-def _along_axis(batch: Batch) -> Expr:
-    return batch.hop(batch.args[0], **{**batch.params, "axis": batch.params["axis"] + 1})
+# -- one after the other -----------------------------------------------------------------------------------------------
 
 
-@_rule("convert", "triangle", "real", "imag", "conjugate")
-def _as_it_is(batch: Batch) -> Expr:
-    return batch.hop(batch.args[0], **batch.params)
+def _one_by_one(batch: Batch) -> list[Part]:
+    """All results of a hop, by a loop that computes it for one value after the other."""
+    hop, args, along = batch.hop, batch.args, batch.along
+    body = Builder()
+    fresh = [body.input(_one(x, flag), "x").id for x, flag in zip(args, along, strict=True)]
+    found = body.expr(body.emit(hop, fresh, tuple(sorted(batch.params.items()))))
+    outputs = [found]
+    if isinstance(found.aval, Several):
+        outputs = [ITEM(found, index=k) for k in range(len(found.aval.avals))]
+    order = [k for k, flag in enumerate(along) if not flag] + [k for k, flag in enumerate(along) if flag]
+    graph = Graph(body, [fresh[k] for k in order], [x.id for x in outputs])
+    graph.cache["one by one"] = hop.name
+    loop = {"body": graph, "consts": len(along) - sum(along), "carries": 0, "counted": False, "length": batch.count,
+            "reverse": False}  # fmt: skip
+    scan = catalogue["scan"]
+    assert isinstance(scan, Compound)
+    return items(scan, [args[k] for k in order], loop)
 
 
-@_rule("cartesian")
-def _cartesian(batch: Batch) -> Expr:
-    return batch.hop(batch.whole(0), batch.whole(1))
+def _one(x: Expr, along: bool) -> Aval:
+    return aval(x.shape[1:], x.dtype) if along else x.aval
 
 
-@_rule("reshape")
-def _reshape(batch: Batch) -> Expr:
-    return batch.shaped(batch.args[0])
+def one_by_one(builder: Builder) -> list[str]:
+    """The hops that are computed for one value of a batch after the other, with their places in the user's code."""
+    slow: dict[int, str] = {}
+    for kind, (hop, params) in enumerate(builder.kinds):
+        if hop.name == "scan" and (name := _body(params).cache.get("one by one")):
+            slow[kind] = name
+    told: dict[str, None] = {}
+    if slow:
+        for node, kind in enumerate(builder.kind):
+            if kind in slow:
+                place = Node(builder, node).location
+                told[slow[kind] + (f" (line {place.line} of {place.file})" if place else "")] = None
+    for hop, params in builder.kinds:  # bodies of loops and branches
+        for _, value in params if isinstance(hop, Compound) else ():
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, Graph) and "one by one" not in part.cache:
+                    told.update(dict.fromkeys(one_by_one(part.builder)))
+    return list(told)
 
 
-@_rule("transpose")
-def _transpose(batch: Batch) -> Expr:
-    return transpose(batch.args[0], axes=(0, *[k + 1 for k in batch.params["axes"]]))
+def _body(params: Any) -> Graph:
+    body: Graph = dict(params)["body"]
+    return body
 
 
-@_rule("broadcast_to")
-def _broadcast_to(batch: Batch) -> Expr:
-    return broadcast_to(batch.aligned(0, len(batch.like.shape)), (batch.count, *batch.like.shape))
+# -- whole graphs ------------------------------------------------------------------------------------------------------
 
 
-@_rule("concatenate")
-def _concatenate(batch: Batch) -> Expr:
-    return concatenate(*[batch.whole(k) for k in range(len(batch.args))], axis=batch.params["axis"] + 1)
-
-
-_ALL = Slice(None, None, None)
-
-
-def _in_front(items: Items, arrays: Sequence[Expr]) -> int:
-    """How many axes come before all others, as index arrays make them that do not stand side by side."""
-    places = [k for k, item in enumerate(items) if isinstance(item, (int, Operand))]
-    if not arrays or places == list(range(places[0], places[-1] + 1)):
-        return 0
-    return max(a.ndim for a in arrays)
-
-
-@_rule("index")
-def _index(batch: Batch) -> Expr | None:
-    x, *arrays = batch.args
-    if any(batch.along[1:]):
-        return None
-    front = _in_front(batch.params["items"], arrays)
-    found = index(x, *arrays, items=(_ALL, *batch.params["items"]))
-    return transposed(found, (front, *range(front), *range(front + 1, found.ndim)))
-
-
-@_rule("scatter")
-def _scatter(batch: Batch) -> Expr | None:
-    v, *arrays = batch.args
-    if any(batch.along[1:]):
-        return None
-    return batch.hop(
-        _moved(v, _in_front(batch.params["items"], arrays)),
-        *arrays,
-        items=(_ALL, *batch.params["items"]),
-        shape=(batch.count, *batch.params["shape"]),
-    )
-
-
-@_rule("put")
-def _put(batch: Batch) -> Expr | None:
-    _, _, *arrays = batch.args
-    if any(batch.along[2:]):
-        return None
-    v = _moved(batch.whole(1), _in_front(batch.params["items"], arrays))
-    return batch.hop(batch.whole(0), v, *arrays, items=(_ALL, *batch.params["items"]))
-
-
-def _moved(v: Expr, front: int) -> Expr:
-    """What is written at an index, its first axis behind those that come before all others."""
-    return transposed(v, (*range(1, front + 1), 0, *range(front + 1, v.ndim)))
-
-
-@_rule("matmul")
-def _matmul(batch: Batch) -> Expr:
-    ranks = [x.ndim - along for x, along in zip(batch.args, batch.along, strict=True)]
-    ndim = max(2, *ranks)
-
-    def matrices(number: int) -> Expr:
-        """An operand as matrices: a vector is one row on the left, one column on the right."""
-        x = batch.args[number]
-        if ranks[number] == 1:
-            x = reshape(x, shape=(*x.shape[:-1], 1, x.shape[-1]) if number == 0 else (*x.shape, 1))
-        missing = ndim + 1 - x.ndim if batch.along[number] else 0
-        return reshape(x, shape=(batch.count, *[1] * missing, *x.shape[1:])) if missing else x
-
-    return batch.shaped(batch.hop(matrices(0), matrices(1)))
-
-
-@_rule("einsum")
-def _einsum(batch: Batch) -> Expr | None:
-    left, _, right = batch.params["subscripts"].partition("->")
-    free = [c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in left]
-    if not free:
-        return None
-    terms = [free[0] * along + term for term, along in zip(left.split(","), batch.along, strict=True)]
-    return batch.hop(*batch.args, subscripts=f"{','.join(terms)}->{free[0]}{right}")
-
-
-@_rule("solve", "triangular_solve")
-def _solve(batch: Batch) -> Expr | None:
-    """The right-hand sides of one matrix are columns side by side."""
-    a, b = batch.args
-    if batch.along[0] or a.ndim > 2 or b.ndim > 3:
-        return None
-    columns = transpose(b, axes=(1, 0, *range(2, b.ndim)))
-    found = batch.hop(a, reshape(columns, shape=(b.shape[1], b.size // max(1, b.shape[1]))), **batch.params)
-    return transpose(reshape(found, shape=columns.shape), axes=(1, 0, *range(2, b.ndim)))
-
-
-def _one_by_one(batch: Batch) -> list[Any]:
-    """The results, each by a hop of its own."""
-    builder = batch.args[0].builder
-    params = tuple(sorted(batch.params.items()))
-    found = []
-    for k in range(batch.count):
-        ids = [index(x, items=(k,)).id if along else x.id for x, along in zip(batch.args, batch.along, strict=True)]
-        found.append(builder.expr(builder.emit(batch.hop, ids, params)))
-    return found
-
-
-def _joined(values: Sequence[Expr]) -> Expr:
-    return concatenate(*[reshape(v, shape=(1, *v.shape)) for v in values], axis=0)
-
-
-def batched(builder: Builder, outputs: Sequence[int], along: Mapping[int, Expr]) -> list[Expr]:
-    """What `outputs` are for several values of some others, along a first axis.
+def spread(builder: Builder, outputs: Sequence[int], along: Mapping[int, Expr], count: int) -> list[Part]:
+    """What `outputs` are for `count` values of some others; those that do not depend on these stay as they are.
 
     Args:
         builder: Holds the values; what is new is appended to it.
         outputs: What to compute.
         along: For the values that vary (inputs, say) all that they shall be, along a first axis.
+        count: The length of that axis.
     """
-    count = next(iter(along.values())).shape[0]
-    moved = dict(along)
-    several: dict[int, list[Expr]] = {}
-    for node in reachable(builder, outputs, min(along)):
+    moved: dict[int, Part] = {node: (every, True) for node, every in along.items()}
+    several: dict[int, Sequence[Part]] = {}
+    for node in reachable(builder, outputs, min(along)) if along else ():
         ids = builder.args(node)
         if node in moved or not any(a in moved or a in several for a in ids):
             continue
@@ -243,38 +206,94 @@ def batched(builder: Builder, outputs: Sequence[int], along: Mapping[int, Expr])
         stage, like = builder.stage[node], builder.avals[node]
         with builder.passing(builder.stages[stage]):
             builder.made_for(builder.origin[node] if stage else node)
+            before = len(builder)
             if hop is ITEM:
-                moved[node] = _joined([hop(one, **params) for one in several[ids[0]]])
+                moved[node] = several[ids[0]][params["index"]]
                 continue
-            args = [moved[a] if a in moved else builder.expr(a) for a in ids]
-            batch = Batch(hop, args, [a in moved for a in ids], params, like, count)
-            if isinstance(like, Several):
-                several[node] = _one_by_one(batch)
+            given = [moved.get(a) or (builder.expr(a), False) for a in ids]
+            if not any(flag for _, flag in given):  # it depends on a result of a loop that is the same for all
+                new = builder.expr(builder.emit(hop, [x.id for x, _ in given], builder.params(node)))
+                if isinstance(like, Several):
+                    several[node] = [(ITEM(new, index=k), False) for k in range(len(like.avals))]
+                else:
+                    moved[node] = new, False
                 continue
+            batch = Batch(hop, [x for x, _ in given], [flag for _, flag in given], params, like, count)
             rule = _rule_of(hop)
             found = rule(batch) if rule else None
-            moved[node] = _joined(_one_by_one(batch)) if found is None else found
-        assert moved[node].shape == (count, *like.shape), hop
-    return [
-        moved[n] if n in moved else broadcast_to(builder.expr(n), (count, *builder.avals[n].shape)) for n in outputs
+            if isinstance(like, Several):
+                several[node] = _one_by_one(batch) if found is None else found
+            else:
+                moved[node] = _one_by_one(batch)[0] if found is None else (found, True)
+                assert moved[node][0].shape == (count, *like.shape), hop
+            if not stage:
+                _sited(builder, before, node, moved[node][0].id if node in moved else -1)
+    return [moved.get(n) or (builder.expr(n), False) for n in outputs]
+
+
+def _sited(builder: Builder, before: int, node: int, made: int) -> None:
+    """Give the new values of a batch the place of the one that they are made of; all but `made` are parts of a call."""
+    site = builder.site[node]
+    for new in range(before, len(builder)):
+        if not builder.site[new]:
+            builder.site[new] = site if new == made else -abs(site)
+
+
+def batched(builder: Builder, outputs: Sequence[int], along: Mapping[int, Expr]) -> list[Expr]:
+    """As `spread`, with the batch's axis for all outputs."""
+    count = next(iter(along.values())).shape[0]
+    return [x if flag else broadcast_to(x, (count, *x.shape)) for x, flag in spread(builder, outputs, along, count)]
+
+
+def spread_graph(
+    graph: Graph, given: Sequence[Expr], along: Sequence[bool], count: int, builder: Builder
+) -> list[Part]:
+    """The outputs of a closed graph, emitted into a builder for `count` values of the inputs that are `along`."""
+    known: dict[int, int] = {}
+    wide: dict[int, Expr] = {}
+    for node, x, flag in zip(graph.inputs, given, along, strict=True):
+        if flag:
+            fresh = known[node] = builder.input(graph.builder.avals[node], "x").id
+            wide[fresh] = x
+        else:
+            known[node] = x.id
+    return spread(builder, transplant(graph.builder, graph.outputs, builder, known), wide, count)
+
+
+def spread_closed(
+    graph: Graph,
+    along: Sequence[bool],
+    count: int,
+    finish: Callable[[list[Part]], list[Expr]] | None = None,
+) -> tuple[Graph, list[bool]]:
+    """A closed graph for `count` values of the inputs that are `along`, and which of its outputs have the batch's axis.
+
+    `finish` makes the outputs of what is found, if they are to be others.
+    """
+    builder = Builder()
+    builder.sites = graph.builder.sites
+    likes = [graph.builder.avals[n] for n in graph.inputs]
+    inputs = [
+        builder.input(aval((count, *like.shape), like.dtype) if flag else like, "x")
+        for like, flag in zip(likes, along, strict=True)
     ]
+    found = spread_graph(graph, inputs, along, count, builder)
+    outputs = finish(found) if finish else [x for x, _ in found]
+    return Graph(builder, [x.id for x in inputs], [x.id for x in outputs]), [flag for _, flag in found]
 
 
 def bound(builder: Builder, outputs: Sequence[int], varying: int) -> int:
-    """For how many values of `varying` at once `outputs` are best computed: a batch takes memory, and time to make."""
+    """For how many values of `varying` at once `outputs` are best computed: a batch takes memory."""
     depends = {varying}
-    largest, single = builder.avals[varying].size, 0
+    largest = builder.avals[varying].size
     for node in reachable(builder, outputs, varying):
         if node in depends or depends.isdisjoint(builder.args(node)):
             continue
         depends.add(node)
         like = builder.avals[node]
-        if isinstance(like, Several):
-            single += 1
-        else:
-            largest = max(largest, like.size)
-            single += builder.hop(node) is not ITEM and _rule_of(builder.hop(node)) is None
-    return max(1, min(ELEMENTS // max(1, largest), UNROLLED // max(1, single)))
+        for one in like.avals if isinstance(like, Several) else (like,):
+            largest = max(largest, one.size)
+    return max(1, ELEMENTS // max(1, largest))
 
 
 def units(builder: Builder, like: Aval) -> Expr:

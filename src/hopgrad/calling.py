@@ -77,6 +77,8 @@ class Asked(NamedTuple):
     """Whether it depends on inputs that the transform added."""
     finite: bool = False
     """Whether native code has to make sure that all of it is finite, or else leave it to the interpreter."""
+    whole: bool = False
+    """Whether kernels may have any size, since most of what is computed is needed for all of it."""
 
 
 @dataclass
@@ -92,6 +94,8 @@ class Call:
     structures: list[tree.Structure]
     """Structure of each differentiated argument, in order of ``argnums``."""
     single: bool
+    begin: int = 0
+    """How many values the graph had before it."""
     outputs: list[Output] = field(default_factory=list)
     structure: Any = None
     aux: tuple[list[Output], Any] = ((), None)  # type: ignore[assignment]  # empty
@@ -372,7 +376,7 @@ def start_call(
     outside = outside_of(running, inputs=data)
     frame = sys._getframe(1)
     new_args, new_keywords = list(args), dict(keywords)
-    call = Call(running, [], [], isinstance(argnums, (int, str)), known=running.known)
+    call = Call(running, [], [], isinstance(argnums, (int, str)), len(running.builder), known=running.known)
     if argnums is NOTHING and not running.nested:
         running.wrt = set()
 
@@ -419,7 +423,7 @@ def start_call(
             )
         result, aux = result
         extra, structure = tree.flatten(aux)
-        call.aux = [as_output(call, leaf) for leaf in extra], structure
+        call.aux = [as_output(call, leaf) for leaf in extra], structure.with_static(outside.outer_static)
     finish_call(call, result)
     return call
 
@@ -588,11 +592,12 @@ def leaf_name(title: str, path: tree.Path) -> str:
 
 def finish_call(call: Call, result: Any) -> None:
     """Note the function's results as values of the graph."""
-    leaves, call.structure = tree.flatten(result)
+    leaves, structure = tree.flatten(result)
+    call.structure = structure.with_static(outside_of(call.trace).outer_static)
     call.outputs = [as_output(call, leaf) for leaf in leaves]
     # Functions that were differentiated inside may have handed out values in another way than by returning them: these
     # depend on inputs of their own, which stand for values of this function.
-    since = max(call.inputs, default=-1) + 1
+    since = max(call.inputs, default=call.begin - 1) + 1
     if any(fresh >= since for fresh in call.trace.standing):
         outputs = [o for o in (*call.outputs, *call.aux[0]) if o.node is not None]
         nodes = homes.outside(call.trace, [o.node for o in outputs if o.node is not None], since)
@@ -633,17 +638,21 @@ def give_back(
     more: Mapping[int, Any] | None = None,
     aside: int = 0,
     finite: bool = False,
+    whole: bool = False,
 ) -> list[Any]:
     """Values of `nodes` for the actual arguments: numbers and arrays, or tracers inside an outer trace.
 
     `more` gives values of further inputs (cotangents, tangents), by id. So many nodes as `aside` says, at the front,
     are wanted for NumPy's warnings only: native code, which gives none, leaves them out: they come back as None. With
-    `finite` native code gives only results that are; of others the interpreter has to be asked.
+    `finite` native code gives only results that are; of others the interpreter has to be asked. With `whole` its
+    kernels may have any size.
     """
     if context.current() is not call.trace or not call.trace.nested:
         given = {**call.known, **more} if more else call.known
         values: Sequence[Any]
         if call.results is entries.MARKED:
+            if not call.replayed:
+                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
             return [*[None] * aside, *[entries.Result(k, kind) for k, kind in enumerate(kinds[aside:])]]
         if call.results is not None:
             taken: set[int] = set()
@@ -653,7 +662,7 @@ def give_back(
             inputs = [n for n in given if call.builder.hop(n).name == "input"]
             values = computation(call, nodes, inputs).run(given, call.native)
         else:
-            call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
+            call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite, whole))
             values = Plan(call.builder, nodes, given).run(given)
         taken = {id(v) for v in (*call.held, *(more or {}).values())}
         return [finished(v, k, taken) for v, k in zip(values, kinds, strict=True)]
@@ -677,6 +686,14 @@ def give_back(
             value = finished(evaluate(builder, [node], {})[0], kind)
             out.append(real(call.trace, value) if type(value) is np.ndarray else value)
     return out
+
+
+def returned(call: Call, frame: FrameType | None) -> Any:
+    """What the function itself returned."""
+    real = [o for o in call.outputs if o.node is not None]
+    found = iter(give_back(call, [o.node for o in real if o.node is not None], [o.kind for o in real], frame))
+    leaves = [o.other if o.node is None else next(found) for o in call.outputs]
+    return tree.unflatten(call.structure, leaves)
 
 
 class Computation:
@@ -902,6 +919,8 @@ def run(
     with Level() as running:
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
         call.native = native
+        put_off = native and kept is not None and not running.dirty and not running.once and _is_large(running)
+        call.results = entries.MARKED if put_off else None
         result = finish(call)
         arrays = {id(v): n for n, v in zip((*call.inputs, *outside_of(running).data), actual, strict=False)}
         for memory in running.dirty if kept is not None else ():
@@ -911,6 +930,12 @@ def run(
             else:
                 call.writes.append((memory.node, place))
     listed = outside_of(running).objects.listed
+    if put_off:
+        world = outside_of(running)
+        inputs = {node: array for array, node in world.arrays}
+        inputs.update(zip((*call.inputs, *world.data), actual, strict=False))
+        running.known = call.known = {}  # copies, which are not needed any more
+        call.results = None
     if kept is not None:
         guards = outer_guards(running)
         outside_data = list(outside_of(running).data)
@@ -923,15 +948,28 @@ def run(
                 due = native and recorded.is_due
                 if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
-                elif replays.steady:
+                elif replays.steady or put_off:
                     found = replays.replay(kept, actual, again, native, direction.values if direction else None)
-                    result = result if found is None else found[0]
+                    result, put_off = (result, put_off) if found is None else (found[0], False)
+        if put_off:
+            result = finish(replace(call, known=inputs))
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
         del running, call  # these hold copies of classes
         gc.collect()
     return result
+
+
+_MUCH = 1 << 22
+"""Bytes of values from which on the first call waits for native code instead of storing all of them."""
+
+
+def _is_large(trace: Trace) -> bool:
+    """Whether the values of a trace take much memory if each is stored, as the interpreter does."""
+    if len(trace.builder) > LARGE:  # compiled later, if at all
+        return False
+    return sum(a.size * a.dtype.itemsize for a in trace.builder.avals if type(a) is Aval) > _MUCH
 
 
 def _compile(
@@ -949,7 +987,9 @@ def _compile(
     """Make native code for a trace, and an entry point for the function that users call, unless it is too early."""
     call: Call = recorded.call
     checks = _finite(call, asked.nodes) if asked.finite else []
-    if not recorded.compile(asked.nodes, guards, actual, direction.values(call) if direction else {}, checks):
+    if not recorded.compile(
+        asked.nodes, guards, actual, direction.values(call) if direction else {}, checks, asked.whole
+    ):
         return False
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)

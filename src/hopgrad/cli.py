@@ -1,4 +1,4 @@
-"""The ``hopgrad`` command: explain a formula, or a function of a Python file, from the shell.
+"""The ``hopgrad`` command: explain a formula, or a function of a Python file, from the shell or in the browser.
 
 Exit status: 0 if all went well; 1 for an error raised by the user's own code; 2 for bad input, told in one message;
 130 after Ctrl-C. NumPy and the rest of hopgrad are loaded only once there is something to compute, so that
@@ -60,8 +60,14 @@ examples:
   hopgrad explain "sin((x+1)^2)" --at x=0.5
   hopgrad explain model.py:loss --at W=weights.npy "x=[1, 2, 3]" -o loss.html
 
+  hopgrad play model.py:loss --at W=weights.npy "x=[1, 2, 3]"
+  hopgrad gallery -o gallery
+
 "hopgrad explain --help" tells more.
 """
+_PLAY_DESCRIPTION = (
+    "Serve the explorer on this machine: type a formula, or name a file's function; edits to the file reload it."
+)
 _EXPLAIN_DESCRIPTION = "Show how the value and the gradient of a formula, or of a Python function, come about."
 _EXPLAIN_EXAMPLES = """\
 formats:
@@ -203,7 +209,44 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--theme", choices=["auto", "light", "dark"], help="svg: the colours (default: auto, as the reader has set)")
     add("--debug", action="store_true", help="show the traceback of an error, too")
+    play = commands.add_parser("play", help="explore in the browser", description=_PLAY_DESCRIPTION, allow_abbrev=False)
+    play.add_argument(
+        "target", metavar="WHAT", nargs="?", default="", help="what to begin with (default: sin((x+1)^2))"
+    )
+    play.add_argument(
+        "--at", metavar="NAME=VALUE", nargs="+", action="extend", default=[], help="the point to begin at"
+    )
+    play.add_argument("--port", type=_port, default=0, help="the port on 127.0.0.1 (default: any that is free)")
+    play.add_argument(
+        "--limit", type=_seconds, default=10.0, metavar="SECONDS", help="stop what takes longer (default: 10)"
+    )
+    play.add_argument("--no-browser", action="store_true", help="print the address only")
+    gallery = commands.add_parser(
+        "gallery",
+        help="write examples to explore",
+        description="Write an index and a page for each example.",
+        allow_abbrev=False,
+    )
+    gallery.add_argument("-o", "--output", metavar="DIR", default="gallery", help="where to (default: gallery)")
+    for command in (play, gallery):
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error, too")
     return parser
+
+
+def _port(word: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", word) or int(word) > 65535:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a port: a number up to 65535")
+    return int(word)
+
+
+def _seconds(word: str) -> float:
+    try:
+        found = float(word)
+    except ValueError:
+        found = math.nan
+    if not 0 < found <= 3600:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of seconds between 0 and 3600")
+    return found
 
 
 def _order(word: str) -> int:
@@ -243,15 +286,43 @@ def _dashed(words: Sequence[str]) -> Iterator[str]:
 
 def _run(words: Sequence[str]) -> int:
     parser = _parser()
-    if words and not words[0].startswith("-") and words[0] != "explain":
+    if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
         what = shlex.quote(_clipped(words[0]))
         raise ProblemError(f"there is no command {what}; to explain a formula or a function: hopgrad explain {what} …")
     options = parser.parse_args(list(_dashed(words)))
     if options.command is None:
         parser.print_help()
         return 0
-    _explain(options)
+    _COMMANDS[options.command](options)
     return 0
+
+
+# -- hopgrad play, hopgrad gallery -------------------------------------------------------------------------------------
+
+
+def _play(options: argparse.Namespace) -> None:
+    try:
+        # The server's packages are an extra. It starts this module's functions in a process of their own.
+        server = importlib.import_module("hopgrad.play.server")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in ("starlette", "uvicorn"):
+            raise
+        raise ProblemError(f"hopgrad play needs {package}: pip install 'hopgrad[play]'") from error
+    if "=" in options.target:
+        raise ProblemError(f"{_clipped(options.target)}: values come after --at")
+    server.serve(options.target, _pairs(options.at), options.port, options.limit, not options.no_browser)
+
+
+def _gallery(options: argparse.Namespace) -> None:
+    pages = importlib.import_module("hopgrad.gallery")
+    folder = Path(options.output)
+    if folder.exists() and not folder.is_dir():
+        raise ProblemError(f"-o {folder}: this is not a directory")
+    try:
+        print(f"wrote {pages.write(folder)}")
+    except OSError as error:
+        raise ProblemError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
 # -- hopgrad explain ---------------------------------------------------------------------------------------------------
@@ -280,11 +351,7 @@ def _explain(options: argparse.Namespace) -> None:
     outputs = _outputs(options)
     wrt, integer = ([*dict.fromkeys(map(_name, words))] for words in (options.wrt, options.integer))
     point = Point(_pairs(options.at), wrt, integer, options.order)
-    source = re.fullmatch(r"(?P<file>.*\.py)(?::(?P<function>.*))?", target, re.DOTALL)
-    if source is None:
-        explanation = _explain_formula(target, point)
-    else:
-        explanation = _explain_file(Path(source["file"]), source["function"] or "", point)
+    explanation = explained(target, point)
     for path, form in outputs:
         if path is None:
             _show(explanation, form, options)
@@ -292,6 +359,24 @@ def _explain(options: argparse.Namespace) -> None:
             _write(path, _rendered(explanation, form, options))
             # Beside a document on the standard output the message would become a part of it.
             print(f"wrote {path}", file=sys.stderr if (None in dict(outputs)) else sys.stdout)
+
+
+def explained(target: str, point: Point) -> Explanation:
+    """The explanation of a formula, or of a function given as ``path/to/file.py:function``.
+
+    Raises:
+        ProblemError: for whatever is wrong with the target, the point or the user's code, with its place.
+    """
+    source = file_of(target)
+    if source is None:
+        return _explain_formula(target, point)
+    return _explain_file(*source, point)
+
+
+def file_of(target: str) -> tuple[Path, str] | None:
+    """The file and the name of the function in it (or ""), if a target is no formula."""
+    source = re.fullmatch(r"(?P<file>.*\.py)(?::(?P<function>.*))?", target, re.DOTALL)
+    return None if source is None else (Path(source["file"]), source["function"] or "")
 
 
 def _outputs(options: argparse.Namespace) -> list[tuple[Path | None, str]]:
@@ -820,3 +905,6 @@ def _place(error: BaseException, path: Path) -> str | None:
             inside = "" if frame.name == "<module>" else f" in {frame.name}"
             found = f"{frame.filename}:{frame.lineno}{inside}{source}"
     return found
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {"explain": _explain, "gallery": _gallery, "play": _play}

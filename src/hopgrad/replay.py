@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.backend import LARGE, NativePlan, pays, rounds_alike
+from hopgrad.batch import one_by_one
 from hopgrad.errors import RetraceWarning
 from hopgrad.evaluate import extend
 from hopgrad.graph.graph import Guard
@@ -72,6 +73,7 @@ class Recorded:
         actual: Sequence[Any],
         more: Mapping[int, Any],
         checks: Sequence[int],
+        whole: bool = False,
     ) -> bool:
         """Have native code for some values, if that pays by now: whether the matter is settled.
 
@@ -84,6 +86,7 @@ class Recorded:
             actual: Values of the inputs, of the kind to compile for.
             more: Values of inputs that the transform added, by id.
             checks: Values that have to be true, whatever rounding does.
+            whole: Whether kernels may have any size.
         """
         arrays: dict[int, Any] = {}
         if not all(read.holds(arrays) for read in self.reads):
@@ -94,7 +97,7 @@ class Recorded:
         if self.trusted:
             asked += [(guard.node, guard.value) for guard in guards]
         if self._prepared is None:
-            self._prepared = NativePlan(self.builder, nodes, list(known), asked)
+            self._prepared = NativePlan(self.builder, nodes, list(known), asked, whole)
         if not self.steady and not pays(self._prepared.size, self.seconds):
             return False
         self._prepared.prepare(known)
@@ -129,6 +132,7 @@ class Recorded:
         for plan in self.plans:
             for program in plan.programs:
                 lines += summary(program)
+        lines += [f"for one value of a batch after the other: {name}" for name in one_by_one(self.builder)]
         if self.native is not None:
             if not self.trusted:
                 lines.append("guards by NumPy first: what they depend on may be rounded otherwise by native code")

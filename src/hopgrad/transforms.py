@@ -38,6 +38,7 @@ from hopgrad.calling import (
     float_arguments,
     give_back,
     outer_guards,
+    returned,
     run,
     start_call,
     title_of,
@@ -120,14 +121,7 @@ def compile(f: Callable[..., Any], *, backend: Backend | None = None, steady: bo
     5.0
     """
     check_function(f, "compile")
-
-    def result(call: Call, frame: FrameType | None) -> Any:
-        real = [o for o in call.outputs if o.node is not None]
-        found = iter(give_back(call, [o.node for o in real if o.node is not None], [o.kind for o in real], frame))
-        leaves = [o.other if o.node is None else next(found) for o in call.outputs]
-        return tree.unflatten(call.structure, leaves)
-
-    return transform(f, NOTHING, "compiled {}", result, way=backend, steady=steady)
+    return transform(f, NOTHING, "compiled {}", returned, way=backend, steady=steady)
 
 
 # -- grad ------------------------------------------------------------------------------------------------------------
@@ -197,7 +191,7 @@ def _value_and_grad(call: Call, f: Any, frame: FrameType | None, aside: int = 0)
         seed = ones(call.builder, call.builder.avals[output.node])
         back = pull(call.builder, {output.node: seed}, call.inputs)
         real = [o for o in call.aux[0] if o.node is not None]
-        nodes = [output.node, *_adjoints(call, back), *[o.node for o in real if o.node is not None]]
+        nodes = [output.node, *adjoints(call, back), *[o.node for o in real if o.node is not None]]
         return nodes, [output.kind, *[leaf.kind for leaf in call.leaves], *[o.kind for o in real]]
 
     nodes, kinds = call.derive("gradient", derive)
@@ -212,7 +206,7 @@ def _value_and_grad(call: Call, f: Any, frame: FrameType | None, aside: int = 0)
     )
 
 
-def _adjoints(call: Call, back: Pullback) -> list[int]:
+def adjoints(call: Call, back: Pullback) -> list[int]:
     """The inputs' adjoints, zeros where there are none."""
     return [
         back.adjoints[leaf.node].id
@@ -237,11 +231,11 @@ def elementwise_grad(
     def derivative(call: Call, frame: FrameType | None) -> Any:
         def derive() -> list[int]:
             seeds: dict[int, Expr] = {}
-            for output in _float_outputs(call, f):
+            for output in float_outputs(call, f):
                 _check_elementwise(call, output, f)
                 one = ones(call.builder, call.builder.avals[output.node])
                 seeds[output.node] = seeds[output.node] + one if output.node in seeds else one
-            return _adjoints(call, pull(call.builder, seeds, call.inputs))
+            return adjoints(call, pull(call.builder, seeds, call.inputs))
 
         nodes = call.derive("elementwise", derive)
         return call.regroup(give_back(call, nodes, [leaf.kind for leaf in call.leaves], frame))
@@ -280,7 +274,7 @@ def _check_analytic(call: Call, output: Output, leaf: Leaf, f: Any) -> None:
         )
 
 
-def _float_outputs(call: Call, f: Any) -> list[Any]:
+def float_outputs(call: Call, f: Any) -> list[Any]:
     """The results, which must all be floating-point arrays or numbers."""
     for output in call.outputs:
         if output.node is None:
@@ -363,7 +357,7 @@ class _Tangents:
 
         def derive() -> tuple[list[int], list[int]]:
             builder = call.builder
-            outputs = [o.node for o in _float_outputs(call, self.f)]
+            outputs = [o.node for o in float_outputs(call, self.f)]
             seeds = {leaf.node: builder.input(builder.avals[leaf.node], f"d{leaf.name}") for leaf in call.leaves}
             moved = push(builder, seeds, outputs)
             nodes = [moved[n].id if n in moved else zeros(builder, builder.avals[n]).id for n in outputs]
@@ -484,7 +478,7 @@ class _Pullback:
 
 def _value_and_pullback(call: Call, f: Any, frame: FrameType | None) -> tuple[Any, Any]:
     """What `vjp` makes of a traced call."""
-    outputs = _float_outputs(call, f)
+    outputs = float_outputs(call, f)
     nested = call.trace.nested
 
     def derive() -> _Back:
@@ -493,7 +487,7 @@ def _value_and_pullback(call: Call, f: Any, frame: FrameType | None) -> tuple[An
         total: dict[int, Expr] = {}
         for output, seed in zip(outputs, seeds, strict=True):
             total[output.node] = total[output.node] + seed if output.node in total else seed
-        return _Back(call, f, _adjoints(call, pull(builder, total, call.inputs)), [seed.id for seed in seeds])
+        return _Back(call, f, adjoints(call, pull(builder, total, call.inputs)), [seed.id for seed in seeds])
 
     back: _Back = call.derive("pullback", derive)
     kept = [] if nested else back.kept
@@ -632,7 +626,7 @@ def _jacobian(
     f: Callable[..., Any], argnums: Argnums, mode: str | None, title: str, way: Backend | None
 ) -> Callable[..., Any]:
     def derivatives(call: Call, frame: FrameType | None) -> Any:
-        outputs = _float_outputs(call, f)
+        outputs = float_outputs(call, f)
         pairs = [(output, leaf) for output in outputs for leaf in call.leaves]
         for output, leaf in pairs:
             _check_analytic(call, output, leaf, f)
@@ -723,7 +717,7 @@ def _seeds(call: Call, outputs: Sequence[Output], forward: bool) -> list[tuple[l
 
     def row(node: int) -> tuple[list[int], int]:
         seed = builder.input(builder.avals[node], "ct")
-        return _adjoints(call, pull(builder, {node: seed}, call.inputs, units=True)), seed.id
+        return adjoints(call, pull(builder, {node: seed}, call.inputs, units=True)), seed.id
 
     if forward:
         return [call.derive(("column", n), functools.partial(column, n)) for n in call.inputs]
@@ -840,7 +834,7 @@ def hvp(f: Callable[..., Any], argnums: int = 0, *, backend: Backend | None = No
             output = _scalar_output(call, f, "hvp")
             assert output.node is not None
             seed = ones(builder, builder.avals[output.node])
-            first = _adjoints(call, pull(builder, {output.node: seed}, call.inputs))
+            first = adjoints(call, pull(builder, {output.node: seed}, call.inputs))
             seeds = [
                 builder.input(builder.avals[n], f"d{leaf.name}") for n, leaf in zip(first, call.leaves, strict=False)
             ]
@@ -851,7 +845,7 @@ def hvp(f: Callable[..., Any], argnums: int = 0, *, backend: Backend | None = No
                 total: dict[int, Expr] = {}
                 for node, tangent in zip(first, seeds, strict=False):
                     total[node] = total[node] + tangent if node in total else tangent
-                nodes = _adjoints(call, pull(builder, total, call.inputs, units=True))
+                nodes = adjoints(call, pull(builder, total, call.inputs, units=True))
             return nodes, [seed.id for seed in seeds]
 
         def product(forward: bool) -> list[Any]:

@@ -114,6 +114,11 @@ class Structure:
         """The containers as Python writes them, with * for each leaf."""
         return _fold(self, ["*"] * self.num_leaves, _show)
 
+    def with_static(self, exchange: Callable[[Any], Hashable]) -> Structure:
+        """The same structure with other static data, which `exchange` makes of them."""
+        nodes = [n if n is None or n.static is None else n._replace(static=exchange(n.static)) for n in self.nodes]
+        return Structure(tuple(nodes), self.num_leaves)
+
     def __repr__(self) -> str:
         return f"Structure({self.text})"
 

@@ -1,8 +1,9 @@
 // The table of all values, which is also the parallel list for readers who do not see the picture.
 
 import type { App } from "../app";
-import { h, math } from "../dom";
+import { h, math, scroller } from "../dom";
 import { short } from "../format";
+import { headline } from "../scene";
 
 const MOST = 1000; // rows; the others are counted, and found by searching
 
@@ -23,7 +24,7 @@ export function valuesPanel(app: App): HTMLElement {
     const made = forms?.formula ? h("span", {}, " = ", math(forms.formula.mathml)) : null;
     const button = h(
       "button",
-      { type: "button", class: "link", click: () => store.set({ pin: `n${id}` }) },
+      { type: "button", class: "link", "aria-label": headline(app, id), click: () => app.pinNode(id) },
       forms?.name ? math(forms.name.mathml) : model.name(id),
       made,
     );
@@ -52,9 +53,8 @@ export function valuesPanel(app: App): HTMLElement {
   };
   app.onChange(update);
   update();
-  return h(
-    "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": "All values" },
+  return scroller(
+    "All values",
     h(
       "table",
       { class: "values" },

@@ -163,6 +163,9 @@ class Hop:
     name. Of a reduction: the name of the way in which two elements are put together."""
     parts: Callable[..., Any] | None = None
     """The same value made of simpler hops (a function of operands and parameters), for native code."""
+    batch: Callable[..., Any] | None = None
+    """How it is computed for many values of some operands at once: a rule of ``hopgrad.batch``. Elementwise hops and
+    reductions need none; of others without one the values are computed one after the other."""
     degrees: int = 0
     """Of elementwise hops: how many operands, from the first on, are orders or degrees. These may be integers, for
     which ufuncs have loops of their own, beside operands of other dtypes."""

@@ -312,7 +312,7 @@ def _fitting(value: Any, dtype: np.dtype[Any], place: str) -> Any:
 # -- parameters ------------------------------------------------------------------------------------------------------
 
 
-def _param_to_data(value: Any, place: str) -> Any:
+def _param_to_data(value: Any) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, np.generic):
@@ -322,13 +322,13 @@ def _param_to_data(value: Any, place: str) -> Any:
     if isinstance(value, int):
         return value
     if isinstance(value, tuple):
-        items = [_param_to_data(item, place) for item in value]
+        items = [_param_to_data(item) for item in value]
         return {"type": type(value).__name__, "items": items} if hasattr(value, "_fields") else items
     if isinstance(value, np.dtype):
         return {"dtype": dtype_to_data(value)}
     if isinstance(value, Graph):
         return {"graph": graph_to_data(value, sites=False)}
-    raise wrong(place, f"a parameter of type {type(value).__name__} has no form as data")
+    return {"code": type(value).__name__}
 
 
 def parameter_names(hop: Hop) -> frozenset[str]:
@@ -388,8 +388,7 @@ def graph_to_data(graph: Graph, *, sites: bool = True, names: Mapping[int, str] 
         else:
             record["args"] = [number[a] for a in builder.args(node)]
             if params:
-                place = f"%{node} = {hop.name}"
-                record["params"] = {key: _param_to_data(value, f"{place}, {key}") for key, value in params}
+                record["params"] = {key: _param_to_data(value) for key, value in params}
         record |= _aval_to_data(like)
         if node in names:
             record["name"] = names[node]
@@ -628,6 +627,8 @@ class _Reader:
             return number_from_data(data["float"], place)
         if "dtype" in data:
             return dtype_from_data(data["dtype"], place)
+        if "code" in data:
+            raise wrong(place, f"{str(data['code'])[:60]} is Python code, which no file holds")
         if "graph" in data:
             return _Reader(self.types, f"{place}.graph", self.depth + 1).graph(data["graph"])[0]
         name = entry(data, "type", str, place)

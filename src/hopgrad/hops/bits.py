@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Aval, aval
+from hopgrad.batch import stacked
 from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import REAL, Case, Function, elementwise, general
 from hopgrad.graph.operators import Operator
@@ -39,7 +40,7 @@ def _exponents(x: Aval, *, dtype: np.dtype[Any]) -> Aval:
     return aval(x.shape, dtype)
 
 
-@general(_exponent, Function("exponent", r"\operatorname{exponent}"), infer=_exponents, traits=("flat",),
+@general(_exponent, Function("exponent", r"\operatorname{exponent}"), infer=_exponents, traits=("flat",), batch=stacked,
          sample=lambda draw: draw([Case((2, 3), dtype=INTEGER), Case((), dtype=INTEGER)]))  # fmt: skip
 def exponent(x: Expr) -> Operator | None:
     """Integers, so the derivative is 0."""

@@ -18,14 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopgrad.aval import Aval, aval
+from hopgrad.batch import Batch, Part, spread_closed, spread_graph
 from hopgrad.differentiate import activity, pull, push, transplant
 from hopgrad.errors import GraphError, LoopError, NotDifferentiableError
 from hopgrad.evaluate import Plan
-from hopgrad.graph.builder import Builder, Expr, Params, zeros
+from hopgrad.graph.builder import Builder, Expr, Params, catalogue, zeros
 from hopgrad.graph.graph import Graph, Node, reachable
 from hopgrad.graph.hop import ITEM, Compound, Notation
 from hopgrad.graph.operators import Cotangent, Support, broadcast_to, join
-from hopgrad.hops.shape import Slice, concatenate, index, reshape
+from hopgrad.hops.shape import Slice, concatenate, index, reshape, transposed
 
 # -- graphs as parts ---------------------------------------------------------------------------------------------------
 
@@ -1226,6 +1227,186 @@ def _sharing(graphs: Sequence[Graph]) -> tuple[tuple[Graph, ...], list[int]]:
     return tuple(Graph(g.builder, [g.inputs[k] for k in used], g.outputs) for g in graphs), used
 
 
-SCAN = Scan("scan", Notation("loop", "scan"), "A loop of a known number of steps; backwards, the same loop reversed.")
-WHILE = While("while_loop", Notation("loop", "while"), "Steps as long as a condition holds; backwards, a scan.")
-SWITCH = Switch("switch", Notation("loop", "switch"), "One of several branches; backwards, that branch's gradient.")
+# -- many values at once -----------------------------------------------------------------------------------------------
+
+
+def _wide_graph(
+    graph: Graph, along: Sequence[bool], count: int, always: Sequence[bool] = ()
+) -> tuple[Graph, list[bool]]:
+    """A graph for many values of the inputs that are `along`, and which outputs differ between them.
+
+    Those in `always` have the batch's axis in any case.
+    """
+    key = ("wide", tuple(along), count, tuple(always))
+    made = graph.cache.get(key)
+    if made is None:
+        wanted: list[bool] = []
+
+        def finish(found: list[Part]) -> list[Expr]:
+            wanted.extend(flag or asked for (_, flag), asked in zip(found, always or [False] * len(found), strict=True))
+            return [_whole(part, count) if asked else part[0] for part, asked in zip(found, wanted, strict=True)]
+
+        made = graph.cache[key] = spread_closed(graph, along, count, finish)[0], wanted
+    wide: Graph = made[0]
+    return wide, list(made[1])
+
+
+def _whole(part: Part, count: int) -> Expr:
+    x, along = part
+    return x if along else broadcast_to(x, (count, *x.shape))
+
+
+def _behind(x: Expr, ndim: int) -> Expr:
+    """One value for each of a batch, to be broadcast to values of so many axes each."""
+    return x if not ndim else reshape(x, shape=(*x.shape, *[1] * ndim))
+
+
+def _chosen(mask: Expr, new: Expr, old: Expr) -> Expr:
+    """`new` where the mask, one value for each of a batch, holds."""
+    found: Expr = catalogue["where"](_behind(mask, new.ndim - 1), new, old)
+    return found
+
+
+def _turned(x: Expr) -> Expr:
+    """The first two axes exchanged: rows of a batch, or a batch of rows."""
+    return transposed(x, (1, 0, *range(2, x.ndim)))
+
+
+def _steady_carries(loop: Loop, along: Sequence[bool], step: Callable[[list[bool]], list[bool]]) -> list[bool]:
+    """Which operands of a loop differ between the values of a batch, at first or after some steps."""
+    flags = list(along)
+    while True:
+        after = step(flags)
+        more = [old or new for old, new in zip(flags[loop.consts :], after[: loop.carries], strict=False)]
+        if more == flags[loop.consts : loop.consts + loop.carries]:
+            return flags
+        flags[loop.consts : loop.consts + loop.carries] = more
+
+
+def _scan_batch(batch: Batch) -> list[Part]:
+    """The same loop, its body for all at once; of different numbers of steps, the largest is made."""
+    params = tuple(sorted(batch.params.items()))
+    loop, count = Loop(params), batch.count
+    each = loop.counted and batch.along[0]
+    own = batch.args[loop.counted :]
+    along = batch.along[loop.counted :]
+    carried = slice(loop.consts, loop.consts + loop.carries)
+    if each:
+        along = [*along[: loop.consts], *[True] * loop.carries, *along[loop.consts + loop.carries :]]
+    flags = _steady_carries(loop, along, lambda flags: _wide_graph(loop.body, flags, count)[1])
+    ys = len(loop.body.outputs) - loop.carries
+    body, wanted = _wide_graph(loop.body, flags, count, [*flags[carried], *[each] * ys])
+    operands = [
+        _whole((x, flag), count) if asked and not flag else x
+        for x, flag, asked in zip(own, batch.along[loop.counted :], flags, strict=True)
+    ]
+    rows = loop.consts + loop.carries
+    operands[rows:] = [_turned(x) if flag else x for x, flag in zip(operands[rows:], flags[rows:], strict=True)]
+    steps = list(batch.args[: loop.counted])
+    more: dict[str, Any] = {"body": body}
+    if each:
+        (counts,) = steps
+        steps = [catalogue["max"](counts, axes=(0,), keepdims=False) if count else counts.builder.constant(0)]
+        numbers = counts.builder.constant(np.arange(loop.length))
+        more = {"body": _while_counting(body, loop, count), "consts": loop.consts + 1}
+        operands = [counts, *operands, numbers]
+    whole = emit(SCAN, [*steps, *operands], {**batch.params, **more})
+    found: list[Part] = [(ITEM(whole, index=k), flags[loop.consts + k]) for k in range(loop.carries)]
+    stacked = [*wanted[loop.carries :], *flags[carried]]
+    for k, flag in enumerate(stacked, loop.carries):
+        rows_of = ITEM(whole, index=k)
+        found.append((_turned(rows_of) if flag else rows_of, flag))
+    return found
+
+
+def _while_counting(body: Graph, loop: Loop, count: int) -> Graph:
+    """The body of a loop for a batch, in which each value makes a number of steps of its own (the first ones).
+
+    That number is one more constant, in front, and the number of the step one more row, the last.
+    """
+    likes = [body.builder.avals[n] for n in body.inputs]
+
+    def make(builder: Builder, inputs: list[Expr]) -> list[Expr]:
+        counts, *own, number = inputs
+        going = catalogue["less"](number, counts)
+        found = inline(body, own, builder)
+        before = own[loop.consts : loop.consts + loop.carries]
+        kept = [_chosen(going, new, old) for new, old in zip(found, before, strict=False)]
+        return kept + [_chosen(going, y, zeros(builder, y.aval)) for y in found[loop.carries :]]
+
+    integer = np.dtype(np.int64)
+    return closed([aval((count,), integer), *likes, aval((), integer)], make)
+
+
+def _while_batch(batch: Batch) -> list[Part]:
+    """Steps as long as the condition holds for any; where it does not hold any more, nothing changes."""
+    params = tuple(sorted(batch.params.items()))
+    loop, count, cond = Loop(params), batch.count, batch.params["cond"]
+    a, n = loop.consts, loop.carries
+
+    def after(flags: list[bool]) -> list[bool]:
+        (asked,) = _wide_graph(cond, flags, count)[1]
+        return [True] * n if asked else _wide_graph(loop.body, flags, count)[1]
+
+    flags = _steady_carries(loop, batch.along, after)
+    (each,) = _wide_graph(cond, flags, count)[1]
+    body, _ = _wide_graph(loop.body, flags, count, flags[a:])
+    test, _ = _wide_graph(cond, flags, count)
+    operands = [
+        _whole((x, flag), count) if asked and not flag else x
+        for x, flag, asked in zip(batch.args, batch.along, flags, strict=True)
+    ]
+    more: dict[str, Any] = {"body": body, "cond": test}
+    if each:  # each one's number of steps is one more carry
+        likes = [x.aval for x in operands]
+        steps = zeros(batch.builder, aval((count,), np.int64))
+
+        def step(builder: Builder, inputs: list[Expr]) -> list[Expr]:
+            *own, made = inputs
+            (going,) = inline(test, own, builder)
+            new = [_chosen(going, y, x) for y, x in zip(inline(body, own, builder), own[a:], strict=True)]
+            return [*new, made + catalogue["convert"](going, dtype=made.dtype)]
+
+        def any_goes_on(builder: Builder, inputs: list[Expr]) -> list[Expr]:
+            (going,) = inline(test, inputs[:-1], builder)
+            return [catalogue["any"](going, axes=(0,), keepdims=False)]
+
+        operands.append(steps)
+        likes.append(steps.aval)
+        more = {"body": closed(likes, step), "cond": closed(likes, any_goes_on), "carries": n + 1}
+    whole = emit(WHILE, operands, {**batch.params, **more})
+    found: list[Part] = [(ITEM(whole, index=k), flags[a + k]) for k in range(n)]
+    found.append((ITEM(whole, index=n), each))  # with `each`, the carry that counts stands there
+    for k in range(0 if loop.endless else n):
+        rows = ITEM(whole, index=n + 1 + each + k)
+        found.append((_turned(rows), True) if flags[a + k] else (rows, False))
+    return found
+
+
+def _switch_batch(batch: Batch) -> list[Part]:
+    """One branch for all; where each has a branch of its own, all are run, and each takes its own results."""
+    branches: tuple[Graph, ...] = batch.params["branches"]
+    index, *operands = batch.args
+    flags, count = batch.along[1:], batch.count
+    if not batch.along[0]:
+        differ = [any(column) for column in zip(*[_wide_graph(b, flags, count)[1] for b in branches], strict=True)]
+        graphs = tuple(_wide_graph(b, flags, count, differ)[0] for b in branches)
+        whole = emit(SWITCH, batch.args, {"branches": graphs})
+        return [(ITEM(whole, index=k), flag) for k, flag in enumerate(differ)]
+    runs = [spread_graph(branch, operands, flags, count, batch.builder) for branch in branches]
+    columns = [[_whole(part, count) for part in column] for column in zip(*runs, strict=True)]
+    masks = [index if index.dtype == bool else index > k for k in range(len(branches) - 1)]
+    found = []
+    for chosen, *others in columns:
+        for mask, other in zip(masks, others, strict=False):
+            chosen = _chosen(mask, other, chosen)
+        found.append((chosen, True))
+    return found
+
+
+SCAN = Scan("scan", Notation("loop", "scan"), "A loop of a known number of steps; backwards, the same loop reversed.",
+            batch=_scan_batch)  # fmt: skip
+WHILE = While("while_loop", Notation("loop", "while"), "Steps as long as a condition holds; backwards, a scan.",
+              batch=_while_batch)  # fmt: skip
+SWITCH = Switch("switch", Notation("loop", "switch"), "One of several branches; backwards, that branch's gradient.",
+                batch=_switch_batch)  # fmt: skip

@@ -18,12 +18,13 @@ import numpy as np
 
 from hopgrad import tree
 from hopgrad.aval import Aval, Shape
+from hopgrad.batch import Batch, Part, items, spread_closed, stacked
 from hopgrad.differentiate import pull, push, transplant
 from hopgrad.errors import NotDifferentiableError, ShapeError
-from hopgrad.graph.builder import Builder, Expr, Params, ones, zeros
+from hopgrad.graph.builder import Builder, Expr, Params, catalogue, ones, zeros
 from hopgrad.graph.graph import Graph, reachable
 from hopgrad.graph.hop import Compound, Hop, Notation, Structural
-from hopgrad.graph.operators import Cotangent, Linear, Operator
+from hopgrad.graph.operators import Cotangent, Linear, Operator, broadcast_to
 
 # -- identities ------------------------------------------------------------------------------------------------------
 
@@ -53,11 +54,12 @@ class Identity(Structural):
 
 
 STOP_GRADIENT = Identity(
-    "stop_gradient", _same, _unchanged, Notation("function", "stop", r"\operatorname{stop}"), traits=frozenset({"flat"})
-)
+    "stop_gradient", _same, _unchanged, Notation("function", "stop", r"\operatorname{stop}"),
+    traits=frozenset({"flat"}), batch=stacked,
+)  # fmt: skip
 """The identity, through which no derivative passes."""
 
-ENTER = Identity("enter", _same, _unchanged, Notation("convert"), traits=frozenset({"hidden"}))
+ENTER = Identity("enter", _same, _unchanged, Notation("convert"), traits=frozenset({"hidden"}), batch=stacked)
 """An argument of a function with a rule, inside of it: a value of its own, so that others can be told from it."""
 
 
@@ -146,6 +148,48 @@ class Rule:
             )
         given = [*ids[self.results : self.results + self.args], *self.held]
         return _inlined(self.first, self.first.outputs, builder, given)
+
+    def widened(self, along: Sequence[bool], residuals: Sequence[bool], inner: bool, count: int) -> Rule:
+        """The rule for many calls at once.
+
+        `along` tells which of the results and arguments differ between the calls, `residuals` which of the residuals.
+        Of an argument that does not, the cotangents of all calls are added up.
+        """
+        wide = Rule(self.title, self.forward, self.results, self.args)
+        wide.floats, wide.moving, wide.reason, wide.home = self.floats, self.moving, self.reason, self.home
+        of_args = along[self.results : self.results + self.args]
+        if self.first is not None:
+            wide.held = self.held
+            given = [*of_args, *[False] * len(self.held)]
+            wide.first, found = spread_closed(self.first, given, count)
+            residuals = found if inner else residuals
+        if self.late is not None:
+            wide.late = self._refuse_late
+        if self.body is None:
+            return wide
+        entering = [of_args[k] for k in self.moving] if self.forward else [True] * len(self.floats)
+
+        def leaving(parts: list[Part]) -> list[Expr]:
+            found = []
+            for number, place in enumerate(self.places):
+                if place is None:
+                    continue
+                x, flag = parts[place]
+                whole = x if flag else broadcast_to(x, (count, *x.shape))
+                shared = not self.forward and not of_args[number]
+                found.append(catalogue["sum"](whole, axes=(0,), keepdims=False) if shared else whole)
+            return found
+
+        wide.body, _ = spread_closed(self.body, [*entering, *residuals], count, leaving)
+        numbers = iter(range(len(self.places)))
+        wide.places = [None if place is None else next(numbers) for place in self.places]
+        return wide
+
+    def _refuse_late(self, builder: Builder, residuals: Sequence[int], given: Sequence[int]) -> list[int | None]:
+        raise NotDifferentiableError(
+            f"the custom_vjp rule of {self.title} asks for values of cotangents, which under vmap are those of many"
+            " calls: choose by np.where instead of if"
+        )
 
     def pulled(
         self,
@@ -347,7 +391,19 @@ class Ruled(Hop):
         return found
 
 
-RULED = Ruled("ruled", _first, _no_body, Notation("titled", rule="own rule"))
+def _ruled_batch(batch: Batch) -> Any:
+    """The results are those of the function's hops; the rule is batched, too."""
+    rule: Rule = batch.params["rule"]
+    start = rule.results + rule.args + batch.params["captured"]
+    along = [True] * rule.results + list(batch.along[rule.results :])
+    args = [batch.whole(k) if k < rule.results else x for k, x in enumerate(batch.args)]
+    params = {**batch.params, "rule": rule.widened(along, along[start:], batch.params["inner"], batch.count)}
+    if isinstance(batch.hop, Compound):
+        return items(batch.hop, args, params)
+    return batch.hop(*args, **params)
+
+
+RULED = Ruled("ruled", _first, _no_body, Notation("titled", rule="own rule"), batch=_ruled_batch)
 """A result of a function with a derivative rule of its own."""
 
 
@@ -399,8 +455,9 @@ class RuledAll(Compound):
 
 
 RULED_ALL = RuledAll(
-    "ruled_all", Notation("titled", rule="own rule"), "Results of a function with a derivative rule of its own."
-)
+    "ruled_all", Notation("titled", rule="own rule"), "Results of a function with a derivative rule of its own.",
+    batch=_ruled_batch,
+)  # fmt: skip
 
 
 # -- black boxes -----------------------------------------------------------------------------------------------------

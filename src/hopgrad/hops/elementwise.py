@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Aval, aval
+from hopgrad.batch import stacked
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr, zeros
 from hopgrad.graph.hop import (
@@ -555,7 +556,7 @@ def _change(x: Expr, dtype: np.dtype[Any]) -> Expr:
     return x if x.dtype == dtype else convert(x, dtype=dtype)
 
 
-@general(_convert, Notation("convert", "convert"), infer=_converted, traits=("hidden",),
+@general(_convert, Notation("convert", "convert"), infer=_converted, traits=("hidden",), batch=stacked,
          sample=lambda draw: Case(dtype=np.dtype(draw(["float32", "float64", "int64"]))))  # fmt: skip
 def convert(x: Expr, *, dtype: np.dtype[Any]) -> Operator | None:
     """Promotion made explicit; the cotangent is converted back. A conversion to integers cuts the gradient."""
@@ -597,13 +598,14 @@ def _same_support(support: Any) -> Any:
     return support
 
 
-@general(np.real, Function("Re", r"\operatorname{Re}", "real part"), infer=_part, domain=(COMPLEX,))
+@general(np.real, Function("Re", r"\operatorname{Re}", "real part"), infer=_part, domain=(COMPLEX,), batch=stacked)
 def real(z: Expr, *, out: Expr) -> Operator:
     """A change of the real part alone counts."""
     return Linear(z.aval, out.aval, real, lambda ct: convert(ct, dtype=z.dtype), _same_support)
 
 
-@general(np.imag, Function("Im", r"\operatorname{Im}", "imaginary part"), infer=_part, domain=(COMPLEX,))
+@general(np.imag, Function("Im", r"\operatorname{Im}", "imaginary part"), infer=_part, domain=(COMPLEX,),
+         batch=stacked)  # fmt: skip
 def imag(z: Expr, *, out: Expr) -> Operator:
     """Im dz is Re(−i dz), so the cotangent is turned by −i."""
     return Linear(z.aval, out.aval, imag, lambda ct: cartesian(zeros(ct.builder, ct.aval), -ct), _same_support)
@@ -619,7 +621,7 @@ def _complex(z: Aval) -> Aval:
 
 
 @general(_conjugate, Function("conj", r"\operatorname{conj}", "conjugate"), infer=_complex, domain=(COMPLEX,),
-         traits=("conjugating",))  # fmt: skip
+         traits=("conjugating",), batch=stacked)  # fmt: skip
 def conjugate(z: Expr) -> Operator:
     """A change is mirrored, and so is its cotangent."""
     return Linear(z.aval, z.aval, conjugate, conjugate, _same_support)
@@ -639,7 +641,7 @@ def _of_parts(x: Aval, y: Aval) -> Aval:
     return aval(x.shape, complex_of(x.dtype))
 
 
-@general(_cartesian, Notation("call", "complex"), infer=_of_parts, domain=(REAL, REAL),
+@general(_cartesian, Notation("call", "complex"), infer=_of_parts, domain=(REAL, REAL), batch=stacked,
          sample=lambda draw: draw([Case((), ()), Case((2, 3), (2, 3))]))  # fmt: skip
 def cartesian(x: Expr, y: Expr, *, out: Expr) -> Any:
     """x + i y, exactly: Re(c dx) and Re(c i dy) = −Im(c) dy."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.fft
 
 from hopgrad.aval import Aval, aval, normalize_axis
+from hopgrad.batch import along_axis
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr, zeros
 from hopgrad.graph.hop import COMPLEX, Case, Draw, Function, general
@@ -52,7 +53,7 @@ def _draw_transform(draw: Draw) -> Case:
 
 
 @general(_transform, Function("fft", r"\operatorname{fft}", "Fourier transform"), infer=_transformed, domain=(COMPLEX,),
-         sample=_draw_transform)  # fmt: skip
+         batch=along_axis, sample=_draw_transform)  # fmt: skip
 def fft(z: Expr, *, axis: int, norm: Norm, inverse: bool) -> Operator:
     """Linear, with a symmetric matrix: pushing and pulling are the transform itself."""
 
@@ -94,6 +95,7 @@ def _real_transformed(x: Aval, *, axis: int, **params: Any) -> Aval:
 
 
 @general(_real_transform, Function("rfft", r"\operatorname{rfft}", "Fourier transform"), infer=_real_transformed,
+         batch=along_axis,
          sample=lambda draw: Case(axis=draw([0, 1]), norm=draw(["backward", "ortho", "forward"])))  # fmt: skip
 def rfft(x: Expr, *, out: Expr, axis: int, norm: Norm) -> Operator:
     """Re Σₖ cₖ exp(−2πi jk/n) is the transform back of the conjugates, each divided by how often it counts there."""
@@ -123,7 +125,7 @@ def _draw_inverse(draw: Draw) -> Case:
 
 
 @general(_real_inverse, Function("irfft", r"\operatorname{irfft}", "Fourier transform"), infer=_real_again,
-         domain=(COMPLEX,), sample=_draw_inverse)  # fmt: skip
+         domain=(COMPLEX,), batch=along_axis, sample=_draw_inverse)  # fmt: skip
 def irfft(z: Expr, *, out: Expr, n: int, axis: int, norm: Norm) -> Operator:
     """The conjugated transform, times how often each frequency counts; real where no imaginary part is read."""
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from hopgrad.aval import Aval, Several, Shape, aval, broadcast_shapes
+from hopgrad.batch import Batch, stacked
 from hopgrad.errors import DtypeError, NotDifferentiableError, ShapeError
 from hopgrad.graph.builder import Expr, Params, catalogue, ones, zeros
 from hopgrad.graph.hop import (
@@ -160,7 +161,7 @@ def _inv(a: Any, *, strict: bool) -> Any:
 
 
 @general(_inv, Notation("inverse", rule="inverse"), infer=_same_square("inv"), traits=("raises",),
-         sample=_on_squares(strict=[True, False]))  # fmt: skip
+         batch=stacked, sample=_on_squares(strict=[True, False]))  # fmt: skip
 def inv(a: Expr, *, out: Expr) -> Operator:
     """From A X = 1: dX = −X dA X. Not ``strict``: NaN for singular matrices."""
     turned = swap(out)
@@ -202,7 +203,25 @@ _SAMPLE_SYSTEMS = [
 ]
 
 
-@general(_solve, Notation("solve", rule="linear system"), infer=_solved, traits=("raises",),
+def _solve_batch(batch: Batch) -> Expr:
+    """Vectors as matrices of one column. The right-hand sides of one matrix are columns side by side."""
+    a, b = batch.args
+    single = len(batch.single(1))
+    if not batch.along[0] and a.ndim == 2 and single < 3:
+        columns = transposed(b, (1, 0, *range(2, b.ndim)))
+        found = batch.hop(a, reshape(columns, shape=(b.shape[1], b.size // max(1, b.shape[1]))), **batch.params)
+        return transposed(reshape(found, shape=columns.shape), (1, 0, *range(2, b.ndim)))
+    if single == 1:
+        b = reshape(b, shape=(*b.shape, 1))
+    stack = max(len(batch.single(0)), single, 2)  # axes of an operand for one value, with those of its stack
+    operands = [
+        reshape(x, shape=(batch.count, *[1] * (stack + 1 - x.ndim), *x.shape[1:])) if flag and x.ndim <= stack else x
+        for x, flag in zip((a, b), batch.along, strict=True)
+    ]
+    return batch.shaped(batch.hop(*operands, **batch.params))
+
+
+@general(_solve, Notation("solve", rule="linear system"), infer=_solved, traits=("raises",), batch=_solve_batch,
          sample=lambda draw: draw(_SAMPLE_SYSTEMS))  # fmt: skip
 def solve(a: Expr, b: Expr, *, out: Expr) -> Any:
     """From A X = B: A dX = dB − dA X. So B̄ = A⁻ᵀ X̄ and Ā = −B̄ Xᵀ, summed over broadcast axes."""
@@ -270,6 +289,7 @@ def _ones(like: Any, n: int, lower: bool) -> Any:
 
 
 @general(_triangular, Notation("solve", rule="triangular system"), infer=_solved_triangular, traits=("raises",),
+         batch=_solve_batch,
          sample=lambda draw: Case(*draw([((3, 3), (3, 2)), ((2, 2), (2,)), ((2, 3, 3), (3, 1)), ((0, 0), (0,))]),
                                   lower=draw([True, False]), unit=draw([False, True]),
                                   strict=draw([True, False])))  # fmt: skip
@@ -349,7 +369,8 @@ def _det(a: Any) -> Any:
     return np.linalg.det(a)
 
 
-@general(_det, Function("det", r"\det", "determinant"), infer=_number("det"), sample=_on_squares())
+@general(_det, Function("det", r"\det", "determinant"), infer=_number("det"), batch=stacked,
+         sample=_on_squares())  # fmt: skip
 def det(a: Expr, *, out: Expr) -> Operator:
     """Linear in each element, with the cofactor as its factor; right for singular matrices too."""
     return _weighted(a, out, lambda: cofactors(a))
@@ -455,7 +476,7 @@ def _elsewhere(support: Support, n: int, dtype: Any) -> Support:
 
 
 @general(_cofactors, Function("cof", r"\operatorname{cof}", "cofactors"), infer=_same_square("cofactors"),
-         parts=_cofactors_parts, sample=_on_squares())  # fmt: skip
+         parts=_cofactors_parts, batch=stacked, sample=_on_squares())  # fmt: skip
 def cofactors(a: Expr, *, out: Expr) -> Operator:
     """The gradient of the determinant. Its own derivative is symmetric, being a second one."""
 
@@ -510,7 +531,7 @@ def _two_squares(a: Aval, t: Aval) -> Aval:
 
 
 @general(_cofactors_change, Function("dcof", r"\operatorname{d\,cof}", "cofactors"), infer=_two_squares,
-         parts=_cofactors_change_parts,
+         parts=_cofactors_change_parts, batch=stacked,
          sample=lambda draw: draw([Case(*case.operands * 2) for case in SQUARES]))  # fmt: skip
 def cofactors_change(a: Expr, t: Expr) -> Any:
     """The second derivative of the determinant, linear and symmetric in T.
@@ -554,7 +575,7 @@ def _sign_det(a: Any) -> Any:
 
 
 @general(_sign_det, Function("sign det", r"\operatorname{sign}\det"), infer=_number("slogdet"),
-         traits=("flat", "real"), sample=_on_squares())  # fmt: skip
+         traits=("flat", "real"), batch=stacked, sample=_on_squares())  # fmt: skip
 def sign_det(a: Expr) -> Any:
     """Constant between singular matrices, so the derivative is 0."""
     return None
@@ -565,7 +586,7 @@ def _log_det(a: Any) -> Any:
 
 
 @general(_sign_det, Function("phase det", r"\operatorname{phase}\det"), infer=_number("slogdet"), domain=(COMPLEX,),
-         traits=("conjugating",), sample=_on_squares(), kink="singular: NaN")  # fmt: skip
+         traits=("conjugating",), batch=stacked, sample=_on_squares(), kink="singular: NaN")  # fmt: skip
 def phase_det(a: Expr, *, out: Expr) -> Operator:
     """det A/|det A| of complex matrices: i times itself times the change of the phase, Im tr A⁻¹ dA."""
 
@@ -585,7 +606,7 @@ def phase_det(a: Expr, *, out: Expr) -> Operator:
 
 
 @general(_log_det, Function("log |det|", r"\log\lvert\det\rvert", "log determinant"),
-         infer=_number("slogdet", ew.parts_of),
+         infer=_number("slogdet", ew.parts_of), batch=stacked,
          sample=_on_squares(), kink="singular: NaN")  # fmt: skip
 def log_det(a: Expr, *, out: Expr) -> Operator:
     """The cofactors over the determinant: the inverse, transposed."""
@@ -621,7 +642,7 @@ def _cholesky(a: Any, *, upper: bool) -> Any:
 
 
 @general(_cholesky, Function("cholesky", r"\operatorname{cholesky}", "Cholesky"), infer=_same_square("cholesky"),
-         domain=(DEFINITE,), traits=("raises", "conjugating"),
+         domain=(DEFINITE,), traits=("raises", "conjugating"), batch=stacked,
          sample=_on_squares(upper=[False, True]))  # fmt: skip
 def cholesky(a: Expr, *, out: Expr, upper: bool) -> Operator:
     """From A = L Lᴴ: L⁻¹ dA L⁻ᴴ = Y + Yᴴ with Y = L⁻¹ dL a lower triangle, so half of it on the diagonal."""
@@ -735,6 +756,7 @@ EIGH = Eigh(
     " eigenvalues, turns V. Complex eigenvectors are taken to keep their phase, which nothing determines.",
     kink="equal eigenvalues: the eigenvectors have no derivative (infinite or NaN); sums of equal eigenvalues have one",
     traits=frozenset({"raises", "conjugating"}),
+    batch=stacked,
 )
 
 
@@ -748,7 +770,7 @@ def _eigenvalues(a: Aval, **params: Any) -> Aval:
 
 
 @general(_eigvalsh, Function("eigvals", r"\operatorname{eigvals}", "eigenvalues"), infer=_eigenvalues,
-         traits=("raises", "kink"), sample=_on_squares(lower=[True, False]),
+         traits=("raises", "kink"), batch=stacked, sample=_on_squares(lower=[True, False]),
          kink="equal eigenvalues: that of some choice of eigenvectors; their sum has a derivative")  # fmt: skip
 def eigvalsh(a: Expr, *, out: Expr, lower: bool) -> Operator:
     """An eigenvalue changes by vᴴ dA v, with its own vector v."""
@@ -871,6 +893,7 @@ EIG = Eig(
     " moves V, whose columns keep the length 1, and their largest elements real, as LAPACK has it.",
     kink="equal eigenvalues: no derivative (infinite or NaN)",
     traits=frozenset({"raises", "conjugating"}),
+    batch=stacked,
 )
 
 
@@ -884,7 +907,7 @@ def _complex_eigenvalues(a: Aval) -> Aval:
 
 
 @general(_eigvals, Function("eigvals", r"\operatorname{eigvals}", "eigenvalues"), infer=_complex_eigenvalues,
-         domain=(COMPLEX,), traits=("raises",), sample=_on_squares(),
+         domain=(COMPLEX,), traits=("raises",), batch=stacked, sample=_on_squares(),
          kink="equal eigenvalues: no derivative (infinite or NaN)")  # fmt: skip
 def eigvals(a: Expr, *, out: Expr) -> Operator:
     """The diagonal of V⁻¹ dA V, with the eigenvectors V."""
@@ -1019,6 +1042,7 @@ SVD = Svd(
     kink="equal singular values: the vectors have no derivative (infinite or NaN); sums of equal singular values have"
     " one. The extra vectors of full_matrices=True have none: reverse mode refuses them, forward mode gives NaN",
     traits=frozenset({"raises", "conjugating"}),
+    batch=stacked,
 )
 
 
@@ -1042,7 +1066,8 @@ _SAMPLE_MATRICES = [Case((2, 2)), Case((3, 2)), Case((2, 3)), Case((2, 3, 2)), C
 
 
 @general(_singular_values, Function("singular values", r"\operatorname{singular\ values}", "singular values"),
-         infer=_of_singular_values, traits=("raises", "kink"), sample=lambda draw: draw(_SAMPLE_MATRICES),
+         infer=_of_singular_values, traits=("raises", "kink"), batch=stacked,
+         sample=lambda draw: draw(_SAMPLE_MATRICES),
          kink="a singular value 0: 0, the least subgradient; equal ones: that of some choice of vectors")  # fmt: skip
 def singular_values(a: Expr, *, out: Expr) -> Operator:
     """A singular value changes by Re uᴴ dA v, with its own vectors u and v; masked at 0, where it has a corner."""
@@ -1083,7 +1108,7 @@ def _pinv_parts(a: Expr, *, rcond: float) -> Any:
 
 
 @general(_pinv, Notation("pseudoinverse", rule="pseudoinverse"), infer=_turned, traits=("raises", "conjugating"),
-         parts=_pinv_parts,
+         parts=_pinv_parts, batch=stacked,
          sample=lambda draw: Case(*draw(_SAMPLE_MATRICES).operands, rcond=1e-15),
          kink="not of full rank, where it jumps: the derivative among matrices of the same rank")  # fmt: skip
 def pinv(a: Expr, *, out: Expr) -> Operator:
@@ -1212,6 +1237,7 @@ QR = Qr(
     " whose diagonal is real.",
     kink="not of full rank: no derivative (infinite or NaN)",
     traits=frozenset({"raises", "conjugating"}),
+    batch=stacked,
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Aval, Shape, aval, normalize_axes, normalize_axis
+from hopgrad.batch import along_axis, last_alone, rest_alone
 from hopgrad.errors import ShapeError
 from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import REAL, Case, Function, On, elementwise, general
@@ -39,7 +40,7 @@ def _positions(x: Aval, *, dtype: np.dtype[Any], **_: Any) -> Aval:
     return aval(x.shape, dtype)
 
 
-@general(_argsort, Function("argsort", r"\operatorname{argsort}"), infer=_positions, traits=("flat",),
+@general(_argsort, Function("argsort", r"\operatorname{argsort}"), infer=_positions, traits=("flat",), batch=along_axis,
          sample=lambda draw: Case(axis=draw([0, 1]), kind="stable", dtype=INTEGER))  # fmt: skip
 def argsort(x: Expr) -> Operator | None:
     """Integers, so the derivative is 0."""
@@ -71,14 +72,14 @@ _PARTS = [Case((2, 5), axis=1, kth=(2,), dtype=INTEGER), Case((4, 2), axis=0, kt
 
 
 @general(_argpartition, Function("argpartition", r"\operatorname{argpartition}"), infer=_parted, traits=("flat",),
-         sample=lambda draw: draw(_PARTS))  # fmt: skip
+         batch=along_axis, sample=lambda draw: draw(_PARTS))  # fmt: skip
 def argpartition(x: Expr) -> Operator | None:
     """Integers, so the derivative is 0."""
     return None
 
 
 @general(_partition_order, Function("parts", r"\operatorname{parts}"), infer=_parted, traits=("flat",),
-         sample=lambda draw: draw(_PARTS))  # fmt: skip
+         batch=along_axis, sample=lambda draw: draw(_PARTS))  # fmt: skip
 def partition_order(x: Expr) -> Operator | None:
     """Positions in the order of ``np.partition``: integers, so the derivative is 0."""
     return None
@@ -95,7 +96,7 @@ def _lexsorted(*keys: Aval, axis: int, dtype: np.dtype[Any]) -> Aval:
     return aval(keys[0].shape, dtype)
 
 
-@general(_lexsort, Function("lexsort", r"\operatorname{lexsort}"), infer=_lexsorted, traits=("flat",),
+@general(_lexsort, Function("lexsort", r"\operatorname{lexsort}"), infer=_lexsorted, traits=("flat",), batch=along_axis,
          sample=lambda draw: draw([Case((2, 3), (2, 3), axis=1, dtype=INTEGER),
                                    Case((4,), axis=0, dtype=INTEGER)]))  # fmt: skip
 def lexsort_(*keys: Expr) -> Operator | None:
@@ -114,6 +115,7 @@ def _searched(a: Aval, v: Aval, *, side: str, dtype: np.dtype[Any]) -> Aval:
 
 
 @general(_searchsorted, Function("searchsorted", r"\operatorname{searchsorted}"), infer=_searched, traits=("flat",),
+         batch=rest_alone,
          sample=lambda draw: draw([Case((4,), (2, 3), side="left", dtype=INTEGER),
                                    Case((3,), (), side="right", dtype=INTEGER)]))  # fmt: skip
 def searchsorted_(a: Expr, v: Expr) -> tuple[None, None]:
@@ -141,7 +143,7 @@ def _isin_parts(x: Expr, among: Expr, *, invert: bool) -> Any:
 
 
 @general(_isin, Function("isin", r"\operatorname{isin}"), infer=_asked, traits=("flat", "predicate"), parts=_isin_parts,
-         sample=lambda draw: Case((2, 3), (4,), invert=draw([False, True])))  # fmt: skip
+         batch=last_alone, sample=lambda draw: Case((2, 3), (4,), invert=draw([False, True])))  # fmt: skip
 def isin_(x: Expr, among: Expr) -> tuple[None, None]:
     """Yes or no, so the derivative is 0."""
     return None, None
@@ -195,7 +197,7 @@ def _running_positions(x: Any, *, axis: int, largest: bool, skipping: bool, dtyp
 
 
 @general(_running_positions, Function("argmax so far", r"\operatorname{argmax\,so\,far}"), infer=_positions,
-         traits=("flat",),
+         traits=("flat",), batch=along_axis,
          sample=lambda draw: Case(axis=draw([0, 1]), largest=draw([True, False]), skipping=draw([False, True]),
                                   dtype=INTEGER))  # fmt: skip
 def running_positions(x: Expr) -> Operator | None:

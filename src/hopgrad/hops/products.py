@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Aval, aval, broadcast_shapes
+from hopgrad.batch import Batch
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import Case, Function, Notation, multilinear
@@ -75,8 +76,23 @@ _SAMPLE_FACTORS = [
 ]
 
 
+def _matmul_batch(batch: Batch) -> Expr:
+    """Vectors as matrices: one row on the left, one column on the right."""
+    ranks = [len(batch.single(k)) for k in range(2)]
+    ndim = max(2, *ranks)
+
+    def matrices(number: int) -> Expr:
+        x = batch.args[number]
+        if ranks[number] == 1:
+            x = reshape(x, shape=(*x.shape[:-1], 1, x.shape[-1]) if number == 0 else (*x.shape, 1))
+        missing = ndim + 1 - x.ndim if batch.along[number] else 0
+        return reshape(x, shape=(batch.count, *[1] * missing, *x.shape[1:])) if missing else x
+
+    return batch.shaped(batch.hop(matrices(0), matrices(1)))
+
+
 @multilinear(np.matmul, Notation("product", "@", "", rule="matrix product"), infer=_matmul_aval, reach=_matmul_reach,
-             sample=lambda draw: draw(_SAMPLE_FACTORS))  # fmt: skip
+             batch=_matmul_batch, sample=lambda draw: draw(_SAMPLE_FACTORS))  # fmt: skip
 def matmul(ct: Any, a: Expr, b: Expr, *, index: int) -> Any:
     """For C = A B: Ā = C̄ Bᵀ and B̄ = Aᵀ C̄, summed over broadcast batch axes."""
     row, column, cotangent = _matrices(a, b, ct)
@@ -145,6 +161,20 @@ def _einsum_parts(*operands: Expr, subscripts: str) -> Any:
     return einsum(picked, subscripts=f"{letters}->{result}")
 
 
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def _einsum_batch(batch: Batch) -> Expr | None:
+    """One more index. There are 52 letters."""
+    terms, right = _split(batch.params["subscripts"])
+    free = next((c for c in _LETTERS if c not in batch.params["subscripts"]), None)
+    if free is None:
+        return None
+    wide = [free * along + term for term, along in zip(terms, batch.along, strict=True)]
+    found: Expr = batch.hop(*batch.args, subscripts=f"{','.join(wide)}->{free}{right}")
+    return found
+
+
 _SAMPLE_CONTRACTIONS = [
     Case((2, 3), (3, 2), subscripts="ij,jk->ik"),
     Case((2, 3), subscripts="ij->ji"),
@@ -163,7 +193,7 @@ _SAMPLE_CONTRACTIONS = [
 
 
 @multilinear(_einsum, Notation("einsum", "einsum"), infer=_einsum_aval, reach=_einsum_reach,
-             parts=_einsum_parts, sample=lambda draw: draw(_SAMPLE_CONTRACTIONS))  # fmt: skip
+             parts=_einsum_parts, batch=_einsum_batch, sample=lambda draw: draw(_SAMPLE_CONTRACTIONS))  # fmt: skip
 def einsum(ct: Any, *operands: Expr, index: int, subscripts: str) -> Any:
     """The same contraction with the result in the operand's place.
 
@@ -177,7 +207,7 @@ def einsum(ct: Any, *operands: Expr, index: int, subscripts: str) -> Any:
     available = set(result).union(*[set(t) for t, _ in others]) if others else set(result)
     factors: list[tuple[str, Any]] = [(result, ct), *others]
     target, seen = "", set()
-    free = (c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts)
+    free = (c for c in _LETTERS if c not in subscripts)
     sizes = [pair for t, o in zip(terms, operands, strict=True) for pair in zip(t, o.shape, strict=True)]
     length = {c: max(n for d, n in sizes if d == c) for c in mine}
     for letter in mine:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.aval import Aval, aval
+from hopgrad.batch import Batch, along_axes, along_axis
 from hopgrad.graph.builder import Expr, ones
 from hopgrad.graph.hop import Case, Draw, Function, Notation, On, general, reduction, structural
 from hopgrad.graph.operators import Linear, Operator, Support, expand
@@ -239,19 +240,28 @@ def _arg(function: Any) -> Any:
     return value
 
 
+def _arg_batch(batch: Batch) -> Expr:
+    """Positions along one axis, or among all elements of a value."""
+    x = batch.args[0]
+    if len(batch.params["axes"]) == x.ndim - 1:
+        x = reshape(x, shape=(batch.count, x.size // batch.count if batch.count else product(x.shape[1:])))
+        return batch.shaped(batch.hop(x, **{**batch.params, "axes": (1,)}))
+    return along_axes(batch)
+
+
 def _draw_arg(draw: Draw) -> Case:
     return Case(axes=draw([(0,), (1,), (0, 1)]), keepdims=draw([False, True]), dtype=np.dtype(np.intp))
 
 
 @reduction(_arg(np.argmax), Function("argmax", r"\operatorname{argmax}"), traits=("flat", "nonempty"),
-           sample=_draw_arg)  # fmt: skip
+           batch=_arg_batch, sample=_draw_arg)  # fmt: skip
 def argmax(x: Expr) -> Any:
     """An integer, so the derivative is 0."""
     return None
 
 
 @reduction(_arg(np.argmin), Function("argmin", r"\operatorname{argmin}"), traits=("flat", "nonempty"),
-           sample=_draw_arg)  # fmt: skip
+           batch=_arg_batch, sample=_draw_arg)  # fmt: skip
 def argmin(x: Expr) -> Any:
     """An integer, so the derivative is 0."""
     return None
@@ -269,7 +279,7 @@ def _same_shape(x: Aval, **_: Any) -> Any:
 
 
 @structural(_cumsum, Function("cumsum", r"\operatorname{cumsum}", "cumulative sum"), shape=_same_shape,
-            traits=("mixing",), sample=lambda draw: Case(axis=draw([0, 1])))  # fmt: skip
+            traits=("mixing",), batch=along_axis, sample=lambda draw: Case(axis=draw([0, 1])))  # fmt: skip
 def cumsum(ct: Any, x: Expr, *, axis: int) -> Any:
     """An element enters all later sums: the cumulative sum from the other end."""
     return flip(cumsum(flip(ct, axis), axis=axis), axis)
@@ -305,7 +315,7 @@ def _softmax_parts(x: Expr, *, axes: Axes) -> Expr:
 
 
 @general(_softmax, Function("softmax", r"\operatorname{softmax}", "softmax"), infer=_same,
-         parts=_softmax_parts, sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
+         parts=_softmax_parts, batch=along_axes, sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
 def softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     """diag(y) − y yᵀ, which is symmetric: pushing and pulling are the same map."""
 
@@ -326,7 +336,8 @@ def _log_softmax_parts(x: Expr, *, axes: Axes) -> Expr:
 
 
 @general(_log_softmax, Function("log softmax", r"\log\operatorname{softmax}", "log softmax"), infer=_same,
-         parts=_log_softmax_parts, sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
+         parts=_log_softmax_parts, batch=along_axes,
+         sample=lambda draw: Case(axes=draw([(0,), (1,), (0, 1)])))  # fmt: skip
 def log_softmax(x: Expr, *, out: Expr, axes: Axes) -> Operator:
     """I − 1 yᵀ, with y the softmax."""
 

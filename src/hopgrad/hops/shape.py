@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopgrad.aval import Aval, Shape
+from hopgrad.batch import Batch, stacked
 from hopgrad.errors import ShapeError
 from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import Case, Notation, structural
@@ -31,7 +32,11 @@ def _reshaped(x: Aval, *, shape: Shape) -> Shape:
     return shape
 
 
-@structural(_reshape, Notation("call", "reshape"), shape=_reshaped,
+def _reshape_batch(batch: Batch) -> Expr:
+    return batch.shaped(batch.args[0])
+
+
+@structural(_reshape, Notation("call", "reshape"), shape=_reshaped, batch=_reshape_batch,
             sample=lambda draw: Case(shape=draw([(6,), (3, 2), (1, 6, 1)])))  # fmt: skip
 def reshape(ct: Any, x: Expr, *, shape: Shape) -> Any:
     """Elements keep their order, so reshaping back undoes it."""
@@ -46,7 +51,11 @@ def _permuted(x: Aval, *, axes: tuple[int, ...]) -> Shape:
     return tuple(x.shape[k] for k in axes)
 
 
-@structural(_transpose, Notation("transpose", "ᵀ", r"^{\top}"), shape=_permuted,
+def _transpose_batch(batch: Batch) -> Expr:
+    return transpose(batch.args[0], axes=(0, *[k + 1 for k in batch.params["axes"]]))
+
+
+@structural(_transpose, Notation("transpose", "ᵀ", r"^{\top}"), shape=_permuted, batch=_transpose_batch,
             sample=lambda draw: draw([Case(axes=(1, 0)), Case(axes=(0, 1)),
                                       Case((2, 3, 4), axes=(2, 0, 1))]))  # fmt: skip
 def transpose(ct: Any, x: Expr, *, axes: tuple[int, ...]) -> Any:
@@ -73,7 +82,11 @@ def _broadcasted(x: Aval, *, shape: Shape) -> Shape:
     return shape
 
 
-@structural(_broadcast_to, Notation("call", "broadcast"), shape=_broadcasted,
+def _broadcast_batch(batch: Batch) -> Expr:
+    return broadcast_to(batch.aligned(0, len(batch.like.shape)), shape=(batch.count, *batch.like.shape))
+
+
+@structural(_broadcast_to, Notation("call", "broadcast"), shape=_broadcasted, batch=_broadcast_batch,
             sample=lambda draw: draw([Case(shape=(2, 3)), Case(shape=(4, 2, 3)), Case((2, 1), shape=(3, 2, 3)),
                                       Case((), shape=(2,)), Case((1, 1), shape=(1, 2))]))  # fmt: skip
 def broadcast_to(ct: Any, x: Expr, *, shape: Shape) -> Any:
@@ -98,7 +111,11 @@ def _joined(*xs: Aval, axis: int) -> Shape:
     return tuple(sum(x.shape[axis] for x in xs) if k == axis else n for k, n in enumerate(first))
 
 
-@structural(_concatenate, Notation("call", "concat"), shape=_joined,
+def _concatenate_batch(batch: Batch) -> Expr:
+    return concatenate(*[batch.whole(k) for k in range(len(batch.args))], axis=batch.params["axis"] + 1)
+
+
+@structural(_concatenate, Notation("call", "concat"), shape=_joined, batch=_concatenate_batch,
             sample=lambda draw: draw([Case((2, 3), axis=0), Case((2, 3), (1, 3), axis=0),
                                       Case((2, 3), (2, 0), (2, 1), axis=1)]))  # fmt: skip
 def concatenate(ct: Any, *xs: Expr, index: int, axis: int) -> Any:
@@ -154,6 +171,68 @@ def _selected(shape: Shape, *arrays: Aval, items: Items) -> Shape:
         raise ShapeError(f"index does not fit shape {shape}: {error}") from None
 
 
+class _Places:
+    """An index with arrays, for many values at once: the index, and where the arrays' axes come to lie.
+
+    With index arrays that differ from value to value, the number of the value is an index array, too, in front of all
+    others, so that the arrays' axes come first: the batch's one, and then `rank` others. For a single value they stand
+    behind `before` other axes.
+    """
+
+    def __init__(self, batch: Batch, first: int) -> None:
+        items: Items = batch.params["items"]
+        numbers = range(first, len(batch.args))
+        self._count = batch.count
+        self.rank = max([len(batch.single(k)) for k in numbers], default=0)
+        self.each = any(batch.along[first:])
+        self.arrays = [batch.aligned(k, self.rank) for k in numbers]
+        places = [k for k, item in enumerate(items) if isinstance(item, (int, Operand))]
+        self._side_by_side = bool(places) and places == list(range(places[0], places[-1] + 1))
+        # An index array that stands apart from others makes the axes of all come first.
+        self.before = sum(not isinstance(i, EllipsisType) for i in items[: places[0]]) if self._side_by_side else 0
+        self.items = (Slice(None, None, None), *items)
+        if self.each:
+            number = batch.builder.constant(np.arange(batch.count).reshape(-1, *[1] * self.rank))
+            self.items = (Operand(len(self.arrays)), *items)
+            self.arrays = [*self.arrays, number]
+
+    def in_front(self, x: Expr) -> Expr:
+        """What was read, its axes in order: the batch's one first."""
+        if self.each:
+            rest = range(1 + self.rank, x.ndim)
+            return transposed(x, (0, *rest[: self.before], *range(1, 1 + self.rank), *rest[self.before :]))
+        moved = 0 if self._side_by_side or not self.arrays else self.rank
+        return transposed(x, (moved, *range(moved), *range(moved + 1, x.ndim)))
+
+    def in_place(self, v: Expr) -> Expr:
+        """What is to be written, whose batch axis is the first, with its axes as the index has them."""
+        if self.each:
+            order = (0, *range(1 + self.before, 1 + self.before + self.rank), *range(1, 1 + self.before))
+            return transposed(v, (*order, *range(1 + self.before + self.rank, v.ndim)))
+        moved = 0 if self._side_by_side or not self.arrays else self.rank
+        return transposed(v, (*range(1, moved + 1), 0, *range(moved + 1, v.ndim)))
+
+
+def _index_batch(batch: Batch) -> Expr:
+    places = _Places(batch, 1)
+    x = batch.args[0]
+    if not batch.along[0]:  # one array for all: the batch is one more axis of the index arrays
+        found = index(x, *places.arrays[:-1], items=batch.params["items"])
+        return transposed(found, (places.before, *[k for k in range(found.ndim) if k != places.before]))
+    return places.in_front(index(x, *places.arrays, items=places.items))
+
+
+def _scatter_batch(batch: Batch) -> Expr:
+    places = _Places(batch, 1)
+    shape = (batch.count, *batch.params["shape"])
+    return batch.hop(places.in_place(batch.whole(0)), *places.arrays, items=places.items, shape=shape)
+
+
+def _put_batch(batch: Batch) -> Expr:
+    places = _Places(batch, 2)
+    return batch.hop(batch.whole(0), places.in_place(batch.whole(1)), *places.arrays, items=places.items)
+
+
 _SAMPLE_INDICES = [
     Case(items=(1,)),
     Case(items=(Slice(None, None, -1),)),
@@ -169,7 +248,7 @@ _SAMPLE_INDICES = [
 
 
 @structural(_index, Notation("index", rule="indexing"), shape=_picked, moved=1, traits=("partial",),
-            sample=lambda draw: draw(_SAMPLE_INDICES))  # fmt: skip
+            batch=_index_batch, sample=lambda draw: draw(_SAMPLE_INDICES))  # fmt: skip
 def index(ct: Any, x: Expr, *arrays: Expr, items: Items) -> Any:
     """Cotangents go back to where the elements were taken; elements taken twice add up."""
     return scatter(ct, *arrays, items=items, shape=x.shape)
@@ -198,7 +277,7 @@ def _scattered(v: Aval, *arrays: Aval, items: Items, shape: Shape) -> Shape:
     return _fit(shape, v, arrays, items)
 
 
-@structural(_scatter, Notation("call", "scatter"), shape=_scattered, moved=1,
+@structural(_scatter, Notation("call", "scatter"), shape=_scattered, moved=1, batch=_scatter_batch,
             sample=lambda draw: draw([
                 Case((2, 3), items=(Slice(1, 3, 1),), shape=(4, 3)),
                 Case((), items=(1, -1), shape=(2, 3)),
@@ -221,6 +300,7 @@ def _put_shape(x: Aval, v: Aval, *arrays: Aval, items: Items) -> Shape:
 
 
 @structural(_put, Notation("call", "put"), shape=_put_shape, moved=2, traits=("partial",),
+            batch=_put_batch,
             sample=lambda draw: draw([
                 Case((3, 2), (2, 2), items=(Slice(0, 2, 1),)),
                 Case((3,), (), items=(-1,)),
@@ -249,6 +329,7 @@ def _triangle(x: Any, *, k: int, lower: bool) -> Any:
 
 
 @structural(_triangle, Notation("call", "triangle"), shape=lambda x, **_: x.shape, traits=("partial",),
+            batch=stacked,
             sample=lambda draw: Case(k=draw([-1, 0, 1]), lower=draw([True, False])))  # fmt: skip
 def triangle(ct: Any, x: Expr, *, k: int, lower: bool) -> Any:
     """What was cut off gets nothing."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
+from typing import Any
 
 from hopgrad.aval import Several
 from hopgrad.graph.builder import Builder
-from hopgrad.graph.graph import reachable
+from hopgrad.graph.graph import Graph, reachable
 
 
 def expanded(
-    builder: Builder, outputs: Sequence[int], inputs: Container[int]
+    builder: Builder,
+    outputs: Sequence[int],
+    inputs: Container[int],
+    inner: Callable[[Graph], Graph] | None = None,
 ) -> tuple[Builder, list[int], dict[int, int]]:
-    """(new builder, the outputs there, for those given values that are needed the inputs there)."""
+    """(new builder, the outputs there, for those given values that are needed the inputs there).
+
+    Graphs that hops own stay as they are, or become what `inner` makes of them.
+    """
     new = Builder()
     moved: dict[int, int] = {}
     given: dict[int, int] = {}
@@ -35,5 +42,22 @@ def expanded(
                 moved[node] = found.id
                 assert new.avals[found.id] is like, (hop, new.avals[found.id], like)
             else:
+                if inner is not None:
+                    params = tuple((name, _mapped(value, inner)) for name, value in params)
                 moved[node] = new.emit(hop, args, params)
     return new, [moved[n] for n in outputs], given
+
+
+def _mapped(param: Any, inner: Callable[[Graph], Graph]) -> Any:
+    """A parameter with each graph, alone or in a tuple, in its new form."""
+    if isinstance(param, Graph):
+        return inner(param)
+    return tuple(map(inner, param)) if isinstance(param, tuple) and any(isinstance(p, Graph) for p in param) else param
+
+
+def expanded_graph(graph: Graph) -> Graph:
+    """The graph with all such hops written out, in the graphs that hops own as well."""
+    new, outputs, given = expanded(graph.builder, graph.outputs, frozenset(graph.inputs), expanded_graph)
+    names = {n: str(dict(graph.builder.params(n)).get("name", f"v{n}")) for n in graph.inputs if n not in given}
+    given |= {n: new.input(graph.builder.avals[n], name).id for n, name in names.items()}
+    return Graph(new, [given[n] for n in graph.inputs], outputs)

@@ -186,8 +186,10 @@ class Fuser:
         checks: Sequence[tuple[int, float]] = (),
         library: Library | None = None,
         compound: Compounds | None = None,
+        whole: bool = False,
     ) -> None:
         self.builder = builder
+        self.whole = whole
         self.given = inputs
         self.order = reachable(builder, [*outputs, *[node for node, _ in checks]], known=inputs)
         self.buffers: list[Buffer] = []
@@ -422,6 +424,8 @@ class Fuser:
         largest = LARGEST if like.size > SMALL else LARGEST_SMALL
         kind = self.builder.kind[node]
         # Cuts of a loop that was written out are made at the same place of each step, so that their kernels are alike.
+        if self.whole:
+            return
         if len(cone) > largest or (2 * len(cone) > largest and kind in self._cut_kinds):
             self._cut_kinds.add(kind)
             self._cut(node)
@@ -531,10 +535,29 @@ class Fuser:
                 before = sum(self.builder.avals[a].shape[axis] for a in args[: args.index(node)])
                 offset = whole.offset + before * whole.strides[axis]
                 found = View(whole.buffer, self.builder.avals[node].shape, whole.strides, offset)
+            elif self._is_flattened(node, users):
+                line = self._joined(users[0])  # joined to others as a line: its elements lie there one after the other
+                shape = self.builder.avals[node].shape
+                found = View(line.buffer, shape, c_strides(shape), line.offset)
             else:
                 found = self.home(node)
             self.joined[node] = found
         return found
+
+    def _is_flattened(self, node: int, users: Sequence[int]) -> bool:
+        """Whether a value is needed as a line only, which is joined to others."""
+        if len(users) != 1 or node in self._output_of or self.builder.hop(users[0]).name != "reshape":
+            return False
+        (line,) = users
+        last = self.users[line]
+        return (
+            len(last) == 1
+            and self.builder.avals[line].ndim == self.builder.avals[last[0]].ndim == 1
+            and self.builder.hop(last[0]).name == "concatenate"
+            and self.builder.args(last[0]).count(line) == 1
+            and line not in self._output_of
+            and self._is_native(last[0])
+        )
 
     def _place_joined(self, node: int, axis: int, args: Sequence[int]) -> None:
         home = self._joined(node)
@@ -741,6 +764,8 @@ class Fuser:
         return [KernelStep(k.nest, k.level) for k in made]
 
     def _is_full(self, kernel: _Kernel) -> bool:
+        if self.whole:
+            return False
         if not kernel.shape:
             return len(kernel.nest.values) > MOST_VALUES
         return len(kernel.nest.values) > MOST_VALUES or len(set(kernel.nest.accesses())) > MOST_ACCESSES

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hopgrad.aval import Aval
 from hopgrad.lower.fuse import CallStep, KernelStep, Schedule
 from hopgrad.lower.nest import Access, Gather, Load, Nest
 from hopgrad.lower.views import View
@@ -74,7 +75,7 @@ def plan(schedule: Schedule, lends: bool = True) -> Layout:
                     continue
                 if schedule.buffers[old].role != "temporary":
                     continue
-                if schedule.buffers[new].aval is not schedule.buffers[old].aval:
+                if not _as_large(schedule.buffers[new].aval, schedule.buffers[old].aval):
                     continue  # a kernel may write a part only
                 if schedule.buffers[new].role == "output":
                     leader[old] = new
@@ -97,6 +98,11 @@ def plan(schedule: Schedule, lends: bool = True) -> Layout:
     if size > live and len(groups) <= MOST:
         offsets, size = min((offsets, size), _by_size(groups, sizes, born, dies), key=lambda found: found[1])
     return Layout({b: offsets[find(b)] for b in temporary if b not in shared}, shared, size, live)
+
+
+def _as_large(new: Aval, old: Aval) -> bool:
+    """Whether two values lie in memory alike, element for element, whatever their shapes."""
+    return new.dtype == old.dtype and new.size == old.size
 
 
 def _guests(

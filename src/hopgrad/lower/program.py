@@ -102,6 +102,7 @@ class Steps:
         checks: Values that have to be what they were.
         library: Finds native forms of hops that are no loop nests.
         compound: Finds those of hops with several results.
+        whole: Whether kernels may have any size, since what they compute has most of its values in common.
     """
 
     def __init__(
@@ -112,10 +113,11 @@ class Steps:
         checks: Sequence[tuple[int, float]] = (),
         library: Library | None = None,
         compound: Compounds | None = None,
+        whole: bool = False,
     ) -> None:
         self.builder = builder
         self.inputs = dict(inputs)
-        self._asked = (tuple(outputs), tuple(checks), library, compound)
+        self._asked = (tuple(outputs), tuple(checks), library, compound, whole)
         schedule = self.schedule
         self.layout = memory.plan(schedule, self.lends)
         self.buffers = schedule.buffers
@@ -137,8 +139,8 @@ class Steps:
     @functools.cached_property
     def schedule(self) -> Schedule:
         """What to do, in order."""
-        outputs, checks, library, compound = self._asked
-        found = Fuser(self.builder, outputs, self.inputs, checks, library, compound).schedule()
+        outputs, checks, library, compound, whole = self._asked
+        found = Fuser(self.builder, outputs, self.inputs, checks, library, compound, whole).schedule()
         parts.cut(found)
         return found
 
@@ -226,9 +228,10 @@ class Program(Steps):
         checks: Sequence[tuple[int, float]] = (),
         library: Library | None = None,
         compound: Compounds | None = None,
+        whole: bool = False,
     ) -> None:
         start = time.perf_counter()
-        super().__init__(builder, outputs, inputs, checks, library, compound)
+        super().__init__(builder, outputs, inputs, checks, library, compound, whole)
         self._native()
         self.forget()
         self.seconds = time.perf_counter() - start

@@ -7,6 +7,7 @@ meaning.
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -276,13 +277,23 @@ def fit(term: Term, strength: int) -> Term:
     return term if term.strength >= strength else Fence(term)
 
 
-def number(value: float, digits: int = 7) -> Term:
+def number(value: Any, digits: int = 7) -> Term:
     """A number, in at most so many digits; π where it is exactly π.
 
     >>> from hopgrad.notation import text
     >>> [text(number(v)) for v in (2.0, -0.5, 3.141592653589793, 1e-12, 1.1283791670955126)]
     ['2', '−0.5', 'π', '10⁻¹²', '1.128379']
+    >>> [text(number(v)) for v in (2 - 1j, 0.5j, 3 + 0j)]
+    ['2 − i', '0.5i', '3']
     """
+    if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
+        real, imag = float(value.real), float(value.imag)
+        if imag == 0:
+            return number(real, digits)
+        size = number(abs(imag), digits)
+        part: Term = Word("i") if size == Number("1") else product([size, Word("i")])
+        part = negated(part) if imag < 0 else part
+        return part if real == 0 else add(number(real, digits), part)
     value = float(value) + 0.0  # a negative zero is shown as 0
     if math.isnan(value):
         return Word("NaN")

@@ -232,7 +232,10 @@ def value_text(value: Any, digits: int = 6) -> str:
         return f"{shape} (empty)"
     finite = array[np.isfinite(array)] if array.dtype.kind in "fc" else array
     bad = array.size - finite.size
+    of_complex = array.dtype.kind == "c"  # which have no order: told by their sizes
+    finite = np.abs(finite) if of_complex else finite
     spread = f"{_short(finite.min(), 3)} … {_short(finite.max(), 3)}" if finite.size else "none finite"
+    spread = f"|·| {spread}" if of_complex and finite.size else spread
     note = f", {bad} not finite" if bad else ""
     return f"{shape}: {spread}{note}"
 

@@ -23,7 +23,18 @@ from hopgrad.hops.surface import refused
 from hopgrad.numpy._classes import stand_for
 from hopgrad.numpy._functions import fillable, lifted, note
 from hopgrad.trace import context
-from hopgrad.trace.tracer import Tracer, current_node, has_traced, is_traced, leaves_of, real_data, shown, with_place
+from hopgrad.trace.tracer import (
+    ARRAY,
+    SCALAR,
+    Tracer,
+    current_node,
+    has_traced,
+    is_traced,
+    leaves_of,
+    real_data,
+    shown,
+    with_place,
+)
 
 __all__ = [*numpy.random.__all__]
 
@@ -46,13 +57,15 @@ _CURES = {
 """Draws that can be differentiated by their parameters, with `{}` for the generator."""
 
 
-def _draw(method: Any, owner: str, args: tuple[Any, ...], keywords: dict[str, Any], frame: FrameType | None) -> Any:
-    """A method of a random generator while a function is traced."""
+def _draw(
+    method: Any, owner: str, args: tuple[Any, ...], keywords: dict[str, Any], frame: FrameType | None, depth: int = 0
+) -> Any:
+    """A method of a random generator while a function is traced, inside of `depth` batches when it was made."""
     trace = context.current()
     assert trace is not None
     name = method.__name__
     if has_traced((args, keywords)):
-        chosen = _pick(method, name, args, keywords)
+        chosen = _pick(trace, method, name, args, keywords, frame, depth)
         if chosen is not None:
             return chosen[0]
         for value in leaves_of((args, keywords)):
@@ -60,10 +73,29 @@ def _draw(method: Any, owner: str, args: tuple[Any, ...], keywords: dict[str, An
             if is_traced(value) and trace.active(current_node(value)):
                 cure = _CURES.get(name, "draw with parameters that do not depend on differentiated values")
                 trace.refuse(with_place(refused(f"{owner}.{name}", cure.format(owner)), frame))
-    return fillable(method(*_bare(args), **_bare(keywords)), (args, keywords))
+    plain, named = _bare(args), _bare(keywords)
+    return _by_row(trace, lambda: method(*plain, **named), (args, keywords), name, frame, depth)
 
 
-def _pick(method: Any, name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any] | None:
+def _by_row(trace: context.Trace, draw: Any, given: Any, name: str, frame: FrameType | None, depth: int) -> Any:
+    """A draw; in a function under vmap one for each row, unless the generator is made anew for each of them."""
+    if not trace.batches[depth:]:
+        return fillable(draw(), given)
+
+    def array() -> Any:
+        found = draw()
+        if not isinstance(found, (int, float, numpy.generic, numpy.ndarray)):
+            trace.refuse(with_place(refused(f"{name} under vmap", "draw outside, and pass what was drawn"), frame))
+        return numpy.asarray(found)
+
+    node = trace.by_row(depth, array)
+    return Tracer(trace, node, ARRAY if trace.builder.avals[node].shape else SCALAR)
+
+
+def _pick(
+    trace: context.Trace, method: Any, name: str, args: tuple[Any, ...], keywords: dict[str, Any],
+    frame: FrameType | None, depth: int,
+) -> tuple[Any] | None:  # fmt: skip
     """Choosing among traced values: the same draws choose among their places."""
     pool: Any = args[0] if args else None
     others = (*args[1:], *keywords.values())
@@ -75,13 +107,16 @@ def _pick(method: Any, name: str, args: tuple[Any, ...], keywords: dict[str, Any
         return None
     places = numpy.arange(numpy.shape(pool)[axis])
     if name == "choice":
-        chosen = method(places, *args[1:], **{k: v for k, v in keywords.items() if k != "axis"})
+        named = {k: v for k, v in keywords.items() if k != "axis"}
+        chosen = _by_row(trace, lambda: method(places, *args[1:], **named), args, name, frame, depth)
         return (numpy.take(pool, chosen, axis=axis),)
     # Both draw as they do for the places themselves.
-    method.__self__.shuffle(places)
+    places = _by_row(trace, lambda: method.__self__.permutation(len(places)), args, name, frame, depth)
     if name == "permutation":
         return (numpy.take(pool, places, axis=axis),)
     if isinstance(pool, list):
+        if is_traced(places):
+            trace.refuse(with_place(refused("shuffle of a list under vmap", "use an array"), frame))
         pool[:] = [pool[k] for k in places.tolist()]
     else:
         pool[...] = numpy.take(pool, places, axis=axis)
@@ -121,6 +156,8 @@ class Drawing:
     def __init__(self, plain: Any, own: bool) -> None:
         self._plain = plain
         self._own = own
+        trace = context.current()
+        self._depth = len(trace.batches) if own and trace is not None else 0
 
     @property  # type: ignore[misc]  # as the tracer has it, for isinstance
     def __class__(self) -> Any:
@@ -139,7 +176,7 @@ class Drawing:
         def draw(*args: Any, **keywords: Any) -> Any:
             if context.current() is None:
                 return found(*args, **keywords)
-            return _draw(found, "rng", args, keywords, sys._getframe(1))
+            return _draw(found, "rng", args, keywords, sys._getframe(1), self.__dict__["_depth"])
 
         return functools.wraps(found)(draw)
 

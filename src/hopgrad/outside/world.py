@@ -46,6 +46,18 @@ _READS_ALL = frozenset({"eval", "exec", "globals", "vars"})
 # -- namespaces ------------------------------------------------------------------------------------------------------
 
 
+_BLOCK = 1 << 16
+
+
+def _are_equal(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    """Whether two arrays of one shape have equal elements, NaN being equal to NaN; block by block, to save memory."""
+    nan = a.dtype.kind in "fc"
+    if a.size <= _BLOCK or not a.ndim:
+        return bool(np.array_equal(a, b, equal_nan=nan))
+    rows = max(1, _BLOCK * len(a) // a.size)
+    return all(np.array_equal(a[k : k + rows], b[k : k + rows], equal_nan=nan) for k in range(0, len(a), rows))
+
+
 class Globals(dict[str, Any]):
     """A module's globals as copies see them. Python asks `__getitem__` because this is no exact dict."""
 
@@ -270,6 +282,8 @@ class Outside:
         if is_ours(f):
             return f
         if type(f) is FunctionType:
+            if (other := stand_in(f)) is not f:
+                return other
             self._packages.add(str(f.__globals__.get("__name__", "")).partition(".")[0])
             return self.function(f, frame)
         return self.hand(f, lambda: f, getattr(f, "__qualname__", type(f).__name__), frame)
@@ -549,7 +563,7 @@ class Outside:
                 self.trace.only_once(f"{name} changes during the call", frame)
         for array, node in self.arrays:
             before = self.trace.known[node]
-            if not np.array_equal(before, array, equal_nan=array.dtype.kind in "fc"):
+            if not _are_equal(before, array):
                 stale = "an array of the caller"
         if error is not None:
             chain = [error]  # with those that it was raised from, or while they were handled
@@ -624,6 +638,16 @@ class Outside:
     def original(self, copy: Any) -> Any:
         """What a copy was handed out for; anything else itself."""
         return next((own for own, made in self._handed.values() if made is copy), copy)
+
+    def outer_static(self, value: Any) -> Any:
+        """What belongs to the structure of a result (the activation of a layer) as it is to the world outside."""
+        if type(value) is tuple:
+            return tuple([self.outer_static(v) for v in value])
+        if type(value) is functools.partial:
+            return self.original(value)
+        if type(value) is types.MethodType:
+            return types.MethodType(self.outer(value.__func__), self.outer(value.__self__))
+        return self.outer(value)
 
     def outer(self, value: Any) -> Any:
         """What a value of the traced function is to the world outside."""

@@ -1,4 +1,4 @@
-"""SciPy's namespace: `special` with functions that take traced values; everything else is SciPy's own.
+"""SciPy's namespace: modules with functions that take traced values; everything else is SciPy's own.
 
 Nothing of SciPy is imported before it is used.
 """
@@ -12,7 +12,10 @@ from typing import Any
 from hopgrad.scipy import special as special
 from hopgrad.trace import context
 
-__all__ = ["special"]
+__all__ = ["integrate", "interpolate", "linalg", "signal", "special"]
+
+_MODULES = frozenset({"integrate", "interpolate", "linalg", "signal"})
+"""Those of hopgrad's own that are imported when they are first asked for."""
 
 _STATE = frozenset({
     "cluster", "datasets", "differentiate", "io", "misc", "odr", "optimize", "sparse", "spatial", "stats", "test",
@@ -23,6 +26,8 @@ _STATE = frozenset({
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODULES:
+        return importlib.import_module(f"hopgrad.scipy.{name}")
     found = getattr(importlib.import_module("scipy"), name)
     trace = context.current()
     if trace is not None and name in _STATE:

@@ -107,7 +107,8 @@ class _Table:
         builder = self.builder
         hop, params = builder.kinds[builder.kind[node]]
         if node in builder.constants:
-            return self.number(float(builder.constants[node]))
+            value = builder.constants[node].item()
+            return self.put(("atom", node)) if isinstance(value, complex) else self.number(float(value))
         match hop.name:
             case "input":
                 return self.put(("atom", node))

@@ -60,7 +60,7 @@ class Trouble:
     node: int
     source: int | None
     """The operand whose local derivative it is, or None if the value itself."""
-    value: float
+    value: complex
 
 
 @dataclass
@@ -185,11 +185,24 @@ class Analysis:
             found.setdefault(edge.source, []).append(edge)
         return found
 
-    @property
+    @cached_property
     def scalar(self) -> bool:
         """Whether every value that the gradient passes through is a single number."""
         avals = self.graph.builder.avals
         return all(not avals[e.source].shape and not avals[e.target].shape for e in self.active_edges)
+
+    def is_complex(self, node: int) -> bool:
+        """Whether a value is a complex number, or an array of them."""
+        return self.graph.builder.avals[node].dtype.kind == "c"
+
+    def takes_real_part(self, edge: Edge) -> bool:
+        """Whether of what comes back along an edge only the real part counts: a complex value of a real one."""
+        return self.is_complex(edge.target) and not self.is_complex(edge.source)
+
+    @cached_property
+    def of_complex(self) -> bool:
+        """Whether the gradient passes through complex numbers: not all that is done on its way is multiplying."""
+        return any(self.is_complex(node) for edge in self.active_edges for node in (edge.source, edge.target))
 
     @property
     def several(self) -> bool:
@@ -255,7 +268,7 @@ class Analysis:
         if node in self.names:
             return Symbol(self.names[node])
         constants = self.graph.builder.constants
-        return number(float(constants[node])) if node in constants else Symbol(f"%{node}")
+        return number(constants[node].item()) if node in constants else Symbol(f"%{node}")
 
     def hop_term(self, node: int, arguments: Sequence[Term] | None = None) -> Term:
         """A value written as its hop over its operands' names, or over the given terms."""
@@ -433,9 +446,13 @@ class Analysis:
         if not like.size or builder.avals[self.output].size == 0:
             return None
         point = np.asarray(self.inputs[node])
-        gradient = np.asarray(self.adjoint(node), np.float64)
-        unit = np.random.default_rng(0).standard_normal(like.shape) if like.shape else np.ones(())
-        unit = unit / np.sqrt(np.sum(unit * unit))
+        of_complex = like.dtype.kind == "c"
+        gradient = np.asarray(self.adjoint(node), np.complex128 if of_complex else np.float64)
+        random = np.random.default_rng(0)
+        unit: Any = random.standard_normal(like.shape) if like.shape else np.ones(())
+        if of_complex:  # along the real axis alone, the derivative by the imaginary part would not show
+            unit = unit + 1j * (random.standard_normal(like.shape) if like.shape else np.ones(()))
+        unit = unit / np.sqrt(np.sum((unit * np.conj(unit)).real))
         scale = max(1.0, float(np.max(np.abs(point)))) if np.isfinite(point).all() else 1.0
         step = scale * float(np.finfo(like.dtype).eps) ** 0.2 / 4
 
@@ -447,8 +464,9 @@ class Analysis:
 
         numeric = (8 * (along(step) - along(-step)) - (along(2 * step) - along(-2 * step))) / (12 * step)
         with np.errstate(all="ignore"):
-            exact = float(np.sum(gradient * unit))
-        return Check(exact, numeric, "a random direction" if like.shape else "")
+            exact = float(np.sum(gradient * unit).real)
+        direction = "a random direction" if like.shape else "(1 + i)/√2" if of_complex else ""
+        return Check(exact, numeric, direction)
 
     @cached_property
     def troubles(self) -> list[Trouble]:
@@ -478,8 +496,9 @@ def _finite(value: Any) -> bool:
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
 
-def _worst(value: Any) -> float:
+def _worst(value: Any) -> complex:
     """The NaN or infinity to report: NaN first."""
     array = np.asarray(value)
     bad = array[~np.isfinite(array)]
-    return float("nan") if np.isnan(bad).any() else float(bad.flat[0])
+    found: complex = float("nan") if np.isnan(bad).any() else bad.flat[0].item()
+    return found

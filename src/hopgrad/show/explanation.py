@@ -16,7 +16,7 @@ from hopgrad import tree
 from hopgrad.calling import Level, finished, float_arguments, outer_guards, positions, start_call
 from hopgrad.errors import DtypeError, ExpressionError
 from hopgrad.files import replacing
-from hopgrad.graph.graph import Graph, reachable
+from hopgrad.graph.graph import Graph
 from hopgrad.graph.sites import Location
 from hopgrad.notation import Infix, Symbol, Term, equation, latex, text, value_text
 from hopgrad.show import render
@@ -24,6 +24,7 @@ from hopgrad.show.analysis import Analysis
 from hopgrad.show.export import dot, mermaid, tikz
 from hopgrad.show.expression import Expression, parse
 from hopgrad.show.guards import Condition, listed
+from hopgrad.show.notebook import Explorer, static
 from hopgrad.show.page import page
 from hopgrad.show.picture import Direction, svg
 from hopgrad.show.schema import to_json
@@ -41,7 +42,7 @@ FORMULA = "<formula>"
 class Explanation:
     """A function's value and gradient at a point, with the work shown. Made by `explain`.
 
-    Shown by itself in a notebook; ``print`` gives the text.
+    Shown by itself in a notebook, where `explore` gives the explorer; ``print`` gives the text.
 
     Attributes:
         value: The result.
@@ -148,7 +149,7 @@ class Explanation:
 
     def json(self) -> str:
         """Graph, values, adjoints and sources in the versioned schema of ``hopgrad.show.schema``."""
-        return to_json(self._analysis, self.title)
+        return to_json(self._analysis, self.title, self.sections)
 
     _FORMATS: ClassVar[dict[str, Callable[[Explanation], str]]] = {
         ".svg": lambda e: e.svg(),
@@ -188,17 +189,39 @@ class Explanation:
     def _repr_svg_(self) -> str:
         return self.svg()
 
-    def _repr_latex_(self) -> str:
+    def _formulas(self) -> list[str]:
+        """The derivation in LaTeX, line by line, and for what inputs it holds."""
         sections = [s for s in self.sections if s.key in ("chain", "whole")]
-        rows = [line for s in sections for line in s.lines if line.formula is not None]
-        found = ["& " + latex(line.formula) for line in rows if line.formula is not None]
+        found = [latex(line.formula) for s in sections for line in s.lines if line.formula is not None]
         for k, condition in enumerate(listed(self.conditions)):
-            found.append(rf"& \text{{{'and' if k else 'for'} }} {latex(condition)}")
-        body = r" \\ ".join(found)
+            found.append(rf"\text{{{'and' if k else 'for'} }} {latex(condition)}")
+        return found
+
+    def _repr_latex_(self) -> str:
+        body = r" \\ ".join(f"& {formula}" for formula in self._formulas())
         return rf"$\begin{{align*}}{body}\end{{align*}}$"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": self.text(), "image/svg+xml": self.svg(), "text/latex": self._repr_latex_()}
+        picture = self.svg()
+        return {
+            "text/plain": self.text(),
+            "text/html": static(self.title, picture, self._formulas()),
+            "image/svg+xml": picture,
+            "text/latex": self._repr_latex_(),
+        }
+
+    def explore(self, *, height: int = 720) -> Explorer:
+        """The explorer, as the output of a notebook's cell: the page of `html` in a frame, `height` pixels high.
+
+        Raises:
+            ValueError: if the height is not positive.
+
+        >>> explain("x^2", x=3).explore()
+        <Explorer of f(x) = x²   at x = 3>
+        """
+        if height <= 0:
+            raise ValueError(f"height is a number of pixels, not {height}")
+        return Explorer(self.html(), self.title, height)
 
 
 def explain(
@@ -337,12 +360,9 @@ def _explain(
     output = call_outputs[0].node
     assert output is not None
     if call.builder.avals[output].dtype.kind != "f":
-        raise DtypeError(f"the result has dtype {call.builder.avals[output].dtype}, which has no derivative")
-    if any(call.builder.avals[n].dtype.kind == "c" for n in reachable(call.builder, [output])):
-        raise DtypeError(
-            "explain tells of real numbers, but complex ones are computed with on the way to this result. grad, vjp and"
-            " jacobian differentiate it; to have it explained, compute with the real and the imaginary part"
-        )
+        dtype = call.builder.avals[output].dtype
+        cure = ": explain a real number made of it, y.real or np.abs(y)" if dtype.kind == "c" else ""
+        raise DtypeError(f"the result has dtype {dtype}, which has no derivative{cure}")
     rest = iter(call.leaves)
     groups = {p: [next(rest) for _ in range(s.num_leaves)] for p, s in zip(both, call.structures, strict=True)}
     graph = Graph(call.builder, call.inputs, [output], guards)

@@ -203,7 +203,7 @@ class Writer:
         if like.dtype.kind == "b":
             return None, f"the mask {text(term)} is {_mask_text(np.asarray(value))}"
         exact = not like.shape and np.isfinite(value)
-        said = number(float(value), 12) if exact else Word(value_text(value))
+        said = number(value.item(), 12) if exact else Word(value_text(value))
         return equation(fit(term, SUM), said), ""
 
     def claim(self, node: int, truth: bool) -> Term | None:

@@ -45,7 +45,7 @@ def page(analysis: Analysis, title: str, sections: Sequence[Section]) -> str:
             "</head>",
             "<body>",
             f'<noscript><main class="still"><h1>{escape(title)}</h1>{still}</main></noscript>',
-            f'<script type="application/json" id="explanation">{inert(to_json(analysis, title))}</script>',
+            f'<script type="application/json" id="explanation">{inert(to_json(analysis, title, sections))}</script>',
             f"<script>{script}</script>",
             "</body>",
             "</html>",

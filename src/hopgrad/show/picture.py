@@ -177,7 +177,7 @@ def _label(analysis: Analysis, edge: Edge, adjoints: bool) -> list[Row]:
         else:
             rows.append(_row(equation(local, factor), SMALL, "local"))
         if value is not None and not story.says_it(factor, value):
-            bad = not np.isfinite(np.asarray(value, float)).all()
+            bad = not np.isfinite(value).all()
             rows.append(_row(f"= {value_text(value, 5)}", SMALL, "bad" if bad else "number"))
     if adjoints:
         share = analysis.share_value(edge)

@@ -10,7 +10,7 @@ import json
 import linecache
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -42,6 +42,7 @@ from hopgrad.notation import PRODUCT, Term, Word, fit, latex, mathml, text
 from hopgrad.show import story
 from hopgrad.show.analysis import Analysis, Edge
 from hopgrad.show.guards import Writer, known_guards
+from hopgrad.show.live import live
 
 __all__ = [
     "SCHEMA",
@@ -175,9 +176,9 @@ class Document:
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 
-def to_json(analysis: Analysis, title: str) -> str:
+def to_json(analysis: Analysis, title: str, sections: Sequence[story.Section]) -> str:
     """The explanation as JSON text, in the form of ``docs/schema.md``."""
-    data = _document(analysis, title)
+    data = _document(analysis, title, sections)
     words = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     try:
         words.encode()
@@ -186,7 +187,7 @@ def to_json(analysis: Analysis, title: str) -> str:
     return words
 
 
-def _document(analysis: Analysis, title: str) -> Data:
+def _document(analysis: Analysis, title: str, sections: Sequence[story.Section]) -> Data:
     graph = analysis.graph
     graph = Graph(graph.builder, graph.inputs, graph.outputs, known_guards(graph))
     data = graph_to_data(graph, names=analysis.names)
@@ -223,8 +224,9 @@ def _document(analysis: Analysis, title: str) -> Data:
         "wrt": [number[node] for node in analysis.wrt],
         "shown": [number[node] for node in analysis.nodes],
         "uses": list(_uses(analysis, number, arrays)),
+        "live": live(analysis, number),
         "sources": _sources(analysis, data.get("sites", ())),
-        "sections": [_section(section, number) for section in story.tell(analysis)],
+        "sections": [_section(section, number) for section in sections],
         "cost": {
             "paths": _digits(analysis.path_count),
             "naive": _digits(analysis.naive_cost),
@@ -334,7 +336,7 @@ def _section(section: story.Section, number: Mapping[int, int]) -> Data:
     for line in section.lines:
         data: Data = {}
         if line.formula is not None:
-            data |= {"text": text(line.formula), "latex": latex(line.formula)}
+            data |= _form(line.formula)
         data |= {key: words for key in ("prose", "value", "note") if (words := getattr(line, key))}
         if line.node is not None and line.node in number:
             data["node"] = number[line.node]

@@ -17,6 +17,7 @@ import numpy as np
 from hopgrad.graph.hop import ITEM
 from hopgrad.graph.operators import Weighted
 from hopgrad.notation import (
+    Apply,
     Derivative,
     Indexed,
     Infix,
@@ -304,6 +305,9 @@ def _parts(analysis: Analysis) -> Section:
             section.lines.append(Line(pullback_line(analysis, edge), note=note, node=edge.target))
             continue
         factor = analysis.factor_term(edge)
+        if factor is None and (analysis.is_complex(edge.source) or analysis.is_complex(edge.target)):
+            section.lines.append(Line(pullback_line(analysis, edge), note=note, node=edge.target))
+            continue
         local = local_derivative(analysis, edge.target, edge.source)
         value = analysis.local_value(edge)
         right = [factor] if factor is not None else []
@@ -322,7 +326,7 @@ def _parts(analysis: Analysis) -> Section:
 
 def says_it(factor: Term | None, value: Any) -> bool:
     """Whether the formula is the number already."""
-    return factor is not None and not np.ndim(value) and factor == number(float(value))
+    return factor is not None and not np.ndim(value) and factor == number(np.asarray(value).item())
 
 
 def bar(analysis: Analysis, node: int) -> Term:
@@ -347,7 +351,13 @@ def pullback_term(analysis: Analysis, edge: Edge) -> Term:
     if builder.hop(edge.target).name == "prod":
         # The formula that is right through zeros is a tree of products: too long to read.
         return product([here, analysis.factor_term(edge) or Word("…")], "⊙", r"\odot", keep=True)
+    if analysis.takes_real_part(edge) and pulled.dtype.kind == "c":
+        term = _real_part(term)
     return rewritten(term, lambda part: here if part == Symbol("\x00") else part)
+
+
+def _real_part(term: Term) -> Term:
+    return Apply("Re", r"\operatorname{Re}", (term,))
 
 
 def pullback_line(analysis: Analysis, edge: Edge) -> Term:
@@ -366,6 +376,12 @@ def pullback_line(analysis: Analysis, edge: Edge) -> Term:
 # -- e. the whole ----------------------------------------------------------------------------------------------------
 
 
+_OF_COMPLEX = (
+    "The derivative by a complex number z = a + bi is d/da − i d/db: a small change dz of it changes the result by"
+    " the real part of the derivative times dz."
+)
+
+
 def _whole(analysis: Analysis, live: list[int]) -> Section:
     section = Section("whole", "The whole")
     avals = analysis.graph.builder.avals
@@ -374,6 +390,8 @@ def _whole(analysis: Analysis, live: list[int]) -> Section:
             f"The result has shape {_shape_note(analysis, analysis.output)}: what follows is the gradient of"
             " the sum of its elements (its adjoint is set to 1 everywhere)."
         )
+    if any(map(analysis.is_complex, analysis.wrt)):
+        section.intro = " ".join(filter(None, (section.intro, _OF_COMPLEX)))
     for node in analysis.wrt:
         left = total_derivative(analysis, node)
         zero = analysis.zero(node)
@@ -381,7 +399,7 @@ def _whole(analysis: Analysis, live: list[int]) -> Section:
             section.lines.append(Line(equation(left, Number("0")), note=f"zero: {zero}", node=node))
             continue
         value = value_text(analysis.adjoint(node), 10)
-        if analysis.scalar and node in live:
+        if analysis.scalar and not analysis.of_complex and node in live:
             paths = analysis.path_counts[node][0]
             if paths <= MAX_PATHS:
                 section.lines.append(Line(equation(left, _multiplied(analysis, node)), node=node))
@@ -459,13 +477,10 @@ def _adjoints(analysis: Analysis) -> Section:
             if arrays or factor is None:
                 terms.append(pullback_term(analysis, edge))
             else:
-                terms.append(product([bar(analysis, edge.target), factor], keep=True))
-                numbers.append(
-                    product(
-                        [_number(analysis.adjoint(edge.target)), _number(analysis.local_value(edge))],
-                        keep=True,
-                    )
-                )
+                counted = _real_part if analysis.takes_real_part(edge) else lambda term: term
+                terms.append(counted(product([bar(analysis, edge.target), factor], keep=True)))
+                given = [_number(analysis.adjoint(edge.target)), _number(analysis.local_value(edge))]
+                numbers.append(counted(product(given, keep=True)))
         if len(uses) > MAX_PATHS:
             terms.append(Word(f"… {len(uses) - MAX_PATHS} more"))
             numbers = []
@@ -494,8 +509,7 @@ def _limit(analysis: Analysis, uses: Sequence[Edge]) -> str:
 
 def _number(value: Any) -> Term:
     """A value in few digits, as a factor."""
-    plain = float(value)
-    return number(plain, 6)
+    return number(np.asarray(value).item(), 6)
 
 
 def _cost(analysis: Analysis) -> Section:

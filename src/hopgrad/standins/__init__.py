@@ -147,6 +147,10 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
     "numpy.ma": lambda: drop_in.ma,
     "numpy.testing": lambda: drop_in.testing,
     "scipy": lambda: drop_in_scipy,
+    "scipy.integrate": _module("hopgrad.scipy.integrate"),
+    "scipy.interpolate": _module("hopgrad.scipy.interpolate"),
+    "scipy.linalg": _module("hopgrad.scipy.linalg"),
+    "scipy.signal": _module("hopgrad.scipy.signal"),
     "scipy.special": lambda: special,
     "math": _namespace(math, _math.MEMBERS),
     "warnings": _namespace(warnings, _warnings.MEMBERS),
@@ -216,13 +220,16 @@ def stand_in(value: Any) -> Any:
         return _polynomial(value)
     if cls.__module__.startswith("numpy.random"):
         return random.drawing(value)
+    if cls.__module__.startswith("scipy.interpolate.") and not isinstance(value, type):
+        return _interpolant(value)
     module = getattr(value, "__module__", None)
     if module == "numpy.fft" and callable(value):
         return _member("numpy.fft", value, _module("hopgrad.numpy.fft"))
     if module is not None and module.startswith("numpy.polynomial.") and callable(value):
         return _member(module, value, lambda: drop_in.polynomial.read_again(module.rpartition(".")[2]))
-    if cls is types.FunctionType and module is not None and module.startswith("scipy.special"):
-        return _member("scipy.special", value, lambda: special)
+    if (cls is types.FunctionType or cls is type) and module is not None and module.startswith("scipy."):
+        home = ".".join(module.split(".")[:2])
+        return _member(home, value, _REPLACED_MODULES[home]) if home in _REPLACED_MODULES else value
     return value
 
 
@@ -238,6 +245,15 @@ def _polynomial(value: Any) -> Any:
     if trace is not None:
         trace.only_once(f"reads a {type(value).__name__}, whose coefficients may change", sys._getframe(2))
     return drop_in.polynomial.of_plain(value)
+
+
+def _interpolant(value: Any) -> Any:
+    """One of SciPy's interpolants that was made outside. Its arrays may change."""
+    other = importlib.import_module("hopgrad.scipy.interpolate").of_plain(value)
+    trace = context.current()
+    if trace is not None and other is not value:
+        trace.only_once(f"reads a {type(value).__name__}, whose coefficients may change", sys._getframe(2))
+    return other
 
 
 def _vectorized(value: Any) -> Any:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from hopgrad.aval import aval
 from hopgrad.errors import HopgradError, TraceError
 from hopgrad.evaluate import extend
 from hopgrad.graph.builder import Builder
-from hopgrad.graph.graph import Guard
+from hopgrad.graph.graph import Guard, reachable
 from hopgrad.graph.sites import Location, user_location
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ class Trace:
     ``wrt`` are the inputs that are differentiated by, None for all; ``failed`` are values that could not be computed.
     ``eager`` says that each hop is computed as it is recorded, since it may raise; ``flushed`` how many hops were
     computed, or passed over, by `flush`.
+    ``batches`` are the functions that are being mapped over batches (see `Mapped`), the outermost first.
     ``body`` is the number of the loop's or branch's body that is traced now (0: none), ``bodies`` how many there were;
     ``root`` is the frame below which the call paths of sites begin; ``explicit`` overrides the site while a text
     expression is evaluated.
@@ -74,6 +78,7 @@ class Trace:
         self._active = bytearray()
         self.nested = False
         self.failed: set[int] = set()
+        self.batches: list[Mapped] = []
         self.body = 0
         self.bodies = 0
         self._body_start = 0
@@ -143,6 +148,12 @@ class Trace:
         try:
             value = self.concrete(node)
         except UnknownValueError:
+            names = self._rows_behind(node)
+            if names:
+                self.refuse(TraceError(
+                    f"Python asks here for a value that differs from row to row of a batch: it depends on"
+                    f" {', '.join(names)}, over which vmap maps, and the function is traced once for all rows. Choose"
+                    f" by np.where, or by hopgrad.cond for a branch of its own\n  at {where(frame)}"))  # fmt: skip
             self.refuse(TraceError(
                 "a value that Python asks for here is not known: it depends on the input of the body of a scan,"
                 " while_loop, cond or switch, which is traced once for all values. Use cond, switch, while_loop or"
@@ -153,6 +164,17 @@ class Trace:
             kept = value.copy() if isinstance(value, np.ndarray) else value
             self.guards[node] = Guard(node, kept, site, len(self.builder))
         return value
+
+    def _rows_behind(self, node: int) -> list[str]:
+        """The names of the rows of batches on which a value depends."""
+        rows = {fresh for batch in self.batches for fresh in batch.along}
+        found: set[int] = set()
+        todo = [node] if rows else []
+        while todo:
+            reached = set(reachable(self.builder, todo)) - found
+            found |= reached
+            todo = [self.standing[n] for n in reached if n in self.standing]
+        return [str(dict(self.builder.params(n))["name"]) for n in sorted(rows & found)]
 
     def active(self, node: int) -> bool:
         """Whether a derivative with respect to an input of `wrt` can pass through `node`."""
@@ -181,6 +203,30 @@ class Trace:
             if not before:
                 self._bodies.append((self._body_start, len(self.builder)))
 
+    @contextmanager
+    def mapping(self, batch: Mapped) -> Iterator[None]:
+        """For tracing a function that is mapped over a batch: once for all rows, as the body of a loop."""
+        self.batches.append(batch)
+        try:
+            with self.inside_body():
+                yield
+        finally:
+            self.batches.remove(batch)
+
+    def by_row(self, depth: int, make: Callable[[], np.ndarray[Any, Any]]) -> int:
+        """A value of which each row of the batches inside the first `depth` ones has its own, made by a call each."""
+        batches = self.batches[depth:]
+        counts = [batch.count for batch in batches]
+        rows = [make() for _ in range(math.prod(counts))] or [make()]
+        whole = np.stack(rows)[: math.prod(counts)]
+        node = self.builder.constant(whole.reshape(*counts, *whole.shape[1:])).id
+        for batch in batches:
+            like = self.builder.avals[node]
+            fresh = self.builder.input(aval(like.shape[1:], like.dtype), "drawn").id
+            batch.along[fresh] = node
+            node = fresh
+        return node
+
     def only_once(self, reason: str, frame: FrameType | None) -> None:
         """Note that the trace must not be replayed: what it did depends on something that cannot be checked."""
         if reason not in self.once:
@@ -198,6 +244,17 @@ class Trace:
                 "a traced value was used after its function had returned (it was kept in a global, an attribute or a"
                 " closure). Return the value from the function instead"
             )
+
+
+@dataclass(eq=False)
+class Mapped:
+    """A function that is being traced once for all rows of a batch.
+
+    ``along`` has, for each fresh input that stands for a row, the value with all rows along its first axis.
+    """
+
+    count: int
+    along: dict[int, int]
 
 
 def raises() -> bool:

@@ -915,9 +915,9 @@ def check_lent(tracer: Tracer, frame: FrameType | None) -> None:
     trace, shared = tracer._trace, tracer._memory
     if trace.body and not _is_of_body(tracer):
         trace.refuse(TraceError(
-            "the body of a scan, while_loop, fori_loop, cond or switch writes here to an array that was made outside of"
-            " it. The body is traced once, for all steps: make the array a part of the carry (or a result) instead, or"
-            f" use a plain Python loop\n  at {context.where(frame)}"))  # fmt: skip
+            "the body of a scan, while_loop, fori_loop, cond or switch, or a function under vmap, writes here to an"
+            " array that was made outside of it. It is traced once, for all steps or rows: make the array a part of the"
+            f" carry or of the result instead, or use a plain Python loop\n  at {context.where(frame)}"))  # fmt: skip
     if shared is None:
         return
     if shared.lent:
@@ -1451,10 +1451,12 @@ def with_place(error: HopgradError, frame: FrameType | None) -> HopgradError:
 
 
 def name_of(function: Any) -> str:
-    """The public name of a NumPy function, such as ``np.linalg.inv``."""
+    """The public name of a function of NumPy or SciPy, such as ``np.linalg.inv``."""
     if isinstance(function, np.ufunc | str):
         return ufuncs.name_of(function) if isinstance(function, np.ufunc) else function
     module = getattr(function, "__module__", None) or "numpy"
+    if module.startswith("scipy."):
+        module = ".".join(module.split(".")[:2])  # without the private ones in which SciPy keeps them
     return f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import signal
@@ -323,7 +324,10 @@ class _Trainer:
     ) -> None:
         self._loss, self._source, self._now = loss, source, now
         self._stateful = now.state is not None
-        self._step = _compiled_step(loss, optimizer, max_norm, self._stateful)
+        try:
+            self._step = _kept_step(loss, optimizer, max_norm, self._stateful)
+        except TypeError:  # not hashable
+            self._step = _compiled_step(loss, optimizer, max_norm, self._stateful)
         self._epochs, self._steps = epochs, steps
         self._evaluate, self._goal, self._callbacks, self._saves = evaluator, goal, callbacks, saves
         self._stop: Stopped | None = None
@@ -472,6 +476,10 @@ def _compiled_step(
         return value, norm, model, memory, state
 
     return compile(step, steady=True)
+
+
+_kept_step: Callable[..., Any] = functools.lru_cache(maxsize=16)(_compiled_step)
+"""For trainings that are repeated, as in cross-validation: the same loss and optimizer need no new trace."""
 
 
 class _Flag:

@@ -21,7 +21,7 @@ from hopgrad.hops.hypergeometric import lambertw as lambert
 from hopgrad.hops.hypergeometric import zeta as hurwitz
 from hopgrad.hops.hypergeometric import zetac
 from hopgrad.hops.special import binom, constant, gamma, gammaln, poch
-from hopgrad.hops.surface import as_float, cast, find_builder, lift, promote, refused, surface
+from hopgrad.hops.surface import as_float, cast, find_builder, lift, promote, refuse, refused, surface
 
 
 def _plain(value: Any, what: str) -> Any:
@@ -136,6 +136,17 @@ for _name, _hop in (
     ("spherical_in", spherical_in), ("spherical_kn", spherical_kn),
 ):  # fmt: skip
     _spherical(_name, _hop)
+
+
+_FORMULA = "write the formula with functions that are differentiated, such as eval_legendre and lpmv"
+for _name in (
+    "assoc_legendre_p", "assoc_legendre_p_all", "legendre_p", "legendre_p_all", "sph_harm_y", "sph_harm_y_all",
+    "sph_legendre_p", "sph_legendre_p_all", "lqmn", "lqn",
+):  # fmt: skip
+    refuse(_FORMULA, f"scipy.special:{_name}")
+refuse("its derivative has no formula", "scipy.special:ellip_harm", "scipy.special:ellip_harm_2")
+refuse("use spherical_jn or spherical_yn", "scipy.special:riccati_jn", "scipy.special:riccati_yn")
+refuse("use jv", "scipy.special:lmbda")
 
 
 @surface(np.i0, array=True)

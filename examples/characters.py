@@ -1,0 +1,111 @@
+"""A small transformer that writes like Python's manual: ``python examples/characters.py [--steps N] [--out DIR]``.
+
+It is trained to guess the next character of the help texts that come with every Python (``pydoc_data.topics``), and
+then continues a text of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+import numpy as np
+from common import options
+
+from hopgrad import nn, optim, train
+
+CONTEXT, WIDTH, HEADS, BLOCKS = 64, 64, 4, 2
+
+
+@dataclasses.dataclass
+class Model:
+    """Characters and places as vectors, blocks of attention, and a score for each character that may come next."""
+
+    characters: nn.Embedding
+    places: nn.Embedding
+    blocks: list[nn.TransformerBlock]
+    norm: nn.LayerNorm
+    head: nn.Linear
+
+    def __call__(self, tokens: Any) -> Any:
+        """From numbers of characters, (n, length), to scores, (n, length, characters)."""
+        x = self.characters(tokens) + self.places(np.arange(tokens.shape[1]))
+        for block in self.blocks:
+            x = block(x, causal=True)
+        return self.head(self.norm(x))
+
+
+def network(size: int, seed: int) -> Model:
+    """The first parameters, for an alphabet of so many characters."""
+    rng = np.random.default_rng(seed)
+    blocks = [
+        nn.TransformerBlock(WIDTH, HEADS, 4 * WIDTH, activation=nn.gelu, norm_first=True, rng=rng)
+        for _ in range(BLOCKS)
+    ]
+    return Model(
+        nn.Embedding(size, WIDTH, rng=rng),
+        nn.Embedding(CONTEXT, WIDTH, rng=rng),
+        blocks,
+        nn.LayerNorm(WIDTH),
+        nn.Linear(WIDTH, size, rng=rng),
+    )
+
+
+def loss(model: Any, tokens: Any) -> Any:
+    """The cross-entropy of each next character, in nats."""
+    scores = model(tokens[:, :-1])
+    return nn.losses.cross_entropy(scores.reshape(-1, scores.shape[-1]), tokens[:, 1:].reshape(-1))
+
+
+def alphabet() -> tuple[str, str]:
+    """The text, and all its characters in order."""
+    text = "\n\n".join(topics[name] for name in sorted(topics))
+    text = text.encode("ascii", "ignore").decode()
+    return text, "".join(sorted(set(text)))
+
+
+def run(steps: int, out: Path, progress: bool | None = None) -> tuple[train.Fit, float, str]:
+    """Train on nine tenths; the result, the bits per character on the rest, and the alphabet."""
+    text, letters = alphabet()
+    numbers = np.array([letters.index(c) for c in text])
+    rows = numbers[: len(numbers) // (CONTEXT + 1) * (CONTEXT + 1)].reshape(-1, CONTEXT + 1)
+    cut = len(rows) * 9 // 10
+    found = train.fit(
+        network(len(letters), 0),
+        loss,
+        rows[:cut],
+        optimizer=optim.AdamW(optim.schedules.warmup(optim.schedules.cosine(3e-3, steps), 50), weight_decay=0.01),
+        steps=steps,
+        batch_size=32,
+        max_norm=1.0,
+        progress=progress,
+    )
+    found.history.save(out / "characters.svg")
+    rest = train.evaluate(found.model, {"loss": loss}, rows[cut:], batch_size=64)["loss"]
+    return found, rest / float(np.log(2)), letters
+
+
+def continued(model: Any, letters: str, start: str, length: int, seed: int = 0) -> str:
+    """A text with so many more characters, drawn by their probabilities."""
+    rng = np.random.default_rng(seed)
+    words = [letters.index(c) for c in start]
+    for _ in range(length):
+        tokens = np.array([words[-CONTEXT:]])
+        chances = nn.softmax(model(tokens)[0, -1].astype(float) / 0.8)
+        words.append(int(rng.choice(len(letters), p=chances)))
+    return "".join(letters[k] for k in words)
+
+
+def main() -> None:
+    """Run the example."""
+    chosen = options(__doc__, steps=1000)
+    found, bits, letters = run(chosen.steps, chosen.out, progress=True)
+    print(f"{bits:.3f} bits per character on text that it has not seen")
+    print(continued(found.model, letters, "The statement ", 300))
+    print(f"wrote {chosen.out / 'characters.svg'}")
+
+
+if __name__ == "__main__":
+    main()

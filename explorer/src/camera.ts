@@ -1,0 +1,46 @@
+// Which part of the drawing is seen, and how large.
+
+export interface View {
+  x: number; // of the drawing, at the left edge of the window
+  y: number;
+  k: number; // pixels for one unit of the drawing
+}
+
+export class Camera {
+  view: View = { x: 0, y: 0, k: 1 };
+  private listeners: (() => void)[] = [];
+
+  onMove(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  set(view: View): void {
+    this.view = { ...view, k: Math.min(4, Math.max(0.002, view.k)) };
+    for (const listener of this.listeners) listener();
+  }
+
+  pan(dx: number, dy: number): void {
+    const { x, y, k } = this.view;
+    this.set({ x: x - dx / k, y: y - dy / k, k });
+  }
+
+  /** Zooms so that the point of the window stays where it is. */
+  zoom(factor: number, at: { x: number; y: number }): void {
+    const { x, y, k } = this.view;
+    const next = Math.min(4, Math.max(0.002, k * factor));
+    this.set({ x: x + at.x / k - at.x / next, y: y + at.y / k - at.y / next, k: next });
+  }
+
+  /** All of a drawing if it can be read so; else its beginning at a size that can be read. */
+  fit(width: number, height: number, window: { width: number; height: number }, whole = false): void {
+    const margin = 16;
+    const all = Math.min((window.width - 2 * margin) / Math.max(width, 1), (window.height - 2 * margin) / Math.max(height, 1));
+    const k = whole ? Math.min(1.25, all) : Math.min(1.25, Math.max(0.7, all));
+    const spare = { x: window.width / k - width, y: window.height / k - height };
+    this.set({
+      x: spare.x >= 0 ? -spare.x / 2 : spare.x > -width / 2 && height > width ? -spare.x / 2 : -margin / k,
+      y: spare.y >= 0 ? -spare.y / 2 : spare.y > -height / 2 && width > height ? -spare.y / 2 : -margin / k,
+      k,
+    });
+  }
+}

@@ -1,0 +1,201 @@
+// The picture on a canvas: for more than a thousand boxes, and for saving it as an image.
+
+import type { App } from "./app";
+import type { Camera, View } from "./camera";
+import type { Drawer } from "./draw-svg";
+import { h } from "./dom";
+import { HEAT_DASHES, HEAT_WIDTHS, arrowHeat, look, type Look } from "./look";
+import { FONT, LEADING, SIZES, arrowRows, boxRows, type Row, type Scene } from "./scene";
+
+const LEGIBLE = 0.4; // pixels a unit: below that, text is not drawn
+const MAX_LINES = 40_000; // arrows in one frame
+
+export class CanvasDrawer implements Drawer {
+  readonly element = h("canvas", { class: "picture", "aria-hidden": "true" });
+  private scene: Scene | null = null;
+  private found: Look | null = null;
+  private asked = false;
+
+  constructor(
+    private readonly app: App,
+    private readonly camera: Camera,
+  ) {
+    camera.onMove(() => this.ask());
+    new ResizeObserver(() => this.ask()).observe(this.element);
+  }
+
+  draw(scene: Scene): void {
+    this.scene = scene;
+    this.refresh();
+  }
+
+  refresh(): void {
+    if (this.scene) this.found = look(this.app, this.scene);
+    this.ask();
+  }
+
+  private ask(): void {
+    if (this.asked) return;
+    this.asked = true;
+    requestAnimationFrame(() => {
+      this.asked = false;
+      this.frame();
+    });
+  }
+
+  private frame(): void {
+    if (!this.scene || !this.found || !this.element.isConnected) return;
+    const { clientWidth, clientHeight } = this.element;
+    const ratio = devicePixelRatio || 1;
+    if (this.element.width !== clientWidth * ratio || this.element.height !== clientHeight * ratio) {
+      this.element.width = clientWidth * ratio;
+      this.element.height = clientHeight * ratio;
+    }
+    const context = this.element.getContext("2d")!;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    paint(context, this.app, this.scene, this.found, this.camera.view, { width: clientWidth, height: clientHeight });
+  }
+
+  hit(event: MouseEvent): string {
+    if (!this.scene) return "";
+    const { left, top } = this.element.getBoundingClientRect();
+    const { x, y, k } = this.camera.view;
+    const at = { x: x + (event.clientX - left) / k, y: y + (event.clientY - top) / k };
+    const found = this.scene.boxes.find(
+      (box) => Math.abs(at.x - box.x) <= box.width / 2 && Math.abs(at.y - box.y) <= box.height / 2,
+    );
+    return found?.key ?? "";
+  }
+}
+
+/** Draws what of a scene lies in the window. */
+export function paint(
+  context: CanvasRenderingContext2D,
+  app: App,
+  scene: Scene,
+  found: Look,
+  view: View,
+  window: { width: number; height: number },
+): void {
+  const style = getComputedStyle(document.documentElement);
+  const colours = new Map<string, string>();
+  const colour = (name: string): string => {
+    let value = colours.get(name);
+    if (value === undefined) colours.set(name, (value = style.getPropertyValue(`--${name}`).trim()));
+    return value;
+  };
+  const warm = app.store.state.heat;
+  context.fillStyle = colour("paper");
+  context.fillRect(0, 0, window.width, window.height);
+  context.save();
+  context.scale(view.k, view.k);
+  context.translate(-view.x, -view.y);
+  const seen = { left: view.x, top: view.y, right: view.x + window.width / view.k, bottom: view.y + window.height / view.k };
+  const legible = view.k >= LEGIBLE;
+
+  // Arrows of one look are one path.
+  const batches = new Map<string, number[]>();
+  let lines = 0;
+  for (let k = 0; k < scene.arrows.length && lines < MAX_LINES; k++) {
+    const { path, active } = scene.arrows[k];
+    const a = path[0];
+    const b = path[path.length - 1];
+    if (Math.max(a.x, b.x) < seen.left || Math.min(a.x, b.x) > seen.right) continue;
+    if (Math.max(a.y, b.y) < seen.top || Math.min(a.y, b.y) > seen.bottom) continue;
+    lines++;
+    const marks = found.arrows[k];
+    let key = marks.has("pinned") || marks.has("hot") || marks.has("active") ? "hot" : marks.has("path") ? "path" : marks.has("done") ? "done" : active ? "flow" : "idle";
+    if (warm && active && key !== "hot") key = `heat${arrowHeat(app, scene.arrows[k]).step}`;
+    const batch = batches.get(key);
+    if (batch) batch.push(k);
+    else batches.set(key, [k]);
+  }
+  for (const [key, batch] of batches) {
+    context.beginPath();
+    for (const k of batch) {
+      const { path } = scene.arrows[k];
+      context.moveTo(path[0].x, path[0].y);
+      if (view.k < 0.08) context.lineTo(path[path.length - 1].x, path[path.length - 1].y);
+      else for (let i = 1; i + 2 < path.length; i += 3) {
+        context.bezierCurveTo(path[i].x, path[i].y, path[i + 1].x, path[i + 1].y, path[i + 2].x, path[i + 2].y);
+      }
+    }
+    const step = key.startsWith("heat") ? Number(key.slice(4)) : undefined;
+    const odd = step === -1;
+    context.lineWidth = step === undefined ? (key === "hot" || key === "path" ? 3 : 1.4) : odd ? 4 : HEAT_WIDTHS[step];
+    context.setLineDash(key === "idle" ? [2, 4] : step === undefined ? [] : odd ? [10, 3, 2, 3] : HEAT_DASHES[step]);
+    context.strokeStyle = colour(key === "hot" ? "mark-line" : key === "path" ? "local" : key === "done" ? "adjoint" : step === undefined ? "line" : odd ? "bad" : `heat${step}`);
+    context.stroke();
+    context.setLineDash([]);
+    if (view.k > 0.25) {
+      context.fillStyle = context.strokeStyle;
+      for (const k of batch) head(context, scene.arrows[k].path);
+    }
+  }
+  context.textAlign = "center";
+  if (legible) {
+    for (const arrow of scene.arrows) {
+      const label = arrow.label;
+      if (!label || label.x + label.width < seen.left || label.x - label.width > seen.right || label.y + label.height < seen.top || label.y - label.height > seen.bottom) continue;
+      context.fillStyle = colour("paper");
+      context.fillRect(label.x - label.width / 2, label.y - label.height / 2, label.width, label.height);
+      words(context, arrowRows(app, arrow), label.x, label.y, label.width, colour);
+    }
+  }
+  scene.boxes.forEach((box, k) => {
+    const left = box.x - box.width / 2;
+    const top = box.y - box.height / 2;
+    if (left > seen.right || left + box.width < seen.left || top > seen.bottom || top + box.height < seen.top) return;
+    const marks = found.boxes[k];
+    const input = box.kind === "input";
+    context.fillStyle = colour(marks.has("match") || marks.has("active") ? "mark" : box.result ? "result" : input ? "input" : "box");
+    const hot = marks.has("pinned") || marks.has("hot");
+    context.strokeStyle = colour(hot ? "mark-line" : marks.has("sick") ? "bad" : box.result ? "result-line" : input ? "input-line" : "line");
+    context.lineWidth = hot ? 3.5 : marks.has("sick") ? 2.4 : 1.3;
+    context.setLineDash(box.kind === "given" || box.kind === "constant" ? [4, 3] : []);
+    context.beginPath();
+    if (view.k < 0.08) context.rect(left, top, box.width, box.height);
+    else context.roundRect(left, top, box.width, box.height, box.kind === "input" || box.kind === "given" ? box.height / 2 : 6);
+    context.fill();
+    context.stroke();
+    context.setLineDash([]);
+    if (box.group && view.k >= 0.08) {
+      context.strokeRect(left + 4, top - 4, box.width, 0.01);
+    }
+    if (legible) words(context, boxRows(app, box), box.x, box.y, box.width - 10, colour);
+  });
+  context.restore();
+}
+
+function head(context: CanvasRenderingContext2D, path: { x: number; y: number }[]): void {
+  const end = path[path.length - 1];
+  const before = path[path.length - 2];
+  const angle = Math.atan2(end.y - before.y, end.x - before.x);
+  context.beginPath();
+  context.moveTo(end.x, end.y);
+  for (const side of [-1, 1]) {
+    context.lineTo(end.x - 7.5 * Math.cos(angle + side * 0.42), end.y - 7.5 * Math.sin(angle + side * 0.42));
+  }
+  context.fill();
+}
+
+function words(
+  context: CanvasRenderingContext2D,
+  rows: Row[],
+  x: number,
+  y: number,
+  room: number,
+  colour: (name: string) => string,
+): void {
+  const total = rows.reduce((sum, row) => sum + SIZES[row.role] * LEADING, 0);
+  let top = y - total / 2;
+  for (const row of rows) {
+    const size = SIZES[row.role];
+    context.font = `${row.role === "bad" ? "bold " : ""}${size}px ${FONT}`;
+    context.fillStyle = colour(
+      row.role === "name" ? "ink" : row.role === "local" ? "local" : row.role === "adjoint" ? "adjoint" : row.role === "bad" ? "bad" : "soft",
+    );
+    context.fillText(row.text, x, top + size * (LEADING / 2 + 0.34), room);
+    top += size * LEADING;
+  }
+}

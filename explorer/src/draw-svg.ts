@@ -1,0 +1,206 @@
+// The picture as SVG: for up to a thousand boxes.
+
+import type { App } from "./app";
+import type { Camera } from "./camera";
+import { s } from "./dom";
+import { short } from "./format";
+import { arrowHeat, look, type Look } from "./look";
+import { LEADING, SIZES, arrowRows, boxRows, measure, type Arrow, type Box, type Row, type Scene } from "./scene";
+
+export interface Drawer {
+  readonly element: HTMLElement | SVGElement;
+  draw(scene: Scene): void;
+  /** Numbers, marks and heat, on the same places. */
+  refresh(): void;
+  /** The key of what is at a point of the window. */
+  hit(event: MouseEvent): string;
+}
+
+export function pathData(path: { x: number; y: number }[]): string {
+  const [start, ...rest] = path;
+  let data = `M${start.x.toFixed(1)} ${start.y.toFixed(1)}`;
+  for (let k = 0; k + 2 < rest.length; k += 3) {
+    data += `C${rest.slice(k, k + 3).map((p) => `${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join(" ")}`;
+  }
+  return data;
+}
+
+export class SvgDrawer implements Drawer {
+  readonly element: SVGSVGElement;
+  private readonly world = s("g");
+  private scene: Scene | null = null;
+  private boxes: { group: SVGGElement; texts: SVGTextElement[] }[] = [];
+  private arrows: { group: SVGGElement; label: SVGGElement | null }[] = [];
+  private readonly over = s("g", { class: "over" });
+
+  constructor(
+    private readonly app: App,
+    camera: Camera,
+  ) {
+    const marker = (id: string): SVGMarkerElement =>
+      s(
+        "marker",
+        { id, viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 7.5, markerHeight: 7.5, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse" },
+        s("path", { class: id, d: "M0 0.8L10 5L0 9.2z" }),
+      );
+    this.element = s("svg", { class: "picture", "aria-hidden": "true" }, s("defs", {}, marker("head"), marker("headhot"), marker("headback")), this.world);
+    camera.onMove(() => {
+      const { x, y, k } = camera.view;
+      this.world.setAttribute("transform", `scale(${k}) translate(${-x} ${-y})`);
+    });
+  }
+
+  draw(scene: Scene): void {
+    this.scene = scene;
+    const lines = s("g");
+    const labels = s("g");
+    const nodes = s("g");
+    this.arrows = scene.arrows.map((arrow) => {
+      const d = pathData(arrow.path);
+      const group = s("g", { "data-key": arrow.key }, s("path", { class: "wide", d }), s("path", { class: "line", d }));
+      lines.append(group);
+      const label = arrow.label ? this.label(arrow) : null;
+      if (label) labels.append(label);
+      return { group, label };
+    });
+    this.boxes = scene.boxes.map((box) => {
+      const made = this.box(box);
+      nodes.append(made.group);
+      return made;
+    });
+    this.world.replaceChildren(lines, labels, nodes, this.over);
+    this.refresh();
+  }
+
+  private label(arrow: Arrow): SVGGElement {
+    const { x, y, width, height } = arrow.label!;
+    const plate = s("rect", { class: "plate", x: x - width / 2, y: y - height / 2, width, height, rx: 3 });
+    return s("g", { class: "label", "data-key": arrow.key }, plate);
+  }
+
+  private box(box: Box): { group: SVGGElement; texts: SVGTextElement[] } {
+    const { x, y, width, height } = box;
+    const left = x - width / 2;
+    const top = y - height / 2;
+    const round = box.kind === "input" || box.kind === "given" ? height / 2 : 6;
+    const group = s("g", { "data-key": box.key });
+    if (box.group) {
+      // A closed group is a stack of sheets.
+      for (const shift of [6, 3]) {
+        group.append(s("rect", { class: "sheet", x: left + shift, y: top - shift, width, height, rx: round }));
+      }
+    }
+    group.append(s("rect", { class: "body", x: left, y: top, width, height, rx: round }));
+    if (box.result) group.append(s("rect", { class: "rim", x: left + 3, y: top + 3, width: width - 6, height: height - 6, rx: Math.max(round - 3, 3) }));
+    const texts = boxRows(this.app, box).map((row) => s("text", { class: row.role, x }));
+    group.append(...texts);
+    return { group, texts };
+  }
+
+  refresh(): void {
+    if (!this.scene) return;
+    const { scene, app } = this;
+    const found = look(app, scene);
+    const warm = app.store.state.heat;
+    scene.boxes.forEach((box, k) => {
+      const { group, texts } = this.boxes[k];
+      group.setAttribute("class", `node ${[...found.boxes[k]].join(" ")}`);
+      const round = box.kind === "input" || box.kind === "given";
+      write(texts, boxRows(app, box), box.x, box.y, box.width - (round ? 22 : 10));
+    });
+    scene.arrows.forEach((arrow, k) => {
+      const { group, label } = this.arrows[k];
+      const marks = [...found.arrows[k]];
+      if (warm && arrow.active) {
+        const { step, odd } = arrowHeat(app, arrow);
+        marks.push(step < 0 ? "odd" : `heat${step}`, odd ? "strange" : "");
+      }
+      const classes = marks.join(" ");
+      group.setAttribute("class", `edge ${classes}`);
+      if (label) {
+        label.setAttribute("class", `label ${classes}`);
+        const rows = arrowRows(app, arrow);
+        let texts = [...label.querySelectorAll("text")];
+        while (texts.length < rows.length) {
+          label.append(s("text", { x: arrow.label!.x }));
+          texts = [...label.querySelectorAll("text")];
+        }
+        texts.slice(rows.length).forEach((text) => text.remove());
+        rows.forEach((row, i) => texts[i].setAttribute("class", row.role));
+        const { x, y, width } = arrow.label!;
+        write(texts, rows, x, y, width);
+        // The plate hides no more of the line than the words need.
+        const needed = Math.min(width, 6 + Math.max(0, ...rows.map((row) => measure(row.text, SIZES[row.role]))));
+        const plate = label.firstElementChild!;
+        plate.setAttribute("x", (x - needed / 2).toFixed(1));
+        plate.setAttribute("width", needed.toFixed(1));
+      }
+    });
+    this.moving(found);
+  }
+
+  /** The step of the backward sweep on its arrow: local × incoming = outgoing. */
+  private moving(found: Look): void {
+    this.over.replaceChildren();
+    const step = this.app.step;
+    if (found.active === undefined || step?.kind !== "share" || !this.scene) return;
+    const arrow = this.scene.arrows[found.active];
+    if (arrow.uses.length > 1) return;
+    const words = product(this.app, step.use);
+    const width = words.length * 7.4 + 14;
+    const ends = [this.scene.boxes[arrow.source], this.scene.boxes[arrow.target]];
+    const middle = arrow.label ?? arrow.path[Math.floor(arrow.path.length / 2)];
+    // Where no box of the arrow is in the way.
+    const right = this.scene.direction === "right";
+    const x = right ? middle.x : middle.x + (arrow.label?.width ?? 0) / 2 + width / 2 + 6;
+    const y = right ? Math.max(...ends.map((box) => box.y + box.height / 2)) + 18 : middle.y;
+    this.over.append(
+      s("rect", { class: "ticket", x: x - width / 2, y: y - 12, width, height: 23, rx: 5 }),
+      s("text", { class: "adjoint", x, y: y + 4.5, "font-size": 13 }, words),
+    );
+  }
+
+  hit(event: MouseEvent): string {
+    return (event.target as Element).closest?.("[data-key]")?.getAttribute("data-key") ?? "";
+  }
+}
+
+/** Local × incoming = outgoing, in numbers. */
+export function product(app: App, use: number): string {
+  const local = app.local(use);
+  const incoming = short(app.adjoint(app.model.uses[use].target), 5);
+  const outgoing = short(app.share(use), 5);
+  return local === undefined ? `${incoming} → ${outgoing}` : `${short(local, 5)} × ${fenced(incoming)} = ${outgoing}`;
+}
+
+export function fenced(number: string): string {
+  return number.startsWith("−") ? `(${number})` : number;
+}
+
+function write(texts: SVGTextElement[], rows: Row[], x: number, y: number, room: number): void {
+  const total = rows.reduce((sum, row) => sum + SIZES[row.role] * LEADING, 0);
+  let top = y - total / 2;
+  texts.forEach((text, k) => {
+    const row = rows[k];
+    if (!row) {
+      text.textContent = "";
+      return;
+    }
+    const size = SIZES[row.role];
+    text.setAttribute("class", row.role);
+    text.setAttribute("x", x.toFixed(1));
+    text.setAttribute("y", (top + size * (LEADING / 2 + 0.34)).toFixed(1));
+    text.setAttribute("font-size", String(size));
+    text.textContent = row.text;
+    // A number that grew is squeezed into its box.
+    text.removeAttribute("textLength");
+    if (row.text.length > 8 && text.isConnected && room > 0) {
+      const width = text.getComputedTextLength?.() ?? 0;
+      if (width > room) {
+        text.setAttribute("textLength", room.toFixed(1));
+        text.setAttribute("lengthAdjust", "spacingAndGlyphs");
+      }
+    }
+    top += size * LEADING;
+  });
+}

@@ -1,0 +1,779 @@
+"""The explorer in a real browser: each of its interactions, by what it shows."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import hopgrad as hg
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., "Page"]
+
+
+def wave(x):
+    z = x + 1
+    h = z**2
+    y = np.sin(h)
+    return y
+
+
+def twice(x, w):
+    u = np.sin(x) * w
+    v = np.cos(x) + u
+    return u * v
+
+
+def kinked(x):
+    r = np.sqrt(x)
+    return r**2 + np.log(x)
+
+
+def layer(h, W):
+    z = W @ h
+    return np.tanh(z)
+
+
+def network(x, W):
+    h = x
+    for _ in range(3):
+        h = layer(h, W)
+    return np.sum(h * h)
+
+
+def steps(x):
+    for _ in range(400):
+        x = np.sin(x) * 1.01
+    return x
+
+
+def fading(x):
+    for _ in range(30):
+        x = 1 / (1 + np.exp(-4 * x)) * 0.3
+    return x
+
+
+@pytest.fixture
+def opened(browser: "Browser", tmp_path: Path) -> Iterator[Open]:
+    """Opens the page of an explanation, and checks in the end that nothing went wrong in it."""
+    problems: list[str] = []
+    pages = []
+
+    def one(explanation: Any, hash_: str = "", width: int = 1280, height: int = 800, **options: Any) -> "Page":
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        page = context.new_page()
+        pages.append(context)
+        page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith(("file:", "blob:")) else problems.append(r.url))
+        file = tmp_path / "page.html"
+        explanation.save(file)
+        page.goto(f"{file.as_uri()}{hash_}")
+        return page
+
+    yield one
+    for context in pages:
+        context.close()
+    assert problems == []
+
+
+def node(page: "Page", name: str) -> Any:
+    """The box of a value, by the name that stands in it."""
+    return page.locator("g.node").filter(
+        has=page.locator("text.name", has_text=re.compile(rf"^{re.escape(name)}( =|$)"))
+    )
+
+
+def texts(place: Any) -> list[str]:
+    return [words.strip() for words in place.all_text_contents()]
+
+
+def state(page: "Page") -> dict[str, str]:
+    page.wait_for_timeout(90)  # the address follows a little later
+    found: dict[str, str] = page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
+    return found
+
+
+# -- 1. the sweeps ---------------------------------------------------------------------------------------------------
+
+
+def test_values_appear_forward_and_adjoints_backward(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5))
+    page.get_by_label("To the beginning").click()
+    assert "forward 1 of 3" in page.locator(".phase").inner_text()
+    assert "= 1.5" in page.locator(".step").inner_text()
+    assert node(page, "h").locator("text.value").text_content() == "·", "not computed yet"
+    page.get_by_label("Step forward").click()
+    assert node(page, "h").locator("text.value").text_content() == "2.25"
+    page.get_by_label("To the backward sweep").click()
+    assert "= 1, the derivative of the result by itself" in page.locator(".step").inner_text()
+    assert node(page, "h").locator("text.adjoint").text_content() == "·"
+    page.get_by_label("Step forward").click()
+    # The active edge: local × incoming = outgoing, in the picture and below it.
+    assert page.locator("g.edge.active").count() == 1
+    assert page.locator("g.over text").text_content() == "−0.62817 × 1 = −0.62817"
+    page.get_by_label("Step forward").click()
+    assert page.locator("g.over text").text_content() == "3 × (−0.62817) = −1.8845"
+    assert "power rule" in page.locator(".step").inner_text()
+    assert node(page, "z").locator("text.adjoint").text_content() == "z̄ = −1.8845"
+    assert "gives z 3 times −0.62817" in page.locator("[aria-live]").inner_text()
+
+
+def test_a_sum_over_uses_appears_term_by_term(opened: Open) -> None:
+    page = opened(hg.explain(lambda x: np.sin(x) * x)(2.0))
+    slider = page.get_by_label("Step of the sweeps")
+    slider.focus()
+    slider.press("End")
+    sums = page.locator(".step .sum").inner_text()
+    first, second = np.sin(2.0), 2.0 * np.cos(2.0)
+    assert f"{first:.5g}" in sums
+    assert f"{abs(second):.5g}" in sums
+    assert f"{first + second:.6g}".replace("-", "−") in sums
+    slider.press("ArrowLeft")
+    assert "one term to come" in page.locator(".step .sum").inner_text()
+    assert "+ …" in node(page, "x").locator("text.adjoint").text_content()
+
+
+def test_the_sweeps_play_by_themselves(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5))
+    page.get_by_label("Play").click()
+    for _ in range(50):
+        if state(page).get("step") == "2":
+            break
+        page.wait_for_timeout(100)
+    page.get_by_label("Pause").click()
+    at = state(page)["step"]
+    page.wait_for_timeout(1100)
+    assert state(page)["step"] == at
+
+
+# -- 2. linking ------------------------------------------------------------------------------------------------------
+
+
+def test_formula_picture_and_code_are_linked(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5))
+    factor = page.locator(".derivation .factor").nth(1)
+    assert factor.get_attribute("title") == "power rule"
+    factor.hover()
+    assert page.locator("g.edge.hot").count() == 1
+    assert sorted(texts(page.locator("g.node.hot text.name"))) == ["h = z²", "z = x + 1"]
+    factor.click()
+    assert state(page)["pin"] == "e" + str(factor.get_attribute("data-use"))
+    page.mouse.move(5, 5)
+    assert page.locator("g.edge.pinned").count() == 1, "what is clicked stays"
+    page.get_by_role("tab", name="Code").click()
+    assert page.locator(".span.pinned").inner_text() == "z**2"
+    assert page.locator("li.pinned code").inner_text().strip() == "h = z**2"
+    # And from the code to the picture and the derivation.
+    page.locator(".span", has_text="np.sin(h)").click()
+    assert texts(page.locator("g.node.pinned text.name")) == ["y = sin(h)"]
+    page.get_by_role("tab", name="Derivation").click()
+    assert page.locator(".factor.pinned").count() == 1
+    assert page.locator(".factor.pinned").get_attribute("title") == "sine"
+    node(page, "z").click()
+    assert page.locator(".factor.pinned").get_attribute("title") == "sum rule"
+
+
+def test_a_line_that_is_run_often_leads_to_each_of_its_values(opened: Open) -> None:
+    page = opened(hg.explain(network)(np.array([1.0, -2.0]), np.eye(2) * 0.3), "#tab=code")
+    line = page.locator("li", has_text="return np.tanh(z)").locator("button")
+    pins = []
+    for _ in range(4):
+        line.click()
+        pins.append(state(page)["pin"])
+    assert len(set(pins)) == 3
+    assert pins[3] == pins[0]
+
+
+# -- 3. levels -------------------------------------------------------------------------------------------------------
+
+
+def test_four_levels_of_the_derivation(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5), permissions=["clipboard-read", "clipboard-write"])
+    line = page.locator(".derivation .line").first
+
+    def formulas() -> list[str]:
+        return [re.sub(r"[\s\u2061\u2062]", "", words) for words in line.locator(".factor").all_text_contents()]
+
+    assert formulas() == ["dydh", "dhdz", "dzdx"]
+    page.get_by_role("radio", name="spelled out").click()
+    assert formulas() == ["dsin((x+1)2)d(x+1)2", "d(x+1)2d(x+1)", "d(x+1)dx"]
+    page.get_by_role("radio", name="multiplied out").click()
+    assert formulas() == ["cos((x+1)2)", "2(x+1)", "1"]
+    page.get_by_role("radio", name="numbers").click()
+    assert formulas() == ["(−0.628174)", "3", "1"]
+    assert "= −1.884520868" in line.inner_text()
+    page.get_by_role("button", name="Copy LaTeX").click()
+    page.locator(".bar [role=status]", has_text="copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert r"\frac{\mathrm{d} y}{\mathrm{d}x} &= (-0.628174) \cdot 3 \cdot 1 = -1.884520868" in copied
+
+
+def test_several_paths_are_summed_and_arrays_have_their_adjoints(opened: Open) -> None:
+    page = opened(hg.explain(twice)(0.7, 1.3))
+    first = page.locator(".derivation .line").first
+    assert "sum over 3 paths" in first.inner_text()
+    assert first.locator(".factor").count() == 2 + 3 + 3 or first.locator(".factor").count() > 6
+    page = opened(hg.explain(network)(np.array([1.0, -2.0]), np.eye(2) * 0.3), "#level=numbers")
+    lines = page.locator(".derivation .line")
+    assert lines.count() > 6
+    assert "sum over 3 uses" in "".join(texts(lines)), "W is used three times"
+
+
+# -- 4. live inputs --------------------------------------------------------------------------------------------------
+
+
+def number(words: str) -> float:
+    """A number as the page writes it."""
+    plain = words.replace("−", "-").replace("∞", "inf").replace("×10", "e")
+    return float(plain.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+
+
+def test_values_adjoints_and_tangent_follow_what_is_typed(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5), "#tab=inputs")
+    page.get_by_label("x, value").fill("1.3")
+    x = 1.3
+    assert node(page, "h").locator("text.value").text_content() == "5.29"
+    shown = node(page, "x").locator("text.adjoint").text_content()
+    assert shown is not None
+    assert number(shown.split("=")[1]) == pytest.approx(hg.grad(wave)(x), rel=1e-4)
+    value, slope = re.findall(r"[−\d.]+$|(?<== )[−\d.]+", page.locator(".inputs > p.number").inner_text())
+    assert number(value) == pytest.approx(wave(x), rel=1e-7)
+    assert number(slope) == pytest.approx(hg.grad(wave)(x), rel=1e-7)
+    # The tangent touches the curve: its slope on the plot is the curve's own there.
+    ends = [tuple(map(float, re.findall(r"[-\d.]+", part))) for part in tangent(page).split("L")]
+    ((x0, y0), (x1, y1)) = ends
+    curve = [tuple(map(float, re.findall(r"[-\d.]+", part))) for part in path_of(page, ".curve.result").split("L")]
+    here = float(page.locator("circle.here").get_attribute("cx") or 0)
+    at = min(range(len(curve)), key=lambda k: abs(curve[k][0] - here))
+    (ax, ay), (bx, by) = curve[at - 1], curve[at + 1]
+    assert (y1 - y0) / (x1 - x0) == pytest.approx((by - ay) / (bx - ax), rel=0.1)
+    page.get_by_role("tab", name="Derivation").click()
+    page.get_by_role("radio", name="numbers").click()
+    assert "4.6" in page.locator(".derivation").inner_text()
+    page.wait_for_timeout(100)
+    assert json.loads(state(page)["inputs"]) == {"x": [1.3]}
+
+
+def tangent(page: "Page") -> str:
+    return path_of(page, ".curve.tangent")
+
+
+def path_of(page: "Page", selector: str) -> str:
+    return page.locator(selector).get_attribute("d") or ""
+
+
+def test_what_is_dragged_moves_everything(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5), "#tab=inputs")
+    slider = page.get_by_label("x, drag")
+    slider.focus()
+    before = node(page, "z").locator("text.value").text_content()
+    slider.press("ArrowRight")
+    assert node(page, "z").locator("text.value").text_content() != before
+    box = page.locator(".inputs .plot").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 60)
+    page.mouse.up()
+    assert float(page.get_by_label("x, value").input_value()) > 1.2
+    page.get_by_role("button", name="Back to what was recorded").click()
+    assert node(page, "z").locator("text.value").text_content() == "1.5"
+
+
+def test_another_branch_is_told(opened: Open) -> None:
+    page = opened(hg.explain(lambda x: x * x if x > 0 else -x)(2.0), "#tab=inputs")
+    page.get_by_label("x, value").fill("-1")
+    assert "another branch here: no longer true is x > 0" in page.locator(".inputs").inner_text()
+
+
+def test_two_inputs_are_compared(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5), "#tab=inputs")
+    page.get_by_role("button", name="Keep these numbers").click()
+    page.get_by_label("x, value").fill("1")
+    row = texts(page.locator("table.compared tr", has=page.locator("th", has_text="x")).first.locator("td"))
+    assert [number(words) for words in row[:2]] == [0.5, 1.0]
+    assert [number(words) for words in row[2:]] == pytest.approx([hg.grad(wave)(v) for v in (0.5, 1.0)], rel=1e-4)
+    page.get_by_role("tab", name="Value").click()
+    node(page, "x").click()
+    assert "kept: 0.5, difference 0.5" in page.locator(".card").inner_text()
+
+
+def test_a_large_computation_says_that_its_numbers_are_recorded(opened: Open) -> None:
+    page = opened(hg.explain(lambda x: np.sum(x * x))(np.ones(2000)), "#tab=inputs")
+    assert "more than 1000 elements" in page.locator(".recorded").inner_text()
+
+
+# -- descent ---------------------------------------------------------------------------------------------------------
+
+
+def valley(x, y):
+    return (1 - x) ** 2 + 5 * (y - x**2) ** 2
+
+
+@pytest.mark.parametrize("method", ["gradient descent", "momentum", "Adam"])
+def test_descent_takes_the_steps_that_python_takes(opened: Open, method: str) -> None:
+    page = opened(hg.explain(valley)(-1.0, 1.5), "#tab=descend")
+    page.get_by_label("Method").select_option(method)
+    page.get_by_label("Rate").fill("0.01")
+    for _ in range(12):
+        page.get_by_role("button", name="One step").click()
+    found = json.loads(
+        page.evaluate(
+            "new Promise(r => setTimeout(() => r(new URLSearchParams(location.hash.slice(1)).get('inputs')), 200))"
+        )
+    )
+    p, m, v = np.array([-1.0, 1.5]), np.zeros(2), np.zeros(2)
+    for t in range(1, 13):
+        g = np.array(hg.grad(valley, (0, 1))(*p))
+        if method == "gradient descent":
+            p = p - 0.01 * g
+        elif method == "momentum":
+            v = 0.9 * v + g
+            p = p - 0.01 * v
+        else:
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            p = p - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose([found["x"][0], found["y"][0]], p, rtol=1e-10)
+    words = page.locator(".descend [role=status]").inner_text()
+    assert words.startswith("step 12: loss ")
+    assert number(words.split()[-1]) == pytest.approx(valley(*p), rel=1e-6)
+    contours = page.locator("canvas.contours")
+    assert "the way leads from (−1, 1.5) to" in (contours.get_attribute("aria-label") or "")
+    colours = contours.evaluate("c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size")
+    assert colours > 10
+
+
+def test_descent_runs_and_stops_by_itself(opened: Open) -> None:
+    page = opened(hg.explain(lambda x: (x - 3) ** 2)(0.0), "#tab=descend")
+    page.get_by_label("Rate").fill("0.4")
+    page.get_by_role("button", name="Run").click()
+    page.locator(".descend [role=status]", has_text="nothing changes any more").wait_for()
+    assert float(page.evaluate("document.querySelector('g.node.input text.value').textContent")) == 3.0
+    page.get_by_label("Rate").fill("1e200")
+    page.get_by_role("button", name="From the beginning").click()
+    page.get_by_label("Rate").fill("1e200")
+    for _ in range(4):
+        page.get_by_role("button", name="One step").click()
+    assert "a smaller rate may help" in page.locator(".descend [role=status]").inner_text()
+
+
+def test_the_decision_of_a_classifier(opened: Open) -> None:
+    points = np.random.default_rng(0).standard_normal((30, 2))
+    labels = (points[:, 0] > 0).astype(float)
+
+    def loss(w, points, labels):
+        score = points @ w
+        return np.mean(np.logaddexp(0, score) - labels * score)
+
+    page = opened(hg.explain(loss, wrt="w")(np.array([2.0, 0.0]), points, labels), "#tab=descend")
+    plane = page.locator("canvas.contours").nth(1)
+    assert "divided by score into 2 kinds" in (plane.get_attribute("aria-label") or "")
+    row = plane.evaluate("c => [...c.getContext('2d').getImageData(0, 3, 420, 1).data]")
+    left, right = row[4 * 5 : 4 * 6], row[4 * 410 : 4 * 411]
+    assert left != right
+
+
+# -- 5. paths --------------------------------------------------------------------------------------------------------
+
+
+def test_paths_with_products_shares_and_counts(opened: Open) -> None:
+    x, w = 0.7, 1.3
+    page = opened(hg.explain(twice)(x, w), "#tab=paths")
+    rows = page.locator("table.paths tbody tr")
+    assert rows.count() == 3
+    products = [float(t.split("=")[-1].replace("−", "-")) for t in texts(rows.locator("td:nth-child(2)"))]
+    u, v = np.sin(x) * w, np.cos(x) + np.sin(x) * w
+    expected = [v * w * np.cos(x), u * w * np.cos(x), -u * np.sin(x)]
+    np.testing.assert_allclose(sorted(products), sorted(expected), rtol=1e-5)
+    shares = [float(t.rstrip(" %")) for t in texts(rows.locator("td:nth-child(3)"))]
+    assert abs(sum(shares) - 100) < 0.2
+    gradient = hg.grad(twice)(x, w)
+    assert f"{gradient:.9g}"[:9] in page.locator(".panel-paths").inner_text()
+    counts = texts(page.locator("table.counts td"))
+    explanation = json.loads(hg.explain(twice, wrt="x")(x, w).json())["cost"]
+    assert counts == [explanation["paths"], explanation["naive"], explanation["done"]]
+    page.get_by_label("From the input").select_option(label="w")
+    assert rows.count() == 2
+    rows.first.hover()
+    assert page.locator("g.edge.path").count() == len(texts(rows.locator("td:first-child"))[0].split("←")) - 1
+
+
+def test_orders_of_elimination_side_by_side(opened: Open) -> None:
+    def many(a, b, c, d):
+        s = a * b
+        t = c * d
+        p = s * t
+        q = np.sin(p)
+        return np.exp(q)
+
+    page = opened(hg.explain(many)(1.0, 2.0, 3.0, 0.1), "#tab=paths")
+    names = [t.split(":")[0] for t in texts(page.locator(".orders figcaption"))]
+    assert names == ["forward", "reverse", "best order"]
+    totals = [int(re.findall(r"\d+", t)[0]) for t in texts(page.locator(".orders figcaption"))]
+    # By hand: forward s 2, t 2, p 4, q 4; reverse q 1, p 2, s 2, t 2, the best there is.
+    assert totals == [12, 7, 7]
+    slider = page.get_by_label("Values eliminated")
+    slider.focus()
+    slider.press("End")
+    assert "7 of 7" in page.locator(".orders").inner_text()
+    assert page.locator(".orders figure").first.locator("path").count() == 4, "one derivative for each input is left"
+
+
+# -- 6. health -------------------------------------------------------------------------------------------------------
+
+
+def test_births_of_nan_and_what_they_poison(opened: Open) -> None:
+    page = opened(hg.explain(kinked)(0.0), "#tab=health")
+    born = texts(page.locator(".health li.born"))
+    assert any("infinity is born in the value" in words for words in born)
+    assert any(re.search(r"NaN is born in the adjoint of x: \S+ has the local derivative ∞ by x", w) for w in born)
+    assert page.locator("g.node.sick").count() >= 2
+    assert page.locator(".health li.poisoned").count() >= 1
+    page.keyboard.press("n")
+    first = state(page)["pin"]
+    page.keyboard.press("n")
+    assert state(page)["pin"] != first
+    assert page.locator(".health li.pinned").count() >= 1
+
+
+def test_vanishing_adjoints_are_listed_and_seen_as_heat(opened: Open) -> None:
+    page = opened(hg.explain(fading)(0.5))
+    page.keyboard.press("h")
+    assert page.locator(".legend").is_visible()
+    cold, even = page.locator("g.edge.heat0 .line"), page.locator("g.edge.heat3 .line")
+    assert cold.count() > 5
+    assert even.count() >= 3
+    style = "e => [getComputedStyle(e).strokeDasharray, getComputedStyle(e).strokeWidth, getComputedStyle(e).stroke]"
+    assert all(a != b for a, b in zip(cold.first.evaluate(style), even.first.evaluate(style), strict=True))
+    page.get_by_role("tab", name="Health").click()
+    assert "all but vanished" in page.locator(".health li").first.inner_text()
+
+
+# -- 7. scopes -------------------------------------------------------------------------------------------------------
+
+
+def test_calls_and_loops_are_closed_and_opened(opened: Open) -> None:
+    page = opened(hg.explain(network)(np.array([1.0, -2.0]), np.eye(2) * 0.3), "#tab=outline")
+    assert "layer × 3" in page.locator(".outline").inner_text()
+    before = page.locator("g.node").count()
+    place = node(page, "x").bounding_box()
+    page.get_by_label("Close layer × 3").click()
+    group = page.locator("g.node.group")
+    assert texts(group.locator("text")) == ["layer × 3", "6 values"]
+    assert page.locator("g.node").count() == before - 5
+    group.dblclick()
+    assert page.locator("g.node").count() == before
+    page.get_by_label("Close layer × 3").click()
+    assert group.count() == 1
+    assert place is not None
+    group.click()
+    page.keyboard.press("Enter")
+    assert page.locator("g.node").count() == before
+
+
+def test_a_long_loop_begins_closed_and_what_is_searched_opens(opened: Open) -> None:
+    page = opened(hg.explain(steps)(0.5), "#tab=outline")
+    assert page.locator("g.node").count() <= 300
+    assert "for 801 values" in page.locator(".count").inner_text()
+    assert "loop × 400" in page.locator(".outline").inner_text()
+    anchor = page.locator("g.node.group").first
+    before = anchor.bounding_box()
+    name = anchor.locator("text.name").text_content()
+    page.get_by_label(f"Open {name}").click()
+    # The rest stays where it was as well as it can: the box before the opened one does not move.
+    after = node(page, "x").bounding_box()
+    assert before
+    assert after
+    page.get_by_role("searchbox").fill("op:sin")
+    assert "400 values found" in page.locator(".results").inner_text()
+    page.keyboard.press("Shift+Enter")
+    pinned = page.locator("g.node.pinned")
+    assert pinned.count() == 1, "the group that holds it has been opened"
+    assert page.locator(".crumbs button").count() >= 2
+
+
+# -- 8. search -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("op:sin", ["z"]),
+        ("cos", ["h"]),
+        ("name:w", ["w"]),
+        ("value < 0.7", ["z"]),
+        ("|adjoint| >= 1 op:multiply", ["u", "y"]),
+        ("op:sin op:cos", []),
+        ("shape:2x3", []),
+        ("dtype:float64 value > 1.4", ["v"]),
+    ],
+)
+def test_queries(opened: Open, query: str, found: list[str]) -> None:
+    page = opened(hg.explain(twice)(0.7, 1.3))
+    page.keyboard.press("/")
+    page.keyboard.type(query)
+    assert texts(page.locator(".results .link")) == found
+    assert page.locator("g.node.match").count() == len(found)
+
+
+def test_the_neighbourhood_alone(opened: Open) -> None:
+    page = opened(hg.explain(steps)(0.5))
+    page.get_by_role("searchbox").fill("op:sin")
+    page.keyboard.press("Enter")
+    page.get_by_label("How much is shown").select_option("1 hop around")
+    assert page.locator("g.node").count() == 3
+    assert page.locator("canvas.minimap").count() == 1
+
+
+def test_a_query_that_is_not_understood_says_so(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5))
+    page.get_by_role("searchbox").fill("colour:red")
+    assert "“colour:red” is not understood" in page.locator(".results").inner_text()
+
+
+# -- 9. cards --------------------------------------------------------------------------------------------------------
+
+
+def test_the_card_of_an_array(opened: Open) -> None:
+    x = np.arange(12.0).reshape(3, 4) - 4
+    x[1, 2] = np.nan
+    page = opened(hg.explain(lambda x: np.sum(np.tanh(x)))(x), "#tab=card")
+    node(page, "x").click()
+    card = page.locator(".card").inner_text()
+    assert "3 × 4" in card
+    assert "float64" in card
+    value = page.locator(".card .numbers").first
+    facts = dict(zip(texts(value.locator("dt")), texts(value.locator("dd")), strict=True))
+    assert facts["NaN"] == "1"
+    assert facts["elements"] == "12"
+    assert facts["range"] == "−4 … 7"
+    assert value.locator(".histogram rect").count() == 24
+    pixels = value.locator("canvas").evaluate(
+        "c => [c.width, c.height, ...c.getContext('2d').getImageData(2, 1, 1, 1).data]"
+    )
+    assert pixels == [4, 3, 0, 0, 0, 255], "NaN is black"
+
+
+def test_large_arrays_have_histogram_and_picture(opened: Open) -> None:
+    x = np.random.default_rng(0).standard_normal((300, 50))
+    page = opened(hg.explain(lambda x: np.sum(x * x))(x), "#tab=card")
+    node(page, "x").click()
+    value = page.locator(".card .numbers").first
+    assert "15,000" in value.inner_text()
+    assert "32 of 300 rows and 32 of 50 columns" in value.inner_text()
+    heights = value.locator(".histogram rect").evaluate_all("all => all.map(r => r.getAttribute('height') * 1)")
+    counts = np.histogram(x, 24)[0]
+    np.testing.assert_allclose(np.array(heights) / 58, counts / counts.max(), atol=1e-9)
+
+
+def test_the_gradient_is_checked_by_finite_differences(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5), "#tab=card")
+    node(page, "x").click()
+    row = page.locator(".check tbody tr").first
+    exact, numeric, error = map(number, texts(row.locator("td")))
+    assert abs(exact - hg.grad(wave)(0.5)) < 1e-8
+    assert abs(exact - numeric) < 1e-6
+    assert error < 1e-6
+
+
+# -- 10. state and files ---------------------------------------------------------------------------------------------
+
+
+def test_a_link_shows_what_its_sender_saw(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5))
+    page.get_by_role("radio", name="numbers").click()
+    node(page, "h").click()
+    page.get_by_label("To the backward sweep").click()
+    page.get_by_label("Theme").select_option("dark")
+    assert state(page)["theme"] == "dark"
+    link = page.evaluate("location.hash")
+    other = opened(hg.explain(wave)(0.5), link)
+    assert other.get_by_role("radio", name="numbers").get_attribute("aria-checked") == "true"
+    assert texts(other.locator("g.node.pinned text.name")) == ["h = z²"]
+    assert "backward 1 of 4" in other.locator(".phase").inner_text()
+    assert other.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 25, 29)"
+
+
+def test_a_link_with_nonsense_is_harmless(opened: Open) -> None:
+    page = opened(
+        hg.explain(wave)(0.5), "#level=<img>&step=9e9&pin=e99&toggled=[%22x%22]&theme=pink&inputs={&__proto__=1&tab=zz"
+    )
+    assert page.locator(".derivation .factor").count() == 3
+    assert page.locator("g.node").count() == 4
+
+
+@pytest.mark.parametrize("format_", ["SVG", "PNG", "PDF", "TikZ", "DOT", "LaTeX", "JSON"])
+def test_files_of_what_is_on_screen(opened: Open, format_: str) -> None:
+    page = opened(hg.explain(wave)(0.5), "#level=multiplied&pin=n2")
+    with page.expect_download() as waiting:
+        page.get_by_label("Save what is on screen").select_option(format_)
+    data = Path(waiting.value.path()).read_bytes()
+    if format_ == "PNG":
+        assert data.startswith(b"\x89PNG")
+        assert len(data) > 5000
+        return
+    if format_ == "PDF":
+        assert data.startswith(b"%PDF-1.4")
+        start = int(data.rsplit(b"startxref\n", 1)[1].split()[0])
+        assert data[start : start + 4] == b"xref"
+        for k, line in enumerate(data[start:].split(b"\n")[3:8], 1):
+            assert data[int(line[:10]) :].startswith(b"%d 0 obj" % k)
+        return
+    words = data.decode()
+    if format_ == "JSON":
+        found = json.loads(words)
+        assert [box["name"] for box in found["boxes"]] == ["x", "z", "h", "y"]
+        assert found["boxes"][0]["adjoint"] == hg.grad(wave)(0.5)
+        assert found["state"]["level"] == "multiplied"
+        return
+    expected = {
+        "SVG": ["<svg", "y = sin(h)", "dh/dz = 2z", "</svg>"],
+        "TikZ": [r"\begin{tikzpicture}", r"\node[result]", r"$y = \sin(h)$", r"{$2z$}"],
+        "DOT": ["digraph {", "rankdir=LR", "n2 -> n3", "dh/dz = 2z"],
+        "LaTeX": [r"\begin{align*}", r"\cdot 2(x + 1)"],
+    }[format_]
+    for part in expected:
+        assert part.replace(" ", "") in words.replace(" ", ""), (part, words)
+
+
+# -- scale -----------------------------------------------------------------------------------------------------------
+
+
+def mesh(x):
+    """Some ten thousand values without a pattern."""
+    pick = np.random.default_rng(1).integers(0, 40, size=(4600, 2))
+    values = [x * (1 + 0.01 * i) for i in range(40)]
+    for a, b in pick:
+        values = [*values, np.tanh(values[-1 - a] + values[-1 - b] * 0.5)][-40:]
+    return sum(values)
+
+
+@pytest.mark.slow
+def test_ten_thousand_values_are_laid_out_and_moved(opened: Open) -> None:
+    page = opened(hg.explain(mesh)(0.5), "#tab=outline")
+    count = int(re.findall(r"for ([\d,]+) values", page.locator(".count").inner_text())[0].replace(",", ""))
+    assert count > 9_500
+    opening = """button => { const start = performance.now(); button.click(); return performance.now() - start; }"""
+    took = page.get_by_role("button", name="Open all").evaluate(opening)
+    assert took < 3_000
+    assert page.locator("canvas.picture").count() == 1
+    assert page.locator(".count").inner_text() == "", "every value is on the canvas"
+    rate = page.evaluate("""async () => {
+      const holder = document.querySelector(".holder");
+      let frames = 0;
+      const start = performance.now();
+      while (performance.now() - start < 1000) {
+        holder.dispatchEvent(new WheelEvent("wheel", {deltaY: 30, shiftKey: true, cancelable: true}));
+        await new Promise(requestAnimationFrame);
+        frames++;
+      }
+      return 1000 * frames / (performance.now() - start);
+    }""")
+    assert rate > 30
+    # What is on the canvas can be pinned as well.
+    page.locator(".holder").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    assert state(page)["pin"].startswith("n")
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_values_open_closed(opened: Open) -> None:
+    def long(x):
+        for _ in range(50_000):
+            x = np.sin(x) * 1.01
+        return x
+
+    page = opened(hg.explain(long)(0.5))
+    assert page.evaluate("performance.now()") < 5_000
+    assert "for 100,001 values" in page.locator(".count").inner_text()
+    assert page.locator("g.node").count() <= 300
+    page.get_by_label("Step of the sweeps").focus()
+    page.keyboard.press("End")
+    assert "backward 100,001 of 100,001" in page.locator(".phase").inner_text().replace(" ", " ")
+
+
+# -- for everyone ----------------------------------------------------------------------------------------------------
+
+
+def test_arrows_follow_uses(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5))
+    page.locator(".holder").focus()
+    pinned = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+        pinned.append(page.locator("g.node.pinned text.name").text_content())
+    assert pinned == ["x", "z = x + 1", "h = z²", "z = x + 1"]
+    assert "z = x + 1, 1.5, adjoint −1.8845" in page.locator("[aria-live]").inner_text()
+
+
+def test_keys_are_listed_and_can_be_turned_off(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5))
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog")
+    assert "next problem" in dialog.inner_text()
+    dialog.get_by_role("checkbox").uncheck()
+    dialog.get_by_role("button", name="Close").click()
+    page.keyboard.press("h")
+    assert "heat" not in state(page)
+
+
+def test_names_are_text_and_nothing_else(opened: Open) -> None:
+    hostile = {"<img src=x onerror=alert(1)>": 1.0, "</script><script>alert(2)</script>": 2.0}
+    page = opened(hg.explain(lambda d: sum(np.sin(v) for v in d.values()))(hostile))
+    assert page.locator("img").count() == 0
+    assert page.locator("script").count() == 2
+    assert "<img" in page.locator("h1").inner_text()
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+    assert page.locator("img").count() == 0
+
+
+def test_on_paper_stand_picture_and_story(opened: Open, tmp_path: Path) -> None:
+    page = opened(hg.explain(wave)(0.5), "#theme=light")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator(".print svg").is_visible()
+    assert page.locator(".print", has_text="Dynamic programming: each adjoint once").is_visible()
+    assert not page.locator("main").is_visible()
+    assert page.pdf(path=tmp_path / "page.pdf").startswith(b"%PDF")
+
+
+AXE = Path(__file__).parents[1] / "explorer" / "node_modules" / "axe-core" / "axe.min.js"
+
+AUDIT = """async () => {
+  const found = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]});
+  return found.violations.map(v => v.id + ": " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 200)).join(" | "));
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 768, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_violations_of_accessibility_rules(opened: Open, theme: str, width: int) -> None:
+    if not AXE.exists():
+        pytest.skip(f"{AXE} is missing: accessibility was not checked (make explorer installs it, with npm)")
+    shapes = {
+        "numbers": hg.explain(kinked)(0.0),
+        "arrays": hg.explain(network)(np.array([1.0, -2.0]), np.eye(2) * 0.3),
+    }
+    for name, explanation in shapes.items():
+        page = opened(explanation, "#pin=n1&heat=true&step=4", width=width, color_scheme=theme)
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        for tab in page.get_by_role("tab").all():
+            tab.click()
+            assert page.evaluate(AUDIT) == [], (name, tab.inner_text())
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (name, width)
+        page.get_by_role("searchbox").fill("x")
+        assert page.evaluate(AUDIT) == []
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Keys").click()
+        assert page.evaluate(AUDIT) == []
