@@ -24,6 +24,7 @@ from hopgrad.numpy._functions import Function
 from hopgrad.numpy._state import SETTINGS
 
 FILE = Path(__file__).parent.parent / "docs" / "coverage.md"
+CONVENTIONS_FILE = FILE.with_name("conventions.md")
 
 VERSION = ".".join(np.__version__.split(".")[:2])
 
@@ -39,6 +40,122 @@ arguments in the function's signature. *Flat* are integers, booleans and values 
 jumps: the derivative is 0. What is refused raises an error that names the function and the line, and says what to do
 instead, so that a gradient is never lost in silence. Methods of arrays are the functions of the same name.
 """
+
+CONVENTIONS = """\
+# Points without a derivative, and other odd corners
+
+What holds where there is no derivative, and where formulas that are right on paper go wrong in floating point. Made by
+`tests/covering.py` from the catalogue of hops; `HOPGRAD_UPDATE_GOLDEN=1 python -m pytest tests/test_coverage.py`
+writes it anew. The rules for single points follow those of PyTorch ("Gradients for non-differentiable functions" in
+its notes on autograd) and ChainRules. Tests without a file are in `tests/test_conventions.py`.
+
+## Rules
+"""
+
+RULES: list[tuple[str, ...]] = [
+    (
+        "1. Where the derivative exists it is the answer, removable singularities included: sinc at 0, products through"
+        " zeros, x**1.0 at 0",
+        "test_where_the_derivative_exists_it_is_the_answer",
+        "test_removable_singularities_in_second_derivatives",
+    ),
+    (
+        "2. Where the function is convex, the subgradient of least norm: abs, relu, norms, hypot and std at"
+        " 0 have 0, ties in"
+        " max share evenly, running maxima too",
+        "test_where_it_is_convex_the_least_subgradient",
+    ),
+    (
+        "3. Where it is concave, the supergradient of least norm: ties in min share evenly",
+        "test_where_it_is_concave_the_least_supergradient",
+    ),
+    (
+        "4. Where only one side is defined or finite, that side: sqrt and log at 0, log1p at −1 and arcsin at 1 have ∞",
+        "test_where_one_side_is_finite_or_defined_that_side",
+        "test_at_negative_zero_the_infinity_has_the_sign_that_division_gives",
+    ),
+    (
+        "5. Rules hold for each hop at its own input: a composition that gives 0·∞ is NaN",
+        "test_zero_times_infinity_is_nan",
+        "test_zeros_by_value_do_not_hide_an_infinity",
+        "test_a_value_that_is_nan_has_a_nan_derivative",
+    ),
+    ("6. Flat functions have 0", "test_flat_functions_have_derivative_zero"),
+    ("clip passes inside and on the bound; outside it passes to the bound", "test_clip_passes_inside_and_on_the_bound"),
+    (
+        "Elements that were not taken or not used contribute an exact 0, whatever their derivative",
+        "test_what_was_not_taken_contributes_nothing",
+        "test_one_value_used_twice_joins_its_supports",
+        "test_what_python_did_not_take_contributes_nothing",
+    ),
+    (
+        "Derivatives do not overflow where they are finite",
+        "test_derivatives_do_not_overflow_where_they_are_finite",
+        "test_logistic_functions_written_out",
+        "test_exponentials_under_a_fraction_bar",
+    ),
+    ("A fixed exponent needs no logarithm of the base", "test_a_fixed_exponent_needs_no_logarithm"),
+    (
+        "Distributions: outside the support the density's logarithm is −∞ with gradient 0; at a closed end"
+        " the derivative"
+        " from inside",
+        "test_stats.py::test_ends_of_the_support_and_wrong_parameters",
+    ),
+    ("Each hop with such points states what holds there", "test_each_hop_with_a_convention_states_it"),
+    (
+        "What NumPy does not dispatch is right, or refused with its line and a cure; a refusal that was"
+        " swallowed is raised"
+        " at the end",
+        "test_what_numpy_does_not_dispatch_is_right_in_plain_numpy",
+        "test_what_cannot_be_right_is_refused_with_its_line",
+        "test_a_swallowed_refusal_does_not_become_a_wrong_number",
+        "test_what_looks_at_the_type_itself_raises_or_is_right",
+    ),
+    (
+        "Every function that NumPy dispatches is differentiated, flat, or refused by name",
+        "test_coverage.py::test_every_public_name_is_on_the_page",
+        "test_coverage.py::test_whatever_is_refused_has_a_reason",
+    ),
+    (
+        "`out=`, `+=` and writes to arguments are seen by all names of an array, and by the caller",
+        "test_what_a_function_writes_is_there_afterwards",
+        "test_the_gradient_of_a_function_that_writes",
+        "test_views_of_a_captured_array_see_what_is_written_or_are_refused",
+    ),
+    ("A captured array counts as it was when it was used", "test_a_captured_array_counts_as_it_was_when_used"),
+    (
+        "float32 stays float32; Python's numbers are weak",
+        "test_float32_and_weak_numbers",
+        "test_a_float32_array_rounds_what_is_written_to_it",
+    ),
+    (
+        "By a complex number z = x + iy the gradient of a real result is ∂f/∂x − i ∂f/∂y; vjp transposes without"
+        " conjugating",
+        "test_a_complex_argument_has_the_stated_gradient",
+        "test_kinks_of_complex_numbers",
+        "test_jacobians_of_complex_functions",
+    ),
+    (
+        "A kept trace never gives a stale answer",
+        "test_a_change_outside_is_never_missed",
+        "test_nor_by_native_code",
+        "test_changes_in_any_order",
+        "test_other_arguments_are_never_taken_for_the_same",
+    ),
+    (
+        "Floating-point warnings follow np.errstate where NumPy computes",
+        "test_floating_point_warnings_follow_errstate",
+        "test_errstate_inside_the_function_is_followed",
+        "test_errors_that_errstate_raises_can_be_caught",
+    ),
+    (
+        "Masked arrays, np.matrix and objects are refused by name; byte-swapped arrays are converted",
+        "test_strange_arrays_are_converted_or_refused_by_name",
+        "test_byte_swapped_arrays_are_converted",
+        "test_objects_that_are_no_numbers_are_named",
+    ),
+]
+"""Each rule, and the tests that fail if it is broken."""
 
 REASONS = {
     "np.char": "text", "np.strings": "text", "np.lib.recfunctions": "structured arrays",
@@ -197,9 +314,19 @@ def page() -> str:
         "## The rest",
         "Constants, types, text, settings, and functions of plain arguments, which are NumPy's own.",
         listed(rest),
-        "## Points without a derivative",
-        "The rules are in `docs/design.md`. Each hop states what holds where it has a corner, a jump or an end of its"
-        " domain;\nhops without an entry have none, or are flat.",
+        "## Points without a derivative\n\nSee [conventions.md](conventions.md).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def conventions_page() -> str:
+    """docs/conventions.md: the rules, the tests that hold them, and what each hop states."""
+    parts = [
+        CONVENTIONS.rstrip(),
+        table(["rule", "tests"], [(rule, ", ".join(f"`{test}`" for test in tests)) for rule, *tests in RULES]),
+        "## By hop",
+        "Each hop states in its definition what holds where it has a corner, a jump or an end of its domain; hops"
+        "\nwithout an entry have none, or are flat.",
         table(["hop", "operands in tests", "derivative at the other points"], conventions()),
     ]
     return "\n\n".join(parts) + "\n"

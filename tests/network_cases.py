@@ -6,6 +6,7 @@ PyTorch's side, with the same names, is golden/make_networks.py, which writes go
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from hopgrad import nn, optim
 
 STEPS = 100
+GOLDEN = Path(__file__).parent / "golden" / "networks.npz"
 Array = Any
 
 

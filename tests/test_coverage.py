@@ -26,6 +26,22 @@ def test_the_page_is_up_to_date() -> None:
     assert found == kept, "docs/coverage.md differs: if it is right so, set HOPGRAD_UPDATE_GOLDEN=1 and run this again"
 
 
+def test_the_page_of_conventions_is_up_to_date() -> None:
+    found = covering.conventions_page()
+    if UPDATE:
+        covering.CONVENTIONS_FILE.write_text(found, encoding="utf-8")
+    kept = covering.CONVENTIONS_FILE.read_text(encoding="utf-8")
+    assert found == kept, "docs/conventions.md differs: if it is right so, set HOPGRAD_UPDATE_GOLDEN=1, run this again"
+
+
+def test_the_tests_that_the_rules_name_exist() -> None:
+    for _, *names in covering.RULES:
+        for name in names:
+            file, _, function = name.rpartition("::")
+            text = covering.FILE.parents[1].joinpath("tests", file or "test_conventions.py").read_text(encoding="utf-8")
+            assert f"\ndef {function}(" in text, name
+
+
 def test_every_public_name_is_on_the_page() -> None:
     text = covering.FILE.read_text(encoding="utf-8")
     named = set(covering.re.findall(r"`(np\.[\w.*]+)`", text))

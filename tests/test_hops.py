@@ -258,12 +258,24 @@ def _first_extremes(x: Array, *, axis: int, largest: bool, skipping: bool, dtype
     return np.stack(lines, axis).astype(dtype)
 
 
+def _bits(counter: int, key: int) -> int:
+    """53 bits of Philox2x32-10, in Python's own integers."""
+    word = 2**32 - 1
+    low, high, bump = counter & word, ((counter ^ key) >> 32) & word, key & word
+    for _ in range(10):
+        product = 0xD256D193 * low
+        low, high = (product >> 32) ^ bump ^ high, product & word
+        bump = (bump + 0x9E3779B9) & word
+    return low << 21 | high >> 11
+
+
 REFERENCES: dict[str, Callable[..., Any]] = {
     "constant_power": lambda x, *, exponent: np.power(x, exponent),
     "round": lambda x, *, decimals: np.round(x, decimals),
     "round_digits": lambda x, *, digits: np.vectorize(lambda v: round(float(v), digits))(x).astype(x.dtype),
     "fsum": lambda x, *, axes, keepdims: np.sum(x, axes, keepdims=keepdims),
     "where": np.where,
+    "supported": lambda support, x: np.where(support, x, np.zeros((), x.dtype)),
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "convert": lambda x, *, dtype: x.astype(dtype),
     "real": np.real,
@@ -369,6 +381,9 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "running_positions": _first_extremes,
     "argsort": lambda x, *, axis, kind, dtype: np.argsort(x, axis, kind),
     "exponent": lambda x, *, dtype: np.frexp(x)[1],
+    "random_bits": lambda counter, key, *, dtype: np.array(
+        [[_bits(int(c), int(k)) for c, k in zip(row, key, strict=True)] for row in counter]
+    ),
     "argpartition": lambda x, *, axis, kth, dtype: np.argpartition(x, kth, axis),
     "partition_order": lambda x, *, axis, kth, dtype: _places_in_partition(x, kth, axis),
     "lexsort": lambda *keys, axis, dtype: np.lexsort(keys, axis),

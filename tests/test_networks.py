@@ -1,6 +1,5 @@
 """Layers, activations, losses and optimizers train as PyTorch's do: the same losses, step by step, to ten digits."""
 
-from pathlib import Path
 from typing import Any
 
 import network_cases as cases
@@ -10,7 +9,13 @@ import pytest
 import hopgrad as hg
 from hopgrad import nn, optim
 
-GOLDEN = np.load(Path(__file__).parent / "golden" / "networks.npz")
+
+@pytest.fixture(autouse=True)
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPGRAD_BACKEND", "native")
+
+
+GOLDEN = np.load(cases.GOLDEN)
 
 
 def train(case: cases.Layer, optimizer: Any = optim.SGD(0.03, momentum=0.5), clip: Any = None) -> Any:  # noqa: B008

@@ -6,11 +6,12 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import network_cases as cases
 import numpy as np
 import pytest
 
 import hopgrad as hg
-from hopgrad import nn, tree
+from hopgrad import nn, optim, random, tree
 from hopgrad.errors import ShapeError
 
 
@@ -108,6 +109,24 @@ def test_a_static_field_selects_the_trace() -> None:
     for found in (net(), net(scale=0.5), net(activation=lambda x: np.maximum(x, 0.1 * x)), net()):
         for _ in range(2):
             assert value(found, x)[0] == pytest.approx(loss(found, x), rel=1e-12)
+
+
+def test_functions_come_out_of_a_compiled_step_as_they_went_in() -> None:
+    slope = 0.5
+    model = nn.Sequential(net(activation=lambda x: np.maximum(x, slope * x)), lambda x: slope * x)
+    optimizer = optim.SGD(0.1)
+    state = optimizer.init(model)
+
+    @hg.compile
+    def step(model: Any, state: Any) -> Any:
+        return optimizer.update(hg.grad(loss)(model, x), state, model)
+
+    moved = model
+    for _ in range(4):
+        moved, state = step(moved, state)
+    assert moved[0].activation is model[0].activation
+    assert moved[1] is model[1]
+    assert "1 trace kept" in step.report()
 
 
 def test_what_a_static_function_reads_is_checked_at_each_call() -> None:
@@ -238,6 +257,181 @@ def test_the_page_about_networks_is_right() -> None:
     found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)
     assert found.attempted > 5
     assert found.failed == 0
+
+
+# -- dropout -----------------------------------------------------------------------------------------------------------
+
+
+def test_dropout_leaves_out_what_the_key_says_and_keeps_the_mean() -> None:
+    layer, key, ones = nn.Dropout(0.25), random.key(2), np.ones((100, 200))
+    y = layer(ones, key)
+    assert set(np.unique(y)) == {0.0, 1 / 0.75}
+    assert y.mean() == pytest.approx(1.0, abs=0.02)
+    np.testing.assert_array_equal(y, layer(ones, key))
+    np.testing.assert_array_equal(hg.grad(lambda x: np.sum(layer(x, key)))(ones), y)
+    np.testing.assert_array_equal(layer(ones), ones)
+    np.testing.assert_array_equal(nn.Dropout(1.0)(ones, key), 0 * ones)
+    assert layer(ones.astype(np.float32), key).dtype == np.float32
+    with pytest.raises(ValueError, match=r"p is a probability, but is 1\.5"):
+        nn.Dropout(1.5)
+
+
+def test_sequential_gives_each_layer_a_key_of_its_own() -> None:
+    model = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5), nn.relu))
+    key, ones = random.key(0), np.ones(1000)
+    y = model(ones, key)
+    inner = nn.Dropout(0.5)(ones, random.fold_in(random.fold_in(key, 1), 0))
+    np.testing.assert_array_equal(y, nn.Dropout(0.5)(ones, random.fold_in(key, 0)) * inner)
+    assert 0.2 < (y > 0).mean() < 0.3
+    np.testing.assert_array_equal(model(ones), ones)
+
+
+def test_a_block_with_dropout_is_reproducible_and_without_a_key_has_none() -> None:
+    block = nn.TransformerBlock(8, 2, 16, dropout=0.3, rng=0, dtype=float)
+    x, key = np.random.default_rng(0).normal(size=(2, 5, 8)), random.key(1)
+    np.testing.assert_array_equal(block(x, key=key), block(x, key=key))
+    assert np.abs(block(x, key=key) - block(x)).max() > 0.1
+    np.testing.assert_array_equal(block(x), block.replace(dropout=0.0)(x, key=key))
+
+
+# -- attention ---------------------------------------------------------------------------------------------------------
+
+
+def test_decoding_with_a_cache_gives_what_a_causal_call_gives() -> None:
+    block = nn.TransformerBlock(8, 2, 16, norm_first=True, rng=0, dtype=float)
+    x = np.random.default_rng(0).normal(size=(3, 6, 8))
+    whole = block(x, causal=True)
+    cache = block.self_attn.init_cache(3, 7)
+    step = hg.compile(lambda block, x, cache: block.decode(x, cache))
+    for start, stop in ((0, 2), (2, 3), (3, 4), (4, 5), (5, 6)):
+        y, cache = step(block, x[:, start:stop], cache)
+        np.testing.assert_allclose(y, whole[:, start:stop], rtol=1e-12, atol=1e-13)
+    assert int(cache.count) == 6
+    assert step.report().count("trace kept") == 2  # for two places and for one
+
+
+def test_attention_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="3 heads do not divide a width of 8"):
+        nn.MultiheadAttention(8, 3, rng=0)
+    with pytest.raises(ShapeError, match=r"three axes, but its shape is \(5, 8\)"):
+        nn.MultiheadAttention(8, 2, rng=0)(np.ones((5, 8), np.float32))
+
+
+# -- all layers --------------------------------------------------------------------------------------------------------
+
+
+ONE_ORDER = {"rnn", "gru", "lstm", "lstm batch first", "transformer", "transformer norm first"}
+"""Second derivatives of these take long to trace; their parts are checked elsewhere."""
+
+
+@pytest.mark.parametrize("name", cases.LAYERS)
+def test_gradients_of_layers_agree_with_differences(name: str) -> None:
+    make, loss, x = cases.LAYERS[name]
+    model = cases.prepared(make())
+    kinks = "max" in name or name in ("conv2d twice", "transformer")
+    if not kinks:
+        hg.check_grads(lambda m: loss(m, x), (model,), order=1 if name in ONE_ORDER else 2)
+        return
+    draw = np.random.default_rng(0)
+    directions = tree.map(lambda a: draw.normal(size=a.shape), model)
+    up, down = (tree.map(lambda a, d, s=s: a + s * d, model, directions) for s in (1e-7, -1e-7))
+    gradient = hg.grad(lambda m: loss(m, x))(model)
+    slope = sum(np.sum(g * d) for g, d in zip(tree.flatten(gradient)[0], tree.flatten(directions)[0], strict=True))
+    assert slope == pytest.approx((loss(up, x) - loss(down, x)) / 2e-7, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["conv2d", "layernorm", "lstm", "transformer", "maxpool2d"])
+def test_single_precision_stays_single(name: str) -> None:
+    make, _, x = cases.LAYERS[name]
+    model = tree.map(lambda a: a.astype(np.float32), cases.prepared(make()))
+
+    def loss(model: Any, x: Any) -> Any:
+        y = model(x)
+        return np.mean((y[0] if isinstance(y, tuple) else y) ** 2)
+
+    value_and_grad = hg.value_and_grad(loss)
+    for _ in range(2):
+        value, gradient = value_and_grad(model, x.astype(np.float32))
+        assert value.dtype == np.float32
+        assert {leaf.dtype for leaf in tree.flatten(gradient)[0]} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: nn.Conv2d(3, 4, 3, rng=0)(np.ones((1, 2, 8, 8))), ShapeError, r"shape \(n, 3, height, width\)"),
+        (lambda: nn.Conv2d(3, 4, 9, rng=0)(np.ones((1, 3, 8, 8))), ShapeError, "window of .* is larger"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2, rng=0), ValueError, "2 groups do not divide 3 channels in"),
+        (lambda: nn.Conv2d(3, 4, (3, 3, 3), rng=0), ValueError, "kernel_size needs 2 values"),
+        (lambda: nn.Conv1d(3, 4, 3, padding="full", rng=0), ValueError, "must be 'same', 'valid' or integers"),
+        (lambda: nn.Conv1d(3, 4, 3, stride=2, padding="same", rng=0), ValueError, "needs stride 1"),
+        (lambda: nn.ConvTranspose1d(3, 4, 3, output_padding=1, rng=0)(np.ones((1, 3, 8))), ValueError, "less than"),
+        (lambda: nn.MaxPool2d(2, padding=2), ValueError, "more than half"),
+        (lambda: nn.LayerNorm(4)(np.ones((2, 3))), ShapeError, r"ends with \(4,\), but it is \(2, 3\)"),
+        (lambda: nn.GroupNorm(3, 4), ValueError, "3 groups do not divide 4 channels"),
+        (lambda: nn.BatchNorm(3)(np.ones((1, 3)), nn.BatchNorm(3).init()), ShapeError, "more than one value"),
+        (lambda: nn.LSTM(3, 4, rng=0)(np.ones((5, 2, 4))), ShapeError, r"\(time, batch, 3\)"),
+        (lambda: nn.mse(np.ones((3, 1)), np.ones(3)), ShapeError, r"one shape, not \(3, 1\) and \(3,\)"),
+        (lambda: nn.cross_entropy(np.ones((2, 3)), np.array([0, 3])), IndexError, "out of bounds"),
+        (lambda: nn.cross_entropy(np.ones((2, 3)), np.array([0, -1])), IndexError, "out of bounds"),
+        (lambda: nn.cross_entropy(np.ones((2, 3)), np.array([0])), ShapeError, r"\(n, classes, …\)"),
+        (lambda: nn.nll(np.ones((2, 3)), np.ones(2)), hg.DtypeError, "numbers of classes as integers"),
+        (lambda: nn.mse(np.ones(2), np.ones(2), "average"), ValueError, "reduction must be"),
+        (lambda: nn.glu(np.ones(3)), ShapeError, "even size"),
+    ],
+)
+def test_layers_and_losses_tell_bad_input(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_losses_and_activations_are_stable_far_out() -> None:
+    far = np.array([[1e4, -1e4, 0.0]])
+    for loss in (
+        lambda y: nn.cross_entropy(y, np.array([1])),
+        lambda y: nn.bce_with_logits(y, np.ones((1, 3))),
+        lambda y: nn.soft_margin(y, -np.ones((1, 3))),
+    ):
+        value, gradient = hg.value_and_grad(loss)(far)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+    for name, activation in cases.ACTIVATIONS.items():
+        if name != "glu":
+            assert np.isfinite(activation(far)).all(), name
+            assert np.isfinite(hg.grad(lambda y, f=activation: np.sum(f(y)))(far)).all(), name
+
+
+def test_the_first_values_of_layers_are_pytorchs_distributions() -> None:
+    conv = nn.Conv2d(16, 32, 5, rng=0)
+    bound = 1 / np.sqrt(16 * 25)
+    assert 0.99 * bound < np.abs(conv.weight).max() <= bound
+    assert np.abs(conv.bias).max() <= bound
+    lstm = nn.LSTM(4, 25, rng=0)
+    assert 0.19 < np.abs(lstm.layers[0].weight_ih).max() <= 0.2
+    he = nn.Conv2d(16, 32, 5, rng=0, init=nn.initializers.he_normal)
+    assert he.weight.std() == pytest.approx(np.sqrt(2 / 400), rel=0.05)
+    assert not he.bias.any()
+
+
+def test_summary_tells_shapes_parameters_and_operations() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1, rng=0), nn.relu, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 10, rng=0)
+    )
+    found = nn.summary(model, np.ones((2, 1, 8, 8), np.float32))
+    assert [(r.name, r.kind, r.input, r.output, r.parameters) for r in found.rows] == [
+        ("", "Sequential", (2, 1, 8, 8), (2, 10), nn.num_parameters(model)),
+        ("0", "Conv2d", (2, 1, 8, 8), (2, 4, 8, 8), 40),
+        ("2", "MaxPool2d", (2, 4, 8, 8), (2, 4, 4, 4), 0),
+        ("3", "Flatten", (2, 4, 4, 4), (2, 64), 0),
+        ("4", "Linear", (2, 64), (2, 10), 650),
+    ]
+    assert found.rows[1].flops == 2 * 2 * 64 * 4 * 9 + 2 * 4 * 64  # products, and the bias
+    assert found.rows[4].flops == 2 * 2 * 64 * 10 + 20
+    assert found.rows[0].flops == sum(r.flops for r in found.rows[1:]) + 2 * 4 * 64  # and relu
+    lstm = nn.summary(nn.LSTM(3, 4, rng=0), np.ones((6, 2, 3), np.float32)).rows[0]
+    assert lstm.flops > 2 * 6 * 2 * 16 * (3 + 4)
+    nested = nn.summary(nn.TransformerBlock(8, 2, 16, rng=0), np.ones((1, 5, 8), np.float32))
+    assert [(r.name, r.depth) for r in nested.rows][:3] == [("", 0), ("self_attn", 1), ("self_attn.out_proj", 2)]
 
 
 def test_functions_in_a_model_stay_the_same_functions() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,26 @@ def test_indices_are_read_at_each_call() -> None:
             np.testing.assert_allclose(jacobian(*new).toarray(), dense(mapped, (0, 1, 2), *new), 1e-9, 1e-12)
 
 
+def test_places_counted_from_the_end() -> None:
+    args = scene(3, 7, 20)
+    new = (*args[:4], args[4] - 3, args[5] - 7)
+    jacobian = hg.sparse_jacobian(mapped, (0, 1, 2))
+    wanted = jacobian(*args).toarray()
+    for _ in range(2):
+        np.testing.assert_allclose(jacobian(*new).toarray(), wanted, 1e-12, 1e-14)
+
+
+def test_blocks_are_few_kernels() -> None:
+    jacobian = hg.sparse_jacobian(mapped, (0, 1, 2), backend="native")
+    args = scene(30, 70, 5000)
+    for _ in range(2):
+        jacobian(*args)
+    found = re.search(r"(\d+) loops and 0 calls", jacobian.report())
+    assert found
+    assert int(found[1]) <= 4
+    assert "called through an entry point of its own" in jacobian.report()
+
+
 def test_order_and_duplicates_that_indices_bring() -> None:
     def pairs(x: Any, first: Any, second: Any) -> Any:
         return np.sin(x[first]) * x[second] ** 2
@@ -303,6 +324,32 @@ def test_nested_arguments_and_formats() -> None:
         found = hg.sparse_jacobian(f, (0, 1), format=kind)(*args)  # type: ignore[arg-type]
         assert isinstance(found, made)
         np.testing.assert_allclose(found.toarray(), wanted)
+
+
+def test_mixed_precision() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return x * y, np.sin(x[1:]) * x[:-1]
+
+    x, y = np.arange(1.0, 5.0, dtype=np.float32), np.arange(4.0)
+    found = hg.sparse_jacobian(f, (0, 1))
+    for _ in range(2):
+        assert found(x, y).dtype == np.float64
+        np.testing.assert_allclose(found(x, y).toarray(), dense(f, (0, 1), x, y), 1e-6)
+
+
+def test_rows_made_of_several_blocks() -> None:
+    def f(x: Any, k: Any) -> Any:
+        y = np.zeros(5)
+        y[:4] += np.sin(x[k])
+        y[1:] += x[k] ** 2
+        return y
+
+    jacobian = hg.sparse_jacobian(f)
+    for k in (np.array([0, 1, 2, 3]), np.array([3, 2, 1, 0]), np.array([1, 1, 1, 1])):
+        for _ in range(2):
+            found = jacobian(X, k)
+            np.testing.assert_allclose(found.toarray(), dense(f, 0, X, k), 1e-9)
+            canonical(found)
 
 
 def test_infinite_derivatives() -> None:

@@ -299,7 +299,7 @@ def told() -> str:
         BEGIN,
         f"By all operands ({len(whole)} ufuncs):",
         listed(whole),
-        f"By the argument, where orders, degrees and other parameters are constants ({len(argument)} ufuncs; `kv` and `kve`"
+        f"By the argument; orders, degrees, other parameters are constants ({len(argument)} ufuncs; `kv` and `kve`"
         "\nhave derivatives by the order, too):",
         listed(argument),
         "Functions that are Python:",

@@ -518,7 +518,11 @@ def test_scipy_s_functions() -> None:
     check(lambda x: logsumexp(x) + sp.softmax(x)[0] + scipy.special.log_softmax(x)[1] + sp.polygamma(1, x[2]), x3)
     check(lambda x: expit(x).sum() + scipy.special.expit(x[0]) + sp.logsumexp([x[0], 2.0]), x3)
     assert notes(lambda x: scipy.special.expit(x), x3) == []
-    assert notes(lambda x: scipy.stats.norm, x3) == ["uses scipy.stats, which may have state"]
+    assert notes(lambda x: scipy.stats.norm.logpdf(x[0]) + scipy.stats.skew(x), x3) == []
+    assert notes(lambda x: x[0] + scipy.stats.bootstrap.__name__.count("x"), x3) == [
+        "uses scipy.stats.bootstrap, which may draw random numbers"
+    ]
+    assert notes(lambda x: x[0] + scipy.stats.norm.rvs(), x3) == ["draws random numbers (scipy.stats)"]
 
 
 def test_imports_inside_a_function() -> None:
@@ -931,7 +935,7 @@ def test_purity() -> None:
     ]  # fmt: skip
     impure = [
         time, time.time, random, random.random, os, os.getcwd, setattr, delattr, test_purity, x3, [], {}, [].append,
-        counted, object(), lambda t: t, collections.Counter(), polynomial, scipy.stats,
+        counted, object(), lambda t: t, collections.Counter(), polynomial, scipy.optimize, scipy.stats.bootstrap,
     ]  # fmt: skip
     assert [v for v in pure if not is_pure(v)] == []
     assert [v for v in impure if is_pure(v)] == []

@@ -616,7 +616,7 @@ REFUSALS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("view", lambda x: x.view(np.int64), "use astype"),
     ("shape of an argument", lambda x: setattr(x, "shape", (3, 1)), "another shape for the argument x itself"),
     ("pickle", lambda x: copy.copy(x).__reduce_ex__(2), "return it from the function"),
-    ("stats", lambda x: scipy.stats.norm.logpdf(x[0]), "scipy.stats"),
+    ("stats", lambda x: scipy.stats.wald.logpdf(x[0]), "scipy.stats.wald.logpdf"),
     ("frompyfunc", lambda x: np.frompyfunc(lambda t: t * 2, 1, 1)(x), "is not supported"),
     ("fixed index", lambda x: np.take(x, x), "integer"),
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import io
 import os
 import pickle
@@ -241,6 +242,27 @@ def test_a_state_goes_from_step_to_step() -> None:
     np.testing.assert_allclose(found.state["mean"], mean, 1e-12)
     assert set(found.history.evaluations[-1].values) == {"loss", "validation_loss", "error"}
     assert first["mean"].tolist() == [0, 0, 0]
+
+
+def test_keys_differ_by_step_and_go_on_where_they_were(way: str, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+
+    def dropped(model: Any, x: Any, y: Any, key: Any = None) -> Any:
+        return loss(model, nn.dropout(x, 0.5, key), y)
+
+    given: dict[str, Any] = {"optimizer": optim.SGD(0.05), "epochs": 3, "batch_size": 25, "validation": (X, Y)}
+    whole = fit(LINE, dropped, (X, Y), **given, shuffle=False)
+    model, root = LINE, hg.random.key(0)
+    for step in range(6):
+        rows = slice(25, 50) if step % 2 else slice(0, 25)
+        key = hg.random.fold_in(root, step)
+        value, gradient = hg.value_and_grad(dropped)(model, X[rows], Y[rows], key)
+        assert whole.history.loss[step] == pytest.approx(value, rel=1e-12)
+        model = tree.map(lambda p, g: p - 0.05 * g, model, gradient)
+    assert whole.history.values("validation_loss")[-1] == pytest.approx(loss(whole.model, X, Y))  # nothing left out
+    assert fit(LINE, dropped, (X, Y), **given, shuffle=False, seed=1).history.loss[1] != whole.history.loss[1]
+    fit(LINE, dropped, (X, Y), **given, shuffle=False, steps=3, checkpoints=tmp_path)
+    same_run(fit(LINE, dropped, (X, Y), **given, shuffle=False, checkpoints=tmp_path, resume=True), whole)
 
 
 def test_validation_is_weighted_by_samples() -> None:
@@ -679,3 +701,11 @@ def test_the_history_as_picture_and_table(tmp_path: Path) -> None:
         found.history.save(tmp_path / "history.png")
     for history in (History(), fit(LINE, loss, (X, Y), optimizer=optim.SGD(0.1), steps=1).history):
         ET.fromstring(history.svg())
+
+
+def test_the_page_about_training_is_right() -> None:
+    page = Path(__file__).parents[1] / "docs" / "training.md"
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    found = doctest.testfile(str(page), module_relative=False, optionflags=flags, encoding="utf-8")
+    assert found.attempted > 15
+    assert not found.failed

@@ -285,7 +285,7 @@ def output_of_a_filter(x):
 @foreign
 def overwriting_solver(x):
     square = SCRATCH.reshape(2, 2)
-    scipy.linalg.solve(square.T, np.ones(2), overwrite_a=True)
+    scipy.linalg.lapack.dgesv(square.T, np.ones(2), overwrite_a=True)
     return np.sum(SCRATCH) * x[0]
 
 

@@ -82,6 +82,17 @@ def ba(cameras: Array, points: Array, weights: Array, features: Array, seen_by: 
     return gradients
 
 
+def ba_jacobian(
+    cameras: Array, points: Array, weights: Array, features: Array, seen_by: Array, seen: Array
+) -> list[Array]:
+    """The sparse Jacobian of `bench.gradbench.ba` by rows: where each begins, columns, values."""
+    parts = dense(cameras, points, weights, features, seen_by, seen)
+    p = len(weights)
+    found = [np.empty(3 * p + 1, np.int32), np.empty(29 * p, np.int32), np.empty(29 * p)]
+    call("ba_jacobian", len(cameras), len(points), p, *parts, *found)
+    return found
+
+
 def lstm(main: Array, extra: Array, state: Array, sequence: Array) -> list[Array]:
     """The gradients of `bench.gradbench.lstm`."""
     parameters = dense(main, extra)

@@ -188,6 +188,55 @@ void ba(Size n, Size m, Size p, const double* cameras, const double* points, con
     }
 }
 
+// The Jacobian of a bundle's residuals and of its weights' errors, by rows, without what is always zero
+void ba_jacobian(Size n, Size m, Size p, const double* cameras, const double* points, const double* weights,
+                 const double* features, const Size* seen_by, const Size* seen, int32_t* starts, int32_t* columns,
+                 double* values) {
+    const int32_t of_points = 11 * n, of_weights = of_points + 3 * m;
+    for (Size i = 0; i < p; i++) {
+        const double *camera = cameras + 11 * seen_by[i], *point = points + 3 * seen[i], weight = weights[i];
+        const Rotation rotation(camera);
+        const double x[3] = {point[0] - camera[3], point[1] - camera[4], point[2] - camera[5]}, f = camera[6];
+        double y[3];
+        rotation.turn(x, y);
+        const double place[2] = {y[0] / y[2], y[1] / y[2]};
+        const double square = place[0] * place[0] + place[1] * place[1];
+        const double radial = 1 + camera[9] * square + camera[10] * square * square;
+        for (int c = 0; c < 2; c++) {
+            double by_x[3], by_camera[11] = {0}, by_place[2];
+            const double by_radial = weight * f * place[c], own = weight * f * radial;
+            const double by_square = by_radial * (camera[9] + 2 * camera[10] * square);
+            for (int j = 0; j < 2; j++) by_place[j] = 2 * place[j] * by_square + (j == c) * own;
+            const double by_y[3] = {by_place[0] / y[2], by_place[1] / y[2],
+                                    -(by_place[0] * place[0] + by_place[1] * place[1]) / y[2]};
+            rotation.pull(x, by_y, by_x, by_camera);
+            for (int j = 0; j < 3; j++) by_camera[3 + j] = -by_x[j];
+            by_camera[6] = weight * radial * place[c];
+            by_camera[7] = by_camera[8] = weight;
+            by_camera[9] = by_radial * square;
+            by_camera[10] = by_radial * square * square;
+            *starts++ = 14 * (2 * i + c);
+            for (int j = 0; j < 11; j++) {
+                if (j == 8 - c) continue;  // the other coordinate's shift
+                *columns++ = 11 * seen_by[i] + j;
+                *values++ = by_camera[j];
+            }
+            for (int j = 0; j < 3; j++) {
+                *columns++ = of_points + 3 * seen[i] + j;
+                *values++ = by_x[j];
+            }
+            *columns++ = of_weights + i;
+            *values++ = place[c] * radial * f + camera[7 + c] - features[2 * i + c];
+        }
+    }
+    for (Size i = 0; i < p; i++) {
+        *starts++ = 28 * p + i;
+        *columns++ = of_weights + i;
+        *values++ = -2 * weights[i];
+    }
+    *starts = 29 * p;
+}
+
 // The loss of a long short-term memory of l layers of b elements over c rows
 void lstm(Size l, Size c, Size b, const double* main, const double* extra, const double* state,
           const double* sequence, double* by_main, double* by_extra) {

@@ -16,6 +16,7 @@ from bench.gradbench.problem import Input, Problem
 
 CAMERA, POINT = 11, 3
 BLOCK = CAMERA + POINT + 1  # what a residual depends on
+SHIFT = 7  # where a camera's principal point is
 
 
 def rotated(rotation: Array, x: Array) -> Array:
@@ -57,40 +58,35 @@ def squares(cameras: Array, points: Array, weights: Array, features: Array, seen
     return 0.5 * (np.sum(found * found) + np.sum(own * own))
 
 
-def blocks(cameras: Array, points: Array, weights: Array, features: Array) -> Array:
-    """The derivatives of each observation's two residuals by its camera, point and weight.
-
-    An observation's residuals depend on its own rows alone, so the gradient of their sum over all observations has
-    each one's derivatives in its row.
-    """
-    rows = []
-    for coordinate in range(2):
-        total = hg.grad(lambda *by, i=coordinate: np.sum(residuals(*by, features)[i]), (0, 1, 2))
-        by_camera, by_point, by_weight = total(cameras, points, weights)
-        rows.append(np.concatenate([by_camera, by_point, by_weight[:, None]], axis=1))
-    return np.stack(rows, axis=1)
+sparse_jacobian = hg.sparse_jacobian(objective, (0, 1, 2))
 
 
-compiled_blocks = hg.compile(blocks)
+@hg.compile
+def filled(part: Array, first: Array, second: Array) -> Array:
+    """What belongs to the rows of the sparse Jacobian, with more in the place of the other coordinate's shift."""
+    p = len(first)
+    inner = 2 * p * (BLOCK - 1)
+    rows = part[:inner].reshape(p, 2, BLOCK - 1)
+    row = [
+        np.concatenate([rows[:, k, :gap], more[:, None], rows[:, k, gap:]], axis=1)
+        for k, (gap, more) in enumerate(((SHIFT + 1, first), (SHIFT, second)))
+    ]
+    return np.concatenate([np.concatenate(row, axis=1).ravel(), part[inner:]])
 
 
 def jacobian(
     cameras: Array, points: Array, weights: Array, features: Array, seen_by: Array, seen: Array
 ) -> tuple[Array, Array, Array]:
-    """The sparse Jacobian by rows: where each row begins, columns, values."""
+    """The sparse Jacobian by rows: where each row begins, columns, values.
+
+    GradBench has all 15 elements of an observation in each of its rows; the one that is always zero is put in.
+    """
     p = len(weights)
-    found = compiled_blocks(cameras[seen_by], points[seen], weights, features)
-    columns = np.empty((p, 2, BLOCK), dtype=np.int32)
-    columns[:, :, :CAMERA] = (CAMERA * seen_by[:, None] + np.arange(CAMERA))[:, None, :]
-    columns[:, :, CAMERA:-1] = (cameras.size + POINT * seen[:, None] + np.arange(POINT))[:, None, :]
-    of_weights = cameras.size + points.size + np.arange(p)
-    columns[:, :, -1] = of_weights[:, None]
+    found = sparse_jacobian(cameras, points, weights, features, seen_by, seen)
+    shifts = (CAMERA * seen_by + SHIFT).astype(found.indices.dtype)
+    zeros = np.zeros(p)
     begins = np.concatenate([BLOCK * np.arange(2 * p), 2 * p * BLOCK + np.arange(p + 1)])
-    return (
-        begins,
-        np.concatenate([columns.ravel(), of_weights.astype(np.int32)]),
-        np.concatenate([found.ravel(), -2 * weights]),
-    )
+    return begins, filled(found.indices, shifts + 1, shifts), filled(found.data, zeros, zeros)
 
 
 def read(input: Input) -> tuple[Array, ...]:

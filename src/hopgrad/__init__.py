@@ -47,7 +47,7 @@ _HOMES = {
         "hopgrad.errors",
     ),
 }  # fmt: skip
-_MODULES = ("custom", "data", "files", "nn", "numpy", "onnx", "optim", "scipy", "train", "tree")
+_MODULES = ("custom", "data", "files", "nn", "numpy", "onnx", "optim", "random", "scipy", "train", "tree")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
 from hopgrad.graph.graph import Graph, reachable
-from hopgrad.lower.expand import expanded
+from hopgrad.lower.expand import boundary, expanded
 from hopgrad.lower.library import compound, library
 from hopgrad.lower.program import Program
 from hopgrad.simplify import rolled, simplify
@@ -81,7 +81,10 @@ class NativePlan:
         nodes: What to compute.
         inputs: Values that will be given.
         guards: Values that have to be these; else `run` gives None.
+        targets: Results that are written to inputs in the end: by number, the input.
         whole: Whether kernels may have any size (see `hopgrad.lower.program.Steps`).
+        lean: Whether to leave out what only matters where a zero meets an infinity in a reverse sweep; `run` gives
+            None then as well.
     """
 
     def __init__(
@@ -90,11 +93,18 @@ class NativePlan:
         nodes: Sequence[int],
         inputs: Sequence[int],
         guards: Sequence[tuple[int, Any]] = (),
+        targets: Mapping[int, int] | None = None,
         whole: bool = False,
+        lean: bool = False,
     ) -> None:
         wanted = [*nodes, *[node for node, _ in guards]]
-        builder, moved, given = expanded(source, wanted, frozenset(inputs))
-        checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=True)]
+        known = frozenset(inputs)
+        ends = boundary(source, wanted, known) if lean else None
+        self.lean = ends is not None
+        """Whether there was anything to be left out."""
+        builder, moved, given = expanded(source, [*wanted, *(ends or ())], known, lean=self.lean)
+        checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=False)]
+        checks += [_is_finite(builder, n) for n in moved[len(wanted) :]]
         simplified = rolled(simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values())))
         self.graph = Graph(simplified.builder, list(simplified.inputs.values()), simplified.outputs)
         """Simplified, with what guards ask among its outputs."""
@@ -105,6 +115,9 @@ class NativePlan:
         self._inputs = [simplified.inputs[given[key]] for key in self.keys]
         self.size = len(reachable(simplified.builder, simplified.outputs))
         """How many values the simplified graph has."""
+        self._targets = {result: self.keys.index(key) for result, key in (targets or {}).items() if key in self.keys}
+        self.targets = dict(targets or {})
+        """As they were given."""
         self._whole = whole
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
@@ -131,7 +144,9 @@ class NativePlan:
 
     def _compile(self, strides: tuple[Any, ...]) -> Program:
         inputs = dict(zip(self._inputs, strides, strict=True))
-        return Program(self.graph.builder, self.outputs, inputs, self.checks, library, compound, self._whole)
+        return Program(
+            self.graph.builder, self.outputs, inputs, self.checks, library, compound, self._targets, self._whole
+        )
 
     @property
     def runs(self) -> int:
@@ -180,6 +195,13 @@ def _strides(value: Any) -> tuple[int, ...] | None:
     if isinstance(value, (np.generic, float, int, complex, np.ndarray)):
         return ()
     return None
+
+
+def _is_finite(builder: Builder, node: int) -> int:
+    """A hop that tells whether all elements of a value are finite."""
+    with builder.passing("guards"):
+        fine = catalogue["isfinite"](builder.expr(node))
+        return catalogue["all"](fine, axes=tuple(range(fine.ndim)), keepdims=False).id
 
 
 def _holds(builder: Builder, node: int, value: Any) -> int:

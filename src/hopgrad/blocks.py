@@ -24,6 +24,7 @@ from hopgrad.graph.graph import reachable
 from hopgrad.graph.hop import Elementwise
 from hopgrad.graph.operators import broadcast_to
 from hopgrad.hops.shape import Operand, Slice, concatenate, index, reshape, scatter, selection
+from hopgrad.hops.surface import cast
 
 Array = np.ndarray[Any, Any]
 
@@ -70,7 +71,8 @@ def blocks(builder: Builder, outputs: Sequence[int], inputs: Sequence[int], know
     try:
         before = len(builder)
         found = _Finder(builder, outputs, inputs, known).found()
-        found.whole = len(builder) - before <= WHOLE
+        wanted = [node for node in (found.data, found.columns, found.sorted) if node is not None]
+        found.whole = len(reachable(builder, wanted, before)) <= WHOLE
         return found
     except (_NotOfBlocks, NotDifferentiableError):
         return None
@@ -183,7 +185,8 @@ class _Finder:
         columns = np.stack([np.broadcast_to(np.ravel(label), n) for label in labels])
         rows = np.stack([entry.rows for entry in entries])
         fixed = all(_is_fixed(builder, entry.columns) for entry in entries)
-        values = [broadcast_to(entry.value, (n, 1)) for entry in entries]
+        dtype = np.result_type(*[builder.avals[node].dtype for node in (*self.outputs, *self.inputs)])
+        values = [cast(broadcast_to(entry.value, (n, 1)), dtype) for entry in entries]
         kept = np.flatnonzero(rows.ravel() >= 0)
         order = kept[np.lexsort((columns.ravel()[kept], rows.ravel()[kept]))]
         high, low = rows.ravel()[order], columns.ravel()[order]
@@ -214,6 +217,12 @@ class _Finder:
             rising = (later > before) | builder.constant(high[1:] != high[:-1])
         else:
             found = _tiled(names, tiles, n)
+            ends = np.cumsum([n * len(tile) for tile in tiles])
+            steps = np.concatenate(
+                [np.arange(e - n * len(tile), e, len(tile)) for e, tile in zip(ends, tiles, strict=True)]
+            )
+            if (high[steps[1:]] == high[steps[1:] - 1]).any():  # a row with elements of several blocks
+                raise _NotOfBlocks
             rising = None
             for tile in tiles:
                 for first, second in itertools.pairwise(tile):
@@ -491,6 +500,9 @@ class _Unrolled:
         for node in reachable(builder, nodes, min(inputs)):
             if node in self.finder.picked and node not in moved:
                 source, *arrays = builder.args(node)
+                if source in replaced and _picks_rows(builder, node):
+                    moved[node] = _rows_numbered(builder, arrays[0], builder.constants[replaced[source]]).id
+                    continue
                 moved[node] = builder.emit(builder.hop(node), [moved[source], *arrays], builder.params(node))
         return {n: builder.expr(moved[n]) for n in nodes}
 
@@ -553,6 +565,24 @@ class _Unrolled:
         elif own is not None:
             raise _NotOfBlocks
         return x.reshape(wide)
+
+
+def _picks_rows(builder: Builder, node: int) -> bool:
+    """Whether a value is made of whole rows, picked by one array."""
+    if builder.hop(node).name != "index" or len(builder.args(node)) != 2:
+        return False
+    first, *rest = dict(builder.params(node))["items"]
+    return isinstance(first, Operand) and all(item in (_ALL, Ellipsis) for item in rest)
+
+
+def _rows_numbered(builder: Builder, places: int, numbers: Array) -> Expr:
+    """``numbers[places]`` of numbers that count through all elements: worked out, which is faster than read."""
+    row = numbers[:1].size
+    k = catalogue["convert"](builder.expr(places), dtype=numbers.dtype)
+    k = catalogue["where"](k < 0, k + len(numbers), k)
+    k = reshape(k, shape=(*k.shape, *[1] * (numbers.ndim - 1)))
+    found: Expr = k * row + builder.constant(numbers[0])
+    return found
 
 
 def _whole_axes(items: Any, shape: Sequence[int], like: Sequence[int]) -> list[tuple[int, int]]:

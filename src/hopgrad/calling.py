@@ -404,7 +404,6 @@ def start_call(
             give(place, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
-        copy.structure = tree.flatten(copy.made)[1]
     running.sited = len(call.builder)  # inputs have no place in the code
     result = outside.root(f, frame)(*new_args, **new_keywords)
     changed = [copy for copy in copies if copy.is_changed()]
@@ -423,7 +422,7 @@ def start_call(
             )
         result, aux = result
         extra, structure = tree.flatten(aux)
-        call.aux = [as_output(call, leaf) for leaf in extra], structure.with_static(outside.outer_static)
+        call.aux = [as_output(call, leaf) for leaf in extra], structure
     finish_call(call, result)
     return call
 
@@ -504,10 +503,8 @@ class _Copy:
 
 def _value(call: Call, value: Any, frame: FrameType | None) -> Any:
     """A value of the traced function as its caller has it: an actual one, or a tracer of the outer function."""
-    if type(value) is FunctionType and call.trace.outside is not None and not call.trace.nested:
-        return call.trace.outside.outer(value)
     if type(value) is not Tracer:
-        return value
+        return tree.original(value)
     if call.trace.nested:
         return give_back(call, [current_node(value)], [value._kind], frame)[0]
     return finished(call.trace.concrete(current_node(value)), value._kind)
@@ -592,8 +589,7 @@ def leaf_name(title: str, path: tree.Path) -> str:
 
 def finish_call(call: Call, result: Any) -> None:
     """Note the function's results as values of the graph."""
-    leaves, structure = tree.flatten(result)
-    call.structure = structure.with_static(outside_of(call.trace).outer_static)
+    leaves, call.structure = tree.flatten(result)
     call.outputs = [as_output(call, leaf) for leaf in leaves]
     # Functions that were differentiated inside may have handed out values in another way than by returning them: these
     # depend on inputs of their own, which stand for values of this function.
@@ -652,7 +648,7 @@ def give_back(
         values: Sequence[Any]
         if call.results is entries.MARKED:
             if not call.replayed:
-                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite))
+                call.asked.append(Asked(tuple(nodes[aside:]), bool(more), finite, whole))
             return [*[None] * aside, *[entries.Result(k, kind) for k, kind in enumerate(kinds[aside:])]]
         if call.results is not None:
             taken: set[int] = set()
@@ -706,6 +702,7 @@ class Computation:
         self._seconds = 0.0
         self._plan: Plan | None = None
         self._prepared: NativePlan | None = None
+        self._lean = True
         self.native: NativePlan | None = None
         """Native code for it, once there is any."""
 
@@ -713,12 +710,16 @@ class Computation:
         """The values: by native code, if it is wanted and pays, else by the interpreter."""
         if native and self.native is None:
             if self._prepared is None and (len(self._builder) <= LARGE or self._seconds):
-                self._prepared = NativePlan(self._builder, self._nodes, self._inputs)
+                self._prepared = NativePlan(self._builder, self._nodes, self._inputs, lean=self._lean)
             if self._prepared is not None and pays(self._prepared.size, self._seconds):
                 self.native, self._prepared = self._prepared, None
         found = self.native.run(given) if native and self.native is not None else None
         if found is not None:
             return found
+        if native and self.native is not None and self.native.lean:
+            self._lean = False
+            self.native = None
+            return self.run(given, native)
         start = time.perf_counter()
         if self._plan is None:
             self._plan = Plan(self._builder, self._nodes, frozenset(given))  # what guards asked for is known, too
@@ -905,7 +906,10 @@ def run(
             actual = read.actual()
 
             def again(call: Call, known: dict[int, Any], results: Sequence[Any] | None) -> Any:
-                return _written(replace(call.again(actual, known, results), native=native), finish)
+                count = len(call.writes)
+                later = results[len(results) - count :] if results is not None and count else None
+                results = results[: len(results) - count] if later is not None and results is not None else results
+                return _written(replace(call.again(actual, known, results), native=native), finish, later)
 
             found = replays.replay(kept, actual, again, native, direction.values if direction else None)
             if found is not None:
@@ -940,7 +944,7 @@ def run(
         guards = outer_guards(running)
         outside_data = list(outside_of(running).data)
         recorded = replays.keep(kept, running, call, [*call.inputs, *outside_data])
-        if recorded is not None and len(call.asked) == 1 and not call.writes:
+        if recorded is not None and len(call.asked) == 1:
             (asked,) = call.asked
             if asked.added is (direction is not None):
                 entered = target if not keywords else None
@@ -948,7 +952,7 @@ def run(
                 due = native and recorded.is_due
                 if not due or not compile_it(recorded, actual, read, args, finish, direction):
                     recorded.later = compile_it
-                elif replays.steady or put_off:
+                elif (replays.steady and not call.writes) or put_off:  # what was written would be written twice
                     found = replays.replay(kept, actual, again, native, direction.values if direction else None)
                     result, put_off = (result, put_off) if found is None else (found[0], False)
         if put_off:
@@ -987,10 +991,13 @@ def _compile(
     """Make native code for a trace, and an entry point for the function that users call, unless it is too early."""
     call: Call = recorded.call
     checks = _finite(call, asked.nodes) if asked.finite else []
-    if not recorded.compile(
-        asked.nodes, guards, actual, direction.values(call) if direction else {}, checks, asked.whole
-    ):
+    nodes = [*asked.nodes, *[node for node, _ in call.writes]]
+    targets = {len(asked.nodes) + k: place for k, (_, place) in enumerate(call.writes)}
+    more = direction.values(call) if direction else {}
+    if not recorded.compile(nodes, guards, actual, more, checks, targets, asked.whole):
         return False
+    if recorded.native is not None and recorded.native.lean:
+        recorded.thorough = functools.partial(_compile, asked, guards, data, target)
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)
     return True
@@ -1035,7 +1042,9 @@ def _enter(
     made = entries.entry_for(recorded.native, known, arguments, answer, recorded.reads)
     if made is not None:
         with target.lock:
-            target.entries = (made, *target.entries[: entries.MOST - 1])
+            kept = [one for one in target.entries if one is not recorded.entry]
+            target.entries = (made, *kept[: entries.MOST - 1])
+        recorded.entry = made
         recorded.entered = "called through an entry point of its own, without Python"
 
 
@@ -1057,8 +1066,11 @@ def _docstring(f: Any, title: str) -> str:
     return f"The {title.format(title_of(f))}." + (f"\n\n{text}" if text else "")
 
 
-def _written(call: Call, finish: Callable[[Call], Any]) -> Any:
-    """Finish a replayed call, and then write to the caller's arrays what the function writes to them."""
+def _written(call: Call, finish: Callable[[Call], Any], values: Sequence[Any] | None = None) -> Any:
+    """Finish a replayed call, and then write to the caller's arrays what the function writes to them.
+
+    `values` are what is written, if native code has computed it.
+    """
     if not call.writes:
         return finish(call)
     builder = call.builder
@@ -1068,7 +1080,11 @@ def _written(call: Call, finish: Callable[[Call], Any]) -> Any:
         if sum(np.may_share_memory(target, v) for v in arrays) > 1:
             raise TraceError("an array that is written to overlaps another one")  # traced anew, it says which
     result = finish(call)
-    for target, value in zip(targets, evaluate(builder, [n for n, _ in call.writes], call.known), strict=True):
+    if values is None:
+        found = evaluate(builder, [n for n, _ in call.writes], call.known)
+        # What is written to one array may be what was in another one.
+        values = [v.copy() if any(np.may_share_memory(v, t) for t in targets) else v for v in found]
+    for target, value in zip(targets, values, strict=True):
         target[...] = value
     return result
 

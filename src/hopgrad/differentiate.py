@@ -126,6 +126,7 @@ def pull(
                 pending[node] = (cotangent, supports.get(node) if supports else asked)
         with builder.passing("gradient"):
             _sweep(builder, active, pending, bottom, top, out, record, set(wrt))
+        builder.adjoints.update([out.adjoints[node].id for node in wrt if node in out.adjoints])
     if why:
         for node in wrt:
             if node not in out.adjoints:

@@ -6,11 +6,13 @@ code that every `Function` falls back to: that is slower, and right for everythi
 
 from __future__ import annotations
 
+import dataclasses
 import dis
 import functools
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -77,12 +79,14 @@ def entry_for(
     if any(type(v) is np.ndarray and not v.flags.aligned for v in values):
         return None  # it is copied first
     program = plan.program(values)
-    if not program.is_native or len(program.parts) != 1:
+    if not program.is_native or len(program.parts) != 1 or program.unplaced:
         return None
+    if any(target not in plan.keys for target in plan.targets.values()):
+        return None  # an array that is written to and not read
     (segment,) = program.parts
     maker = _Maker(plan, given)
     try:
-        found = [maker.read(read) for read in recorded]
+        found = [made for read in recorded if (made := maker.read(read)) is not None]
         made = [maker.argument(value) for value in arguments]
         if maker.arrays > 1 and any(_tells_arrays_apart(read.value) for read in recorded):
             return None
@@ -109,11 +113,12 @@ def _tells_arrays_apart(code: Any) -> bool:
         return False
     if not {"id", "shares_memory", "may_share_memory"}.isdisjoint(code.co_names):
         return True
-    before = None
+    plain = False
     for step in dis.get_instructions(code):
-        if step.opname == "IS_OP" and before != "LOAD_CONST":
+        if step.opname == "IS_OP" and not plain:
             return True
-        before = step.opname
+        # A constant and a class are no arrays.
+        plain = step.opname == "LOAD_CONST" or (step.opname == "LOAD_ATTR" and step.argval == "__class__")
     return any(_tells_arrays_apart(inner) for inner in code.co_consts)
 
 
@@ -125,6 +130,7 @@ class _Maker:
         """The number of an input of the entry point, by node."""
         self.given = given
         self.keys = plan.keys
+        self.written = set(plan.targets.values())
         self.avals = plan.output_avals
         self.arrays = 0
         self.answered: set[int] = set()
@@ -141,6 +147,8 @@ class _Maker:
                 if leaf is None:
                     raise entry.UnsupportedError("an input that is no argument")
                 found.append(("input", leaf))
+            elif k in program.placed and buffer.number not in self.answered:
+                found.append(("input", self.leaf_of[self.keys[program.buffers[program.placed[k]].number]]))
             elif buffer.role == "output":
                 found.append(self.output(buffer))
             elif buffer.role == "constant":
@@ -172,9 +180,28 @@ class _Maker:
             return entry.Items([self.argument(v) for v in value], type(value))
         if type(value) is dict:
             return entry.Keys({k: self.argument(v) for k, v in value.items()})
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self.fields(value)
         if value is None:
             return entry.Same(None)
         raise entry.UnsupportedError(f"arguments of type {type(value).__name__}")
+
+    def fields(self, value: Any) -> Any:
+        """The pattern of an object of a dataclass: its fields, those included that belong to the structure."""
+        cls = type(value)
+        if not cls.__dictoffset__ or "__getattribute__" in {name for base in cls.__mro__[:-1] for name in vars(base)}:
+            raise entry.UnsupportedError(f"arguments of type {cls.__name__}")
+        return entry.Fields({name: self.held(v) for name, v in vars(value).items()}, cls)
+
+    def held(self, value: Any) -> Any:
+        """The pattern of what an object holds: of leaves as among arguments; of the rest, that it is what it was."""
+        if type(value) in (tuple, list):
+            return entry.Items([self.held(v) for v in value], type(value))
+        if type(value) is dict:
+            return entry.Keys({k: self.held(v) for k, v in value.items()})
+        if type(value) is Argument or dataclasses.is_dataclass(value):
+            return self.argument(value)
+        return entry.Same(value)
 
     def leaf(self, argument: Argument) -> Any:
         """The pattern of a leaf: a number or array of the same kind, else this very object."""
@@ -189,7 +216,7 @@ class _Maker:
         if type(value) is not np.ndarray:
             raise entry.UnsupportedError(f"arguments of type {type(value).__name__}")
         self.arrays += 1
-        return entry.Array(number, value.dtype, value.shape, value.strides)
+        return entry.Array(number, value.dtype, value.shape, value.strides, argument.node in self.written)
 
     # -- results
 
@@ -214,6 +241,9 @@ class _Maker:
             return entry.Keys({k: self.result(v) for k, v in value.items()})
         if type(value) is Made:
             return entry.Items([self.result(value.part)], value.function)
+        if not tree.is_leaf(value):
+            parts, build = tree.opened(value)
+            return entry.Items([self.result(part) for part in parts], build)
         if type(value) in outside.SCALARS:
             return entry.Same(value)
         raise entry.UnsupportedError(f"results of type {type(value).__name__}")
@@ -221,9 +251,15 @@ class _Maker:
     # -- reads
 
     def read(self, read: reads.Read) -> Any:
-        """What has to hold outside."""
-        owner, name = self._place(read.get)
-        kind = type(read)
+        """What has to hold outside; None if it does anyhow."""
+        kind, get = type(read), read.get
+        if type(get) is functools.partial and get.func is outside.names_of:
+            return _class_read(get.args[0])
+        if type(get) is functools.partial and get.func is outside.member_of and kind in (reads.Read, reads.Equal):
+            return None  # that is looked at with all members of the class
+        if type(get) is reads.Part and type(get.whole()) is tuple and kind in (reads.Read, reads.Equal):
+            return None  # the tuple is looked at
+        owner, name = self._place(get)
         pattern: entry.Pattern
         if kind is reads.Input:
             node = read.node  # type: ignore[attr-defined]
@@ -234,9 +270,11 @@ class _Maker:
             if type(now) is not np.ndarray:
                 raise entry.UnsupportedError("an array that is gone")
             self.arrays += 1
-            pattern = entry.Array(number, now.dtype, now.shape, now.strides)
+            pattern = entry.Array(number, now.dtype, now.shape, now.strides, node in self.written)
         elif kind is reads.Content:
             pattern = self.content(read.value)
+        elif kind is reads.Parts and type(get()) is tuple:
+            pattern = entry.Same(get())
         elif kind in (reads.Read, reads.Equal):
             value = entry.MISSING if read.value is reads.MISSING else read.value
             pattern = entry.Same(value)
@@ -265,12 +303,25 @@ class _Maker:
                 return owner, args[0]
             if function is getattr and type(args[0]) is FunctionType:
                 return args[0], args[1]
+            if function is getattr and type(args[0]) is ModuleType:
+                return vars(args[0]), args[1]
+            if function is type:
+                return args[0], "__class__"
             if function is reads.contents_of and type(args[0]) is CellType:
                 return args[0], "cell_contents"
             if function is reads.attributes_of and type(args[0]) is FunctionType:
                 # The dict of a function's attributes, as an item of a dict.
                 return {"__dict__": args[0].__dict__}, "__dict__"
-        raise entry.UnsupportedError("something that is read in another way")
+        raise entry.UnsupportedError(f"something that is read in another way: {get}")
+
+
+def _class_read(cls: type) -> Any:
+    """That a class of the user's has the members that it has."""
+    (members,) = gc.get_referents(vars(cls))  # a view is all that Python shows of the dict
+    if type(members) is not dict:
+        raise entry.UnsupportedError(f"the class {cls.__name__}")
+    pattern = entry.Keys({name: entry.Same(member) for name, member in members.items()})
+    return entry.Read({"members": members}, "members", pattern)
 
 
 def marked(value: Any, nodes: Iterator[int | None]) -> Any:

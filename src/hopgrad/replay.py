@@ -58,9 +58,14 @@ class Recorded:
         """How long the interpreter took for that."""
         self.later: Callable[..., bool] | None = None
         """Compiles a large trace, when that pays."""
+        self.thorough: Callable[..., bool] | None = None
+        """Compiles it again, with what was left out of lean code."""
+        self.entry: Any = None
+        """The entry point of its own."""
         self.failed: Guard | None = None
         self.native: NativePlan | None = None
         self._prepared: NativePlan | None = None
+        self._lean = True
         self.entered = "called from Python"
         """How native code is reached."""
         self.trusted = True
@@ -73,6 +78,7 @@ class Recorded:
         actual: Sequence[Any],
         more: Mapping[int, Any],
         checks: Sequence[int],
+        targets: Mapping[int, int],
         whole: bool = False,
     ) -> bool:
         """Have native code for some values, if that pays by now: whether the matter is settled.
@@ -86,6 +92,7 @@ class Recorded:
             actual: Values of the inputs, of the kind to compile for.
             more: Values of inputs that the transform added, by id.
             checks: Values that have to be true, whatever rounding does.
+            targets: Which of the values, by their number, are written to which inputs.
             whole: Whether kernels may have any size.
         """
         arrays: dict[int, Any] = {}
@@ -97,12 +104,18 @@ class Recorded:
         if self.trusted:
             asked += [(guard.node, guard.value) for guard in guards]
         if self._prepared is None:
-            self._prepared = NativePlan(self.builder, nodes, list(known), asked, whole)
+            self._prepared = NativePlan(self.builder, nodes, list(known), asked, targets, whole, lean=self._lean)
         if not self.steady and not pays(self._prepared.size, self.seconds):
             return False
         self._prepared.prepare(known)
         self.native, self._prepared = self._prepared, None
         return True
+
+    def distrust(self) -> None:
+        """Lean code could not compute what was asked for: have it compiled with everything."""
+        if self.native is not None and self.native.lean and self._lean:
+            self._lean = False
+            self.later, self.thorough = self.thorough, None
 
     @property
     def is_due(self) -> bool:
@@ -247,8 +260,10 @@ class Replays:
                 values = None
                 if fast is not None:
                     values = fast.run({**known, **more(recorded.call)} if more else known)
-                if values is None and fast is not None and not recorded.holds(known):
-                    continue
+                if values is None and fast is not None:
+                    if not recorded.holds(known):
+                        continue
+                    recorded.distrust()
                 result = finish(recorded.call, known, values)
             except Exception:
                 return None

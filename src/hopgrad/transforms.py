@@ -109,11 +109,13 @@ def compile(f: Callable[..., Any], *, backend: Backend | None = None, steady: bo
         f: A function of numbers, arrays and nested structures of them, written with plain NumPy.
         backend: "native" or "numpy"; by default as `hopgrad.use_backend` says.
         steady: Whether native code computes the first call with arguments of a kind, too. Else NumPy does, so that
-            its result may differ in the last bits from that of the same call later or in another process.
+            its result may differ in the last bits from that of the same call later or in another process. (The first
+            call of a function that writes to its arguments is NumPy's all the same.)
 
     Returns:
         A function of the same arguments and with the same results, but that these are new arrays, never views of the
-        arguments. Its ``report()`` tells what was compiled.
+        arguments. What the function writes to its arguments it writes in place, without copies where possible. Its
+        ``report()`` tells what was compiled.
 
     >>> import numpy as np
     >>> norm = compile(lambda x: np.sqrt(np.sum(x**2)))

@@ -36,16 +36,19 @@ Nothing here recurses, so the nesting may be of any depth.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import threading
+import types
+import weakref
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from hopgrad.errors import ShapeError
 
-__all__ = ["Key", "Path", "Structure", "flatten", "flatten_like", "format_path", "is_leaf", "map", "paths"]
-__all__ += ["register", "static", "unflatten"]
+__all__ = ["Key", "Path", "Structure", "flatten", "flatten_like", "format_path", "is_leaf", "map"]
+__all__ += ["opened", "original", "paths", "register", "stand_for", "static", "unflatten"]
 
 T = TypeVar("T")
 Children = Mapping[str, Any] | Sequence[Any]
@@ -114,11 +117,6 @@ class Structure:
         """The containers as Python writes them, with * for each leaf."""
         return _fold(self, ["*"] * self.num_leaves, _show)
 
-    def with_static(self, exchange: Callable[[Any], Hashable]) -> Structure:
-        """The same structure with other static data, which `exchange` makes of them."""
-        nodes = [n if n is None or n.static is None else n._replace(static=exchange(n.static)) for n in self.nodes]
-        return Structure(tuple(nodes), self.num_leaves)
-
     def __repr__(self) -> str:
         return f"Structure({self.text})"
 
@@ -155,6 +153,23 @@ def static(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
+# What traced code gets in place of a function that a structure holds, and that function.
+_originals: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+_COPIED = (types.FunctionType, types.MethodType, functools.partial)
+
+
+def stand_for(copy: Any, original: Any) -> None:
+    """Have structures hold `original` where a static field holds `copy`, which does the same."""
+    _originals[copy] = original
+
+
+def original(value: Any) -> Any:
+    """What a static value stands for, mostly itself."""
+    if type(value) is tuple:
+        return tuple([original(v) for v in value])
+    return _originals.get(value, value) if type(value) in _COPIED else value
+
+
 def is_leaf(value: Any) -> bool:
     """Whether a value is no container.
 
@@ -162,6 +177,20 @@ def is_leaf(value: Any) -> bool:
     (True, False, False)
     """
     return _open(value) is None
+
+
+def opened(value: Any) -> tuple[list[Any], Callable[..., Any]]:
+    """The children of a container, and a function that puts such a container together from as many others.
+
+    >>> children, build = opened({"a": 1, "b": 2})
+    >>> build(*[10 * child for child in children])
+    {'a': 10, 'b': 20}
+    """
+    found = _open(value)
+    if found is None:
+        raise TypeError(f"a {type(value).__name__} is no container")
+    node, children = found
+    return list(children), lambda *new: _close(node, list(new))
 
 
 def flatten(value: Any) -> tuple[list[Any], Structure]:
@@ -290,6 +319,7 @@ def _fields(value: Any) -> tuple[Children, Hashable]:
             children[field.name] = child
             continue
         try:
+            child = original(child)
             hash(child)
         except TypeError:
             raise TypeError(

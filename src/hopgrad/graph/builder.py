@@ -54,6 +54,8 @@ class Builder:
         self._kind_ids: dict[tuple[Hop, Params], int] = {}
         self._interned: dict[Any, int] = {}
         self._constant_ids: dict[Any, int] = {}
+        self.adjoints: set[int] = set()
+        """What reverse sweeps ended in: the cotangents of the values that they were asked about."""
         self._origin = -1
         self._stage = 0
 

@@ -81,6 +81,15 @@ def restrict(value: Expr, support: Support) -> Expr:
     return catalogue["where"](support, value, value.builder.constant(0, value.dtype))
 
 
+def trusted(value: Expr, support: Support) -> Expr:
+    """`restrict` for a value that is zero without support anyway, unless that zero met an infinity."""
+    if not isinstance(support, Expr):
+        if support is None or support.all():
+            return value
+        support = value.builder.constant(support)
+    return catalogue["supported"](support, value)
+
+
 class Operator:
     """The local gradient of one hop with respect to one operand. Subclasses define `push` and `pull`.
 
@@ -139,7 +148,7 @@ class Scale(Operator):
     def pull(self, cotangent: Expr, support: Support = None) -> Expr:
         out = restrict(_scaled(cotangent, self._factor), self.born)
         if support is not None and _may_be_infinite(self.factor):
-            out = restrict(out, support)
+            out = trusted(out, support)
         return sum_to(out, self.source.shape)
 
     @property
@@ -188,7 +197,7 @@ class Weighted(Operator):
         assert self.factor is not None
         spread = expand(cotangent, self.axes, self.source, self.keepdims)
         out = restrict(_scaled(spread, self.factor), self.born)
-        return restrict(out, self._spread(support)) if _may_be_infinite(self.factor) else out
+        return trusted(out, self._spread(support)) if _may_be_infinite(self.factor) else out
 
     def support(self, support: Support) -> Support:
         support = self._spread(support)
@@ -227,7 +236,7 @@ class Linear(Operator):
 
     def pull(self, cotangent: Expr, support: Support = None) -> Expr:
         out = self._pull(cotangent)
-        return restrict(out, self.support(support)) if self._infinite and support is not None else out
+        return trusted(out, self.support(support)) if self._infinite and support is not None else out
 
     def support(self, support: Support) -> Support:
         return None if self._mask is None else self._mask(support)

@@ -53,9 +53,14 @@ class Identity(Structural):
         return tangents[0]
 
 
+def _itself(x: Expr) -> Expr:
+    """What is left of it once everything is differentiated."""
+    return x
+
+
 STOP_GRADIENT = Identity(
     "stop_gradient", _same, _unchanged, Notation("function", "stop", r"\operatorname{stop}"),
-    traits=frozenset({"flat"}), batch=stacked,
+    traits=frozenset({"flat"}), batch=stacked, parts=_itself,
 )  # fmt: skip
 """The identity, through which no derivative passes."""
 

@@ -538,6 +538,17 @@ def where(condition: Expr, a: Expr, b: Expr) -> Any:
     return None, lambda: On(condition), lambda: On(logical_not(condition))
 
 
+def _supported(support: Any, x: Any) -> Any:
+    return np.where(support, x, np.zeros((), np.asarray(x).dtype))
+
+
+@elementwise(_supported, Notation("call", "supported"), domain=(REAL, REAL), traits=("select",),
+             parts=lambda support, x: where(support, x, x.builder.constant(0, x.dtype)))  # fmt: skip
+def supported(support: Expr, x: Expr) -> Any:
+    """Passes where it is supported; made by reverse sweeps alone, see `hopgrad.graph.operators`."""
+    return None, lambda: On(support)
+
+
 # -- dtype -----------------------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,20 @@ import numpy as np
 
 from hopgrad.lower import entry_native
 from hopgrad.lower.entry_code import SLOTS, Build, Check, Fetch, Header, call_source, release_source
-from hopgrad.lower.entry_form import MISSING, Array, Items, Keys, Number, Pattern, Read, Same, Slot, UnsupportedError
+from hopgrad.lower.entry_form import (
+    MISSING,
+    Array,
+    Fields,
+    Items,
+    Keys,
+    Length,
+    Number,
+    Pattern,
+    Read,
+    Same,
+    Slot,
+    UnsupportedError,
+)
 from hopgrad.lower.entry_native import WORD, Structures
 from hopgrad.lower.machine import Loaded, load
 
@@ -30,9 +43,11 @@ __all__ = [
     "MISSING",
     "Array",
     "Entry",
+    "Fields",
     "Function",
     "Items",
     "Keys",
+    "Length",
     "Number",
     "Pattern",
     "Read",
@@ -223,6 +238,9 @@ class _Writer:
         if type(owner) is dict:
             self.match(Fetch.READ, self.address(owner), self.key(name), pattern)
             return
+        if name == "__class__":
+            self.match(Fetch.FIELD, self.address(owner) + WORD, 0, Same(pattern.value))  # type: ignore[union-attr]
+            return
         known: tuple[str, ...] = ()
         if type(owner) is FunctionType:
             known = entry_native.FUNCTION_FIELDS
@@ -268,7 +286,8 @@ class _Writer:
                 raise ValueError("an input's strides are missing")
             places = [place for place, _ in self.places("input", pattern.number)]
             axes = [word for axis in zip(pattern.shape, strides, strict=True) for word in axis]
-            form = (dtype.num, len(pattern.shape), len(places), *places, *axes)
+            flags = _ALIGNED | (_WRITEABLE if pattern.written else 0)
+            form = (flags << 32 | dtype.num, len(pattern.shape), len(places), *places, *axes)
             write(Check.ARRAY, id(np.ndarray), self.address(dtype), *form)
             self.held += 1
         elif isinstance(pattern, Items):
@@ -279,7 +298,16 @@ class _Writer:
             place, self.held = self.held, self.held + 1
             for k, item in enumerate(pattern.items):
                 self.match(Fetch.LIST if container is list else Fetch.TUPLE, place, k, item)
+        elif isinstance(pattern, Fields):
+            write(Check.OBJECT, self.address(pattern.type))
+            place, self.held = self.held, self.held + 1  # its dict
+            for name, item in pattern.items.items():
+                self.match(Fetch.KEY, place, self.key(name), item)
+        elif isinstance(pattern, Length):
+            write(Check.ITEMS, id(dict), pattern.count)
+            self.held += 1
         else:
+            assert isinstance(pattern, Keys)
             write(Check.ITEMS, id(dict), len(pattern.items))
             place, self.held = self.held, self.held + 1
             for key, item in pattern.items.items():
@@ -325,11 +353,13 @@ class _Writer:
                 write(Build.TUPLE if pattern.type is tuple else Build.LIST, 0, count)
             else:
                 write(Build.CALL, self.address(pattern.type), count)
-        else:
+        elif isinstance(pattern, Keys):
             for item in pattern.items.values():
                 self.build(item)
             keys = [self.key(key) for key in pattern.items]
             write(Build.DICT, self.address(dict.fromkeys(pattern.items)), len(keys), *keys)
+        else:
+            raise UnsupportedError(f"a result given by {type(pattern).__name__}")
 
     # -- all of it
 
@@ -375,6 +405,7 @@ class _Writer:
         return (1, self.cells[kind, value] + sum(offset)) if (kind, value) in self.cells else (0, 0)
 
 
+_ALIGNED, _WRITEABLE = 0x100, 0x400  # NumPy's flags of arrays
 _BUILT = {float: Build.FLOAT, complex: Build.COMPLEX, int: Build.INT, bool: Build.BOOL}
 
 

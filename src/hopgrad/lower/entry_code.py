@@ -81,6 +81,8 @@ class Check(enum.IntEnum):
     NUMBER = 3
     ITEMS = 4
     ARRAY = 5
+    OBJECT = 6
+    """Its attributes are held in its place."""
 
 
 class Build(enum.IntEnum):
@@ -156,6 +158,7 @@ declare ptr @PyList_New(i64)
 declare i32 @PyList_SetItem(ptr, i64, ptr)
 declare ptr @PyLong_FromLongLong(i64)
 declare ptr @PyMem_RawMalloc(i64)
+declare ptr @PyObject_GenericGetDict(ptr, ptr)
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
 declare ptr @PyTuple_New(i64)
 declare i32 @PyTuple_SetItem(ptr, i64, ptr)
@@ -428,6 +431,7 @@ checks:
     i64 $CHECK_NUMBER, label %number
     i64 $CHECK_ITEMS, label %items
     i64 $CHECK_ARRAY, label %array
+    i64 $CHECK_OBJECT, label %attributes
   ]
 equal:
   %expected = inttoptr i64 %v to ptr
@@ -465,9 +469,19 @@ keep:
   call void @Py_IncRef(ptr %object)
   %one_more = add i64 %n, 1
   br label %advance
+attributes:
+  %own = call ptr @PyObject_GenericGetDict(ptr %object, ptr null)
+  %no_own = icmp eq ptr %own, null
+  br i1 %no_own, label %clear, label %keep_own
+keep_own:
+  %own_at = getelementptr ptr, ptr %held, i64 %n
+  store ptr %own, ptr %own_at
+  %one_own = add i64 %n, 1
+  br label %advance
 advance:
   %count = phi i64
-    [ %n, %same ], [ %n, %equal ], [ %n, %bits ], [ %n, %number ], [ %n, %high ], [ %one_more, %keep ]
+    [ %n, %same ], [ %n, %equal ], [ %n, %bits ], [ %n, %number ], [ %n, %high ], [ %one_more, %keep ],
+    [ %one_own, %keep_own ]
   %following = getelementptr i64, ptr %at, i64 %length
   br label %next
 differs:
@@ -475,8 +489,8 @@ differs:
   ret i64 %negative
 }
 
-; Whether an array has the dtype, shape and strides of [... type, dtype, number of the dtype, axes, slots,
-; (slot's offset)..., (size, stride)...]; its address goes into the slots.
+; Whether an array has the dtype, shape, strides and flags of [... type, dtype, flags and number of the dtype, axes,
+; slots, (slot's offset)..., (size, stride)...]; its address goes into the slots.
 define private i1 @NAME_array(ptr %array, ptr %at, ptr %block) {
 start:
   %wanted_dtype_at = getelementptr i64, ptr %at, i64 6
@@ -502,8 +516,12 @@ copy:
 form:
   %flags_at = getelementptr i8, ptr %array, i64 $FLAGS
   %flags = load i32, ptr %flags_at
-  %aligned_bit = and i32 %flags, 256
-  %aligned = icmp ne i32 %aligned_bit, 0
+  %form_at = getelementptr i64, ptr %at, i64 7
+  %form_word = load i64, ptr %form_at
+  %flags_word = lshr i64 %form_word, 32
+  %wanted_flags = trunc i64 %flags_word to i32
+  %has_flags = and i32 %flags, %wanted_flags
+  %aligned = icmp eq i32 %has_flags, %wanted_flags
   %axes_at = getelementptr i8, ptr %array, i64 $AXES
   %axes = load i32, ptr %axes_at
   %wanted_axes_at = getelementptr i64, ptr %at, i64 8

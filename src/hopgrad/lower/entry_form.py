@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import CellType, FunctionType
 from typing import Any, Final, Literal
 
 
@@ -39,6 +38,8 @@ class Array:
     dtype: Any
     shape: tuple[int, ...]
     strides: tuple[int, ...] | None = None
+    written: bool = False
+    """Of an input: whether it has to be writeable."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +64,32 @@ class Keys:
     items: Mapping[Any, Pattern]
 
 
-Pattern = Number | Array | Same | Items | Keys
+@dataclass(frozen=True)
+class Fields:
+    """An object of exactly this class, with these attributes in its ``__dict__``; others do not matter."""
+
+    items: Mapping[str, Pattern]
+    type: type
+
+
+@dataclass(frozen=True)
+class Length:
+    """A dict of so many items, whatever they are."""
+
+    count: int
+
+
+Pattern = Number | Array | Same | Items | Keys | Fields | Length
 
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """What must hold outside of the arguments: of a dict's item, or an attribute of a cell or a function."""
+    """What must hold outside of the arguments: of a dict's item, an attribute of a cell or a function, or a class.
 
-    owner: dict[Any, Any] | CellType | FunctionType
+    The name ``__class__`` asks for the class of any object.
+    """
+
+    owner: Any
     name: Any
     pattern: Pattern
 

@@ -949,7 +949,7 @@ _COPY: Any = _Copy()
 
 _TRUTHS = frozenset({"add", "multiply", "maximum", "minimum"})
 """Hops whose lowering is right for booleans, too, besides comparisons and predicates."""
-_WHOLE = _TRUTHS | {"subtract", "negative", "absolute", "sign", "floor_divide", "remainder", "fmod"}
+_WHOLE = _TRUTHS | {"subtract", "negative", "absolute", "sign", "floor_divide", "remainder", "fmod", "random_bits"}
 """Those whose lowering is right for integers."""
 
 

@@ -8,7 +8,7 @@ a result is written may live in the result's memory until then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,8 +50,11 @@ def touched(step: KernelStep | CallStep) -> tuple[list[int], list[int]]:
     return reads, writes
 
 
-def plan(schedule: Schedule, lends: bool = True) -> Layout:
-    """Lay out the memory of a schedule; `lends`: values may live in results that are not written yet."""
+def plan(schedule: Schedule, lends: bool = True, placed: Container[int] = ()) -> Layout:
+    """Lay out the memory of a schedule.
+
+    `lends`: values may live in results that are not written yet, but for those in `placed`, which have a place already.
+    """
     born: dict[int, int] = {}
     dies: dict[int, int] = {}
     for k, step in enumerate(schedule.steps):
@@ -78,6 +81,8 @@ def plan(schedule: Schedule, lends: bool = True) -> Layout:
                 if not _as_large(schedule.buffers[new].aval, schedule.buffers[old].aval):
                     continue  # a kernel may write a part only
                 if schedule.buffers[new].role == "output":
+                    if new in placed:
+                        continue
                     leader[old] = new
                     born[new] = min(born[new], born[old])
                 elif schedule.buffers[new].role == "temporary":
@@ -89,6 +94,7 @@ def plan(schedule: Schedule, lends: bool = True) -> Layout:
     sizes = {b: buffer.bytes for b, buffer in enumerate(schedule.buffers)}
     by_python = {step.result for step in schedule.steps if isinstance(step, CallStep) and step.native is None}
     outputs = [b for b in born if schedule.buffers[b].role == "output" and b not in by_python]
+    outputs = [b for b in outputs if b not in placed]
     large = [b for b in groups if sizes[b] >= ALIGNMENT]  # others are not worth the trouble, which is for each call
     guests = _guests(large, outputs if lends else [], sizes, born, dies)
     groups = [b for b in groups if b not in guests]

@@ -14,7 +14,7 @@ import numpy as np
 from hopgrad.aval import Shape
 from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
-from hopgrad.lower import memory, nest, parts
+from hopgrad.lower import memory, nest, parts, targets
 from hopgrad.lower.fuse import Buffer, CallStep, Compounds, Fuser, KernelStep, Library, Schedule
 from hopgrad.lower.machine import Effort, Loaded, Source, load, table
 from hopgrad.lower.pool import SPLIT, pool
@@ -102,6 +102,7 @@ class Steps:
         checks: Values that have to be what they were.
         library: Finds native forms of hops that are no loop nests.
         compound: Finds those of hops with several results.
+        targets: For results that go into arrays of the caller: by number, the number of the input.
         whole: Whether kernels may have any size, since what they compute has most of its values in common.
     """
 
@@ -113,13 +114,17 @@ class Steps:
         checks: Sequence[tuple[int, float]] = (),
         library: Library | None = None,
         compound: Compounds | None = None,
+        targets: Mapping[int, int] | None = None,
         whole: bool = False,
     ) -> None:
         self.builder = builder
         self.inputs = dict(inputs)
+        self.targets = dict(targets or {})
         self._asked = (tuple(outputs), tuple(checks), library, compound, whole)
+        self.placed: dict[int, int] = {}
+        """Results that may be computed in the memory of an input, where an entry point says so: both as buffers."""
         schedule = self.schedule
-        self.layout = memory.plan(schedule, self.lends)
+        self.layout = memory.plan(schedule, self.lends, self.placed)
         self.buffers = schedule.buffers
         self.outputs = schedule.outputs
         native = [step.native for step in schedule.steps if isinstance(step, CallStep) and step.native is not None]
@@ -141,6 +146,8 @@ class Steps:
         """What to do, in order."""
         outputs, checks, library, compound, whole = self._asked
         found = Fuser(self.builder, outputs, self.inputs, checks, library, compound, whole).schedule()
+        if self.targets:
+            self.placed = targets.put_last(found, self.targets)
         parts.cut(found)
         return found
 
@@ -228,10 +235,11 @@ class Program(Steps):
         checks: Sequence[tuple[int, float]] = (),
         library: Library | None = None,
         compound: Compounds | None = None,
+        targets: Mapping[int, int] | None = None,
         whole: bool = False,
     ) -> None:
         start = time.perf_counter()
-        super().__init__(builder, outputs, inputs, checks, library, compound, whole)
+        super().__init__(builder, outputs, inputs, checks, library, compound, targets, whole)
         self._native()
         self.forget()
         self.seconds = time.perf_counter() - start
@@ -240,9 +248,11 @@ class Program(Steps):
 
     def _native(self) -> None:
         """Compile, and group the steps."""
-        *found, count = load([*self.sources, Source(_COUNT, effort=Effort.NONE)])
+        *found, count, apart, copy = load(
+            [*self.sources, Source(_COUNT, effort=Effort.NONE), targets.APART, targets.COPY]
+        )
         loaded = dict(zip(self.sources, found, strict=True))
-        self._loaded = [*found, count]
+        self._loaded = [*found, count, apart, copy]
         self.kernels = len(found)
         """How many distinct kernels there are."""
         self.stored = sum(one.stored for one in found)
@@ -263,6 +273,8 @@ class Program(Steps):
             self.parts.append(Segment(steps, ctypes.addressof(steps)))
             group.clear()
 
+        if self.targets:
+            group.append((apart, self._spans()))
         for pair, step in zip(self.written, self.schedule.steps, strict=True):
             if pair is not None:
                 group.append((loaded[pair[0]], pair[1]))
@@ -270,8 +282,46 @@ class Program(Steps):
                 close()
                 assert isinstance(step, CallStep)
                 self.parts.append(step)
+        group += [(copy, words) for words in self._copies()]
         group.append((count, [ctypes.addressof(self._runs)]))
         close()
+
+    def _spans(self) -> list[int]:
+        """The parameters of the step that looks whether arrays overlap."""
+        strides, written = list(self.inputs.values()), set(self.targets.values())
+        found: list[int] = []
+        for k, buffer in enumerate(self.buffers):
+            if buffer.role != "input" or strides[buffer.number] is None:
+                continue
+            shape, steps = buffer.aval.shape, strides[buffer.number] or ()
+            ends = targets.span(shape, steps, buffer.aval.dtype.itemsize) if len(shape) == len(steps) else None
+            if ends is not None:
+                found += [k, *ends, int(buffer.number in written)]
+        return [len(found) // 4, *found]
+
+    def _copies(self) -> list[list[int]]:
+        """The parameters of steps that copy results to where they belong, if they cannot be computed there."""
+        inputs = {b.number: k for k, b in enumerate(self.buffers) if b.role == "input"}
+        strides = list(self.inputs.values())
+        found = []
+        self.unplaced = set()
+        for result, number in self.targets.items():
+            output, target = self.outputs[result], inputs.get(number)
+            if output in self.placed:
+                continue
+            like = self.buffers[output].aval
+            if (
+                target is None
+                or not _is_in_c_order(like.shape, strides[number])
+                or like is not self.buffers[target].aval
+            ):
+                self.unplaced.add(result)
+            elif like.size and target is not None:
+                found.append([output, target, self.buffers[output].bytes])
+        return found
+
+    unplaced: set[int]
+    """Results that go into arrays of the caller, but not by native code."""
 
     @functools.cached_property
     def _slots(self) -> _Slots:
@@ -365,6 +415,15 @@ class Program(Steps):
         strides = tuple(s * dtype.itemsize for s in view.strides)
         address = int(slots[view.buffer]) + view.offset * dtype.itemsize
         return np.asarray(_Memory(owner, address, view.shape, strides, dtype.str))[()]
+
+
+def _is_in_c_order(shape: Shape, strides: tuple[int, ...] | None) -> bool:
+    step = 1
+    for n, s in zip(reversed(shape), reversed(strides or ()), strict=True):
+        if n > 1 and s != step:
+            return False
+        step *= n
+    return True
 
 
 class _Memory:

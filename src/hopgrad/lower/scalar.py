@@ -186,9 +186,9 @@ def extreme(code: Code, symbol: str, a: Value, b: Value) -> Value:
 
 
 def logical(code: Code, word: str, a: Value, b: Value) -> Value:
-    """``and or xor`` of truth values."""
+    """``and or xor`` of truth values, or of the bits of whole numbers."""
     a, b = _same(code, a, b)
-    return code.value("i1", a.lanes, f"{word} {a.type} {a.name}, {b.name}")
+    return code.value(a.kind, a.lanes, f"{word} {a.type} {a.name}, {b.name}")
 
 
 def _isnan(code: Code, a: Value) -> Value:
@@ -354,7 +354,10 @@ class _Writer:
         if isinstance(node, ast.BinOp):
             left, right = self.visit(node.left), self.visit(node.right)
             if type(node.op) in _LOGICAL:
-                return logical(code, _LOGICAL[type(node.op)], self.value(left), self.value(right))
+                return logical(code, _LOGICAL[type(node.op)], *self.pair(left, right))
+            if type(node.op) is ast.RShift:  # of bits: zeros come in
+                moved, by = _same(code, *self.pair(left, right))
+                return code.value(moved.kind, moved.lanes, f"lshr {moved.type} {moved.name}, {by.name}")
             return arithmetic(code, _BINARY[type(node.op)], *self.pair(left, right))
         if isinstance(node, ast.Compare):
             pair = self.pair(self.visit(node.left), self.visit(node.comparators[0]))

@@ -51,6 +51,8 @@ from hopgrad.nn.convolution import ConvTranspose1d as ConvTranspose1d
 from hopgrad.nn.convolution import ConvTranspose2d as ConvTranspose2d
 from hopgrad.nn.convolution import conv as conv
 from hopgrad.nn.convolution import conv_transpose as conv_transpose
+from hopgrad.nn.dropout import Dropout as Dropout
+from hopgrad.nn.dropout import dropout as dropout
 from hopgrad.nn.linear import Embedding as Embedding
 from hopgrad.nn.linear import Linear as Linear
 from hopgrad.nn.losses import bce as bce
@@ -96,3 +98,5 @@ from hopgrad.nn.recurrent import GRU as GRU
 from hopgrad.nn.recurrent import LSTM as LSTM
 from hopgrad.nn.recurrent import RNN as RNN
 from hopgrad.nn.recurrent import RecurrentLayer as RecurrentLayer
+from hopgrad.nn.summary import Summary as Summary
+from hopgrad.nn.summary import summary as summary

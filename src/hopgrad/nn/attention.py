@@ -13,9 +13,11 @@ from numpy.typing import DTypeLike
 from hopgrad.errors import ShapeError
 from hopgrad.nn import initializers
 from hopgrad.nn.activations import relu, softmax
+from hopgrad.nn.dropout import Dropout, dropout
 from hopgrad.nn.linear import Linear
 from hopgrad.nn.module import Array, Module, Rng, check_last, floating, generator, size
 from hopgrad.nn.normalization import LayerNorm
+from hopgrad.random import fold_in
 from hopgrad.tree import static
 
 __all__ = ["AttentionCache", "MultiheadAttention", "TransformerBlock", "attention", "causal_mask"]
@@ -187,6 +189,8 @@ class TransformerBlock(Module):
         dim_feedforward: Width between the two layers.
         activation: Between them.
         norm_first: Whether norms stand before both parts (Xiong et al. 2020) instead of after the sums.
+        dropout: How likely an element of both parts, and of what is between the two layers, is left out; only where
+            a key is given.
         rng: A generator or seed for the first values, which are PyTorch's.
         dtype: Of the parameters.
         eps: Of the norms.
@@ -210,6 +214,8 @@ class TransformerBlock(Module):
     norm2: LayerNorm
     activation: Callable[[Any], Any] = static()
     norm_first: bool = static()
+    dropout: float = static()
+    takes_key = True
 
     def __init__(
         self,
@@ -218,6 +224,7 @@ class TransformerBlock(Module):
         dim_feedforward: int = 2048,
         activation: Callable[[Any], Any] = relu,
         norm_first: bool = False,
+        dropout: float = 0.0,
         *,
         rng: Rng,
         dtype: DTypeLike = np.float32,
@@ -230,10 +237,11 @@ class TransformerBlock(Module):
         self.norm1, self.norm2 = LayerNorm(d_model, eps, dtype=dtype), LayerNorm(d_model, eps, dtype=dtype)
         self.activation = activation
         self.norm_first = norm_first
+        self.dropout = Dropout(dropout).p
 
-    def __call__(self, x: Array, mask: Array | None = None, causal: bool = False) -> Array:
+    def __call__(self, x: Array, mask: Array | None = None, causal: bool = False, key: Array | None = None) -> Array:
         """(batch, time, d_model) to the same shape."""
-        return self._around(x, lambda v: self.self_attn(v, mask=mask, causal=causal))
+        return self._around(x, lambda v: self.self_attn(v, mask=mask, causal=causal), key)
 
     def decode(self, x: Array, cache: AttentionCache) -> tuple[Array, AttentionCache]:
         """``(y, cache)`` for the next places, as `MultiheadAttention.decode`."""
@@ -244,14 +252,17 @@ class TransformerBlock(Module):
             after.append(new)
             return y
 
-        return self._around(x, attend), after[0]
+        return self._around(x, attend, None), after[0]
 
-    def _around(self, x: Array, attend: Callable[[Any], Any]) -> Any:
+    def _around(self, x: Array, attend: Callable[[Any], Any], key: Array | None) -> Any:
+        def left_out(y: Array, number: int) -> Any:
+            return y if key is None else dropout(y, self.dropout, fold_in(key, number))
+
+        def feed(v: Array) -> Any:
+            return left_out(self.linear2(left_out(self.activation(self.linear1(v)), 1)), 2)
+
         if self.norm_first:
-            x = x + attend(self.norm1(x))
-            return x + self._feed(self.norm2(x))
-        x = self.norm1(x + attend(x))
-        return self.norm2(x + self._feed(x))
-
-    def _feed(self, x: Array) -> Any:
-        return self.linear2(self.activation(self.linear1(x)))
+            x = x + left_out(attend(self.norm1(x)), 0)
+            return x + feed(self.norm2(x))
+        x = self.norm1(x + left_out(attend(x), 0))
+        return self.norm2(x + feed(x))

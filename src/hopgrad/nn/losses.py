@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hopgrad.custom import stop_gradient
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.nn.activations import log_softmax
 
@@ -115,7 +116,11 @@ def nll(
     values, target = _check_classes("nll", log_probabilities, target)
     chosen, counts = _chosen(values, target, ignore_index)
     shares = _shares(values, target, counts, weight)
-    losses = -chosen * shares
+    return _of_classes(-chosen * shares, shares, alone, reduction)
+
+
+def _of_classes(losses: Array, shares: Array, alone: bool, reduction: str) -> Any:
+    """Losses of examples, reduced; the mean is by what the targets count."""
     if reduction == "mean":
         return np.sum(losses) / np.sum(shares)
     return _reduced(losses[0] if alone and reduction == "none" else losses, reduction)
@@ -135,7 +140,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
 ) -> Any:
-    """The cross-entropy of the softmax of scores, computed from their `log_softmax`.
+    """The cross-entropy of the softmax of scores, computed from their differences from the largest one.
 
     Args:
         scores: (n, classes, …), or (classes,): any numbers.
@@ -157,19 +162,18 @@ def cross_entropy(
         return _with_probabilities(scores, target, weight, label_smoothing, reduction)
     alone = np.ndim(scores) == 1
     scores, target = _check_classes("cross_entropy", scores, target)
-    log_p = log_softmax(scores, 1)
-    hard = nll(log_p, target, weight, ignore_index, reduction)
-    if alone and reduction == "none":
-        hard = hard[0]
-    if not label_smoothing:
-        return hard
-    counts = target != ignore_index
-    spread = -np.sum(log_p if weight is None else log_p * _by_class(weight, log_p), 1) * counts
-    if reduction == "mean":
-        smooth = np.sum(spread) / np.sum(_shares(log_p, target, counts, weight))
-    else:
-        smooth = _reduced(spread[0] if alone and reduction == "none" else spread, reduction)
-    return (1.0 - label_smoothing) * hard + label_smoothing / np.shape(log_p)[1] * smooth
+    # Not by `log_softmax`: so all scores have a derivative, whatever the target is, and none has to be masked.
+    s = scores - stop_gradient(np.max(scores, 1, keepdims=True))
+    log_sum = np.log(np.sum(np.exp(s), 1))
+    chosen, counts = _chosen(s, target, ignore_index)
+    shares = _shares(s, target, counts, weight)
+    losses = (log_sum - chosen) * shares
+    if label_smoothing:
+        classes = np.shape(s)[1]
+        whole = classes if weight is None else np.sum(weight)
+        spread = whole * log_sum - np.sum(s if weight is None else s * _by_class(weight, s), 1)
+        losses = (1.0 - label_smoothing) * losses + label_smoothing / classes * spread * counts
+    return _of_classes(losses, shares, alone, reduction)
 
 
 def _by_class(weight: Array, like: Array) -> Any:

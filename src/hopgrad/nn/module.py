@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from hopgrad import tree
 from hopgrad.errors import DtypeError, ShapeError
+from hopgrad.random import fold_in
 from hopgrad.tree import static
 
 __all__ = ["Module", "Rng", "Sequential", "named_parameters", "num_parameters", "static", "with_parameters"]
@@ -68,7 +69,8 @@ class Sequential(Module):
     """Layers one after the other: modules, or any functions of one array.
 
     Args:
-        layers: Each is called with what the one before it gave. A function has no parameters.
+        layers: Each is called with what the one before it gave. A function has no parameters. Those with a true
+            attribute ``takes_key`` (`Dropout`, a `Sequential` in turn) also get a key of their own, if there is one.
 
     >>> from hopgrad import nn
     >>> model = nn.Sequential(nn.Linear(4, 8, rng=0), nn.relu, nn.Linear(8, 2, rng=1))
@@ -79,6 +81,7 @@ class Sequential(Module):
     """
 
     layers: tuple[Callable[..., Any], ...]
+    takes_key = True
 
     def __init__(self, *layers: Callable[..., Any]) -> None:
         for place, layer in enumerate(layers):
@@ -86,9 +89,12 @@ class Sequential(Module):
                 raise TypeError(f"layer {place} of Sequential is of type {type(layer).__name__}, which is no function")
         self.layers = layers
 
-    def __call__(self, x: Array) -> Array:
-        for layer in self.layers:
-            x = layer(x)
+    def __call__(self, x: Array, key: Array | None = None) -> Array:
+        for place, layer in enumerate(self.layers):
+            if key is not None and getattr(layer, "takes_key", False):
+                x = layer(x, key=fold_in(key, place))
+            else:
+                x = layer(x)
         return x
 
     def __getitem__(self, place: int) -> Any:
@@ -110,9 +116,8 @@ _PARAMETERS = _Parameters()
 
 def _opened(model: Sequential) -> tuple[list[Any], tuple[Any, ...]]:
     """Children by place, None for a layer that is a plain function; these are part of the structure."""
-    is_module = [not tree.is_leaf(layer) for layer in model.layers]
-    children = [layer if found else None for layer, found in zip(model.layers, is_module, strict=True)]
-    kept = [_PARAMETERS if found else layer for layer, found in zip(model.layers, is_module, strict=True)]
+    children = [None if tree.is_leaf(layer) else layer for layer in model.layers]
+    kept = [tree.original(layer) if tree.is_leaf(layer) else _PARAMETERS for layer in model.layers]
     return children, tuple(kept)
 
 

@@ -14,8 +14,9 @@ gradient there is refused.
 """
 
 from hopgrad.outside.code import is_ours
-from hopgrad.outside.objects import is_copyable, users_class
+from hopgrad.outside.objects import is_copyable, member_of, names_of, users_class
 from hopgrad.outside.reads import SCALARS, Read, array_token
 from hopgrad.outside.world import Outside, outside_of
 
-__all__ = ["SCALARS", "Outside", "Read", "array_token", "is_copyable", "is_ours", "outside_of", "users_class"]
+__all__ = ["SCALARS", "Outside", "Read", "array_token", "is_copyable", "is_ours", "member_of", "names_of", "outside_of"]
+__all__ += ["users_class"]

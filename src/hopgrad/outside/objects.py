@@ -154,10 +154,10 @@ class Objects:
         self.copies[cls] = made
         self.listed = self.listed or mentions(vars(sys.modules.get(cls.__module__, sys)), "__subclasses__")
         known_reads = len(outside.reads)
-        outside.reads.append(Equal(lambda: tuple(vars(cls)), tuple(vars(cls))))
+        outside.reads.append(Equal(functools.partial(names_of, cls), names_of(cls)))
         for name, member in list(vars(cls).items()):
-            if name not in _KEPT:
-                get: Get = functools.partial(_member, cls, name)
+            if name not in _KEPT and not _is_made_repr(member):
+                get: Get = functools.partial(member_of, cls, name)
                 handed = self._member(member, get, f"{cls.__name__}.{name}", frame)
                 if handed is not member:
                     type.__setattr__(made, name, handed)
@@ -307,7 +307,18 @@ def put_slots(value: Any, outer: Callable[[Any], Any]) -> None:
                     member.__set__(value, found)
 
 
-def _member(cls: type, name: str) -> Any:
+def _is_made_repr(member: Any) -> bool:
+    """Whether this is the ``__repr__`` of a dataclass, which has a state of its own but reads nothing of the user's."""
+    return type(member) is types.FunctionType and member.__globals__.get("__name__") == "dataclasses"
+
+
+def names_of(cls: type) -> tuple[str, ...]:
+    """The names of a class's own members."""
+    return tuple(vars(cls))
+
+
+def member_of(cls: type, name: str) -> Any:
+    """A member of a class's own, as it stands there."""
     return vars(cls).get(name, MISSING)
 
 

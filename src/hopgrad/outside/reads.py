@@ -154,15 +154,15 @@ def shape_of(value: Any) -> tuple[Any, ...]:
 class Part:
     """Reads an item of something else that was read."""
 
-    __slots__ = ("_get", "_key")
+    __slots__ = ("_key", "whole")
 
     def __init__(self, get: Get, key: Any) -> None:
-        self._get = get
+        self.whole = get
         self._key = key
 
     def __call__(self) -> Any:
         try:
-            return self._get()[self._key]
+            return self.whole()[self._key]
         except (IndexError, KeyError, TypeError):
             return MISSING
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hopgrad import tree
 from hopgrad.aval import aval_of
 from hopgrad.errors import TraceError
 from hopgrad.outside.code import effects, is_library, is_ours, methods_mention
@@ -130,7 +131,11 @@ class Module(types.ModuleType):
         if name[:2] == "__" or outside.trace.closed:
             return value
         get: Get = functools.partial(getattr, real, name, MISSING)
-        return outside.hand(value, get, f"{real.__name__}.{name}", sys._getframe(1))
+        known_reads = len(outside.reads)
+        handed = outside.hand(value, get, f"{real.__name__}.{name}", sys._getframe(1))
+        if is_as_users(real.__name__):
+            del outside.reads[known_reads:]
+        return handed
 
     def __setattr__(self, name: str, value: Any) -> None:
         outside, real = object.__getattribute__(self, "_hopgrad")
@@ -245,7 +250,9 @@ class Outside:
         if cls is types.MethodType and type(value.__func__) is FunctionType and self._is_users(value.__func__):
             self.reads.append(Read(get, value))
             owner = self.hand(value.__self__, lambda: value.__self__, f"{name}.__self__", frame)
-            return types.MethodType(self.function(value.__func__, frame), owner)
+            method = types.MethodType(self.function(value.__func__, frame), owner)
+            tree.stand_for(method, value)
+            return method
         other = stand_in(value)
         if other is not value or is_pure(value) or is_ours(value):
             self.reads.append(Read(get, value))
@@ -315,8 +322,20 @@ class Outside:
             handed = tuple([self._functions(v, f"{name}[{k}]", frame) for k, v in enumerate(value)])
             return value if all(a is b for a, b in zip(handed, value, strict=True)) else handed
         if type(value) in (FunctionType, types.MethodType, functools.partial):
-            return self.hand(value, lambda: value, name, frame)
+            return self._given(value, name, frame)
         return value
+
+    def _given(self, value: Any, name: str, frame: FrameType | None) -> Any:
+        """What is handed out for a value that is given; that it is this one need not be checked again."""
+
+        def get() -> Any:
+            return value
+
+        count = len(self.reads)
+        handed = self.hand(value, get, name, frame)
+        own = is_as_users(str(getattr(value, "__module__", "")))
+        self.reads[count:] = [] if own else [read for read in self.reads[count:] if read.get is not get]
+        return handed
 
     def made_inside(self, value: Any) -> None:
         """Note a value that traced code keeps outside: when it is read again, it is the same."""
@@ -421,7 +440,9 @@ class Outside:
     def _partial(self, value: functools.partial[Any], name: str, frame: FrameType | None) -> Any:
         inner = self.hand(value.func, lambda: value.func, f"{name}.func", frame)
         args = self.hand(value.args, lambda: value.args, f"{name}.args", frame)
-        return functools.partial(inner, *args, **self.hand(value.keywords, lambda: value.keywords, name, frame))
+        made = functools.partial(inner, *args, **self.hand(value.keywords, lambda: value.keywords, name, frame))
+        tree.stand_for(made, value)
+        return made
 
     def _imported(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         """`__import__` inside of copies."""
@@ -469,6 +490,7 @@ class Outside:
         own = [self._cell(cell, name, name in free, frame) for cell, name in cells]
         made = FunctionType(code, seen, f.__name__, None, tuple(own))
         self._handed[id(f)] = (f, made)  # before the closure is filled, which may hold the function itself
+        tree.stand_for(made, f)
         made.__dict__ = f.__dict__
         made.__qualname__ = f.__qualname__
         made.__module__ = f.__module__
@@ -638,16 +660,6 @@ class Outside:
     def original(self, copy: Any) -> Any:
         """What a copy was handed out for; anything else itself."""
         return next((own for own, made in self._handed.values() if made is copy), copy)
-
-    def outer_static(self, value: Any) -> Any:
-        """What belongs to the structure of a result (the activation of a layer) as it is to the world outside."""
-        if type(value) is tuple:
-            return tuple([self.outer_static(v) for v in value])
-        if type(value) is functools.partial:
-            return self.original(value)
-        if type(value) is types.MethodType:
-            return types.MethodType(self.outer(value.__func__), self.outer(value.__self__))
-        return self.outer(value)
 
     def outer(self, value: Any) -> Any:
         """What a value of the traced function is to the world outside."""

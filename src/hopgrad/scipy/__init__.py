@@ -12,13 +12,13 @@ from typing import Any
 from hopgrad.scipy import special as special
 from hopgrad.trace import context
 
-__all__ = ["integrate", "interpolate", "linalg", "signal", "special"]
+__all__ = ["integrate", "interpolate", "linalg", "signal", "special", "stats"]
 
-_MODULES = frozenset({"integrate", "interpolate", "linalg", "signal"})
+_MODULES = frozenset({"integrate", "interpolate", "linalg", "signal", "stats"})
 """Those of hopgrad's own that are imported when they are first asked for."""
 
 _STATE = frozenset({
-    "cluster", "datasets", "differentiate", "io", "misc", "odr", "optimize", "sparse", "spatial", "stats", "test",
+    "cluster", "datasets", "differentiate", "io", "misc", "odr", "optimize", "sparse", "spatial", "test",
 })  # fmt: skip
 """Modules in which numbers are drawn, files read, or functions called that are not looked into."""
 

@@ -24,6 +24,7 @@ import numpy as np
 
 import hopgrad.numpy as drop_in
 from hopgrad import scipy as drop_in_scipy
+from hopgrad.hops.surface import surfaces
 from hopgrad.numpy import random
 from hopgrad.numpy._classes import NUMBERS, Stand
 from hopgrad.numpy._functions import Function, Namespace
@@ -85,7 +86,9 @@ def is_pure(value: Any) -> bool:
         # Of functions that the user's are wrapped in, only hopgrad's own see to these.
         if is_as_users(home):
             return False
-        return home.startswith("hopgrad.") or (_is_pure_module(home) and _is_pure_module(value.__module__ or ""))
+        if home.startswith("hopgrad.") or _has_surface(value):
+            return True
+        return _is_pure_module(home) and _is_pure_module(value.__module__ or "")
     if isinstance(value, np.ufunc):
         # One that was made of a Python function knows only objects.
         return any("O" not in kinds for kinds in value.types)
@@ -108,6 +111,17 @@ def is_pure(value: Any) -> bool:
 def is_as_users(module: str) -> bool:
     """Whether a module is a part of hopgrad that is written as a user would write it, and traced as such."""
     return module.startswith(_AS_USERS)
+
+
+def _home_in_scipy(module: str) -> str:
+    """The public module of SciPy of which a function is a member: scipy.stats for scipy.stats._stats_py."""
+    return ".".join(module.split(".")[:2])
+
+
+def _has_surface(function: Any) -> bool:
+    """Whether hopgrad computes a function of SciPy itself, so that it draws nothing at random."""
+    home, name = _home_in_scipy(str(function.__module__ or "")), function.__name__
+    return f"{home}:{name}" in surfaces and getattr(sys.modules.get(home), name, None) is function
 
 
 @functools.cache
@@ -152,6 +166,7 @@ _REPLACED_MODULES: dict[str, Callable[[], Any]] = {
     "scipy.linalg": _module("hopgrad.scipy.linalg"),
     "scipy.signal": _module("hopgrad.scipy.signal"),
     "scipy.special": lambda: special,
+    "scipy.stats": _module("hopgrad.scipy.stats"),
     "math": _namespace(math, _math.MEMBERS),
     "warnings": _namespace(warnings, _warnings.MEMBERS),
     "functools": _namespace(functools, _functools.MEMBERS),
@@ -220,6 +235,10 @@ def stand_in(value: Any) -> Any:
         return _polynomial(value)
     if cls.__module__.startswith("numpy.random"):
         return random.drawing(value)
+    owner = value.__self__ if cls is types.MethodType else value  # (as in f = stats.norm.logpdf)
+    if type(owner).__module__.startswith("scipy.stats."):
+        other = _REPLACED_MODULES["scipy.stats"]().stand_in(owner)
+        return value if other is owner else other if owner is value else getattr(other, value.__name__)
     if cls.__module__.startswith("scipy.interpolate.") and not isinstance(value, type):
         return _interpolant(value)
     module = getattr(value, "__module__", None)
@@ -228,7 +247,7 @@ def stand_in(value: Any) -> Any:
     if module is not None and module.startswith("numpy.polynomial.") and callable(value):
         return _member(module, value, lambda: drop_in.polynomial.read_again(module.rpartition(".")[2]))
     if (cls is types.FunctionType or cls is type) and module is not None and module.startswith("scipy."):
-        home = ".".join(module.split(".")[:2])
+        home = _home_in_scipy(module)
         return _member(home, value, _REPLACED_MODULES[home]) if home in _REPLACED_MODULES else value
     return value
 

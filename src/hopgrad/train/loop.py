@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import os
 import signal
@@ -14,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from hopgrad import tree
+from hopgrad import random, tree
 from hopgrad.optim import clip_by_global_norm, global_norm
 from hopgrad.train.batches import Batch, Batches, batches
 from hopgrad.train.checkpoints import Checkpoints, Snapshot
@@ -121,7 +122,8 @@ def fit(
     Args:
         model: Arrays in any nested structure: a module, a dict, a list. It is not changed.
         loss: ``loss(model, *batch)``, a scalar; with `state`, ``loss(model, state, *batch)``, a pair of the scalar and
-            the next state.
+            the next state. If it has a parameter ``key``, it is given a key for each step (`hopgrad.random`), made of
+            `seed`, by which to drop out elements or add noise; without one, as in evaluations, ``key`` needs a default.
         data: What the batches are made of; see `batches`. Floating-point arrays are converted to the dtype of the
             model, if all of its arrays have the same one.
         optimizer: Such as ``hopgrad.optim.Adam(lr=1e-3)``.
@@ -130,7 +132,7 @@ def fit(
             can be used only once.
         batch_size: Samples in a batch of arrays.
         shuffle: Whether arrays are taken in a new order in each epoch.
-        seed: Decides about that order.
+        seed: Decides about that order, and the keys.
         drop_last: Whether to leave out a last batch that is smaller.
         state: Arrays that the loss hands on from step to step without differentiating (running means, say).
         max_norm: The gradient is shortened to this Euclidean norm where it is longer.
@@ -208,6 +210,7 @@ def fit(
         loss,
         optimizer,
         source,
+        random.key(seed) if _takes_key(loss) else None,
         now,
         epochs,
         steps,
@@ -313,6 +316,7 @@ class _Trainer:
         loss: Callable[..., Any],
         optimizer: Optimizer,
         source: Batches,
+        key: Any,
         now: Snapshot,
         epochs: int | None,
         steps: int | None,
@@ -322,7 +326,7 @@ class _Trainer:
         callbacks: Sequence[Callable[[Moment], Any]],
         saves: Checkpoints | None,
     ) -> None:
-        self._loss, self._source, self._now = loss, source, now
+        self._loss, self._source, self._key, self._now = loss, source, key, now
         self._stateful = now.state is not None
         try:
             self._step = _kept_step(loss, optimizer, max_norm, self._stateful)
@@ -393,7 +397,8 @@ class _Trainer:
         now = self._now
         given = (now.state, *batch) if self._stateful else batch
         with np.errstate(all="ignore"):  # it is told below
-            value, norm, model, memory, state = self._step(now.model, now.memory, *given)
+            drawn = None if self._key is None else (self._key, np.int64(now.step))
+            value, norm, model, memory, state = self._step(now.model, now.memory, drawn, *given)
         value, norm = float(value), float(norm)
         if not (math.isfinite(value) and math.isfinite(norm)):
             if self._saves is not None and self._saved != now.step:
@@ -408,7 +413,14 @@ class _Trainer:
 
     def _blow_up(self, batch: Batch, given: Sequence[Any], value: float, norm: float) -> None:
         now = self._now
-        loss = (lambda model, state, *batch: self._loss(model, state, *batch)[0]) if self._stateful else self._loss
+        loss = self._loss
+        if self._stateful or self._key is not None:
+            more = {} if self._key is None else {"key": random.fold_in(self._key, now.step)}
+
+            def loss(model: Any, *given: Any) -> Any:
+                value = self._loss(model, *given, **more)
+                return value[0] if self._stateful else value
+
         what = f"the loss is {value}" if not math.isfinite(value) else f"the norm of the gradient is {norm}"
         error = diagnose(loss, now.model, given, step=now.step, epoch=now.epoch, number=now.batch, what=what)
         error.data = batch
@@ -462,11 +474,14 @@ class _Trainer:
 def _compiled_step(
     loss: Callable[..., Any], optimizer: Optimizer, max_norm: float | None, stateful: bool
 ) -> Callable[..., Any]:
-    """A step: from model, optimizer's state and batch to loss, norm of the gradient, and the next of all these."""
+    """A step: from model, optimizer's state and batch to loss, norm of the gradient, and the next of all these.
+
+    Before the batch it takes None, or the training's key and the number of the step, of which its own key is made.
+    """
     both = value_and_grad(loss, has_aux=stateful)
 
-    def step(model: Any, memory: Any, *given: Any) -> tuple[Any, ...]:
-        value, gradient = both(model, *given)
+    def step(model: Any, memory: Any, drawn: Any, *given: Any) -> tuple[Any, ...]:
+        value, gradient = both(model, *given, **({} if drawn is None else {"key": random.fold_in(*drawn)}))
         value, state = value if stateful else (value, None)
         if max_norm is None:
             norm = global_norm(gradient)
@@ -513,6 +528,14 @@ def _interrupts() -> Iterator[_Flag]:
         yield flag
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _takes_key(loss: Callable[..., Any]) -> bool:
+    """Whether a function has a parameter for a key."""
+    try:
+        return "key" in inspect.signature(loss).parameters
+    except (TypeError, ValueError):  # of callables without a signature
+        return False
 
 
 def _samples(batch: Batch) -> int:
