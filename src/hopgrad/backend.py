@@ -20,7 +20,7 @@ from hopgrad.graph.graph import Graph, reachable
 from hopgrad.lower.expand import boundary, expanded
 from hopgrad.lower.library import compound, library
 from hopgrad.lower.program import Program
-from hopgrad.simplify import rolled, simplify
+from hopgrad.simplify import rolled, simplify, tiled
 from hopgrad.trace import context
 
 Backend = Literal["native", "numpy"]
@@ -105,7 +105,7 @@ class NativePlan:
         builder, moved, given = expanded(source, [*wanted, *(ends or ())], known, lean=self.lean)
         checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=False)]
         checks += [_is_finite(builder, n) for n in moved[len(wanted) :]]
-        simplified = rolled(simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values())))
+        simplified = tiled(rolled(simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))))
         self.graph = Graph(simplified.builder, list(simplified.inputs.values()), simplified.outputs)
         """Simplified, with what guards ask among its outputs."""
         self.outputs = simplified.outputs[: len(nodes)]
