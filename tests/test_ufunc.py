@@ -72,10 +72,10 @@ def test_operations_of_users() -> None:
     """Their values are ufuncs often: then they are native, too."""
 
     @hg.custom.elementwise(scipy.special.itstruve0, "S")
-    def integral(x: Any) -> Any:
+    def struve_area(x: Any) -> Any:
         return scipy.special.struve(0, x)
 
-    fast = hg.value_and_grad(lambda x: np.sum(integral(x) ** 2), backend="native")
+    fast = hg.value_and_grad(lambda x: np.sum(struve_area(x) ** 2), backend="native")
     x = np.linspace(1, 3, 9)
     value = scipy.special.itstruve0(x)
     for _ in range(3):
