@@ -20,6 +20,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 # Native code has tests of its own, which choose it, and the whole catalogue and all programs run by it there.
 os.environ.setdefault("HOPGRAD_BACKEND", "numpy")
 
+collect_ignore_glob = ["golden/*.py"]  # scripts that make the numbers there, with packages that tests do not need
+
 CHROMIUM = Path(os.environ.get("HOPGRAD_CHROMIUM", "/usr/bin/chromium"))
 CHROMIUM_ARGS = [
     "--headless",

@@ -26,7 +26,18 @@ import hopgrad as hg
 from hopgrad import nn, optim, tree
 from hopgrad.errors import ShapeError
 from hopgrad.files import FileError
-from hopgrad.train import Checkpoints, CheckpointWarning, Fit, History, Moment, NonFiniteError, batches, evaluate, fit
+from hopgrad.train import (
+    Checkpoints,
+    CheckpointWarning,
+    Fit,
+    History,
+    Moment,
+    NonFiniteError,
+    activity,
+    batches,
+    evaluate,
+    fit,
+)
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(50, 3))
@@ -410,6 +421,45 @@ def test_a_gradient_that_is_infinite_stops_before_the_step() -> None:
         fit(model, lambda m, x: np.mean(x) * np.sum(np.sqrt(m["w"])), X + 5, optimizer=optim.SGD(0.1), epochs=1)
     assert "in the derivative, infinity is born" in str(caught.value)
     same(caught.value.model, model)
+
+
+# -- layer by layer ----------------------------------------------------------------------------------------------------
+
+
+def test_activations_and_gradients_by_layer() -> None:
+    @dataclasses.dataclass
+    class Net:
+        first: nn.Linear
+        rest: list[nn.Linear]
+
+        def __call__(self, x: Any) -> Any:
+            h = np.tanh(self.first(x))
+            return self.rest[0](self.rest[0](h) + h)
+
+    net = Net(nn.Linear(3, 4, rng=0, dtype=np.float64), [nn.Linear(4, 4, rng=1, dtype=np.float64)])
+
+    def net_loss(net: Net, x: Any) -> Any:
+        return np.mean(net(x) ** 2)
+
+    found = activity(net_loss, net, X[:6])
+    assert found.loss == pytest.approx(net_loss(net, X[:6]))
+    assert [layer.name for layer in found.layers] == ["first", "rest.0", "rest.0 (2)", "model"]
+    assert [layer.kind for layer in found.layers] == ["Linear", "Linear", "Linear", "Net"]
+    np.testing.assert_allclose(found["first"].output, net.first(X[:6]))
+    np.testing.assert_allclose(found["model"].output, net(X[:6]))
+    last = 2 * net(X[:6]) / 24
+    before = last @ net.rest[0].weight
+    np.testing.assert_allclose(found["rest.0 (2)"].gradient, last)
+    np.testing.assert_allclose(found["rest.0"].gradient, before)
+    slope = 1 - np.tanh(net.first(X[:6])) ** 2
+    np.testing.assert_allclose(found["first"].gradient, (before @ net.rest[0].weight + before) * slope)
+    by_bias = hg.grad(net_loss)(net, X[:6]).first.bias
+    assert found["first"].parameters["bias"] == pytest.approx(
+        (np.sqrt(np.mean(net.first.bias**2)), np.sqrt(np.mean(by_bias**2)))
+    )
+    assert "rest.0 (2)  Linear" in repr(found)
+    with pytest.raises(KeyError, match="no layer is called 'second'"):
+        found["second"]
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------

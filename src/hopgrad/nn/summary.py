@@ -11,6 +11,7 @@ import numpy as np
 from hopgrad import tree
 from hopgrad.graph.graph import Graph
 from hopgrad.nn.module import num_parameters
+from hopgrad.nn.watched import watched
 from hopgrad.transforms import graph_of
 
 __all__ = ["Row", "Summary", "summary"]
@@ -96,32 +97,13 @@ def summary(model: Any, *args: Any, **keywords: Any) -> Summary:
     """
     rows: list[Row] = []
     names: list[str] = []
-    watched = _watched(model, "", rows, names)
-    watched(*args, **keywords)
-    return Summary(tuple(rows))
 
-
-def _watched(module: Any, name: str, rows: list[Row], names: list[str]) -> Any:
-    """A copy of a module whose calls, and those of the modules in it, are noted."""
-    if isinstance(module, (list, tuple)) and type(module) in (list, tuple):
-        return type(module)([_watched(v, f"{name}.{k}", rows, names) for k, v in enumerate(module)])
-    if type(module) is dict:
-        return {k: _watched(v, f"{name}.{k}", rows, names) for k, v in module.items()}
-    if isinstance(module, type) or not hasattr(type(module), "__dataclass_fields__"):
-        return module
-    made = object.__new__(type(module))
-    for key, value in vars(module).items():
-        inside = name if key == "layers" else f"{name}.{key}"  # layers of Sequential go by number alone
-        object.__setattr__(made, key, _watched(value, inside, rows, names))
-    if not callable(module):
-        return made
-
-    def call(self: Any, *args: Any, **keywords: Any) -> Any:
+    def note(name: str, module: Any, call: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         place = len(rows)
-        rows.append(Row(name.lstrip("."), type(module).__name__, len(names), _shape(args), (), 0, 0))
+        rows.append(Row(name, type(module).__name__, len(names), _shape(args), (), 0, 0))
         names.append(name)
         try:
-            result = type(module).__call__(self, *args, **keywords)
+            result = call(*args, **keywords)
         finally:
             names.pop()
         flops = _flops_of(module, args, keywords)
@@ -130,8 +112,8 @@ def _watched(module: Any, name: str, rows: list[Row], names: list[str]) -> Any:
         )
         return result
 
-    made.__class__ = type(type(module).__name__, (type(module),), {"__call__": call})
-    return made
+    watched(model, note)(*args, **keywords)
+    return Summary(tuple(rows))
 
 
 def _shape(value: Any) -> tuple[int, ...]:

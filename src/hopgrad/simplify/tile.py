@@ -1,8 +1,8 @@
 """Loops over large arrays, cut into tiles: all steps for some elements first, which stay in the nearest cache.
 
 A loop whose steps compute element by element reads and writes its arrays once a step. Where the steps are done for a
-tile of a thousand elements after the other, only registers and the first cache are busy (loop interchange; Wolf and Lam,
-A data locality optimizing algorithm, 1991). What the steps add up over all elements is added up over the tiles.
+tile of a thousand elements after the other, only registers and the first cache are busy (loop interchange; Wolf and
+Lam, "A data locality optimizing algorithm", 1991). What the steps add up over all elements is added up over the tiles.
 """
 
 from __future__ import annotations

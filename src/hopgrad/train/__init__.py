@@ -16,6 +16,9 @@ from hopgrad.train.checkpoints import CheckpointWarning as CheckpointWarning
 from hopgrad.train.diagnosis import NonFiniteError as NonFiniteError
 from hopgrad.train.history import Evaluation as Evaluation
 from hopgrad.train.history import History as History
+from hopgrad.train.layers import Activity as Activity
+from hopgrad.train.layers import Layer as Layer
+from hopgrad.train.layers import activity as activity
 from hopgrad.train.loop import Fit as Fit
 from hopgrad.train.loop import Moment as Moment
 from hopgrad.train.loop import evaluate as evaluate
