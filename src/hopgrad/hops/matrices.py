@@ -118,10 +118,11 @@ def _matrix_function(name: str, symbol: str, value: Callable[..., Any], **fields
     Matrices, 2008, theorem 3.6. Being made of f itself, it has derivatives of all orders, and takes equal eigenvalues.
     """
 
-    def compute(a: Any, **params: Any) -> Any:
-        return _stacked(functools.partial(value, **params), a.shape, a.dtype, a)
+    def compute(a: Any) -> Any:
+        return _stacked(value, a.shape, a.dtype, a)
 
-    compute.__name__ = compute.__qualname__ = f"_{name}"
+    def compute_power(a: Any, *, power: float) -> Any:
+        return _stacked(lambda m: value(m, power), a.shape, a.dtype, a)
 
     def local(a: Expr, **params: Any) -> Operator:
         def push(t: Expr) -> Any:
@@ -138,11 +139,11 @@ def _matrix_function(name: str, symbol: str, value: Callable[..., Any], **fields
     def powered(a: Expr, *, power: float) -> Operator:
         return local(a, power=power)
 
-    body = powered if name == "matrix_power" else plain
+    body, computed = (powered, compute_power) if name == "matrix_power" else (plain, compute)
     body.__name__ = body.__qualname__ = name
     body.__doc__ = "The upper right block of f([[A, E], [0, A]]), as of every function of matrices."
     given = {"sample": lambda draw: draw(_SQUARES), **fields}
-    hop = general(compute, Function(symbol, rf"\operatorname{{{symbol}}}", "matrix function"),
+    hop = general(computed, Function(symbol, rf"\operatorname{{{symbol}}}", "matrix function"),
                   infer=_same_square(name), **given)(body)  # fmt: skip
     return hop
 
