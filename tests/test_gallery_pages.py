@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from test_explorer import AUDIT, AXE
 
 import hopgrad as hg
 from hopgrad.cli import main
@@ -99,6 +100,9 @@ def test_the_index_and_its_pages_open(browser: Browser, folder: Path) -> None:
         assert page.locator("li img").count() == 12
         assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        if AXE.exists():
+            page.evaluate(AXE.read_text(encoding="utf-8"))
+            assert page.evaluate(AUDIT) == []
         for example in EXAMPLES:
             page.goto((folder / f"{example.name}.html").as_uri())
             page.locator("h1").wait_for()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from test_explorer import AUDIT, AXE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -393,6 +394,26 @@ def test_an_edited_file_shows_at_once(page: Page, server: Server) -> None:
     page.frame_locator("iframe").locator("h1", has_text="sin").wait_for()
     file.write_text("import numpy as np\ndef f(x):\n    return np.tanh(x)\n")
     page.frame_locator("iframe").locator("h1", has_text="tanh").wait_for()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_form_keeps_the_rules_of_accessibility(page: Page, server: Server, scheme: Any, width: int) -> None:
+    if not AXE.exists():
+        pytest.skip(f"{AXE} is missing: accessibility was not checked (make explorer installs it, with npm)")
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(server.address)
+    page.frame_locator("iframe").locator("h1").wait_for()
+    for target in ("sin(x)", "sin("):
+        page.locator('input[name="target"]').fill(target)
+        page.locator(".error:not([hidden])" if target == "sin(" else "iframe:not([hidden])").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.evaluate("document.querySelector('iframe').remove()")  # the explanation has tests of its own
+    # The script's tag would need the nonce: run beside the policy, as extensions do.
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    assert page.evaluate(AUDIT) == []
 
 
 @pytest.mark.browser

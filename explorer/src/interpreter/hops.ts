@@ -335,7 +335,6 @@ export const HOPS: Readonly<Record<string, Compute>> = {
   }),
   solve: systems((a) => a),
   spacing: elementwise((x, _, dtype) => spacing(x, dtype)),
-  stop_gradient: same,
   transpose,
   triangle: triangleOf,
   triangular_solve: systems((a, { lower, unit }) => triangle(a, lower as boolean, unit as boolean)),

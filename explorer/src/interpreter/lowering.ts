@@ -124,7 +124,7 @@ class Compiler {
     }
     if (this.tokens[this.at] === "(") return this.called(token);
     const found = this.names.get(token);
-    if (found === undefined) throw new Error(`the lowering has no ${token}`);
+    if (found === undefined) throw new Error(`the instruction ${token}`);
     return found;
   }
 

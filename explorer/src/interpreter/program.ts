@@ -115,6 +115,7 @@ export class Program {
     const like: Like = { shape: node.shape, dtype: node.dtype };
     const kind = kindOf(like.dtype);
     if (kind === undefined) throw new Error(`numbers of ${like.dtype}`);
+    if (size(like.shape) === 0) return () => ({ ...like, data: [] });
     const dtypes = node.args!.map((arg) => this.graph.nodes[arg].dtype ?? "several");
     const unknown = dtypes.find((dtype) => kindOf(dtype) === undefined);
     if (unknown !== undefined) throw new Error(`numbers of ${unknown}`);

@@ -82,9 +82,11 @@ def _entry(example: Example, picture: str) -> str:
     width, height = (float(found) for found in re.findall(r'\b(?:width|height)="([0-9.]+)', picture)[:2])
     shape = ' class="tall"' if height > width else ""
     code = inspect.getsource(example.function).partition("def ")[2]
+    image = f'<img{shape} src="data:image/svg+xml;base64,{data}" alt="">'
+    page = f"{example.name}.html"
     return (
-        f'<li><a href="{example.name}.html"><img{shape} src="data:image/svg+xml;base64,{data}" alt=""></a>'
-        f'<h2><a href="{example.name}.html">{escape(example.title)}</a></h2><p>{escape(example.look)}</p>'
+        f'<li><a href="{page}" tabindex="-1" aria-hidden="true">{image}</a>'
+        f'<h2><a href="{page}">{escape(example.title)}</a></h2><p>{escape(example.look)}</p>'
         f"<details><summary>The code</summary><pre>def {escape(_without_docstring(code))}</pre></details></li>"
     )
 
