@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import CASES
-from bench.report import ENVIRONMENT, TUNING, machine, markdown, save, stamp
+from bench.report import THREADED, TUNING, environment, machine, markdown, save, stamp
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 300  # seconds a process, which takes some ten
 MEASURED = ("hopgrad", "JAX")  # whose memory is measured
 
 
-def worker(case: str, cache: Path, *options: str) -> dict[str, Any]:
+def worker(case: str, cache: Path, *options: str, threads: int = 1) -> dict[str, Any]:
     """What `bench.worker` found, or an account of its end."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "found.json"
         command = [sys.executable, "-m", "bench.worker", case, str(output), *options]
         own = {name: value for name, value in os.environ.items() if name not in TUNING}
-        environment = {**own, **ENVIRONMENT, "HOPGRAD_CACHE_DIR": str(cache)}
+        given = {**own, **environment(threads), "HOPGRAD_CACHE_DIR": str(cache)}
         try:
             done = subprocess.run(
-                command, cwd=ROOT, env=environment, timeout=TIMEOUT, capture_output=True, text=True, check=False
+                command, cwd=ROOT, env=given, timeout=TIMEOUT, capture_output=True, text=True, check=False
             )
             broken = f"exit status {done.returncode}: {' '.join(done.stderr.split())[-300:]}"
         except subprocess.TimeoutExpired:
@@ -53,6 +53,8 @@ def run_case(name: str, budget: float, repeats: int) -> dict[str, Any]:
         if cold and warm:
             result["first_calls"]["hopgrad"] = min(cold)
             result["first_call_warm"] = min(warm)
+        again = ("--budget", str(budget / 2), "--largest", "--tools", ",".join(THREADED))
+        result["two_threads"] = worker(name, Path(folder) / "main", *again, threads=2)["rows"]
         result["peaks"] = {}
         for tool in MEASURED:
             found = worker(name, Path(folder) / "main", "--memory", "--tools", tool)
@@ -86,7 +88,7 @@ def main() -> None:
         "date": datetime.now().strftime("%Y-%m-%d %H:%M"),
         "machine": machine(),
         "versions": versions,
-        "environment": ENVIRONMENT,
+        "environment": environment(),
         "load": [load, os.getloadavg()[0]],
         "quick": options.quick,
         "seconds": round(time.perf_counter() - start),

@@ -13,18 +13,20 @@ from typing import Any
 from bench.tools import PEERS, TOOLS
 
 RESULTS = Path(__file__).parent / "results"
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "JAX_ENABLE_X64": "1",
-    "JAX_PLATFORMS": "cpu",
-}
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 TUNING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """What would have OpenBLAS, and so some tools only, use the kernels of another processor."""
+
+
+def environment(threads: int = 1) -> dict[str, str]:
+    """What all tools are started with. XLA takes one thread, or as many as there are cores."""
+    counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return {**counts, "XLA_FLAGS": ONE_THREAD if threads == 1 else "", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+
+
 PEER_NAMES = [tool.name for tool in PEERS]
 AHEAD_OF_TIME = "C++"  # compiled before it is called
+THREADED = ("hopgrad", "JAX", "PyTorch")  # which are measured with two threads, too
 
 
 def duration(seconds: float | None) -> str:
@@ -124,6 +126,21 @@ def function_table(results: Sequence[dict[str, Any]]) -> str:
     return table(header, lines, left=2) if lines else ""
 
 
+def threads_table(results: Sequence[dict[str, Any]]) -> str:
+    """The largest sizes with one and with two threads."""
+    lines = []
+    for result in results:
+        for row in result.get("two_threads", []):
+            one = next((measured(other) for other in result["rows"] if other["size"] == row["size"]), {})
+            two = measured(row)
+            if "hopgrad" in one and "hopgrad" in two:
+                cells = [duration(one["hopgrad"]), duration(two["hopgrad"]), times(one["hopgrad"] / two["hopgrad"])]
+                cells += [duration(two.get(name)) for name in THREADED[1:]]
+                lines.append([result["case"], row["size"], *cells, times(ratio(two))])
+    header = ["case", "size", "hopgrad, 1", "hopgrad, 2", "1 / 2", *[f"{n}, 2" for n in THREADED[1:]], "ratio, 2"]
+    return table(header, lines, left=2) if lines else ""
+
+
 def memory_table(results: Sequence[dict[str, Any]]) -> str:
     """The most memory that the largest size took."""
     lines = []
@@ -215,6 +232,12 @@ def markdown(run: dict[str, Any]) -> str:
             "## Derivatives and functions",
             "The function alone, compiled by the same tool, and how many times as long what is timed above takes.",
             alone,
+        ]
+    if threads := threads_table(results):
+        parts += [
+            "## Two threads",
+            "The two largest sizes again, in processes that may take two threads (XLA: all cores).",
+            threads,
         ]
     if memory := memory_table(results):
         parts += [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -234,7 +235,7 @@ class Torch(Tool):
     def __init__(self) -> None:
         import torch
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         self.torch = torch
         self.namespaces = {"np": torch, "special": torch.special}
 

@@ -146,6 +146,7 @@ def main() -> None:
     parser.add_argument("--tools", default=",".join(tool.name for tool in TOOLS))
     parser.add_argument("--memory", action="store_true", help="measure the peak of memory only, with one tool")
     parser.add_argument("--budget", type=float, default=4.0, help="seconds a size; 0: first calls only")
+    parser.add_argument("--largest", action="store_true", help="the two largest sizes only, without first calls")
     options = parser.parse_args()
     case = CASES[options.case]
     warnings.simplefilter("ignore")  # what tools warn of is no result
@@ -154,8 +155,9 @@ def main() -> None:
         peaks = {name: peak_memory(case, tool) for name, tool in tools.items()}
         options.output.write_text(json.dumps({"peaks": peaks}))
         return
-    first = first_calls(case, tools)
-    rows = [compared(case, size, tools, options.budget) for size in case.sizes] if options.budget else []
+    first = {} if options.largest else first_calls(case, tools)
+    sizes = case.sizes[-2:] if options.largest else case.sizes
+    rows = [compared(case, size, tools, options.budget) for size in sizes] if options.budget else []
     for row in rows:
         row["tools"].update({name: {"fails": text} for name, text in failures.items()})
     report = {

@@ -100,7 +100,7 @@ def continued(model: Any, letters: str, start: str, length: int, seed: int = 0) 
 
 def main() -> None:
     """Run the example."""
-    chosen = options(__doc__, steps=1000)
+    chosen = options(__doc__, steps=600)
     found, bits, letters = run(chosen.steps, chosen.out, progress=True)
     print(f"{bits:.3f} bits per character on text that it has not seen")
     print(continued(found.model, letters, "The statement ", 300))

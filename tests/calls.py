@@ -81,6 +81,7 @@ startswith str_len
 # -- array functions -------------------------------------------------------------------------------------------------
 
 CALLS = """
+np.i0(x) np.i0(s) np.i0(A)
 np.sum(x) np.sum(A,0) np.sum(A,axis=(0,1),keepdims=True) np.sum(A,axis=-1,initial=2.0) np.sum(x,where=m) np.sum(s)
 np.sum(n) np.sum(z) np.mean(z) np.max(n) np.cumsum(n) np.copy(n) np.copy(z) np.real(n) np.imag(n) np.real(z)
 np.sinc(z) np.nan_to_num(n) np.nan_to_num(z) np.fix(z) np.where(z>0,z,n) np.isclose(z,n) np.linalg.norm(n) np.dot(z,n)
@@ -569,7 +570,7 @@ REAL_CALLS = re.split(r"\s+(?=np\.)", CALLS.strip() + EVERY_ARGUMENT.rstrip())
 ARRAY_CALLS = REAL_CALLS + re.split(r"\s+(?=np\.)", COMPLEX_CALLS.strip())
 
 REFUSED_FUNCTIONS = words("""
-np.busday_count np.busday_offset np.datetime_as_string np.i0 np.is_busday np.save
+np.busday_count np.busday_offset np.datetime_as_string np.is_busday np.save
 np.savetxt np.savez np.savez_compressed
 np.fromfile
 """)  # fmt: skip

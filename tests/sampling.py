@@ -199,6 +199,9 @@ def resized(use: Use, shape: tuple[int, ...]) -> Use | None:
     return other
 
 
+FAR_OFF = {"hyp0f1", "hyp1f1"}
+"""Hops whose ufunc, at numbers as large as 1e300, does not come back or gives anything."""
+
 USES = [use for hop in HOPS for use in uses_of(hop)]
 USES += [replace(use, of_complex=True) for use in USES if has_derivative(use) and takes_complex(use)]
 SMOOTH_USES = [use for use in USES if has_derivative(use)]

@@ -404,6 +404,17 @@ EXAMPLES = [
         lambda x, v: hop("put", x, v, x.builder.constant(np.array([3, 2])), items=(Operand(0),)),
         f((4,), (2,)),
     ),
+    Example("index of windows", lambda x: gather(x, [[0, 1], [1, 2], [2, 3], [3, 4]], 1), f((2, 5))),
+    Example("index of windows", lambda x: gather(x, [[0, 2, 4, 6], [1, 3, 5, -1]], 0), f((8,))),
+    Example(None, lambda x: gather(x, [[0, 1], [1, 2], [3, 4], [2, 3]], 0), f((5,))),
+    Example(
+        "scatter of windows",
+        lambda v: hop(
+            "scatter", v, v.builder.constant(np.array([[0, 1], [1, 2], [2, 3], [3, 4]])),
+            items=(Slice(None, None, None), Operand(0)), shape=(2, 5),
+        ),
+        f((2, 4, 2)),
+    ),
     Example(None, lambda x: gather(x, [1, 1], 1), X),
     Example(None, lambda x: gather(x, [0, 2, 1], 1), X),
     Example(

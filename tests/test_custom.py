@@ -909,14 +909,14 @@ def test_a_hop_of_a_ufunc_that_users_call_by_its_own_name() -> None:
         hg.grad(scipy.special.it2struve0)(0.5)
 
     @elementwise(scipy.special.it2struve0, "S")
-    def integral(x: Any) -> Any:
+    def struve_tail(x: Any) -> Any:
         return -scipy.special.struve(0, x) / x
 
-    for f in (integral, scipy.special.it2struve0):
+    for f in (struve_tail, scipy.special.it2struve0):
         assert_allclose(f(0.5), scipy.special.it2struve0(0.5))
         hg.check_grads(f, (np.abs(X),), order=2)
         assert hg.grad(lambda x, f=f: np.sum(f(x)))(np.abs(X).astype(np.float32)).dtype == np.float32
-        assert_allclose(hg.grad(lambda x, f=f: f(x) * f(1))(0.5), integral(1) * -scipy.special.struve(0, 0.5) / 0.5)
+        assert_allclose(hg.grad(lambda x, f=f: f(x) * f(1))(0.5), struve_tail(1) * -scipy.special.struve(0, 0.5) / 0.5)
         assert "S(x)" in str(hg.explain(f)(0.5))
 
 

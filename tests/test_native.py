@@ -12,7 +12,7 @@ import pytest
 import realistic
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampling import RESIZED_USES, USES, Program, Use, is_moving, layouts, normal
+from sampling import FAR_OFF, RESIZED_USES, USES, Program, Use, is_moving, layouts, normal
 
 import hopgrad as hg
 from hopgrad import tree
@@ -89,6 +89,8 @@ SPECIAL = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0, 0.5, 1e300, 1
 
 def is_the_same_everywhere(use: Use) -> bool:
     """Not complex powers: of infinity NumPy's scalars and its arrays without axes give different ones."""
+    if use.hop.name in FAR_OFF:
+        return False
     return "raises" not in use.hop.traits and not (use.of_complex and use.hop.name == "constant_power")
 
 

@@ -182,3 +182,56 @@ def test_parameters_with_further_arguments() -> None:
         hg.value_and_grad(lambda x, target: np.sum((x - target) ** 2)), np.zeros(3), args=(np.arange(3.0),), jac=True
     )
     np.testing.assert_allclose(found.x, [0, 1, 2], atol=1e-8)
+
+
+# -- optimizers and schedules that PyTorch does not have; the others are in test_networks.py ---------------------------
+
+
+def test_lion_is_the_algorithm_of_its_paper() -> None:
+    optimizer = hg.optim.Lion(lr=0.01, betas=(0.8, 0.9), weight_decay=0.1)
+    x, m = np.array([1.0, -2.0, 0.5]), np.zeros(3)
+    params, state = {"x": x.copy()}, optimizer.init({"x": x})
+    for k in range(6):
+        g = np.sin(x + k)
+        params, state = optimizer.update({"x": g.copy()}, state, params)
+        x = x - 0.01 * (np.sign(0.8 * m + (1 - 0.8) * g) + 0.1 * x)
+        m = 0.9 * m + (1 - 0.9) * g
+        np.testing.assert_allclose(params["x"], x, rtol=1e-14)
+        np.testing.assert_allclose(state.slots["mean"]["x"], m, rtol=1e-14)
+    assert int(state.count) == 6
+
+
+def test_warmup_and_piecewise_schedules_go_on_where_they_should() -> None:
+    s = hg.optim.schedules
+    rate = s.warmup(s.linear(1.0, 10), 4)
+    np.testing.assert_allclose([float(rate(k)) for k in range(6)], [0.25, 0.5, 0.75, 1.0, 1.0, 0.9], rtol=1e-14)
+    parts = s.piecewise([0.5, s.exponential(1.0, 0.5), 0.1], [2, 4])
+    np.testing.assert_allclose([float(parts(k)) for k in range(6)], [0.5, 0.5, 1.0, 0.5, 0.1, 0.1], rtol=1e-14)
+    compiled = hg.compile(lambda count: rate(count) + parts(count))
+    for k in range(6):
+        assert compiled(np.int64(k)) == pytest.approx(float(rate(k)) + float(parts(k)), rel=1e-14)
+    assert "1 trace kept" in compiled.report()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: hg.optim.SGD(-0.1), "lr must be finite and not negative"),
+        (lambda: hg.optim.Adam(betas=(0.9, 1.0)), "betas must be less than 1"),
+        (lambda: hg.optim.SGD(0.1, nesterov=True), "nesterov needs a momentum"),
+        (lambda: hg.optim.LBFGS(history_size=0), "history_size must be a positive integer"),
+        (lambda: hg.optim.clip_by_value({}, 0.0), "limit must be positive"),
+        (lambda: hg.optim.schedules.cosine(0.1, 0), "steps must be a positive integer"),
+        (lambda: hg.optim.schedules.piecewise([0.1, 0.2], [3, 4]), "need one start less"),
+    ],
+)
+def test_optimizers_check_their_options(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_gradient_of_another_structure_is_told() -> None:
+    optimizer = hg.optim.Adam()
+    params = {"w": np.ones(2), "b": np.ones(1)}
+    with pytest.raises(hg.ShapeError, match="nesting differs at gradient"):
+        optimizer.update({"w": np.ones(2)}, optimizer.init(params), params)

@@ -34,12 +34,14 @@ export class Camera {
   /** All of a drawing if it can be read so; else its beginning at a size that can be read. */
   fit(width: number, height: number, window: { width: number; height: number }, whole = false): void {
     const margin = 16;
-    const all = Math.min((window.width - 2 * margin) / Math.max(width, 1), (window.height - 2 * margin) / Math.max(height, 1));
+    const head = 52; // where the tools are
+    const [w, h] = [window.width, window.height - head];
+    const all = Math.min((w - 2 * margin) / Math.max(width, 1), (h - margin) / Math.max(height, 1));
     const k = whole ? Math.min(1.25, all) : Math.min(1.25, Math.max(0.7, all));
-    const spare = { x: window.width / k - width, y: window.height / k - height };
+    const spare = { x: w / k - width, y: h / k - height };
     this.set({
-      x: spare.x >= 0 ? -spare.x / 2 : spare.x > -width / 2 && height > width ? -spare.x / 2 : -margin / k,
-      y: spare.y >= 0 ? -spare.y / 2 : spare.y > -height / 2 && width > height ? -spare.y / 2 : -margin / k,
+      x: spare.x >= 0 || (spare.x > -width / 2 && height > width) ? -spare.x / 2 : -margin / k,
+      y: (spare.y >= 0 || (spare.y > -height / 2 && width > height) ? -spare.y / 2 : 0) - head / k,
       k,
     });
   }

@@ -104,10 +104,16 @@ export function layout(sizes: Size[], links: Link[], options: Options): Drawing 
   // u: each layer as thick as its thickest cell.
   const starts: number[] = [];
   const thicks = layers.map((layer) => layer.reduce((most, k) => Math.max(most, cells[k].thick), 0));
+  // Links that go far along their layers need room between them, lest they lie on each other.
+  const far = new Array<number>(count).fill(0);
+  below.forEach((next, k) => {
+    for (const i of next) far[cells[k].layer] = Math.max(far[cells[k].layer], Math.abs(cells[i].v - cells[k].v));
+  });
   let u = 0;
   thicks.forEach((thick, k) => {
     starts.push(u);
-    u += thick + (k < count - 1 ? (labelled ? LAYER_GAP * 0.7 : LAYER_GAP * 1.6) : 0);
+    const gap = (labelled ? LAYER_GAP * 0.7 : LAYER_GAP * 1.6) + Math.min(70, Math.max(0, far[k] - 150) / 9);
+    u += thick + (k < count - 1 ? gap : 0);
   });
   let low = Infinity;
   let high = -Infinity;
@@ -232,7 +238,7 @@ function place(layers: number[][], cells: Cell[], up: number[][], below: number[
   const rounds = cells.length < 600 ? 80 : cells.length < 3_000 ? 24 : cells.length < 20_000 ? 10 : 4;
   for (let round = 0; round < rounds; round++) {
     const forward = round % 2 === 0;
-    const last = round >= rounds - 2;
+    const last = round >= rounds / 2;
     for (let n = 0; n < layers.length; n++) {
       const layer = layers[forward ? n : layers.length - 1 - n];
       const wishes = layer.map((k) => {

@@ -12,7 +12,7 @@ export interface Look {
 }
 
 /** Heat in seven steps, cold to hot, by the power of ten of what flows back. */
-export const HEAT_WIDTHS = [0.9, 1.1, 1.4, 2, 3.2, 4.6, 6.2];
+export const HEAT_WIDTHS = [1.4, 1.5, 1.7, 2, 3.2, 4.6, 6.2];
 export const HEAT_DASHES: number[][] = [[2, 6], [4, 4], [8, 3], [], [], [], []];
 export const HEAT_NAMES = ["below 10⁻⁸", "10⁻⁸ to 10⁻⁴", "10⁻⁴ to 10⁻¹", "10⁻¹ to 10", "10 to 10⁴", "10⁴ to 10⁸", "above 10⁸"];
 

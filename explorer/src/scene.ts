@@ -167,12 +167,14 @@ function reserve(app: App, id: number): number {
   return measure(`${app.adjointName(id)} = −0.0000×10⁻¹⁰`, SIZES.adjoint);
 }
 
-/** The scene for the groups that are open, and for the neighbourhood of what is pinned if that alone is wanted. */
-export function makeScene(app: App, before?: Scene): Scene {
+/**
+ * The scene for the groups that are open, and for the neighbourhood of what is pinned if that alone is wanted. It grows
+ * to the right if it is short and there is room (`wide`), else downwards.
+ */
+export function makeScene(app: App, wide: boolean, before?: Scene): Scene {
   const { model, scopes } = app;
   const boxes: Box[] = [];
   const at = new Int32Array(model.shown.length).fill(-1);
-  const stack: Group[] = [];
   const near = app.neighbourhood();
   const blank = { x: 0, y: 0, width: 0, height: 0 };
 
@@ -202,7 +204,6 @@ export function makeScene(app: App, before?: Scene): Scene {
     return end;
   };
   for (let position = 0; position < model.shown.length; ) position = visit(position);
-  stack.length = 0;
 
   const arrows: Arrow[] = [];
   const joined = new Map<number, number>();
@@ -241,7 +242,7 @@ export function makeScene(app: App, before?: Scene): Scene {
     const scalarUse = scalar(app.local(arrow.uses[0])) !== undefined;
     return { source: arrow.source, target: arrow.target, label: { width: Math.max(width, scalarUse ? room : 0) + 8, height: height + 4 } };
   });
-  const direction = depth(boxes.length, arrows) <= 6 ? "right" : "down";
+  const direction = wide && depth(boxes.length, arrows) <= 6 ? "right" : "down";
   const previous = before?.direction === direction ? boxes.map((box) => oldPlace(before, box, app)) : undefined;
   const drawing: Drawing = layout(sizes, links, { direction, before: previous });
   boxes.forEach((box, k) => Object.assign(box, drawing.centers[k], sizes[k]));

@@ -101,7 +101,7 @@ export class Scopes {
     const turns = found.turns.map((turn) => [cuts[turn[0].at].start, ending(cuts, turn)] as const);
     this.halved(loop, "turns ", turns, 0, turns.length, (parent, k) => {
       const [first, last] = turns[k];
-      const label = single ? `${single} ${k + 1}` : `turn ${k + 1} of ${turns.length}`;
+      const label = `${name === "loop" ? "turn" : name} ${k + 1} of ${turns.length}`;
       if (last - first === 1) return;
       const turn = this.group(label, "turn", parent, first, last);
       const cut = found.turns[k].length === 1 && !found.turns[k][0].loop ? cuts[found.turns[k][0].at] : undefined;

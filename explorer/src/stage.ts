@@ -24,7 +24,7 @@ export class Stage {
   private readonly narrow: HTMLSelectElement;
 
   constructor(private readonly app: App) {
-    this.scene = makeScene(app);
+    this.scene = makeScene(app, wide());
     this.legend = this.makeLegend();
     this.narrow = h(
       "select",
@@ -89,7 +89,7 @@ export class Stage {
     const pinned = this.app.store.state.pin;
     const anchor =
       before.boxes[before.index.get(pinned) ?? before.boxOf(this.app.pinned ?? -1) ?? -1] ?? nearest(before, middle);
-    this.scene = makeScene(this.app, before);
+    this.scene = makeScene(this.app, wide(), before);
     const node = anchor?.group ? this.app.model.shown[anchor.group.first] : anchor?.node;
     const after =
       anchor && (this.scene.boxes[this.scene.index.get(anchor.key) ?? -1] ?? this.scene.boxes[this.scene.boxOf(node!) ?? -1]);
@@ -369,6 +369,10 @@ export class Stage {
     );
     return h("div", { class: "legend" }, h("p", {}, "What flows back along a use"), h("ul", {}, ...rows));
   }
+}
+
+function wide(): boolean {
+  return innerWidth >= 640;
 }
 
 function nearest(scene: Scene, point: { x: number; y: number }): Box | undefined {

@@ -92,9 +92,9 @@ export function toHash(state: State): string {
   const parts = new URLSearchParams();
   for (const key of Object.keys(INITIAL) as (keyof State)[]) {
     const value = JSON.stringify(state[key]);
-    if (value !== JSON.stringify(INITIAL[key])) {
-      parts.set(key, typeof state[key] === "string" ? (state[key] as string) : value);
-    }
+    if (value === JSON.stringify(INITIAL[key])) continue;
+    if (key === "toggled") parts.set(key, ranges(state.toggled));
+    else parts.set(key, typeof state[key] === "string" ? (state[key] as string) : value);
   }
   return parts.toString();
 }
@@ -105,7 +105,7 @@ export function fromHash(hash: string): Partial<State> {
   for (const [key, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
     if (!Object.hasOwn(INITIAL, key)) continue;
     const like = INITIAL[key as keyof State];
-    const value = typeof like === "string" ? text : parsed(text);
+    const value = key === "toggled" ? fromRanges(text) : typeof like === "string" ? text : parsed(text);
     if (fits(key as keyof State, value, like)) found[key] = value;
   }
   return found as Partial<State>;
@@ -117,7 +117,7 @@ const CHOICES: Partial<Record<keyof State, string[]>> = {
 };
 
 function fits(key: keyof State, value: unknown, like: unknown): boolean {
-  if (key === "toggled") return Array.isArray(value) && value.every((item) => Number.isInteger(item));
+  if (key === "toggled") return Array.isArray(value);
   if (key === "inputs") {
     const lists = value && typeof value === "object" && !Array.isArray(value) ? Object.values(value) : null;
     return !!lists && lists.every((list) => Array.isArray(list) && list.every((x) => typeof x === "number"));
@@ -132,4 +132,30 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+const MOST_TOGGLED = 1_000_000;
+
+/** Whole numbers as "3-170,172": there may be thousands of them. */
+function ranges(numbers: number[]): string {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const parts: [number, number][] = [];
+  for (const n of sorted) {
+    const last = parts[parts.length - 1];
+    if (last && n === last[1] + 1) last[1] = n;
+    else parts.push([n, n]);
+  }
+  return parts.map(([a, b]) => (a === b ? String(a) : `${a}-${b}`)).join(",");
+}
+
+function fromRanges(text: string): number[] | undefined {
+  const found: number[] = [];
+  for (const part of text.split(",")) {
+    const ends = /^([0-9]{1,9})(?:-([0-9]{1,9}))?$/.exec(part);
+    if (!ends) return undefined;
+    const [a, b] = [Number(ends[1]), Number(ends[2] ?? ends[1])];
+    if (b - a + found.length > MOST_TOGGLED) return undefined;
+    for (let n = a; n <= b; n++) found.push(n);
+  }
+  return found;
 }

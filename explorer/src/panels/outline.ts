@@ -4,13 +4,16 @@ import type { App } from "../app";
 import { clear, h } from "../dom";
 import type { Group } from "../scopes";
 
-const MOST = 80;
+const MOST = 80; // parts of a group that are listed
+const MOST_ROWS = 400; // in all: the others are found in the picture
 const MOST_BOXES = 12_000; // that are opened at once
 
 export function outlinePanel(app: App): HTMLElement {
   const tree = h("div", { class: "outline" });
   const { scopes } = app;
+  let rows = 0;
   const part = (group: Group): HTMLElement => {
+    rows++;
     const open = app.isOpen(group);
     const size = group.last - group.first;
     const row = h(
@@ -25,14 +28,17 @@ export function outlinePanel(app: App): HTMLElement {
       h("span", { class: "soft number" }, ` ${size.toLocaleString("en")}`),
     );
     if (!open || !group.parts.length) return h("li", {}, row);
-    const rest = group.parts.length - MOST;
-    return h("li", {}, row, h("ul", {}, ...group.parts.slice(0, MOST).map(part), rest > 0 ? h("li", { class: "soft" }, `… ${rest} more`) : null));
+    const listed: HTMLElement[] = [];
+    for (const inner of group.parts.slice(0, MOST)) if (rows < MOST_ROWS) listed.push(part(inner));
+    const rest = group.parts.length - listed.length;
+    return h("li", {}, row, h("ul", {}, ...listed, rest > 0 ? h("li", { class: "soft" }, `… ${rest} more`) : null));
   };
   const update = (): void => {
     if (scopes.groups.length < 2) {
       clear(tree, h("p", { class: "soft" }, "This computation has no calls of functions and no loops to be folded."));
       return;
     }
+    rows = 0;
     clear(tree, h("ul", {}, part(scopes.root)));
   };
   app.onChange((state, before) => {

@@ -7,21 +7,20 @@ of the others must be a constant.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from math import pi, sqrt
 from typing import Any
 
 import numpy as np
 
 from hopgrad.graph.builder import Expr
-from hopgrad.graph.hop import COMPLEX, POSITIVE, REAL, Case, Elementwise, Function, elementwise
-from hopgrad.hops.elementwise import absolute, convert, power, sign, where
+from hopgrad.graph.hop import COMPLEX, POSITIVE, REAL, Case, Function, elementwise
+from hopgrad.hops.elementwise import absolute, constant_power, cos, isinf, power, sign, sin, where
 from hopgrad.hops.elementwise import sqrt as root
-from hopgrad.hops.special import SCIPY, in_blocks, marked, no_slope, rgamma
+from hopgrad.hops.special import SCIPY, Definition, constant, in_blocks, like, marked, no_slope, one_result, rgamma
 from hopgrad.hops.surface import hops_of_results
 
 Array = np.ndarray[Any, Any]
-Body = Callable[..., Any]
 
 _ORDERS = np.array([[0], [1], [3]])
 
@@ -32,11 +31,6 @@ def _sample(draw: Any) -> Case:
 
 def _bessel(symbol: str, tex: str, kind: str = "Bessel function") -> Any:
     return Function(symbol, tex, kind)
-
-
-def _like(n: Expr, x: Expr) -> Expr:
-    """An order in the dtype of x."""
-    return n if n.dtype == x.dtype else convert(n, dtype=x.dtype)
 
 
 # -- J and Y -----------------------------------------------------------------------------------------------------------
@@ -281,43 +275,32 @@ def kn(n: Expr, x: Expr) -> Any:
 # -- Airy functions ----------------------------------------------------------------------------------------------------
 
 
-def _part(name: str, number: int) -> Any:
-    """One of the results of a ufunc that has several."""
-
-    def value(x: Any) -> Any:
-        from scipy import special
-
-        return np.asarray(getattr(special, name)(x)[number])[()]
-
-    return value
-
-
-@elementwise(_part("airy", 0), Function("Ai", r"\operatorname{Ai}", "Airy function"), traits=("bounded",))
+@elementwise(one_result("airy", 0), Function("Ai", r"\operatorname{Ai}", "Airy function"), traits=("bounded",))
 def airy_ai(x: Expr) -> Any:
     """Its derivative has a name."""
     return airy_aip(x)
 
 
-@elementwise(_part("airy", 1), Function("Ai′", r"\operatorname{Ai}'", "Airy function"))
+@elementwise(one_result("airy", 1), Function("Ai′", r"\operatorname{Ai}'", "Airy function"))
 def airy_aip(x: Expr) -> Any:
     """Airy's equation (DLMF 9.2.1)."""
     return x * airy_ai(x)
 
 
-@elementwise(_part("airy", 2), Function("Bi", r"\operatorname{Bi}", "Airy function"))
+@elementwise(one_result("airy", 2), Function("Bi", r"\operatorname{Bi}", "Airy function"))
 def airy_bi(x: Expr) -> Any:
     """Its derivative has a name."""
     return airy_bip(x)
 
 
-@elementwise(_part("airy", 3), Function("Bi′", r"\operatorname{Bi}'", "Airy function"))
+@elementwise(one_result("airy", 3), Function("Bi′", r"\operatorname{Bi}'", "Airy function"))
 def airy_bip(x: Expr) -> Any:
     """Airy's equation (DLMF 9.2.1)."""
     return x * airy_bi(x)
 
 
-def _scaled_airy(number: int, symbol: str, *traits: str) -> Callable[[Body], Elementwise]:
-    return elementwise(_part("airye", number), Function(symbol, rf"\operatorname{{{symbol}}}", "Airy function"),
+def _scaled_airy(number: int, symbol: str, *traits: str) -> Definition:
+    return elementwise(one_result("airye", number), Function(symbol, rf"\operatorname{{{symbol}}}", "Airy function"),
                        domain=(POSITIVE,), traits=("real", *traits))  # fmt: skip
 
 
@@ -346,7 +329,7 @@ def airye_bip(x: Expr, *, out: Expr) -> Any:
 
 
 def _root_above(x: Expr) -> Expr:
-    zero = x.builder.constant(0, x.dtype)
+    zero = constant(0, x)
     found: Expr = where(x > 0, root(where(x > 0, x, zero)), zero)
     return found
 
@@ -360,7 +343,7 @@ hops_of_results["scipy.special.airye"] = airye_ai, airye_aip, airye_bi, airye_bi
 
 def _struve_term(v: Expr, x: Expr) -> Expr:
     """(x/2)^ν / (√π Γ(ν+3/2))."""
-    order = _like(v, x)
+    order = like(v, x)
     found: Expr = power(x / 2, order) * rgamma(order + 1.5) / sqrt(pi)
     return found
 
@@ -385,7 +368,7 @@ def modstruve(v: Expr, x: Expr) -> Any:
 # -- Kelvin functions --------------------------------------------------------------------------------------------------
 
 
-def _kelvin(name: str, **fields: Any) -> Callable[[Body], Elementwise]:
+def _kelvin(name: str, **fields: Any) -> Definition:
     symbol = name[:-1] + "′" if name.endswith("p") else name
     tex = rf"\operatorname{{{symbol.replace('′', '')}}}" + ("'" if name.endswith("p") else "")
     return elementwise(SCIPY + name, Function(symbol, tex, "Kelvin function"), domain=(POSITIVE,), **fields)
@@ -440,3 +423,88 @@ def kerp(x: Expr, *, out: Expr) -> Any:
 def keip(x: Expr, *, out: Expr) -> Any:
     """Kelvin's equation, the imaginary part."""
     return ker(x) - out / x
+
+
+# -- spherical Bessel functions ----------------------------------------------------------------------------------------
+
+
+def _spherical_jn(x: Any, *, order: int) -> Any:
+    from scipy.special import spherical_jn as function
+
+    return np.asarray(function(order, x)).astype(np.asarray(x).dtype)
+
+
+def _spherical_jn_parts(x: Expr, *, order: int) -> Any:
+    """Of low orders: the power series up to where the recurrence upwards (DLMF 10.51.1) is stable."""
+    if order > 3:
+        return spherical_jn(x, order=order)
+    t = constant_power(x, exponent=2) * -0.5
+    series: Any = 1.0
+    for k in range(14, 0, -1):
+        series = t * series / (k * (2 * order + 2 * k + 1)) + 1
+    for k in range(1, order + 1):
+        series = series * x / (2 * k + 1)
+    below, found = cos(x) / x, sin(x) / x
+    for k in range(order):
+        below, found = found, (2 * k + 1) / x * found - below
+    return where(absolute(x) < order + 1, series, where(isinf(x), constant(0, x), found))
+
+
+@elementwise(_spherical_jn, Function("jₙ", r"j_n", "spherical Bessel function"), domain=(POSITIVE,),
+             parts=_spherical_jn_parts,
+             sample=lambda draw: Case(order=draw([0, 1, 2])))  # fmt: skip
+def spherical_jn(x: Expr, *, order: int) -> Any:
+    """DLMF 10.51.1, the form without a division by x, which is exact at 0 to every order."""
+    above = spherical_jn(x, order=order + 1)
+    if order == 0:
+        return -above
+    below = spherical_jn(x, order=order - 1)
+    return (order * below - (order + 1) * above) / (2 * order + 1)
+
+
+def _spherical(name: str) -> Definition:
+    def value(x: Any, *, order: int) -> Any:
+        function = getattr(import_module("scipy.special"), f"spherical_{name}")
+        return np.asarray(function(order, x)).astype(np.asarray(x).dtype)
+
+    symbol, tex = f"{name[0]}ₙ", f"{name[0]}_n"
+    return elementwise(value, Function(symbol, tex, "spherical Bessel function"), domain=(POSITIVE,),
+                       sample=lambda draw: Case(order=draw([0, 1, 2])))  # fmt: skip
+
+
+@_spherical("yn")
+def spherical_yn(x: Expr, *, order: int) -> Any:
+    """DLMF 10.51.1, the form without a division by x."""
+    above = spherical_yn(x, order=order + 1)
+    if order == 0:
+        return -above
+    return (order * spherical_yn(x, order=order - 1) - (order + 1) * above) / (2 * order + 1)
+
+
+@_spherical("in")
+def spherical_in(x: Expr, *, order: int) -> Any:
+    """DLMF 10.51.4, the form without a division by x, which is exact at 0."""
+    above = spherical_in(x, order=order + 1)
+    if order == 0:
+        return above
+    return (order * spherical_in(x, order=order - 1) + (order + 1) * above) / (2 * order + 1)
+
+
+@_spherical("kn")
+def spherical_kn(x: Expr, *, order: int) -> Any:
+    """DLMF 10.51.4, the form without a division by x."""
+    above = spherical_kn(x, order=order + 1)
+    if order == 0:
+        return -above
+    return -(order * spherical_kn(x, order=order - 1) + (order + 1) * above) / (2 * order + 1)
+
+
+def _sinc(x: Any) -> Any:
+    return np.sinc(x)
+
+
+@elementwise(_sinc, Function("sinc", r"\operatorname{sinc}"), traits=("even", "bounded"),
+             lowering="y = 3.141592653589793 * select(x == 0, 1e-20, x); sin(y) / y")  # fmt: skip
+def sinc(x: Expr) -> Any:
+    """sin(πx)/(πx) is the spherical Bessel function j₀(πx), whose derivative is −j₁: no quotient that is 0/0 at 0."""
+    return -pi * spherical_jn(pi * x, order=1)

@@ -14,8 +14,8 @@ from hopgrad.aval import Shape, aval, normalize_axes, normalize_axis
 from hopgrad.errors import DtypeError, ShapeError
 from hopgrad.graph.builder import Expr, catalogue, ones, zeros
 from hopgrad.graph.operators import broadcast_to as to_shape
+from hopgrad.hops import bessel, products, reduce, special
 from hopgrad.hops import elementwise as ew
-from hopgrad.hops import products, reduce, special
 from hopgrad.hops import shape as sh
 from hopgrad.hops.surface import (
     as_float,
@@ -1043,7 +1043,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subo
 
 @surface(np.sinc)
 def sinc(x: Any) -> Expr:
-    return special.sinc(as_float(lift(x)))
+    return bessel.sinc(as_float(lift(x)))
 
 
 @surface(np.nan_to_num)

@@ -20,7 +20,19 @@ from hopgrad.graph.builder import Expr
 from hopgrad.graph.hop import POSITIVE, REAL, Case, Draw, Function, Interval, On, elementwise
 from hopgrad.hops.elementwise import convert, exp, floor, log, log1p, logical_and, sign, where
 from hopgrad.hops.elementwise import sqrt as root
-from hopgrad.hops.special import SCIPY, UNIT, betaln, digamma, in_blocks, marked, ndtri, polygamma, square
+from hopgrad.hops.special import (
+    SCIPY,
+    UNIT,
+    betaln,
+    constant,
+    digamma,
+    in_blocks,
+    like,
+    marked,
+    ndtri,
+    polygamma,
+    square,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -313,11 +325,6 @@ def _scaled(slope: Callable[[], Any], factor: Any) -> Callable[[], Any]:
     return lambda: slope() * factor
 
 
-def _like(n: Expr, x: Expr) -> Expr:
-    """A number of trials or events in the dtype of x."""
-    return n if n.dtype == x.dtype else convert(n, dtype=x.dtype)
-
-
 # -- incomplete gamma functions ----------------------------------------------------------------------------------------
 
 _POISSON = Interval(1.1, 4.0)
@@ -437,7 +444,7 @@ def pdtrc(k: Expr, m: Expr) -> Any:
              sample=lambda draw: Case(np.array([[2], [3]]), (3,)))  # fmt: skip
 def pdtri(k: Expr, p: Expr, *, out: Expr) -> Any:
     """Q(k+1, m) = p, solved for m; k is an integer."""
-    return None, lambda: -1 / gamma_density(_like(k, p) + 1, out)
+    return None, lambda: -1 / gamma_density(like(k, p) + 1, out)
 
 
 @elementwise(SCIPY + "pdtrik", _named("pdtrik"), domain=(UNIT, Interval(2.0, 5.0)), sample=_two)
@@ -569,9 +576,9 @@ def _counts(draw: Draw) -> Case:
 
 def _of_binomial(k: Expr, n: Expr, p: Expr) -> Expr:
     """I_p(k+1, n−k) by p, for integers 0 ≤ k < n; otherwise it is constant."""
-    k, n = floor(_like(k, p)), _like(n, p)
+    k, n = floor(like(k, p)), like(n, p)
     inside = logical_and(k >= 0, k < n)
-    one = p.builder.constant(1, p.dtype)
+    one = constant(1, p)
     found: Expr = beta_density(where(inside, k + 1, one), where(inside, n - k, one), p) * convert(inside, dtype=p.dtype)
     return found
 
@@ -596,7 +603,7 @@ def bdtri(k: Expr, n: Expr, y: Expr, *, out: Expr) -> Any:
 
 def _of_negative_binomial(k: Expr, n: Expr, p: Expr) -> Expr:
     """I_p(n, k+1) by p, for integers."""
-    found: Expr = beta_density(_like(n, p), floor(_like(k, p)) + 1, p)
+    found: Expr = beta_density(like(n, p), floor(like(k, p)) + 1, p)
     return found
 
 

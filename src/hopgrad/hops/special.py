@@ -7,6 +7,7 @@ Where no other source is named, the derivatives are those of the NIST Digital Li
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from math import factorial, pi, sqrt
 from math import log as ln
 from typing import Any
@@ -14,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from hopgrad.graph.builder import Expr
-from hopgrad.graph.hop import COMPLEX, POSITIVE, REAL, Case, Function, Interval, Notation, On, elementwise
+from hopgrad.graph.hop import COMPLEX, POSITIVE, REAL, Case, Elementwise, Function, Interval, Notation, On, elementwise
 from hopgrad.graph.operators import broadcast_to
 from hopgrad.hops.elementwise import (
     absolute,
     cartesian,
     constant_power,
+    convert,
     cos,
     exp,
     hypot,
     imag,
-    isinf,
     log,
     log1p,
     logical_and,
@@ -41,6 +42,9 @@ SCIPY = "scipy.special:"
 
 UNIT = Interval(0.0, 1.0)
 
+Definition = Callable[[Callable[..., Any]], Elementwise]
+"""What makes a hop of a body."""
+
 
 def square(x: Any) -> Any:
     """x², of handles and of arrays."""
@@ -56,6 +60,25 @@ def no_slope(name: str, what: str) -> Any:
     return refuse
 
 
+def like(n: Expr, x: Expr) -> Expr:
+    """An order, a degree or a count in the dtype of x."""
+    return n if n.dtype == x.dtype else convert(n, dtype=x.dtype)
+
+
+def constant(value: float, x: Expr) -> Expr:
+    """A number in the dtype of x."""
+    return x.builder.constant(value, x.dtype)
+
+
+def one_result(name: str, number: int) -> Callable[..., Any]:
+    """The function that computes one of the results of a ufunc that has several."""
+
+    def value(*operands: Any) -> Any:
+        return np.asarray(getattr(import_module("scipy.special"), name)(*operands)[number])[()]
+
+    return value
+
+
 def in_blocks(integral: Callable[..., Any], valid: Callable[..., Any], *operands: Any) -> Any:
     """Integrals for all elements, some at a time, since each takes a row of nodes; where not `valid`, its 0 or NaN."""
     dtype = np.result_type(*operands)
@@ -64,7 +87,7 @@ def in_blocks(integral: Callable[..., Any], valid: Callable[..., Any], *operands
     with np.errstate(all="ignore"):
         found = valid(*flat)
         places = np.flatnonzero(found == 1)
-        for some in np.array_split(places, 1 + places.size // 2048):
+        for some in np.array_split(places, 1 + places.size // 2048) if places.size else []:
             found[some] = integral(*[v[some, None] for v in flat])
     return found.reshape(wide[0].shape).astype(dtype)[()]
 
@@ -74,7 +97,7 @@ def marked(inside: Any, outside: Any) -> Any:
     return np.where(inside, 1.0, np.where(outside, 0.0, np.nan))
 
 
-def _word(name: str) -> Notation:
+def word(name: str) -> Notation:
     """Written by its name in SciPy, which is as known as any symbol."""
     return Function(name, rf"\operatorname{{{name.replace('_', chr(92) + '_')}}}")
 
@@ -301,7 +324,7 @@ def _gammasgn_body(x: Expr) -> None:
     """Constant between the poles, so the derivative is 0."""
 
 
-gammasgn = elementwise(SCIPY + "gammasgn", _word("gammasgn"), traits=("flat", "bounded"))(_gammasgn_body)
+gammasgn = elementwise(SCIPY + "gammasgn", word("gammasgn"), traits=("flat", "bounded"))(_gammasgn_body)
 
 
 @elementwise(SCIPY + "beta", Function("B", r"\mathrm{B}", "beta"), domain=(POSITIVE, POSITIVE),
@@ -359,13 +382,13 @@ def exp10(x: Expr, *, out: Expr) -> Any:
     return out * ln(10)
 
 
-@elementwise(SCIPY + "powm1", _word("powm1"), domain=(POSITIVE, REAL))
+@elementwise(SCIPY + "powm1", word("powm1"), domain=(POSITIVE, REAL))
 def powm1(x: Expr, y: Expr) -> Any:
     """As of a power: the 1 that is subtracted does not change."""
     return power.body(x, y, out=power(x, y))
 
 
-@elementwise(SCIPY + "cosm1", _word("cosm1"), traits=("even", "bounded"))
+@elementwise(SCIPY + "cosm1", word("cosm1"), traits=("even", "bounded"))
 def cosm1(x: Expr) -> Any:
     """As of a cosine: the 1 that is subtracted does not change."""
     return -sin(x)
@@ -374,31 +397,31 @@ def cosm1(x: Expr) -> Any:
 DEGREE = pi / 180
 
 
-@elementwise(SCIPY + "sindg", _word("sindg"), traits=("odd", "bounded"))
+@elementwise(SCIPY + "sindg", word("sindg"), traits=("odd", "bounded"))
 def sindg(x: Expr) -> Any:
     """As of a sine, in degrees."""
     return DEGREE * cosdg(x)
 
 
-@elementwise(SCIPY + "cosdg", _word("cosdg"), traits=("even", "bounded"))
+@elementwise(SCIPY + "cosdg", word("cosdg"), traits=("even", "bounded"))
 def cosdg(x: Expr) -> Any:
     """As of a cosine, in degrees."""
     return -DEGREE * sindg(x)
 
 
-@elementwise(SCIPY + "tandg", _word("tandg"), traits=("odd", "bounded"))
+@elementwise(SCIPY + "tandg", word("tandg"), traits=("odd", "bounded"))
 def tandg(x: Expr, *, out: Expr) -> Any:
     """As of a tangent, in degrees."""
     return DEGREE * (1 + square(out))
 
 
-@elementwise(SCIPY + "cotdg", _word("cotdg"), domain=(Interval(10.0, 170.0),))
+@elementwise(SCIPY + "cotdg", word("cotdg"), domain=(Interval(10.0, 170.0),))
 def cotdg(x: Expr, *, out: Expr) -> Any:
     """As of a cotangent, in degrees."""
     return -DEGREE * (1 + square(out))
 
 
-@elementwise(SCIPY + "radian", _word("radian"), domain=(REAL, REAL, REAL), sample=lambda draw: Case((2, 1), (3,), ()))
+@elementwise(SCIPY + "radian", word("radian"), domain=(REAL, REAL, REAL), sample=lambda draw: Case((2, 1), (3,), ()))
 def radian(d: Expr, m: Expr, s: Expr) -> Any:
     """Degrees, minutes of arc and seconds of arc, each linear."""
     return DEGREE, DEGREE / 60, DEGREE / 3600
@@ -407,7 +430,7 @@ def radian(d: Expr, m: Expr, s: Expr) -> Any:
 # -- entropies and losses ----------------------------------------------------------------------------------------------
 
 
-@elementwise(SCIPY + "entr", _word("entr"), domain=(POSITIVE,), kink="at 0: ∞, from the right")
+@elementwise(SCIPY + "entr", word("entr"), domain=(POSITIVE,), kink="at 0: ∞, from the right")
 def entr(x: Expr) -> Any:
     """From −x log x."""
     return -log(x) - 1
@@ -420,74 +443,24 @@ def rel_entr(x: Expr, y: Expr) -> Any:
     return lambda: log(x / y) + 1, lambda: -x / y
 
 
-@elementwise(SCIPY + "kl_div", _word("kl_div"), domain=(POSITIVE, POSITIVE),
+@elementwise(SCIPY + "kl_div", word("kl_div"), domain=(POSITIVE, POSITIVE),
              kink="x = 0: −∞ to x, from the right")  # fmt: skip
 def kl_div(x: Expr, y: Expr) -> Any:
     """From x log(x/y) − x + y."""
     return lambda: log(x / y), lambda: 1 - x / y
 
 
-@elementwise(SCIPY + "huber", _word("huber"), domain=(POSITIVE, REAL), traits=("piecewise",))
+@elementwise(SCIPY + "huber", word("huber"), domain=(POSITIVE, REAL), traits=("piecewise",))
 def huber(delta: Expr, r: Expr) -> Any:
     """A parabola up to |r| = δ, a line beyond; both agree there in value and slope."""
     size = absolute(r)
     inside = size <= delta
-    zero = r.builder.constant(0, r.dtype)
-    return lambda: where(inside, zero, size - delta), lambda: where(inside, r, delta * sign(r))
+    return lambda: where(inside, constant(0, r), size - delta), lambda: where(inside, r, delta * sign(r))
 
 
-@elementwise(SCIPY + "pseudo_huber", _word("pseudo_huber"), domain=(POSITIVE, REAL))
+@elementwise(SCIPY + "pseudo_huber", word("pseudo_huber"), domain=(POSITIVE, REAL))
 def pseudo_huber(delta: Expr, r: Expr) -> Any:
     """δ² (h − 1) with h = hypot(1, r/δ); by δ written without the cancellation for small r."""
     u = r / delta
-    h = hypot(u.builder.constant(1, u.dtype), u)
+    h = hypot(constant(1, u), u)
     return lambda: delta * square(square(u) / (h + 1)) / h, lambda: r / h
-
-
-# -- spherical Bessel functions of the first kind ----------------------------------------------------------------------
-
-
-def _spherical_jn(x: Any, *, order: int) -> Any:
-    from scipy.special import spherical_jn as function
-
-    return np.asarray(function(order, x)).astype(np.asarray(x).dtype)
-
-
-def _spherical_jn_parts(x: Expr, *, order: int) -> Any:
-    """Of low orders: the power series up to where the recurrence upwards (DLMF 10.51.1) is stable."""
-    if order > 3:
-        return spherical_jn(x, order=order)
-    t = constant_power(x, exponent=2) * -0.5
-    series: Any = 1.0
-    for k in range(14, 0, -1):
-        series = t * series / (k * (2 * order + 2 * k + 1)) + 1
-    for k in range(1, order + 1):
-        series = series * x / (2 * k + 1)
-    below, found = cos(x) / x, sin(x) / x
-    for k in range(order):
-        below, found = found, (2 * k + 1) / x * found - below
-    zero = x.builder.constant(0, x.dtype)
-    return where(absolute(x) < order + 1, series, where(isinf(x), zero, found))
-
-
-@elementwise(_spherical_jn, Function("jₙ", r"j_n", "spherical Bessel function"), domain=(POSITIVE,),
-             parts=_spherical_jn_parts,
-             sample=lambda draw: Case(order=draw([0, 1, 2])))  # fmt: skip
-def spherical_jn(x: Expr, *, order: int) -> Any:
-    """DLMF 10.51.1, the form without a division by x, which is exact at 0 to every order."""
-    above = spherical_jn(x, order=order + 1)
-    if order == 0:
-        return -above
-    below = spherical_jn(x, order=order - 1)
-    return (order * below - (order + 1) * above) / (2 * order + 1)
-
-
-def _sinc(x: Any) -> Any:
-    return np.sinc(x)
-
-
-@elementwise(_sinc, Function("sinc", r"\operatorname{sinc}"), traits=("even", "bounded"),
-             lowering="y = 3.141592653589793 * select(x == 0, 1e-20, x); sin(y) / y")  # fmt: skip
-def sinc(x: Expr) -> Any:
-    """sin(πx)/(πx) is the spherical Bessel function j₀(πx), whose derivative is −j₁: no quotient that is 0/0 at 0."""
-    return -pi * spherical_jn(pi * x, order=1)

@@ -36,7 +36,7 @@ def namespace(module: str, members: dict[str, Callable[[], Any]]) -> Callable[[s
         original = getattr(importlib.import_module(module), name)
         if name in members:
             found = members[name]()
-        elif type(original) in (FunctionType, BuiltinFunctionType):
+        elif type(original) in (FunctionType, BuiltinFunctionType) or f"{module}:{name}" in refusals:
             found = _function(module, name, original)
         else:
             found = original

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopgrad.aval import Shape, aval
+from hopgrad.aval import Aval, Shape, aval
 from hopgrad.hops.shape import Items, Operand, Slice
 from hopgrad.simplify.draft import Call, Draft
 from hopgrad.simplify.rules import ANY, rule
@@ -25,6 +25,7 @@ _SMALL = 4096
 _BOXES = 32
 
 _FEWEST = 3  # scatters that become one
+_WINDOW = 8  # places in a window that are taken one by one
 
 # How many writes are looked through for the one that wrote what is read.
 _DEPTH = 16
@@ -193,6 +194,62 @@ def _sliced(draft: Draft, call: Call, args: tuple[int, ...], items: Items, **par
         return None
     item = _slice(found, n) if data.ndim else found[0]
     return draft.make(call.hop.name, *args[:moved], items=(*items[:place], item, *items[place + 1 :]), **params)
+
+
+@rule("index", among=("constant",))
+def index_of_windows(draft: Draft, call: Call, *args: int, items: Items) -> int | None:
+    """Windows that begin in equal steps, as an array of their places, are slices side by side."""
+    found = _windows(draft, call, args, items, draft.shape(args[0]))
+    if found is None:
+        return None
+    axis, slices = found
+    shape = (*call.shape[:axis], 1, *call.shape[axis + 1 :])
+    parts = [draft.reshape(draft.make("index", args[0], items=one), shape) for one in slices]
+    return draft.make("concatenate", *parts, axis=axis)
+
+
+@rule("scatter", among=("constant",))
+def scatter_of_windows(draft: Draft, call: Call, *args: int, items: Items, shape: Shape) -> int | None:
+    """As for an index; the windows overlap, so what lies in several is added up."""
+    like = draft.aval(args[0])
+    found = _windows(draft, like, args, items, shape)
+    if found is None:
+        return None
+    axis, slices = found
+    total = -1
+    for k, one in enumerate(slices):
+        place = (*[Slice(None, None, None)] * axis, k)
+        part = draft.make("scatter", draft.make("index", args[0], items=place), items=one, shape=shape)
+        total = part if total < 0 else draft.make("add", total, part)
+    return total
+
+
+def _windows(
+    draft: Draft, result: Call | Aval, args: tuple[int, ...], items: Items, shape: Shape
+) -> tuple[int, list[Items]] | None:
+    """The axis of the places in a window, and for each place the slice of all windows, if there are few places."""
+    place = next((k for k, item in enumerate(items) if isinstance(item, Operand)), None)
+    if place is None or len(args) != 2 or any(not isinstance(item, (Slice, Operand)) for item in items):
+        return None
+    data = draft.builder.constants.get(args[1])
+    if (
+        data is None
+        or data.ndim != 2
+        or data.dtype.kind not in "iu"
+        or not data.size
+        or len(result.shape) != len(shape) + 1
+    ):
+        return None
+    short = int(data.shape[1] <= data.shape[0])
+    rows = np.moveaxis(np.where(data < 0, data + shape[place], data), short, 0)
+    if len(rows) > _WINDOW or rows.shape[1] < 2 * len(rows):
+        return None
+    step = int(rows[0, 1] - rows[0, 0])
+    steps = step * np.arange(rows.shape[1])
+    if step <= 0 or (rows < 0).any() or (rows >= shape[place]).any() or (rows != rows[:, :1] + steps).any():
+        return None
+    spans = [range(int(row[0]), int(row[-1]) + 1, step) for row in rows]
+    return place + short, [(*items[:place], _slice(span, shape[place]), *items[place + 1 :]) for span in spans]
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
