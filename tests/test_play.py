@@ -64,7 +64,7 @@ class Server:
     def ask(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, http.client.HTTPMessage, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             answer = connection.getresponse()
@@ -93,7 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "helper.py").write_text("def scale(w):\n    return 2 * w\n")
     (folder.parent / "outside.py").write_text("def secret(x):\n    return x * x\n")
     (folder.parent / "outside.csv").write_text("1,2\n")
-    command = [sys.executable, "-m", "hopgrad", "play", "--no-browser", "--limit", "6"]
+    command = [sys.executable, "-m", "hopgrad", "play", "--no-browser", "--limit", "15"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
@@ -183,8 +183,8 @@ def test_what_takes_too_long_is_stopped_and_the_next_works(server: Server) -> No
     start = time.monotonic()
     status, answer = server.explain("model.py:endless", w="1")
     assert status == 422
-    assert "stopped: it took longer than 6 s" in answer["error"]
-    assert time.monotonic() - start < 40
+    assert "stopped: it took longer than 15 s" in answer["error"]
+    assert time.monotonic() - start < 80
     status, answer = server.explain("x*x", x="3")
     assert status == 200, answer
 
