@@ -64,6 +64,8 @@ def inside(interval: Interval, shape: tuple[int, ...], random: np.random.Generat
         low, high = low + 0.25 * min(1.0, (high - low) / 2), high - 0.25 * min(1.0, (high - low) / 2)
     elif np.isfinite(low):
         low, high = low + 0.3, low + 2.3
+    elif np.isfinite(high):
+        low, high = high - 2.3, high - 0.3
     else:
         low, high = -2.0, 2.0
     return np.asarray(random.uniform(low, high, shape))

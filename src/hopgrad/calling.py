@@ -894,75 +894,108 @@ def run(
     direction: Direction | None = None,
 ) -> Any:
     """An outermost call: by a kept trace, or traced anew."""
-    native = backend(way) == "native"
     read = read_arguments(f, argnums, args, keywords)
-    kept = None
-    actual: list[Any] = []
-    if read.key is not None:
-        kept = replays.kept(read.key)
-        if kept.once or kept.asks is not None:
-            kept = None
-        else:
-            actual = read.actual()
-
-            def again(call: Call, known: dict[int, Any], results: Sequence[Any] | None) -> Any:
-                count = len(call.writes)
-                later = results[len(results) - count :] if results is not None and count else None
-                results = results[: len(results) - count] if later is not None and results is not None else results
-                return _written(replace(call.again(actual, known, results), native=native), finish, later)
-
-            found = replays.replay(kept, actual, again, native, direction.values if direction else None)
-            if found is not None:
-                result, recorded = found
-                compile_it = recorded.later
-                if native and compile_it is not None and recorded.is_due:
-                    recorded.later = None  # other threads go on without it
-                    if not compile_it(recorded, actual, read, args, finish, direction):
-                        recorded.later = compile_it
-                return result
+    kept = replays.kept(read.key) if read.key is not None else None
+    if kept is not None and (kept.once or kept.asks is not None):
+        kept = None
+    actual = read.actual() if kept is not None else []
+    one = _Run(replays, kept, read, actual, args, finish, backend(way) == "native", target, direction)
+    found = one.replay()
+    if found is not None:
+        result, recorded = found
+        if one.native:
+            one.compile_later(recorded)
+        return result
     with Level() as running:
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
-        call.native = native
-        put_off = native and kept is not None and not running.dirty and not running.once and _is_large(running)
-        call.results = entries.MARKED if put_off else None
-        result = finish(call)
-        arrays = {id(v): n for n, v in zip((*call.inputs, *outside_of(running).data), actual, strict=False)}
-        for memory in running.dirty if kept is not None else ():
-            place = arrays.get(id(memory.home), outside_of(running).input_of(memory.home))
-            if place is None:
-                running.only_once("writes to an array of the caller that had to be converted", frame=None)
-            else:
-                call.writes.append((memory.node, place))
+        result, put_off = one.first_result(running, call)
     listed = outside_of(running).objects.listed
-    if put_off:
-        world = outside_of(running)
-        inputs = {node: array for array, node in world.arrays}
-        inputs.update(zip((*call.inputs, *world.data), actual, strict=False))
-        running.known = call.known = {}  # copies, which are not needed any more
-        call.results = None
     if kept is not None:
-        guards = outer_guards(running)
-        outside_data = list(outside_of(running).data)
-        recorded = replays.keep(kept, running, call, [*call.inputs, *outside_data])
-        if recorded is not None and len(call.asked) == 1:
-            (asked,) = call.asked
-            if asked.added is (direction is not None):
-                entered = target if not keywords else None
-                compile_it = functools.partial(_compile, asked, guards, outside_data, entered)
-                due = native and recorded.is_due
-                if not due or not compile_it(recorded, actual, read, args, finish, direction):
-                    recorded.later = compile_it
-                elif (replays.steady and not call.writes) or put_off:  # what was written would be written twice
-                    found = replays.replay(kept, actual, again, native, direction.values if direction else None)
-                    result, put_off = (result, put_off) if found is None else (found[0], False)
-        if put_off:
-            result = finish(replace(call, known=inputs))
+        result = one.keep(running, call, result, put_off, bool(keywords))
     elif running.once:
         replays.note(read.key, running.once)
     if listed:
         del running, call  # these hold copies of classes
         gc.collect()
     return result
+
+
+@dataclass
+class _Run:
+    """One call: what it was called with, and the traces that there are for arguments of this kind."""
+
+    replays: Replays
+    kept: Any
+    """None if no trace can be kept."""
+    read: Arguments
+    actual: list[Any]
+    args: tuple[Any, ...]
+    finish: Callable[[Call], Any]
+    native: bool
+    target: Any
+    direction: Direction | None
+
+    def replay(self) -> tuple[Any, Recorded] | None:
+        """The result by a kept trace, and which."""
+        if self.kept is None:
+            return None
+        more = self.direction.values if self.direction else None
+        found: tuple[Any, Recorded] | None = self.replays.replay(self.kept, self.actual, self._again, self.native, more)
+        return found
+
+    def _again(self, call: Call, known: dict[int, Any], results: Sequence[Any] | None) -> Any:
+        count = len(call.writes)
+        later = results[len(results) - count :] if results is not None and count else None
+        results = results[: len(results) - count] if later is not None and results is not None else results
+        again = replace(call.again(self.actual, known, results), native=self.native)
+        return _written(again, self.finish, later)
+
+    def compile_later(self, recorded: Recorded) -> None:
+        """Compile a trace that was replayed, if that was put off and is due."""
+        compile_it = recorded.later
+        if compile_it is not None and recorded.is_due:
+            recorded.later = None  # other threads go on without it
+            if not compile_it(recorded, self.actual, self.read, self.args, self.finish, self.direction):
+                recorded.later = compile_it
+
+    def first_result(self, running: Trace, call: Call) -> tuple[Any, bool]:
+        """What the function gives at a trace that was just made, or that native code is to compute it."""
+        call.native = self.native
+        keeps = self.kept is not None
+        put_off = self.native and keeps and not running.dirty and not running.once and _is_large(running)
+        call.results = entries.MARKED if put_off else None
+        result = self.finish(call)
+        inputs = (*call.inputs, *outside_of(running).data)
+        arrays = {id(v): n for n, v in zip(inputs, self.actual, strict=False)}
+        for memory in running.dirty if keeps else ():
+            place = arrays.get(id(memory.home), outside_of(running).input_of(memory.home))
+            if place is None:
+                running.only_once("writes to an array of the caller that had to be converted", frame=None)
+            else:
+                call.writes.append((memory.node, place))
+        return result, put_off
+
+    def keep(self, running: Trace, call: Call, result: Any, put_off: bool, by_name: bool) -> Any:
+        """Keep a new trace, and compile it: the result."""
+        world = outside_of(running)
+        inputs = {node: array for array, node in world.arrays}
+        inputs.update(zip((*call.inputs, *world.data), self.actual, strict=False))
+        if put_off:
+            running.known = call.known = {}  # copies, which are not needed any more
+            call.results = None
+        guards, data = outer_guards(running), list(world.data)
+        recorded = self.replays.keep(self.kept, running, call, [*call.inputs, *data])
+        found = None
+        if recorded is not None and len(call.asked) == 1 and call.asked[0].added is (self.direction is not None):
+            recorded.later = functools.partial(_compile, call.asked[0], guards, data, None if by_name else self.target)
+            if self.native:
+                self.compile_later(recorded)
+            # What was written would be written twice.
+            if recorded.later is None and (put_off or (self.replays.steady and not call.writes)):
+                found = self.replay()
+        if found is not None:
+            return found[0]
+        return self.finish(replace(call, known=inputs)) if put_off else result
 
 
 _MUCH = 1 << 22
