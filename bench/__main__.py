@@ -17,7 +17,7 @@ from bench.cases import CASES
 from bench.report import THREADED, TUNING, environment, machine, markdown, save, stamp
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT = 300  # seconds a process, which takes some ten
+TIMEOUT = 900  # seconds a process, which takes some ten, but minutes with torch.compile
 MEASURED = ("hopgrad", "JAX")  # whose memory is measured
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 Array = Any  # a NumPy array, or what a tool puts in its place
 Size = int | tuple[int, ...]
-Want = Literal["grad", "value_and_grad", "hvp", "step", "sparse_jacobian"]
+Want = Literal["grad", "value_and_grad", "hvp", "step", "training", "sparse_jacobian"]
 
 
 def joined(size: Size) -> str:
@@ -39,7 +39,8 @@ class Case:
     """The arguments for a size."""
     sizes: tuple[Size, ...]
     want: Want = "grad"
-    """What is timed; ``"step"`` is `program`, given the tool's value_and_grad."""
+    """What is timed; ``"step"`` is `program`, given the tool's value_and_grad; ``"training"`` is the
+    step of the last two arguments that `program`, `jax` and `torch` make of all of them, and that keeps the others."""
     argnums: int | tuple[int, ...] = 0
     program: Callable[..., Any] | None = None
     by_hand: Callable[..., Any] | None = None

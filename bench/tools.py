@@ -117,6 +117,8 @@ class Hopgrad(Tool):
 
     def prepare(self, case: Case, args: tuple[Any, ...]) -> Call:
         function = self.source(case)
+        if case.want == "training":
+            return Call(function(*args), args[-2:])
         if case.want == "hvp":
             return Call(self.hg.hvp(function), args)
         if case.want == "step":
@@ -186,7 +188,7 @@ class Jax(Tool):
 
     def source(self, case: Case) -> Callable[..., Any]:
         if case.jax:
-            return over(case.jax, **self.namespaces)
+            return case.jax if case.want == "training" else over(case.jax, **self.namespaces)
         return super().source(case)
 
     def compiled(self, case: Case, args: tuple[Any, ...]) -> Callable[..., Any]:
@@ -203,6 +205,8 @@ class Jax(Tool):
         return self.jax.jit(derivative, static_argnums=static)
 
     def prepare(self, case: Case, args: tuple[Any, ...]) -> Call:
+        if case.want == "training":
+            return Call(self.source(case)(*args), args[-2:])
         compiled = self.compiled(case, args)
         if case.want in ("grad", "hvp") and isinstance(case.argnums, int) and not isinstance(args[0], dict):
             return Call(lambda *args: np.asarray(compiled(*args)), args)
@@ -250,7 +254,7 @@ class Torch(Tool):
 
     def prepare(self, case: Case, args: tuple[Any, ...]) -> Call:
         torch, function = self.torch, self.source(case)
-        if case.want == "step":
+        if case.want in ("step", "training"):
             return Call(function(*args), args[-2:])  # the parameters stay with it
 
         def tensor(x: Any) -> Any:
@@ -285,6 +289,21 @@ class Torch(Tool):
             return (value.item(), gradient) if case.want == "value_and_grad" else gradient
 
         return Call(derivative, args)
+
+
+class TorchCompiled(Torch):
+    """PyTorch's loss by ``torch.compile``, which needs a C++ compiler; takes up to a minute for each size."""
+
+    name = "torch.compile"
+
+    def prepare(self, case: Case, args: tuple[Any, ...]) -> Call:
+        if case.want != "training":
+            raise Unsupported("compiles training steps only, which others make too slow")
+        self.torch.compiler.reset()
+        return Call(functools.partial(self.source(case), compiler=self.torch.compile)(*args), args[-2:])
+
+    def warm_up(self) -> None:
+        Torch.warm_up(Torch())
 
 
 class Autograd(Tool):
@@ -356,5 +375,5 @@ class Casadi(Tool):
         return Call(one if len(results) == 1 else many, given)
 
 
-PEERS: tuple[type[Tool], ...] = (Cpp, Jax, Torch, Autograd, Casadi)
-TOOLS: tuple[type[Tool], ...] = (Hopgrad, ByHand, Cpp, Jax, JaxDevice, Torch, Autograd, Casadi)
+PEERS: tuple[type[Tool], ...] = (Cpp, Jax, Torch, TorchCompiled, Autograd, Casadi)
+TOOLS: tuple[type[Tool], ...] = (Hopgrad, ByHand, Cpp, Jax, JaxDevice, Torch, TorchCompiled, Autograd, Casadi)

@@ -108,7 +108,7 @@ def functions(case: Case, args: tuple[Any, ...], tools: dict[str, Tool]) -> dict
     """The calls of the function alone, for tools that compile it."""
     calls: dict[str, Call] = {}
     for name, tool in tools.items():
-        if case.want != "step":
+        if case.want not in ("step", "training"):
             try:
                 calls[name] = tool.function(case, args)
                 calls[name]()

@@ -166,7 +166,7 @@ REASONS = {
 
 UNDISPATCHED = {
     **drop_in._REFUSING, "ma.*": drop_in._MASKED, "from_dlpack": "the memory of a traced value is hopgrad's own",
-    "frompyfunc": "use np.vectorize", "kaiser": "use scipy.special.i0",
+    "frompyfunc": "use np.vectorize",
 }  # fmt: skip
 """The same of what NumPy does not dispatch."""
 

@@ -1004,6 +1004,22 @@ def test_kinks_of_complex_numbers() -> None:
     assert_allclose(hg.hvp(np.std)(Z, Z), 0, atol=1e-14)  # it is homogeneous
 
 
+CUTS = [2.0, -2.0, complex(2, -0.0), complex(-2, -0.0), 2j, -2j, complex(-0.0, 2), complex(-0.0, -2)]
+
+
+@pytest.mark.parametrize("z", CUTS, ids=repr)
+@pytest.mark.parametrize("f", [np.arcsin, np.arccos, np.arcsinh, np.arccosh, np.sqrt, np.log, np.arctan, np.arctanh])
+def test_on_a_cut_the_derivative_is_that_of_the_side(f: Any, z: complex) -> None:
+    """The sign of a zero part says which side is meant; differences along the axis do not leave it."""
+    z = np.complex128(z)
+    h = 1e-5
+    ends = [(z.real + s * h, z.imag) if z.imag == 0 else (z.real, z.imag + s * h) for s in (1, -1)]
+    after, before = (f(np.complex128(complex(*end))) for end in ends)
+    want = (after - before) / (2 * h if z.imag == 0 else 2j * h)
+    assert_allclose(hg.jvp(f, (z,), (np.complex128(1),))[1], want, rtol=1e-8, atol=1e-10)
+    assert_allclose(hg.jacobian(f)(z), want, rtol=1e-8, atol=1e-10)
+
+
 def test_jacobians_of_complex_functions() -> None:
     assert_allclose(hg.jacobian(np.exp)(Z), np.diag(np.exp(Z)), rtol=1e-14)
     assert_allclose(hg.jacobian(np.exp, mode="reverse")(Z), np.diag(np.exp(Z)), rtol=1e-14)

@@ -92,6 +92,10 @@ def node(page: "Page", name: str) -> Any:
     )
 
 
+def document(page: "Page") -> Any:
+    return json.loads(page.locator("#explanation").text_content() or "")
+
+
 def texts(place: Any) -> list[str]:
     return [words.strip() for words in place.all_text_contents()]
 
@@ -689,6 +693,44 @@ def test_ten_thousand_values_are_laid_out_and_moved(opened: Open) -> None:
     page.keyboard.press("ArrowDown")
     assert state(page)["pin"].startswith("n")
     assert len(page.evaluate("location.hash")) < 2_000
+    # And so can its uses: beside the middle of the window there is an arrow somewhere.
+    window = page.locator(".holder").bounding_box()
+    assert window is not None
+    page.keyboard.press("+")
+    for row in range(0, 200, 4):
+        page.mouse.click(window["x"] + window["width"] / 2, window["y"] + window["height"] / 2 - 100 + row)
+        if state(page).get("pin", "").startswith("e"):
+            break
+    use = document(page)["uses"][int(state(page)["pin"][1:])]
+    page.get_by_role("tab", name="Value").click()
+    names = [document(page)["graph"]["nodes"][use[end]]["name"] for end in ("source", "target")]
+    assert page.locator(".card h2").first.inner_text() == " → ".join(names)
+
+
+def test_an_arrow_between_groups_leads_to_each_of_its_uses(opened: Open) -> None:
+    def pair(a, b):
+        return a * b, a - b
+
+    def join(a, b, c):
+        return np.sin(a) * b + c
+
+    def both(x):
+        a, b = pair(x, x + 1)
+        return join(a, b, x)
+
+    page = opened(hg.explain(both)(0.5), "#tab=outline")
+    page.get_by_role("button", name="Close all", exact=True).click()
+    page.locator("g.label", has_text="2 uses").first.click()
+    page.get_by_role("tab", name="Value").click()
+    card = page.locator(".card")
+    first = card.locator("h2").first.inner_text()
+    assert "1 other use on the same arrow" in card.inner_text()
+    other = card.locator("section", has_text="on the same arrow").get_by_role("button")
+    words = other.inner_text()
+    assert words != first
+    other.click()
+    assert card.locator("h2").first.inner_text() == words
+    assert other.inner_text() == first
 
 
 @pytest.mark.slow

@@ -188,7 +188,9 @@ def _from_half(z: Array, *, n: int, axis: int, norm: str) -> Array:
 def exactly(f: Callable[..., Any], *operands: Array) -> Array:
     """A function of mpmath on each element, with twice the digits of float64."""
     with mpmath.workdps(32):
-        return np.vectorize(lambda *values: float(f(*map(mpmath.mpf, map(float, values)))))(*operands)
+        kind: Any = complex if any(map(np.iscomplexobj, operands)) else float
+        each = np.vectorize(lambda *values: kind(f(*(mpmath.mpmathify(kind(v)) for v in values))), otypes=[kind])
+        return each(*operands)
 
 
 def _places_in_partition(x: Array, kth: tuple[int, ...], axis: int) -> Array:
@@ -346,7 +348,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
         for name in ("airy", "airye")
         for number, part in enumerate(("ai", "aip", "bi", "bip"))
     },
-    "polygamma": lambda x, *, order: scipy.special.polygamma(order, x),
+    "polygamma": lambda x, *, order: exactly(lambda x: mpmath.psi(order, x), x),
     "spherical_jn": lambda x, *, order: scipy.special.spherical_jn(order, x),
     "sinc": np.sinc,
     "inv": lambda a, *, strict: np.linalg.inv(a),

@@ -100,6 +100,54 @@ def test_lists_in_place_of_arrays(call: str) -> None:
     check(eval(f"lambda x: {call}", {"np": np}), x3)
 
 
+WIDENED = """
+np.emath.sqrt(x - 1.0)
+np.emath.sqrt((x - 1.0).astype(np.float32))
+np.emath.log(-x)
+np.emath.log2(x - 1.0)
+np.emath.log10([-x[0], x[1]])
+np.emath.logn(2.0, x - 1.0)
+np.emath.logn(-x, 3.0)
+np.emath.power(x - 1.0, 2.5)
+np.emath.power(x - 1.0, -2)
+np.emath.power(-x, x)
+np.emath.arccos(x * 2 + 1)
+np.emath.arcsin(-2 * x - 1)
+np.emath.arctanh(x * 2 + 1)
+np.emath.sqrt(x - 1j)
+np.emath.sqrt(np.array(-2.0)) * x
+"""
+
+
+@pytest.mark.parametrize("call", WIDENED.strip().splitlines())
+def test_functions_that_become_complex(call: str) -> None:
+    f = eval(f"lambda x: {call}", {"np": np})
+    single = "float32" in call
+    for x in (x3, numpy.array([0.3, 1.7, -0.4])):
+        found, _ = hg.vjp(f, x)
+        numpy.testing.assert_allclose(found, f(x), rtol=1e-6 if single else 1e-14)
+        assert numpy.asarray(found).dtype == f(x).dtype
+        for part in (numpy.real, numpy.imag) if not single else ():
+            hg.check_grads(lambda x, part=part: part(f(x)) + 0.0 * x[0], (x,))
+
+
+def test_whether_a_root_becomes_complex_is_a_guard() -> None:
+    slope = hg.grad(lambda x: np.abs(np.emath.sqrt(x)))
+    for x in (4.0, -4.0, 9.0, -9.0):
+        numpy.testing.assert_allclose(slope(x), numpy.sign(x) / (2 * numpy.sqrt(abs(x))), rtol=1e-14)
+
+
+@pytest.mark.parametrize("points", [0, 1, 2, 5, 8])
+def test_kaisers_window(points: int) -> None:
+    f = lambda beta: np.kaiser(points, beta)  # noqa: E731
+    for beta in (0.0, 1.5, 14.0):
+        found, _ = hg.vjp(f, beta)
+        numpy.testing.assert_allclose(found, numpy.kaiser(points, beta), rtol=1e-13)
+        assert found.dtype == numpy.kaiser(points, beta).dtype
+    hg.check_grads(f, (1.5,), order=2)
+    assert type(np.kaiser(3, 2.0)) is numpy.ndarray
+
+
 REQUIRED = "x | x, float | x, None, ['C', 'W'] | x.T, None, 'F' | x * 1, None, ['O', 'E']"
 
 

@@ -678,6 +678,16 @@ def test_a_chain_of_many_hops_is_written_and_read() -> None:
     assert document.values[document.output] == explanation.value
 
 
+def test_of_very_many_uses_rules_and_numbers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation = hg.explain(lambda x: np.sin(x * x) * x)(0.5)
+    whole = json.loads(explanation.json())["uses"]
+    monkeypatch.setattr("hopgrad.show.schema._MAX_TEXTS", len(whole) - 1)
+    short = json.loads(explanation.json())["uses"]
+    assert short == [{key: v for key, v in use.items() if key not in ("text", "latex")} for use in whole]
+    assert all(use["rule"] and "value" in use for use in short)
+    assert [use.text for use in from_json(explanation.json()).uses] == [""] * len(short)
+
+
 def test_lines_of_the_story_have_no_other_parts() -> None:
     """A new field of a story's line has to be written too."""
     assert set(Line.__dataclass_fields__) == {"formula", "prose", "value", "note", "node"}

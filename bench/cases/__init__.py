@@ -23,6 +23,7 @@ from bench.cases import (
     rosenbrock,
     softmax,
     stencil,
+    training,
     unrolled,
 )
 
@@ -47,6 +48,7 @@ FAMILIES = (
     lstm,
     ode,
     networks,
+    training,
 )
 
 CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in family.CASES}

@@ -14,6 +14,8 @@ export interface Related {
   sites: Set<number>;
 }
 
+const MAX_RELATED = 2000; // values or uses that are marked together
+
 export class App {
   readonly scopes: Scopes;
   readonly sweeps: Sweeps;
@@ -74,6 +76,12 @@ export class App {
   local(use: number): Data | undefined {
     const recorded = this.model.uses[use].value;
     return recorded === undefined ? undefined : (this.lively.local(use) ?? recorded);
+  }
+
+  /** The local derivative as a formula, or by name where none is written. */
+  localText(use: number): string {
+    const { source, target, text } = this.model.uses[use];
+    return text ?? `∂${this.model.name(target)}/∂${this.model.name(source)}`;
   }
 
   /** What a use adds to the adjoint of its source. */
@@ -206,14 +214,35 @@ export class App {
     };
     if (key.startsWith("n") && this.model.rank.has(number)) made(number);
     if (key.startsWith("e") && this.model.uses[number]) {
-      whole(this.model.uses[number].target);
-      found.nodes.add(this.model.uses[number].source);
-      found.uses.add(number);
+      for (const use of this.together(number).slice(0, MAX_RELATED)) {
+        whole(this.model.uses[use].target);
+        found.nodes.add(this.model.uses[use].source);
+        found.uses.add(use);
+      }
     }
     if (key.startsWith("s")) for (const id of this.sitesNodes.get(number) ?? []) made(id);
     const group = this.group(key);
-    if (group && group.last - group.first <= 2000) for (let k = group.first; k < group.last; k++) whole(this.model.shown[k]);
+    if (group && group.last - group.first <= MAX_RELATED) for (let k = group.first; k < group.last; k++) whole(this.model.shown[k]);
     return found;
+  }
+
+  /** The uses that are seen as one arrow with this one: all between the same two ends, if one is a closed group. */
+  together(use: number): number[] {
+    const { uses, rank } = this.model;
+    const end = (id: number): [number, number] => {
+      const at = rank.get(id) ?? -1;
+      let closed: Group | null = null;
+      for (let group: Group | null = this.scopes.inner[at]; group; group = group.parent) if (!this.isOpen(group)) closed = group;
+      return closed ? [closed.first, closed.last] : [at, at + 1];
+    };
+    const [from, to] = [end(uses[use].source), end(uses[use].target)];
+    const values = from[1] - from[0] === 1 && to[1] - to[0] === 1;
+    if (values || from[0] === to[0]) return [use];
+    const lies = (id: number, [first, last]: [number, number]): boolean => {
+      const at = rank.get(id) ?? -1;
+      return first <= at && at < last;
+    };
+    return uses.flatMap(({ source, target }, k) => (lies(source, from) && lies(target, to) ? [k] : []));
   }
 
   nodesAt(site: number): number[] {

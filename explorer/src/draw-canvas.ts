@@ -5,10 +5,17 @@ import type { Camera, View } from "./camera";
 import type { Drawer } from "./draw-svg";
 import { h } from "./dom";
 import { HEAT_DASHES, HEAT_WIDTHS, arrowHeat, look, type Look } from "./look";
-import { FONT, LEADING, SIZES, arrowRows, boxRows, type Row, type Scene } from "./scene";
+import { FONT, LEADING, SIZES, arrowRows, boxRows, type Arrow, type Row, type Scene } from "./scene";
 
 const LEGIBLE = 0.4; // pixels a unit: below that, text is not drawn
 const MAX_LINES = 40_000; // arrows in one frame
+const REACH = 6; // pixels from an arrow within which the mouse means it
+const PIECES = 16; // straight lines that stand for a curve
+
+interface Point {
+  x: number;
+  y: number;
+}
 
 export class CanvasDrawer implements Drawer {
   readonly element = h("canvas", { class: "picture", "aria-hidden": "true" });
@@ -64,8 +71,45 @@ export class CanvasDrawer implements Drawer {
     const found = this.scene.boxes.find(
       (box) => Math.abs(at.x - box.x) <= box.width / 2 && Math.abs(at.y - box.y) <= box.height / 2,
     );
-    return found?.key ?? "";
+    return found?.key ?? this.arrowAt(at, REACH / k)?.key ?? "";
   }
+
+  /** The arrow whose label or line is at a point, or the nearest within reach. */
+  private arrowAt(at: Point, reach: number): Arrow | undefined {
+    let nearest: Arrow | undefined;
+    let least = reach;
+    for (const arrow of this.scene!.arrows) {
+      const { label, path } = arrow;
+      if (label && Math.abs(at.x - label.x) <= label.width / 2 && Math.abs(at.y - label.y) <= label.height / 2) return arrow;
+      const far = distance(at, path, least);
+      if (far < least) [nearest, least] = [arrow, far];
+    }
+    return nearest;
+  }
+}
+
+/** How far a point is from a path of Bézier curves, taken as short straight lines; at least `limit` if it is that far. */
+function distance(at: Point, path: Point[], limit: number): number {
+  let least = limit;
+  for (let i = 0; i + 3 < path.length; i += 3) {
+    const [a, b, c, d] = path.slice(i, i + 4);
+    // A curve stays within the box of its four points.
+    if (at.x < Math.min(a.x, b.x, c.x, d.x) - limit || at.x > Math.max(a.x, b.x, c.x, d.x) + limit) continue;
+    if (at.y < Math.min(a.y, b.y, c.y, d.y) - limit || at.y > Math.max(a.y, b.y, c.y, d.y) + limit) continue;
+    let from = a;
+    for (let step = 1; step <= PIECES; step++) {
+      const t = step / PIECES;
+      const u = 1 - t;
+      const [p, q, r, s] = [u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t];
+      const to = { x: p * a.x + q * b.x + r * c.x + s * d.x, y: p * a.y + q * b.y + r * c.y + s * d.y };
+      const [dx, dy] = [to.x - from.x, to.y - from.y];
+      const along = ((at.x - from.x) * dx + (at.y - from.y) * dy) / (dx * dx + dy * dy || 1);
+      const part = Math.max(0, Math.min(1, along));
+      least = Math.min(least, Math.hypot(at.x - from.x - part * dx, at.y - from.y - part * dy));
+      from = to;
+    }
+  }
+  return least;
 }
 
 /** Draws what of a scene lies in the window. */

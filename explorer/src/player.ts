@@ -132,7 +132,7 @@ function told(app: App, step: Step): (Node | string)[] {
   const words = h("p", {}, name(app, use.source, true), " += ");
   if (use.forms?.local) words.append(math(use.forms.local.mathml), " · ", name(app, use.target, true));
   else if (use.forms?.share) words.append(math(use.forms.share.mathml));
-  else words.append(use.text ?? "");
+  else words.append(app.localText(step.use));
   if (rule) words.append(rule);
   const count = h("p", { class: "number" });
   if (local !== undefined) count.append(h("span", { class: "local" }, short(local, 5)), " × ", h("span", { class: "adjoint" }, fenced(incoming)), " = ");

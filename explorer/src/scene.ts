@@ -131,7 +131,7 @@ export function arrowRows(app: App, arrow: Arrow): Row[] {
     const plain = unfenced(words);
     const both = `${name} = ${plain}`;
     rows.push({ text: both.length <= 26 ? both : name.length <= 20 ? name : plain.length <= 20 ? plain : (use.rule ?? ""), role: "local" });
-  } else rows.push({ text: (use.text ?? "").length <= 20 ? use.text! : (use.rule ?? ""), role: "local" });
+  } else rows.push({ text: use.text && use.text.length <= 20 ? use.text : (use.rule ?? ""), role: "local" });
   if (local !== undefined) {
     const number = short(local, 5);
     if (number !== unfenced(words)) rows.push({ text: `= ${number}`, role: extent(local).finite ? "number" : "bad" });

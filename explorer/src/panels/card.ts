@@ -7,6 +7,7 @@ import { counted, digits, range, short } from "../format";
 
 const BINS = 24;
 const MAX_CELLS = 64;
+const MAX_LINKS = 50;
 
 export function cardPanel(app: App): HTMLElement {
   const body = h("div", { class: "card" });
@@ -70,12 +71,14 @@ function useCard(app: App, k: number): HTMLElement[] {
   const use = model.uses[k];
   const title = h("h2", {}, `${model.name(use.source)} → ${model.name(use.target)}`);
   const found: HTMLElement[] = [title, h("dl", { class: "facts" }, ...fact("rule", use.rule ?? "nothing flows back"), ...fact("operand", String(use.operand + 1)))];
+  const others = app.together(k).filter((other) => other !== k);
+  if (others.length) found.push(usesList(app, others));
   if (!use.active) return found;
   const formula = h("p", {});
   if (use.forms?.leibniz) formula.append(math(use.forms.leibniz.mathml));
   if (use.forms?.local) formula.append(" = ", math(use.forms.local.mathml));
   else if (use.forms?.share) formula.append(h("span", { class: "soft" }, "  adds "), math(use.forms.share.mathml));
-  else formula.append(use.text ?? "");
+  else formula.append(app.localText(k));
   found.push(formula);
   const local = app.local(k);
   if (local !== undefined) found.push(numbersCard("Local derivative", local, undefined));
@@ -83,6 +86,23 @@ function useCard(app: App, k: number): HTMLElement[] {
   found.push(numbersCard(`Flows out: what it adds to the adjoint of ${model.name(use.source)}`, app.share(k), undefined));
   found.push(links(app, "Between", [[use.source, -1], [use.target, -1]])!);
   return found;
+}
+
+/** The other uses that the same arrow stands for. */
+function usesList(app: App, uses: number[]): HTMLElement {
+  const { model, store } = app;
+  const one = (k: number): HTMLElement => {
+    const { source, target } = model.uses[k];
+    const words = `${model.name(source)} → ${model.name(target)}`;
+    return h("li", {}, h("button", { type: "button", class: "link", click: () => store.set({ pin: `e${k}` }) }, words));
+  };
+  const more = uses.length - MAX_LINKS;
+  return h(
+    "section",
+    {},
+    h("h2", {}, `${counted(uses.length, "other use")} on the same arrow`),
+    h("ul", { class: "links" }, ...uses.slice(0, MAX_LINKS).map(one), more > 0 ? h("li", {}, `… and ${more} more`) : null),
+  );
 }
 
 function groupCard(app: App, id: number): HTMLElement[] {
@@ -266,7 +286,7 @@ function links(app: App, title: string, ends: [number, number][]): HTMLElement |
     h(
       "ul",
       { class: "links" },
-      ...ends.slice(0, 50).map(([id, use]) =>
+      ...ends.slice(0, MAX_LINKS).map(([id, use]) =>
         h(
           "li",
           {},
@@ -283,7 +303,7 @@ function links(app: App, title: string, ends: [number, number][]): HTMLElement |
           h("span", { class: "soft number" }, `  ${short(app.value(id))}`),
         ),
       ),
-      ends.length > 50 ? h("li", {}, `… and ${ends.length - 50} more`) : null,
+      ends.length > MAX_LINKS ? h("li", {}, `… and ${ends.length - MAX_LINKS} more`) : null,
     ),
   );
 }

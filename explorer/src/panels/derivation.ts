@@ -202,7 +202,7 @@ function around(app: App): DerivationLine[] {
   const numbers = app.store.state.level === "numbers";
   const terms = model.flowing(id).slice(0, MAX_PATHS).map((k): Part[] => {
     const use = model.uses[k];
-    const local = use.text ?? "";
+    const local = app.localText(k);
     if (numbers) return [words(fenced(short(app.adjoint(use.target), 5)), ""), words(" · ", " \\cdot "), { factor: k, form: null, number: short(app.local(k), 5) }];
     return [words(app.adjointName(use.target), app.adjointName(use.target)), words(" · ", " \\cdot "), { factor: k, form: { text: local, latex: use.latex ?? local, mathml: "" } }];
   });

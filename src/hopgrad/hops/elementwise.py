@@ -249,18 +249,23 @@ def _versed(x: Expr) -> Expr:
     return (1 - x) * (1 + x)
 
 
+def _cosine(x: Expr) -> Expr:
+    """√(1 − x²). Complex numbers on a cut, |x| > 1, keep the sign of their zero imaginary part: 1 − x would lose it."""
+    return sqrt(-(x - 1)) * sqrt(-(-x - 1)) if x.dtype.kind == "c" else sqrt(_versed(x))
+
+
 @elementwise(np.arcsin, Function("arcsin", r"\arcsin", "arc sine"), domain=(UNIT,), traits=("odd", "bounded"),
              kink="at ±1: ∞, from inside", lowering="asin(x)")  # fmt: skip
 def arcsin(x: Expr) -> Any:
     """From sin² + cos² = 1."""
-    return 1 / sqrt(_versed(x))
+    return 1 / _cosine(x)
 
 
 @elementwise(np.arccos, Function("arccos", r"\arccos", "arc cosine"), domain=(UNIT,), traits=("bounded",),
              kink="at ±1: −∞, from inside", lowering="acos(x)")  # fmt: skip
 def arccos(x: Expr) -> Any:
     """The arc sine's, negated: the two add up to π/2."""
-    return -1 / sqrt(_versed(x))
+    return -1 / _cosine(x)
 
 
 @elementwise(np.arctan, Function("arctan", r"\arctan", "arc tangent"), traits=("odd", "bounded"), lowering="atan(x)")
@@ -320,15 +325,15 @@ def tanh(x: Expr, *, out: Expr) -> Any:
 @elementwise(np.arcsinh, Function("arsinh", r"\operatorname{arsinh}", "area hyperbolic sine"), traits=("odd",),
              lowering="asinh(x)")  # fmt: skip
 def arcsinh(x: Expr) -> Any:
-    """hypot, because x² + 1 overflows; of complex numbers the root itself, which has the same cuts."""
-    return 1 / sqrt(1 + x * x) if x.dtype.kind == "c" else 1 / hypot(x, 1.0)
+    """hypot, because x² + 1 overflows; of complex numbers the root itself, which has the same cuts, sides included."""
+    return 1 / sqrt(-(-(x * x) - 1)) if x.dtype.kind == "c" else 1 / hypot(x, 1.0)
 
 
 @elementwise(np.arccosh, Function("arcosh", r"\operatorname{arcosh}", "area hyperbolic cosine"),
              domain=(Interval(1.0),), kink="at 1: ∞, from the right", lowering="acosh(x)")  # fmt: skip
 def arccosh(x: Expr) -> Any:
-    """Two roots, because x² − 1 overflows and loses digits near 1."""
-    return 1 / (sqrt(x - 1) * sqrt(x + 1))
+    """Two roots, because x² − 1 overflows and loses digits near 1. On a cut, x + 1 would lose the side."""
+    return 1 / (sqrt(x - 1) * sqrt(-(-x - 1) if x.dtype.kind == "c" else x + 1))
 
 
 @elementwise(np.arctanh, Function("artanh", r"\operatorname{artanh}", "area hyperbolic tangent"), domain=(UNIT,),

@@ -47,6 +47,7 @@ from hopgrad.numpy._arrays import c_ as c_
 from hopgrad.numpy._arrays import fromiter as fromiter
 from hopgrad.numpy._arrays import full as full
 from hopgrad.numpy._arrays import full_like as full_like
+from hopgrad.numpy._arrays import kaiser as kaiser
 from hopgrad.numpy._arrays import mgrid as mgrid
 from hopgrad.numpy._arrays import ndenumerate as ndenumerate
 from hopgrad.numpy._arrays import ogrid as ogrid

@@ -55,6 +55,15 @@ def asarray_chkfinite(a: Any, dtype: Any = None, order: Any = None) -> Any:
     return found
 
 
+@functools.wraps(numpy.kaiser)
+def kaiser(M: Any, beta: Any) -> Any:
+    if context.current() is None or not has_traced((M, beta)):
+        return fillable(numpy.kaiser(bare(M), bare(beta)))
+    # NumPy's window over its own I₀: from −1 to 1 in equal steps, which a single point has none of.
+    points = numpy.linspace(-1.0, 1.0, int(M)) if M != 1 else numpy.zeros(1)
+    return numpy.i0(beta * numpy.sqrt(1 - points**2)) / numpy.i0(beta)
+
+
 @functools.wraps(numpy.require)
 def require(a: Any, dtype: Any = None, requirements: Any = None, **keywords: Any) -> Any:
     if context.current() is None or not has_traced(a):

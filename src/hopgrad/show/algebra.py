@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hopgrad.show.analysis import Analysis, Edge
 
 _MAX_HOPS = 2000
+_MAX_EDGES = 20_000
 
 Powers = tuple[tuple[int, float], ...]  # (form, exponent), sorted
 
@@ -46,6 +47,8 @@ def simplified(analysis: Analysis, node: int, limit: int) -> Term | None:
     """
     builder = analysis.graph.builder
     edges = [edge for edge in analysis.active_edges if edge.source >= node]
+    if len(edges) > _MAX_EDGES:
+        return None
     try:
         locals_ = [_local(analysis, edge) for edge in edges]
     except NotDifferentiableError:  # a rule that the user gave for one mode only

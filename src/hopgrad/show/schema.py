@@ -66,6 +66,8 @@ _BUDGET = 200_000
 _TINY = 8
 _MAX_FORMS = 600
 """Of so many values and of so many uses all formulas are written; of more, only names and local derivatives in text."""
+_MAX_TEXTS = 20_000
+"""Of so many uses the local derivatives are written in text; of more, only their rules and numbers."""
 _MAX_EXPANDED = 200
 
 
@@ -265,11 +267,12 @@ def _uses(analysis: Analysis, number: Mapping[int, int], arrays: _Arrays) -> Ite
 
 
 def _local(analysis: Analysis, edge: Edge, arrays: _Arrays) -> Data:
-    arrayed = _arrayed(analysis, edge)
-    factor = analysis.factor_term(edge)
-    if factor is None or arrayed:
-        factor = story.pullback_term(analysis, edge)
-    data: Data = {"text": text(factor), "latex": latex(factor), "rule": story.rule(analysis, edge)}
+    data: Data = {"rule": story.rule(analysis, edge)}
+    if len(analysis.active_edges) <= _MAX_TEXTS:
+        factor = None if _arrayed(analysis, edge) else analysis.factor_term(edge)
+        if factor is None:
+            factor = story.pullback_term(analysis, edge)
+        data |= {"text": text(factor), "latex": latex(factor)}
     value = analysis.local_value(edge)
     if value is not None:
         data["value"] = arrays.data(value)
