@@ -93,8 +93,8 @@ def test_programs(name: str) -> None:
         check(program)
 
 
-# A sparse Jacobian is several compiled functions; of what it is made is tested in tests/test_sparse_jacobian.py, and the
-# steps that train a network in tests/test_targets.py.
+# A sparse Jacobian is several compiled functions: see tests/test_sparse_jacobian.py; and see tests/test_targets.py for
+# the steps that train a network.
 DENSE = [name for name, case in BENCHMARKS.items() if case.want not in ("sparse_jacobian", "training")]
 
 
