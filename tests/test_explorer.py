@@ -311,6 +311,13 @@ def test_two_inputs_are_compared(opened: Open) -> None:
     assert "kept: 0.5, difference 0.5" in page.locator(".card").inner_text()
 
 
+def test_inputs_without_elements_cannot_be_changed(opened: Open) -> None:
+    page = opened(hg.explain(lambda x: np.sum(np.sin(x)))(np.zeros(0)), "#tab=inputs")
+    assert "no elements" in page.locator(".recorded").inner_text()
+    page = opened(hg.explain(lambda x, w: np.sum(np.sin(x)) + w**2)(np.zeros(0), 0.5), "#tab=inputs")
+    assert "slope by w: 1" in page.locator(".inputs").inner_text()
+
+
 def test_a_large_computation_says_that_its_numbers_are_recorded(opened: Open) -> None:
     page = opened(hg.explain(lambda x: np.sum(x * x))(np.ones(2000)), "#tab=inputs")
     assert "more than 1000 elements" in page.locator(".recorded").inner_text()

@@ -15,6 +15,8 @@ export function inputsPanel(app: App): HTMLElement {
     const why = lively.reason || "no input can be changed";
     return h("p", { class: "recorded" }, `The numbers of this page are those that were recorded: ${why}.`);
   }
+  const filled = lively.inputs.filter((id) => lively.recorded(id).length > 0);
+  if (!filled.length) return h("p", { class: "recorded" }, "The inputs have no elements, so there is nothing to change.");
   const updates: (() => void)[] = [];
   const set = (id: number, k: number, v: number): void => {
     if (!Number.isFinite(v)) return;
@@ -24,7 +26,7 @@ export function inputsPanel(app: App): HTMLElement {
   };
 
   // One element of one input is plotted.
-  let chosen = { id: lively.inputs.find((id) => model.wrt.has(id)) ?? lively.inputs[0], element: 0 };
+  let chosen = { id: filled.find((id) => model.wrt.has(id)) ?? filled[0], element: 0 };
   const groups = lively.inputs.map((id) => {
     const count = lively.recorded(id).length;
     const whole = /int|bool/.test(model.nodes[id].dtype);
