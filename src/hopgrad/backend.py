@@ -17,6 +17,7 @@ import numpy as np
 
 from hopgrad.graph.builder import Builder, catalogue
 from hopgrad.graph.graph import Graph, reachable
+from hopgrad.graph.operators import all_finite
 from hopgrad.lower.expand import boundary, expanded
 from hopgrad.lower.library import compound, library
 from hopgrad.lower.program import Program
@@ -104,7 +105,8 @@ class NativePlan:
         """Whether there was anything to be left out."""
         builder, moved, given = expanded(source, [*wanted, *(ends or ())], known, lean=self.lean)
         checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=False)]
-        checks += [_is_finite(builder, n) for n in moved[len(wanted) :]]
+        with builder.passing("guards"):
+            checks += [all_finite(builder.expr(n)).id for n in moved[len(wanted) :]]
         simplified = tiled(rolled(simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))))
         self.graph = Graph(simplified.builder, list(simplified.inputs.values()), simplified.outputs)
         """Simplified, with what guards ask among its outputs."""
@@ -195,13 +197,6 @@ def _strides(value: Any) -> tuple[int, ...] | None:
     if isinstance(value, (np.generic, float, int, complex, np.ndarray)):
         return ()
     return None
-
-
-def _is_finite(builder: Builder, node: int) -> int:
-    """A hop that tells whether all elements of a value are finite."""
-    with builder.passing("guards"):
-        fine = catalogue["isfinite"](builder.expr(node))
-        return catalogue["all"](fine, axes=tuple(range(fine.ndim)), keepdims=False).id
 
 
 def _holds(builder: Builder, node: int, value: Any) -> int:

@@ -29,8 +29,9 @@ from hopgrad.backend import LARGE, NativePlan, backend, pays
 from hopgrad.differentiate import substitute
 from hopgrad.errors import DtypeError, HopgradError, TraceError
 from hopgrad.evaluate import Plan, evaluate
-from hopgrad.graph.builder import Builder, Expr, catalogue
+from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
+from hopgrad.graph.operators import all_finite
 from hopgrad.lower import report
 from hopgrad.lower.entry import Function
 from hopgrad.lower.program import Program
@@ -1023,7 +1024,7 @@ def _compile(
 ) -> bool:
     """Make native code for a trace, and an entry point for the function that users call, unless it is too early."""
     call: Call = recorded.call
-    checks = _finite(call, asked.nodes) if asked.finite else []
+    checks = [all_finite(call.expr(node)).id for node in asked.nodes] if asked.finite else []
     nodes = [*asked.nodes, *[node for node, _ in call.writes]]
     targets = {len(asked.nodes) + k: place for k, (_, place) in enumerate(call.writes)}
     more = direction.values(call) if direction else {}
@@ -1034,15 +1035,6 @@ def _compile(
     if target is not None:
         _enter(target, recorded, call, read, data, args, actual, finish, direction)
     return True
-
-
-def _finite(call: Call, nodes: Sequence[int]) -> list[int]:
-    """Values that tell whether others have finite elements only."""
-    found = []
-    for node in nodes:
-        fine = catalogue["isfinite"](call.expr(node))
-        found.append(catalogue["all"](fine, axes=tuple(range(fine.ndim)), keepdims=False).id)
-    return found
 
 
 def _enter(

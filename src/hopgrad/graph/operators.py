@@ -65,24 +65,24 @@ def join(first: Support, second: Support) -> Support:
     return None if mask.all() else mask
 
 
+def all_finite(value: Expr) -> Expr:
+    """Whether all elements of a value are finite."""
+    fine = catalogue["isfinite"](value)
+    return catalogue["all"](fine, axes=tuple(range(fine.ndim)), keepdims=False)
+
+
 def spread(support: Either, move: Callable[[Either], Either], dtype: np.dtype[Any]) -> Either:
     """A support moved by a map that adds up elements, all with positive weights: as numbers, then asked for nonzero."""
     return catalogue["not_equal"](move(catalogue["convert"](support, dtype=dtype)), 0)
 
 
-def restrict(value: Expr, support: Support) -> Expr:
-    """`value` where it is supported and an exact zero elsewhere."""
-    if support is None:
-        return value
-    if not isinstance(support, Expr):
-        if support.all():
-            return value
-        support = value.builder.constant(support)
-    return catalogue["where"](support, value, value.builder.constant(0, value.dtype))
+def restrict(value: Expr, born: Expr | None) -> Expr:
+    """`value` where a mask says so and an exact zero elsewhere."""
+    return value if born is None else catalogue["where"](born, value, value.builder.constant(0, value.dtype))
 
 
-def trusted(value: Expr, support: Support) -> Expr:
-    """`restrict` for a value that is zero without support anyway, unless that zero met an infinity."""
+def cleared(value: Expr, support: Support) -> Expr:
+    """`restrict` to a support, without which the value is zero anyway, unless that zero met an infinity."""
     if not isinstance(support, Expr):
         if support is None or support.all():
             return value
@@ -148,7 +148,7 @@ class Scale(Operator):
     def pull(self, cotangent: Expr, support: Support = None) -> Expr:
         out = restrict(_scaled(cotangent, self._factor), self.born)
         if support is not None and _may_be_infinite(self.factor):
-            out = trusted(out, support)
+            out = cleared(out, support)
         return sum_to(out, self.source.shape)
 
     @property
@@ -197,7 +197,7 @@ class Weighted(Operator):
         assert self.factor is not None
         spread = expand(cotangent, self.axes, self.source, self.keepdims)
         out = restrict(_scaled(spread, self.factor), self.born)
-        return trusted(out, self._spread(support)) if _may_be_infinite(self.factor) else out
+        return cleared(out, self._spread(support)) if _may_be_infinite(self.factor) else out
 
     def support(self, support: Support) -> Support:
         support = self._spread(support)
@@ -236,7 +236,7 @@ class Linear(Operator):
 
     def pull(self, cotangent: Expr, support: Support = None) -> Expr:
         out = self._pull(cotangent)
-        return trusted(out, self.support(support)) if self._infinite and support is not None else out
+        return cleared(out, self.support(support)) if self._infinite and support is not None else out
 
     def support(self, support: Support) -> Support:
         return None if self._mask is None else self._mask(support)
