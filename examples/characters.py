@@ -17,6 +17,7 @@ from common import options
 from hopgrad import nn, optim, train
 
 CONTEXT, WIDTH, HEADS, BLOCKS = 64, 64, 4, 2
+BATCH, DECAY, MAX_NORM = 32, 0.01, 1.0
 
 
 @dataclasses.dataclass
@@ -66,25 +67,40 @@ def alphabet() -> tuple[str, str]:
     return text, "".join(sorted(set(text)))
 
 
-def run(steps: int, out: Path, progress: bool | None = None) -> tuple[train.Fit, float, str]:
-    """Train on nine tenths; the result, the bits per character on the rest, and the alphabet."""
+def pieces() -> tuple[Any, Any, str]:
+    """Numbers of characters in rows of `CONTEXT` + 1: nine tenths to train on, the rest, and the alphabet."""
     text, letters = alphabet()
     numbers = np.array([letters.index(c) for c in text])
     rows = numbers[: len(numbers) // (CONTEXT + 1) * (CONTEXT + 1)].reshape(-1, CONTEXT + 1)
     cut = len(rows) * 9 // 10
+    return rows[:cut], rows[cut:], letters
+
+
+def rate(steps: int) -> optim.Schedule:
+    """The learning rate: up a line, and down half a cosine."""
+    return optim.schedules.warmup(optim.schedules.cosine(3e-3, steps), 50)
+
+
+def bits_per_character(model: Any, rows: Any) -> float:
+    """The loss in bits."""
+    return train.evaluate(model, {"loss": loss}, rows, batch_size=64)["loss"] / float(np.log(2))
+
+
+def run(steps: int, out: Path, progress: bool | None = None) -> tuple[train.Fit, float, str]:
+    """Train; the result, the bits per character on text that it has not seen, and the alphabet."""
+    training, test, letters = pieces()
     found = train.fit(
         network(len(letters), 0),
         loss,
-        rows[:cut],
-        optimizer=optim.AdamW(optim.schedules.warmup(optim.schedules.cosine(3e-3, steps), 50), weight_decay=0.01),
+        training,
+        optimizer=optim.AdamW(rate(steps), weight_decay=DECAY),
         steps=steps,
-        batch_size=32,
-        max_norm=1.0,
+        batch_size=BATCH,
+        max_norm=MAX_NORM,
         progress=progress,
     )
     found.history.save(out / "characters.svg")
-    rest = train.evaluate(found.model, {"loss": loss}, rows[cut:], batch_size=64)["loss"]
-    return found, rest / float(np.log(2)), letters
+    return found, bits_per_character(found.model, test), letters
 
 
 def continued(model: Any, letters: str, start: str, length: int, seed: int = 0) -> str:
