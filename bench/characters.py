@@ -1,4 +1,4 @@
-"""The character model of examples/characters.py, trained here and by PyTorch: ``python -m bench.characters [--steps N]``.
+"""The model of examples/characters.py, trained here and by PyTorch: ``python -m bench.characters [--steps N]``.
 
 Both start from the same parameters, see the same batches in the same order, and have the same optimizer, in single
 precision. What counts is how well they predict text that they have not seen, in bits per character.

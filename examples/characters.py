@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from common import options
 
+import hopgrad as hg
 from hopgrad import nn, optim, train
 
 CONTEXT, WIDTH, HEADS, BLOCKS = 64, 64, 4, 2
@@ -86,6 +87,13 @@ def bits_per_character(model: Any, rows: Any) -> float:
     return train.evaluate(model, {"loss": loss}, rows, batch_size=64)["loss"] / float(np.log(2))
 
 
+def explained(model: Any = None) -> hg.Explanation:
+    """The loss of eight characters, layer by layer."""
+    training, _, letters = pieces()
+    found: hg.Explanation = hg.explain(loss, wrt="model")(model or network(len(letters), 0), training[:1, :9])
+    return found
+
+
 def run(steps: int, out: Path, progress: bool | None = None) -> tuple[train.Fit, float, str]:
     """Train; the result, the bits per character on text that it has not seen, and the alphabet."""
     training, test, letters = pieces()
@@ -121,6 +129,7 @@ def main() -> None:
     print(f"{bits:.3f} bits per character on text that it has not seen")
     print(continued(found.model, letters, "The statement ", 300))
     print(f"wrote {chosen.out / 'characters.svg'}")
+    print(f"wrote {explained(found.model).save(chosen.out / 'characters.html')}")
 
 
 if __name__ == "__main__":
