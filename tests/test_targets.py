@@ -1,7 +1,6 @@
 """Compiled functions that write to arrays of their caller: in place, without copies, and never half."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import network_cases as cases
