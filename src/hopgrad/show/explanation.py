@@ -208,7 +208,9 @@ class Explanation:
 
     def _formulas(self) -> list[str]:
         """The derivation in LaTeX, line by line, and for what inputs it holds."""
-        sections = [s for s in self.sections if s.key in ("chain", "whole")]
+        # Of a network the picture by layers says it; its chain rule would fill pages.
+        wanted = () if self._analysis.layers else ("chain", "whole")
+        sections = [s for s in self.sections if s.key in wanted]
         found = [latex(line.formula) for s in sections for line in s.lines if line.formula is not None]
         for k, condition in enumerate(listed(self.conditions)):
             found.append(rf"\text{{{'and' if k else 'for'} }} {latex(condition)}")
