@@ -491,6 +491,25 @@ def test_calls_and_loops_are_closed_and_opened(opened: Open) -> None:
     assert page.locator("g.node").count() == before
 
 
+def test_a_network_is_seen_by_layers_which_open_to_hops(opened: Open) -> None:
+    block = nn.TransformerBlock(4, 2, 8, activation=nn.gelu, norm_first=True, rng=0)
+    page = opened(hg.explain(block)(np.ones((1, 3, 4), np.float32), causal=True), "#tab=outline")
+    assert texts(page.locator("g.node text.name")) == [
+        "x", "model.norm1: LayerNorm", "model.self_attn: MultiheadAttention", page.locator("text.name").nth(3).inner_text(),
+        "model.norm2: LayerNorm", "model.linear1: Linear", "gelu", "model.linear2: Linear",
+        page.locator("text.name").nth(8).inner_text(),
+    ]  # fmt: skip
+    assert page.locator("g.node.sick").count() == 0  # the −∞ of the mask is meant
+    linear = page.locator("g.node.group").filter(has=page.locator("text.name", has_text="model.linear1: Linear"))
+    assert "1×3×8" in linear.locator("text").nth(1).inner_text()  # what it gives, and its adjoint
+    before = page.locator("g.node").count()
+    linear.dblclick()
+    assert page.locator("g.node").count() == before + 4  # three hops and two parameters in its place
+    assert "model.linear1.weight" in texts(page.locator("g.node text.soft"))
+    page.get_by_role("tab", name="Health").click()
+    assert page.locator(".health li.born").count() == 0
+
+
 def test_a_long_loop_begins_closed_and_what_is_searched_opens(opened: Open) -> None:
     page = opened(hg.explain(steps)(0.5), "#tab=outline")
     assert page.locator("g.node").count() <= 300
