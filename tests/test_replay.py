@@ -631,3 +631,48 @@ def test_large_jacobians_are_traced_once(mode: Any) -> None:
     assert traces(jacobian) == 1
     assert replayed(jacobian) == 3
     assert jacobian.kernels
+
+
+# -- native code that cannot be made -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", ["simplify", "Program"])
+@pytest.mark.parametrize("size", [3, 10**6])  # which waits for native code
+def test_what_cannot_be_compiled_is_computed(monkeypatch: pytest.MonkeyPatch, broken: str, size: int) -> None:
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise IndexError("out of range")
+
+    x = np.linspace(0.0, 1.0, size)
+    with hg.use_backend("native"):
+        for transform, wanted in (
+            (hg.grad(lambda x: np.sum(np.sin(x))), np.cos(x)),
+            (hg.compile(np.sin), np.sin(x)),
+        ):
+            with monkeypatch.context() as patched:
+                patched.setattr(f"hopgrad.backend.{broken}", breaks)
+                with pytest.warns(hg.NativeCodeWarning, match="IndexError: out of range"):
+                    np.testing.assert_array_equal(transform(x), wanted)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # it is told once
+                np.testing.assert_array_equal(transform(x), wanted)
+            assert "by NumPy: native code could not be made (IndexError" in transform.report()
+
+
+def test_what_cannot_be_compiled_later_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For arrays that lie otherwise in memory, or for the columns of a Jacobian."""
+
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise IndexError("out of range")
+
+    x = np.linspace(0.0, 1.0, 8)
+    f = hg.compile(lambda x: np.exp(x) * x)
+    jacobian = hg.jacobian(lambda x: np.exp(x) * x)
+    with hg.use_backend("native"):
+        np.testing.assert_allclose(f(x), np.exp(x) * x, 1e-15)
+        monkeypatch.setattr("hopgrad.backend.Program", breaks)
+        with pytest.warns(hg.NativeCodeWarning):
+            np.testing.assert_allclose(f(x[::2]), (np.exp(x) * x)[::2], 1e-15)
+        np.testing.assert_allclose(f(x), np.exp(x) * x, 1e-15)
+        with pytest.warns(hg.NativeCodeWarning):
+            np.testing.assert_allclose(jacobian(x), np.diag(np.exp(x) * (x + 1)), 1e-14)
+        np.testing.assert_allclose(jacobian(x), np.diag(np.exp(x) * (x + 1)), 1e-14)
