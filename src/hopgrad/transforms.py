@@ -633,6 +633,7 @@ def _jacobian(
         for output, leaf in pairs:
             _check_analytic(call, output, leaf, f)
         kinds = [_block_kind(call, output, leaf) for output, leaf in pairs]
+        blocks: list[Any]
         if call.results is entries.MARKED:
             if not call.replayed:
                 forward, free = _direction(call, outputs, mode)
