@@ -90,13 +90,11 @@ def _row(builder: Builder, node: int, axis: int) -> int | None:
     """Which row along an axis an index takes, if that is all it does."""
     shape = builder.avals[builder.args(node)[0]].shape
     picks = picks_of(dict(builder.params(node))["items"], shape)
-    if picks is None or None in picks or type(picks[axis]) is not int:
+    number = None if picks is None or None in picks else picks[axis]
+    if picks is None or not isinstance(number, int):
         return None
-    return (
-        picks[axis]
-        if all(p == range(n) for k, (p, n) in enumerate(zip(picks, shape, strict=True)) if k != axis)
-        else None
-    )
+    others = [(p, n) for k, (p, n) in enumerate(zip(picks, shape, strict=True)) if k != axis]
+    return number if all(p == range(n) for p, n in others) else None
 
 
 class _Rows:
@@ -194,9 +192,8 @@ class _Rows:
                     operands.append(self._whole(a))
                 else:
                     operands.append(self._part(a, at, number if small[at] > 1 else 0))
-            row = Expr(
-                self._builder, self._builder.emit(source.hop(node), [x.id for x in operands], source.params(node))
-            )
+            ids = [x.id for x in operands]
+            row = Expr(self._builder, self._builder.emit(source.hop(node), ids, source.params(node)))
             rows.append(row if row.shape == line else broadcast_to(row, shape=line))
         return rows
 
