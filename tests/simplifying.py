@@ -268,6 +268,12 @@ EXAMPLES = [
     ),
     Example("sum of written", lambda v, w: scatter(v, (2, 2), 1, 0) + scatter(w, (2, 2), 0, 1), f((), ())),
     Example(None, lambda v, w: scatter(v, (4,), every(0, 3)) + scatter(w, (4,), every(2, 4)), f((3,), (2,))),
+    Example(None, lambda v, w: scatter(v, (1, 4), 0, every(1, 3)) + scatter(w, (4,), 2), f((2,), ())),
+    Example(
+        "sum of written",
+        lambda u, v, w: scatter(u, (2, 3), 0) + (scatter(v, (3,), 2) + scatter(w, (2, 3), 1)),
+        f((3,), (), (3,)),
+    ),
     Example(
         "sum of written",
         lambda v, w: scatter(v, (5000,), every(0, 4999)) + scatter(w, (5000,), every(1, 5000)),
