@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -257,7 +258,8 @@ def _spelled(analysis: Analysis, live: list[int]) -> Section:
         # The more factors there are, the shorter each one: what is longer goes by its name.
         count = sum(min(len(path), 12) for path in paths)
         limit = min(MAX_SYMBOLS, MAX_SPELLED // max(count, 1))
-        terms = [_path_product(_along(path, lambda e, most=limit: spelled_out(analysis, e, most), 12)) for path in paths]
+        write = partial(spelled_out, analysis, limit=limit)
+        terms = [_path_product(_along(path, write, 12)) for path in paths]
         section.lines.append(Line(equation(total_derivative(analysis, node), total(terms)), node=node))
     if any(analysis.path_counts[node][0] > MAX_PATHS for node in live) and not section.lines:
         section.intro = "Too many paths to write out; the adjoints below use each of them."
