@@ -616,6 +616,23 @@ def test_the_function_may_call_its_own_gradient() -> None:
         assert g(x) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("mode", [None, "forward", "reverse"])
+def test_large_jacobians_are_traced_once(mode: Any) -> None:
+    """The first call waits for native code, as the values on the way would take much memory."""
+
+    def f(x: Any) -> Any:
+        return np.sum(np.sin(x[:, None] + np.linspace(0.0, 1.0, 150_000)), axis=1)
+
+    jacobian = hg.jacobian(f, mode=mode, backend="native")
+    for scale in (1.0, 2.0, 3.0):
+        x = scale * np.arange(4.0)
+        wanted = np.diag(np.sum(np.cos(x[:, None] + np.linspace(0.0, 1.0, 150_000)), axis=1))
+        np.testing.assert_allclose(jacobian(x), wanted, rtol=1e-9, atol=1e-9)
+    assert traces(jacobian) == 1
+    assert replayed(jacobian) == 3
+    assert jacobian.kernels
+
+
 # -- native code that cannot be made -----------------------------------------------------------------------------------
 
 

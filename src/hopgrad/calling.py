@@ -726,8 +726,8 @@ class Computation:
             self.native = None
             return self.run(given, native)
         start = time.perf_counter()
-        if self._plan is None:
-            self._plan = Plan(self._builder, self._nodes, frozenset(given))  # what guards asked for is known, too
+        if self._plan is None or not given.keys() >= set(self._plan.inputs):
+            self._plan = Plan(self._builder, self._nodes, frozenset(given))  # at times what guards asked for is known
         values = self._plan.run(given)
         self._seconds += time.perf_counter() - start
         return values
