@@ -13,11 +13,12 @@ derivative of a loop is that of the same loop written out, to the last NaN. Mask
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopgrad.aval import Aval, aval
+from hopgrad.aval import Aval, Several, aval
 from hopgrad.batch import Batch, Part, spread_closed, spread_graph
 from hopgrad.differentiate import activity, pull, push, transplant
 from hopgrad.errors import GraphError, LoopError, NotDifferentiableError
@@ -62,6 +63,23 @@ def dependencies(graph: Graph) -> list[set[int]]:
             {k for k in range(len(graph.inputs)) if bits[node] >> k & 1} for node in graph.outputs
         ]
     return list(found)
+
+
+def looped(builder: Builder) -> float:
+    """How many hops are computed within the loops of a graph; infinity if that depends on values."""
+    total = 0.0
+    for node, like in enumerate(builder.avals):
+        if type(like) is not Several:
+            continue
+        hop, params = builder.hop(node), dict(builder.params(node))
+        if hop is WHILE:
+            return inf
+        if hop is SCAN:
+            inner = params["body"].builder
+            total += params["length"] * (len(inner) + looped(inner))
+        elif hop is SWITCH:
+            total += max(looped(branch.builder) for branch in _branches(builder.params(node)))
+    return total
 
 
 def reached(graph: Graph, active: Sequence[bool]) -> list[bool]:
