@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from exploring import Open
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 # Tracing and compiling make the first run of an example slow, so a deadline would fail at random.
 settings.register_profile("local", deadline=None)
@@ -50,3 +51,27 @@ def browser() -> Iterator["Browser"]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def opened(browser: "Browser", tmp_path: Path) -> Iterator[Open]:
+    """Opens the page of an explanation, and checks in the end that nothing went wrong in it."""
+    problems: list[str] = []
+    pages = []
+
+    def one(explanation: Any, hash_: str = "", width: int = 1280, height: int = 800, **options: Any) -> "Page":
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        page = context.new_page()
+        pages.append(context)
+        page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith(("file:", "blob:")) else problems.append(r.url))
+        file = tmp_path / "page.html"
+        explanation.save(file)
+        page.goto(f"{file.as_uri()}{hash_}")
+        return page
+
+    yield one
+    for context in pages:
+        context.close()
+    assert problems == []

@@ -2,21 +2,21 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from exploring import AUDIT, AXE, Open, document, node, number, state, texts
 
 import hopgrad as hg
+from hopgrad import nn
+from hopgrad.show.schema import from_json
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
-
-Open = Callable[..., "Page"]
 
 
 def wave(x):
@@ -59,51 +59,6 @@ def fading(x):
     for _ in range(30):
         x = 1 / (1 + np.exp(-4 * x)) * 0.3
     return x
-
-
-@pytest.fixture
-def opened(browser: "Browser", tmp_path: Path) -> Iterator[Open]:
-    """Opens the page of an explanation, and checks in the end that nothing went wrong in it."""
-    problems: list[str] = []
-    pages = []
-
-    def one(explanation: Any, hash_: str = "", width: int = 1280, height: int = 800, **options: Any) -> "Page":
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        page = context.new_page()
-        pages.append(context)
-        page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "blob:")) else problems.append(r.url))
-        file = tmp_path / "page.html"
-        explanation.save(file)
-        page.goto(f"{file.as_uri()}{hash_}")
-        return page
-
-    yield one
-    for context in pages:
-        context.close()
-    assert problems == []
-
-
-def node(page: "Page", name: str) -> Any:
-    """The box of a value, by the name that stands in it."""
-    return page.locator("g.node").filter(
-        has=page.locator("text.name", has_text=re.compile(rf"^{re.escape(name)}( =|$)"))
-    )
-
-
-def document(page: "Page") -> Any:
-    return json.loads(page.locator("#explanation").text_content() or "")
-
-
-def texts(place: Any) -> list[str]:
-    return [words.strip() for words in place.all_text_contents()]
-
-
-def state(page: "Page") -> dict[str, str]:
-    page.wait_for_timeout(90)  # the address follows a little later
-    found: dict[str, str] = page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
-    return found
 
 
 # -- 1. the sweeps ---------------------------------------------------------------------------------------------------
@@ -233,12 +188,6 @@ def test_several_paths_are_summed_and_arrays_have_their_adjoints(opened: Open) -
 
 
 # -- 4. live inputs --------------------------------------------------------------------------------------------------
-
-
-def number(words: str) -> float:
-    """A number as the page writes it."""
-    plain = words.replace("−", "-").replace("∞", "inf").replace("×10", "e")
-    return float(plain.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
 
 
 def test_values_adjoints_and_tangent_follow_what_is_typed(opened: Open) -> None:
@@ -494,11 +443,12 @@ def test_calls_and_loops_are_closed_and_opened(opened: Open) -> None:
 def test_a_network_is_seen_by_layers_which_open_to_hops(opened: Open) -> None:
     block = nn.TransformerBlock(4, 2, 8, activation=nn.gelu, norm_first=True, rng=0)
     page = opened(hg.explain(block)(np.ones((1, 3, 4), np.float32), causal=True), "#tab=outline")
-    assert texts(page.locator("g.node text.name")) == [
-        "x", "model.norm1: LayerNorm", "model.self_attn: MultiheadAttention", page.locator("text.name").nth(3).inner_text(),
-        "model.norm2: LayerNorm", "model.linear1: Linear", "gelu", "model.linear2: Linear",
-        page.locator("text.name").nth(8).inner_text(),
+    seen = texts(page.locator("g.node text.name"))
+    assert [name for name in seen if " = " not in name] == [
+        "x", "model.norm1: LayerNorm", "model.self_attn: MultiheadAttention", "model.norm2: LayerNorm",
+        "model.linear1: Linear", "gelu", "model.linear2: Linear",
     ]  # fmt: skip
+    assert len(seen) == 9  # and two sums
     assert page.locator("g.node.sick").count() == 0  # the −∞ of the mask is meant
     linear = page.locator("g.node.group").filter(has=page.locator("text.name", has_text="model.linear1: Linear"))
     assert "1×3×8" in linear.locator("text").nth(1).inner_text()  # what it gives, and its adjoint
@@ -641,6 +591,48 @@ def test_a_link_with_nonsense_is_harmless(opened: Open) -> None:
     assert page.locator("g.node").count() == 4
 
 
+def assert_is_pdf(data: bytes) -> None:
+    """A page of lines and text, in which every object is where the table says."""
+    assert data.startswith(b"%PDF-1.4")
+    start = int(data.rsplit(b"startxref\n", 1)[1].split()[0])
+    assert data[start : start + 4] == b"xref"
+    count = int(data[start:].split(b"\n")[1].split()[1])
+    for k, line in enumerate(data[start:].split(b"\n")[3 : 2 + count], 1):
+        assert data[int(line[:10]) :].startswith(b"%d 0 obj" % k)
+    for length, body in re.findall(rb"/Length (\d+)>>\nstream\n(.*?)\nendstream", data, re.DOTALL):
+        assert len(body) == int(length)
+    (content,) = re.findall(rb"^<</Length \d+>>\nstream\n(.*?)\nendstream", data, re.DOTALL | re.MULTILINE)
+    operators = {line.split()[-1] for line in content.split(b"\n") if line}
+    assert operators <= {b"rg", b"d", b"B", b"f", b"S", b"ET", b"Q"}
+    written = bytes(int(code, 16) for code in re.findall(rb"/T .*? <(..)> Tj", content)).decode("cp1252")
+    assert "y=sin(h)" in written.replace(" ", "")
+    assert content.count(b" c ") >= 3, "arrows are curves"
+    assert b"DCTDecode" not in data
+
+
+def assert_same_explanation(words: str, expected: str) -> None:
+    """What is saved is read back as the explanation itself."""
+    mine, theirs = from_json(words), from_json(expected)
+    assert str(mine.graph) == str(theirs.graph)
+    assert mine.values == theirs.values
+    assert mine.adjoints == theirs.adjoints
+    assert mine.uses == theirs.uses
+    assert mine.sections == theirs.sections
+
+
+def test_saved_numbers_are_those_that_are_shown(opened: Open) -> None:
+    page = opened(hg.explain(wave)(0.5), "#tab=inputs")
+    page.get_by_label("x, value").fill("1.25")
+    with page.expect_download() as waiting:
+        page.get_by_label("Save what is on screen").select_option("JSON")
+    found = from_json(Path(waiting.value.path()).read_text(encoding="utf-8"))
+    expected = from_json(hg.explain(wave)(1.25).json())
+    assert found.values == pytest.approx(expected.values, rel=1e-14)
+    assert found.adjoints == pytest.approx(expected.adjoints, rel=1e-14)
+    assert [use.value for use in found.uses] == pytest.approx([use.value for use in expected.uses], rel=1e-14)
+    assert found.sections == (), "the story tells other numbers"
+
+
 @pytest.mark.parametrize("format_", ["SVG", "PNG", "PDF", "TikZ", "DOT", "LaTeX", "JSON"])
 def test_files_of_what_is_on_screen(opened: Open, format_: str) -> None:
     page = opened(hg.explain(wave)(0.5), "#level=multiplied&pin=n2")
@@ -652,18 +644,14 @@ def test_files_of_what_is_on_screen(opened: Open, format_: str) -> None:
         assert len(data) > 5000
         return
     if format_ == "PDF":
-        assert data.startswith(b"%PDF-1.4")
-        start = int(data.rsplit(b"startxref\n", 1)[1].split()[0])
-        assert data[start : start + 4] == b"xref"
-        for k, line in enumerate(data[start:].split(b"\n")[3:8], 1):
-            assert data[int(line[:10]) :].startswith(b"%d 0 obj" % k)
+        assert_is_pdf(data)
         return
     words = data.decode()
     if format_ == "JSON":
-        found = json.loads(words)
-        assert [box["name"] for box in found["boxes"]] == ["x", "z", "h", "y"]
-        assert found["boxes"][0]["adjoint"] == hg.grad(wave)(0.5)
-        assert found["state"]["level"] == "multiplied"
+        assert_same_explanation(words, hg.explain(wave)(0.5).json())
+        screen = json.loads(words)["screen"]
+        assert [box["node"] for box in screen["boxes"]] == json.loads(words)["shown"]
+        assert (screen["state"]["level"], screen["state"]["pin"]) == ("multiplied", "n2")
         return
     expected = {
         "SVG": ["<svg", "y = sin(h)", "dh/dz = 2z", "</svg>"],
@@ -823,14 +811,6 @@ def test_on_paper_stand_picture_and_story(opened: Open, tmp_path: Path) -> None:
     assert page.locator(".print", has_text="Dynamic programming: each adjoint once").is_visible()
     assert not page.locator("main").is_visible()
     assert page.pdf(path=tmp_path / "page.pdf").startswith(b"%PDF")
-
-
-AXE = Path(__file__).parents[1] / "explorer" / "node_modules" / "axe-core" / "axe.min.js"
-
-AUDIT = """async () => {
-  const found = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]});
-  return found.violations.map(v => v.id + ": " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 200)).join(" | "));
-}"""
 
 
 @pytest.mark.parametrize("width", [1280, 768, 390])

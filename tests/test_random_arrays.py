@@ -68,6 +68,7 @@ def check(program: Program) -> tuple[str, str]:
     """("right", "rounding", "refused" or "wrong", in which way)."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
+        warnings.simplefilter("error", hg.NativeCodeWarning)
         found = [of(program, transform) for transform in (gradient, product)]
     return next((outcome for outcome in found if outcome[0] != "right"), found[0])
 

@@ -276,6 +276,7 @@ def check(program: Program) -> Outcome:
     """Run a program in plain NumPy and differentiated, call by call, and compare everything."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
+        warnings.simplefilter("error", hg.NativeCodeWarning)
         return _check(program)
 
 

@@ -614,3 +614,65 @@ def test_the_function_may_call_its_own_gradient() -> None:
     for x in (1.0, 3.0, 1.5, 2.5, 1.0):
         expected = 3 * x**2 if x > 2 else 6 * (x + 2) * x + 3 * (x + 2) ** 2
         assert g(x) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("mode", [None, "forward", "reverse"])
+def test_large_jacobians_are_traced_once(mode: Any) -> None:
+    """The first call waits for native code, as the values on the way would take much memory."""
+
+    def f(x: Any) -> Any:
+        return np.sum(np.sin(x[:, None] + np.linspace(0.0, 1.0, 150_000)), axis=1)
+
+    jacobian = hg.jacobian(f, mode=mode, backend="native")
+    for scale in (1.0, 2.0, 3.0):
+        x = scale * np.arange(4.0)
+        wanted = np.diag(np.sum(np.cos(x[:, None] + np.linspace(0.0, 1.0, 150_000)), axis=1))
+        np.testing.assert_allclose(jacobian(x), wanted, rtol=1e-9, atol=1e-9)
+    assert traces(jacobian) == 1
+    assert replayed(jacobian) == 3
+    assert jacobian.kernels
+
+
+# -- native code that cannot be made -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", ["simplify", "Program"])
+@pytest.mark.parametrize("size", [3, 10**6])  # which waits for native code
+def test_what_cannot_be_compiled_is_computed(monkeypatch: pytest.MonkeyPatch, broken: str, size: int) -> None:
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise IndexError("out of range")
+
+    x = np.linspace(0.0, 1.0, size)
+    with hg.use_backend("native"):
+        for transform, wanted in (
+            (hg.grad(lambda x: np.sum(np.sin(x))), np.cos(x)),
+            (hg.compile(np.sin), np.sin(x)),
+        ):
+            with monkeypatch.context() as patched:
+                patched.setattr(f"hopgrad.backend.{broken}", breaks)
+                with pytest.warns(hg.NativeCodeWarning, match="IndexError: out of range"):
+                    np.testing.assert_array_equal(transform(x), wanted)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # it is told once
+                np.testing.assert_array_equal(transform(x), wanted)
+            assert "by NumPy: native code could not be made (IndexError" in transform.report()
+
+
+def test_what_cannot_be_compiled_later_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For arrays that lie otherwise in memory, or for the columns of a Jacobian."""
+
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise IndexError("out of range")
+
+    x = np.linspace(0.0, 1.0, 8)
+    f = hg.compile(lambda x: np.exp(x) * x)
+    jacobian = hg.jacobian(lambda x: np.exp(x) * x)
+    with hg.use_backend("native"):
+        np.testing.assert_allclose(f(x), np.exp(x) * x, 1e-15)
+        monkeypatch.setattr("hopgrad.backend.Program", breaks)
+        with pytest.warns(hg.NativeCodeWarning):
+            np.testing.assert_allclose(f(x[::2]), (np.exp(x) * x)[::2], 1e-15)
+        np.testing.assert_allclose(f(x), np.exp(x) * x, 1e-15)
+        with pytest.warns(hg.NativeCodeWarning):
+            np.testing.assert_allclose(jacobian(x), np.diag(np.exp(x) * (x + 1)), 1e-14)
+        np.testing.assert_allclose(jacobian(x), np.diag(np.exp(x) * (x + 1)), 1e-14)

@@ -416,3 +416,18 @@ def test_the_page_about_batching_runs() -> None:
     found = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert found.attempted > 10
     assert not found.failed
+
+
+def test_large_values_beside_places_from_a_table() -> None:
+    """The first call waits for native code, so that what the trace knew of the places is dropped."""
+    table, places = np.array([3, 1, 2, 7]), np.array([2, 0, 3])
+
+    def f(x: Any, places: Any) -> Any:
+        wide = np.sin(x[:, None] + np.linspace(0.0, 1.0, 80_000))
+        return np.cumsum(np.sum(wide, axis=1))[table[places]]
+
+    x = rng.normal(size=9)
+    jacobian = hg.sparse_jacobian(f, backend="native")
+    for moved in (places, places, places[::-1].copy()):
+        wanted = np.cumsum(np.diag(np.sum(np.cos(x[:, None] + np.linspace(0.0, 1.0, 80_000)), axis=1)), axis=0)
+        np.testing.assert_allclose(jacobian(x, moved).toarray(), wanted[table[moved]])

@@ -283,7 +283,7 @@ def test_every_error_is_a_hopgrad_error_and_a_built_in_one():
         "GraphError": AssertionError,
         "LoopError": RuntimeError,
     }
-    assert set(errors.__all__) == {*built_in, "HopgradError", "RetraceWarning"}
+    assert set(errors.__all__) == {*built_in, "HopgradError", "NativeCodeWarning", "RetraceWarning"}
     for name, base in built_in.items():
         assert issubclass(getattr(errors, name), HopgradError)
         assert issubclass(getattr(errors, name), base)

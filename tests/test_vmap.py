@@ -182,6 +182,7 @@ def test_random_programs(random: Any) -> None:
     digits = 1e-3 if made.dtype is np.float32 else 1e-8
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
+        warnings.simplefilter("error", hg.NativeCodeWarning)
         wanted = [f(*call) for call in calls]
         gradients = [hg.grad(f, floats, backend="numpy")(*call) for call in calls]
         if not all(np.isfinite(leaf).all() for leaf in tree.flatten([wanted, gradients])[0]):

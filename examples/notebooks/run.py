@@ -1,4 +1,4 @@
-"""Runs the notebooks of this folder and writes what their cells show into them: ``python examples/notebooks/run.py [NAME …]``.
+"""Runs the notebooks of this folder, and keeps in them what they show: ``python examples/notebooks/run.py [NAME …]``.
 
 It needs no Jupyter. Of what a value can show itself as, HTML is kept if there is such, else a picture, else text.
 """

@@ -1,6 +1,6 @@
 // What all parts of the page share: the model, the state, the values that are shown now.
 
-import { extent, numbers, shapeOf, type Data, type Model } from "./document";
+import { extent, isComplex, items, real, shapeOf, type Data, type Item, type Model } from "./document";
 import type { Lively } from "./lively";
 import { MAX_OPEN } from "./scene";
 import { Scopes, type Group } from "./scopes";
@@ -293,14 +293,19 @@ function sitesOf(model: Model, id: number): number[] {
 
 /** The sum of arrays of one shape; undefined where not all elements are known. */
 export function total(parts: (Data | undefined)[]): Data | undefined {
-  let sum: number[] | undefined;
+  let sum: Item[] | undefined;
   let like: Data | undefined;
   for (const part of parts) {
     if (part === undefined || (typeof part === "object" && part.summary)) return undefined;
-    const all = numbers(part);
-    sum = sum ? sum.map((v, k) => v + all[k]) : all;
+    const all = items(part);
+    sum = sum ? sum.map((item, k) => plus(item, all[k])) : all;
     like = part;
   }
   if (!sum || like === undefined) return undefined;
-  return typeof like === "object" && shapeOf(like).length ? { ...like, data: sum } : sum[0];
+  return typeof like === "object" && (shapeOf(like).length || isComplex(like)) ? { ...like, data: sum } : (sum[0] as number);
+}
+
+function plus(a: Item, b: Item): Item {
+  if (typeof a === "object" && typeof b === "object") return [real(a[0]) + real(b[0]), real(a[1]) + real(b[1])];
+  return real(a as number) + real(b as number);
 }

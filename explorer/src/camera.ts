@@ -6,6 +6,9 @@ export interface View {
   k: number; // pixels for one unit of the drawing
 }
 
+/** What is to be read at first is not drawn smaller than this. */
+export const LEGIBLE = 0.7;
+
 export class Camera {
   view: View = { x: 0, y: 0, k: 1 };
   private listeners: (() => void)[] = [];
@@ -31,18 +34,15 @@ export class Camera {
     this.set({ x: x + at.x / k - at.x / next, y: y + at.y / k - at.y / next, k: next });
   }
 
-  /** All of a drawing if it can be read so; else its beginning at a size that can be read. */
-  fit(width: number, height: number, window: { width: number; height: number }, whole = false): void {
+  /** All of a drawing if it can be read so, else at a size that can be read what is around its beginning; or the `whole`. */
+  fit(width: number, height: number, window: { width: number; height: number }, begin: { x: number; y: number }, whole = false): void {
     const margin = 16;
     const head = 52; // where the tools are
     const [w, h] = [window.width, window.height - head];
     const all = Math.min((w - 2 * margin) / Math.max(width, 1), (h - margin) / Math.max(height, 1));
-    const k = whole ? Math.min(1.25, all) : Math.min(1.25, Math.max(0.7, all));
-    const spare = { x: w / k - width, y: h / k - height };
-    this.set({
-      x: spare.x >= 0 || (spare.x > -width / 2 && height > width) ? -spare.x / 2 : -margin / k,
-      y: (spare.y >= 0 || (spare.y > -height / 2 && width > height) ? -spare.y / 2 : 0) - head / k,
-      k,
-    });
+    const k = whole ? Math.min(1.25, all) : Math.min(1.25, Math.max(LEGIBLE, all));
+    const from = (size: number, room: number, middle: number): number =>
+      room >= size ? (size - room) / 2 : Math.max(-margin / k, Math.min(size + margin / k - room, middle - room / 2));
+    this.set({ x: from(width, w / k, begin.x), y: from(height, h / k, begin.y) - head / k, k });
   }
 }

@@ -16,15 +16,18 @@ export interface Summary {
   mean: Real;
   nan: number;
   infinite: number;
-  first: Real[];
+  first: Item[];
   histogram?: number[];
   picture?: { rows: number[]; columns: number[]; data: Real[] };
 }
 
+/** An element of an array: a complex one by its real and imaginary part. */
+export type Item = Real | boolean | [Real, Real];
+
 /** A number, or an array with all its elements or a summary of them. */
 export type Data =
   | Real
-  | { shape: number[]; dtype: string; data?: (Real | boolean)[]; base64?: string; summary?: Summary };
+  | { shape: number[]; dtype: string; data?: Item[]; base64?: string; summary?: Summary };
 
 export interface Node {
   id: number;
@@ -138,7 +141,11 @@ export class Model {
   readonly outof = new Map<number, number[]>();
   readonly wrt: Set<number>;
 
-  constructor(readonly doc: Explanation) {
+  constructor(
+    readonly doc: Explanation,
+    /** The document as it was written. */
+    readonly text: string,
+  ) {
     if (doc.schema !== "hopgrad.explanation" || doc.version !== 1) {
       throw new Error(`this page cannot read ${doc.schema} ${doc.version}`);
     }
@@ -154,8 +161,8 @@ export class Model {
   }
 
   static fromPage(): Model {
-    const found = document.getElementById("explanation");
-    return new Model(JSON.parse(found!.textContent!) as Explanation);
+    const text = document.getElementById("explanation")!.textContent!;
+    return new Model(JSON.parse(text) as Explanation, text);
   }
 
   name(id: number): string {
@@ -188,21 +195,28 @@ export function real(value: Real | boolean): number {
   return Number(value); // "NaN" and "Infinity" are what Number reads them as
 }
 
-/** The elements that are known: all of them, or the first of a summary. */
+/** The elements that are known: all of them, or the first of a summary. Complex ones, which have no order, by their sizes. */
 export function numbers(data: Data): number[] {
-  if (typeof data !== "object") return [real(data)];
-  if (data.data) return data.data.map(real);
-  if (data.summary) return data.summary.first.map(real);
-  return [];
+  return items(data).map((item) => (typeof item === "object" ? Math.hypot(real(item[0]), real(item[1])) : real(item)));
+}
+
+/** The elements that are known, as they are. */
+export function items(data: Data): Item[] {
+  if (typeof data !== "object") return [data];
+  return data.data ?? data.summary?.first ?? [];
+}
+
+export function isComplex(data: Data | undefined): boolean {
+  return typeof data === "object" && data.dtype.startsWith("complex");
 }
 
 export function shapeOf(data: Data): number[] {
   return typeof data === "object" ? data.shape : [];
 }
 
-/** The number, if it is one. */
+/** The number, if it is a real one. */
 export function scalar(data: Data | undefined): number | undefined {
-  if (data === undefined || shapeOf(data).length) return undefined;
+  if (data === undefined || shapeOf(data).length || isComplex(data)) return undefined;
   const all = numbers(data);
   return all.length === 1 ? all[0] : undefined;
 }

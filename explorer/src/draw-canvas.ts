@@ -4,7 +4,7 @@ import type { App } from "./app";
 import type { Camera, View } from "./camera";
 import type { Drawer } from "./draw-svg";
 import { h } from "./dom";
-import { HEAT_DASHES, HEAT_WIDTHS, arrowHeat, look, type Look } from "./look";
+import { INKS, arrowStroke, boxPaint, look, tip, type Look, type Stroke } from "./look";
 import { FONT, LEADING, SIZES, arrowRows, boxRows, type Arrow, type Row, type Scene } from "./scene";
 
 const LEGIBLE = 0.4; // pixels a unit: below that, text is not drawn
@@ -128,7 +128,6 @@ export function paint(
     if (value === undefined) colours.set(name, (value = style.getPropertyValue(`--${name}`).trim()));
     return value;
   };
-  const warm = app.store.state.heat;
   context.fillStyle = colour("paper");
   context.fillRect(0, 0, window.width, window.height);
   context.save();
@@ -138,42 +137,42 @@ export function paint(
   const legible = view.k >= LEGIBLE;
 
   // Arrows of one look are one path.
-  const batches = new Map<string, number[]>();
+  const batches = new Map<string, { stroke: Stroke; arrows: Arrow[] }>();
   let lines = 0;
   for (let k = 0; k < scene.arrows.length && lines < MAX_LINES; k++) {
-    const { path, active } = scene.arrows[k];
+    const { path } = scene.arrows[k];
     const a = path[0];
     const b = path[path.length - 1];
     if (Math.max(a.x, b.x) < seen.left || Math.min(a.x, b.x) > seen.right) continue;
     if (Math.max(a.y, b.y) < seen.top || Math.min(a.y, b.y) > seen.bottom) continue;
     lines++;
-    const marks = found.arrows[k];
-    let key = marks.has("pinned") || marks.has("hot") || marks.has("active") ? "hot" : marks.has("path") ? "path" : marks.has("done") ? "done" : active ? "flow" : "idle";
-    if (warm && active && key !== "hot") key = `heat${arrowHeat(app, scene.arrows[k]).step}`;
+    const stroke = arrowStroke(app, scene.arrows[k], found.arrows[k]);
+    const key = `${stroke.colour} ${stroke.width} ${stroke.dash}`;
     const batch = batches.get(key);
-    if (batch) batch.push(k);
-    else batches.set(key, [k]);
+    if (batch) batch.arrows.push(scene.arrows[k]);
+    else batches.set(key, { stroke, arrows: [scene.arrows[k]] });
   }
-  for (const [key, batch] of batches) {
+  for (const { stroke, arrows } of batches.values()) {
     context.beginPath();
-    for (const k of batch) {
-      const { path } = scene.arrows[k];
+    for (const { path } of arrows) {
       context.moveTo(path[0].x, path[0].y);
       if (view.k < 0.08) context.lineTo(path[path.length - 1].x, path[path.length - 1].y);
       else for (let i = 1; i + 2 < path.length; i += 3) {
         context.bezierCurveTo(path[i].x, path[i].y, path[i + 1].x, path[i + 1].y, path[i + 2].x, path[i + 2].y);
       }
     }
-    const step = key.startsWith("heat") ? Number(key.slice(4)) : undefined;
-    const odd = step === -1;
-    context.lineWidth = step === undefined ? (key === "hot" || key === "path" ? 3 : 1.4) : odd ? 4 : HEAT_WIDTHS[step];
-    context.setLineDash(key === "idle" ? [2, 4] : step === undefined ? [] : odd ? [10, 3, 2, 3] : HEAT_DASHES[step]);
-    context.strokeStyle = colour(key === "hot" ? "mark-line" : key === "path" ? "local" : key === "done" ? "adjoint" : step === undefined ? "line" : odd ? "bad" : `heat${step}`);
+    context.lineWidth = stroke.width;
+    context.setLineDash(stroke.dash);
+    context.strokeStyle = colour(stroke.colour);
     context.stroke();
     context.setLineDash([]);
     if (view.k > 0.25) {
       context.fillStyle = context.strokeStyle;
-      for (const k of batch) head(context, scene.arrows[k].path);
+      for (const { path } of arrows) {
+        context.beginPath();
+        for (const { x, y } of tip(path, stroke.width)) context.lineTo(x, y);
+        context.fill();
+      }
     }
   }
   context.textAlign = "center";
@@ -190,13 +189,11 @@ export function paint(
     const left = box.x - box.width / 2;
     const top = box.y - box.height / 2;
     if (left > seen.right || left + box.width < seen.left || top > seen.bottom || top + box.height < seen.top) return;
-    const marks = found.boxes[k];
-    const input = box.kind === "input";
-    context.fillStyle = colour(marks.has("match") || marks.has("active") ? "mark" : box.result ? "result" : input ? "input" : "box");
-    const hot = marks.has("pinned") || marks.has("hot");
-    context.strokeStyle = colour(hot ? "mark-line" : marks.has("sick") ? "bad" : box.result ? "result-line" : input ? "input-line" : "line");
-    context.lineWidth = hot ? 3.5 : marks.has("sick") ? 2.4 : 1.3;
-    context.setLineDash(box.kind === "given" || box.kind === "constant" ? [4, 3] : []);
+    const { fill, border } = boxPaint(box, found.boxes[k]);
+    context.fillStyle = colour(fill);
+    context.strokeStyle = colour(border.colour);
+    context.lineWidth = border.width;
+    context.setLineDash(border.dash);
     context.beginPath();
     if (view.k < 0.08) context.rect(left, top, box.width, box.height);
     else context.roundRect(left, top, box.width, box.height, box.kind === "input" || box.kind === "given" ? box.height / 2 : 6);
@@ -209,18 +206,6 @@ export function paint(
     if (legible) words(context, boxRows(app, box), box.x, box.y, box.width - 10, colour);
   });
   context.restore();
-}
-
-function head(context: CanvasRenderingContext2D, path: { x: number; y: number }[]): void {
-  const end = path[path.length - 1];
-  const before = path[path.length - 2];
-  const angle = Math.atan2(end.y - before.y, end.x - before.x);
-  context.beginPath();
-  context.moveTo(end.x, end.y);
-  for (const side of [-1, 1]) {
-    context.lineTo(end.x - 7.5 * Math.cos(angle + side * 0.42), end.y - 7.5 * Math.sin(angle + side * 0.42));
-  }
-  context.fill();
 }
 
 function words(
@@ -236,9 +221,7 @@ function words(
   for (const row of rows) {
     const size = SIZES[row.role];
     context.font = `${row.role === "bad" ? "bold " : ""}${size}px ${FONT}`;
-    context.fillStyle = colour(
-      row.role === "name" ? "ink" : row.role === "local" ? "local" : row.role === "adjoint" ? "adjoint" : row.role === "bad" ? "bad" : "soft",
-    );
+    context.fillStyle = colour(INKS[row.role]);
     context.fillText(row.text, x, top + size * (LEADING / 2 + 0.34), room);
     top += size * LEADING;
   }

@@ -1,10 +1,12 @@
 // What is on screen, as files.
 
 import type { App } from "./app";
+import type { Explanation } from "./document";
 import { h, s } from "./dom";
 import { paint } from "./draw-canvas";
 import { pathData } from "./draw-svg";
-import { look } from "./look";
+import { INKS, arrowStroke, boxPaint, look, tip, type Stroke } from "./look";
+import { pdfOf } from "./pdf";
 import { latexOf, texNumber } from "./panels/derivation";
 import { FONT, LEADING, SIZES, arrowRows, boxRows, type Row, type Scene } from "./scene";
 
@@ -21,9 +23,9 @@ export async function exported(app: App, scene: Scene, format: Format): Promise<
     case "SVG":
       return text("svg", "image/svg+xml", new XMLSerializer().serializeToString(svgOf(app, scene)));
     case "PNG":
-      return { name: `${title}.png`, blob: (await picture(app, scene, "image/png")).blob };
+      return { name: `${title}.png`, blob: await picture(app, scene) };
     case "PDF":
-      return { name: `${title}.pdf`, blob: await pdf(app, scene) };
+      return { name: `${title}.pdf`, blob: pdfOf(svgOf(app, scene)) };
     case "TikZ":
       return text("tikz", "text/x-tex", tikz(app, scene));
     case "DOT":
@@ -61,20 +63,22 @@ export function svgOf(app: App, scene: Scene): SVGSVGElement {
   root.append(
     s("title", {}, app.model.doc.title),
     s("rect", { x: -MARGIN, y: -MARGIN, width: scene.width + 2 * MARGIN, height: scene.height + 2 * MARGIN, fill: colour("paper") }),
-    s("defs", {}, s("marker", { id: "tip", viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 7, markerHeight: 7, markerUnits: "userSpaceOnUse", orient: "auto" }, s("path", { d: "M0 0.8L10 5L0 9.2z", fill: colour("line") }))),
   );
   const rows = (list: Row[], x: number, y: number): SVGTextElement[] => {
     let top = y - list.reduce((sum, row) => sum + SIZES[row.role] * LEADING, 0) / 2;
     return list.map((row) => {
       const size = SIZES[row.role];
-      const text = s("text", { x: x.toFixed(1), y: (top + size * (LEADING / 2 + 0.34)).toFixed(1), "font-size": size, fill: colour(inkOf(row)) }, row.text);
+      const text = s("text", { x: x.toFixed(1), y: (top + size * (LEADING / 2 + 0.34)).toFixed(1), "font-size": size, "font-weight": row.role === "bad" ? "bold" : undefined, fill: colour(INKS[row.role]) }, row.text);
       top += size * LEADING;
       return text;
     });
   };
-  for (const arrow of scene.arrows) {
-    root.append(s("path", { d: pathData(arrow.path), fill: "none", stroke: colour("line"), "stroke-width": 1.4, "stroke-dasharray": arrow.active ? undefined : "2 4", "marker-end": "url(#tip)" }));
-  }
+  const line = (from: Stroke) => ({ stroke: colour(from.colour), "stroke-width": from.width, "stroke-dasharray": from.dash.join(" ") || undefined });
+  scene.arrows.forEach((arrow, k) => {
+    const stroke = arrowStroke(app, arrow, found.arrows[k]);
+    const corners = tip(arrow.path, stroke.width).map(({ x, y }) => `${x.toFixed(1)} ${y.toFixed(1)}`);
+    root.append(s("path", { d: pathData(arrow.path), fill: "none", ...line(stroke) }), s("path", { d: `M${corners.join("L")}Z`, fill: colour(stroke.colour) }));
+  });
   for (const arrow of scene.arrows) {
     const { label } = arrow;
     if (!label) continue;
@@ -82,71 +86,29 @@ export function svgOf(app: App, scene: Scene): SVGSVGElement {
     root.append(...rows(arrowRows(app, arrow), label.x, label.y));
   }
   scene.boxes.forEach((box, k) => {
-    const round = box.kind === "input" || box.kind === "given";
-    const kind = box.result ? "result" : box.kind === "input" ? "input" : "";
-    const pinned = found.boxes[k].has("pinned");
-    root.append(
-      s("rect", {
-        x: box.x - box.width / 2, y: box.y - box.height / 2, width: box.width, height: box.height, rx: round ? box.height / 2 : 6,
-        fill: colour(kind || "box"), stroke: colour(pinned ? "mark-line" : kind ? `${kind}-line` : "line"), "stroke-width": pinned ? 3.5 : 1.4,
-        "stroke-dasharray": box.kind === "given" || box.kind === "constant" ? "4 3" : undefined,
-      }),
-      ...rows(boxRows(app, box), box.x, box.y),
-    );
+    const { fill, border } = boxPaint(box, found.boxes[k]);
+    const { width, height } = box;
+    const [x, y] = [box.x - width / 2, box.y - height / 2];
+    const rx = box.kind === "input" || box.kind === "given" ? height / 2 : 6;
+    // A closed group is a stack of sheets, and the result has a second rim.
+    for (const shift of box.group ? [6, 3] : []) root.append(s("rect", { x: x + shift, y: y - shift, width, height, rx, fill: colour("box"), ...line(border) }));
+    root.append(s("rect", { x, y, width, height, rx, fill: colour(fill), ...line(border) }));
+    if (box.result) root.append(s("rect", { x: x + 3, y: y + 3, width: width - 6, height: height - 6, rx: Math.max(rx - 3, 3), fill: "none", ...line(border) }));
+    root.append(...rows(boxRows(app, box), box.x, box.y));
   });
   return root;
 }
 
-function inkOf(row: Row): string {
-  return { name: "ink", value: "soft", number: "soft", soft: "soft", local: "local", adjoint: "adjoint", bad: "bad" }[row.role];
-}
-
-async function picture(app: App, scene: Scene, type: string): Promise<{ blob: Blob; width: number; height: number }> {
+async function picture(app: App, scene: Scene): Promise<Blob> {
   const width = scene.width + 2 * MARGIN;
   const height = scene.height + 2 * MARGIN;
   const k = Math.min(2, Math.sqrt(MAX_PIXELS / (width * height)), 32_000 / Math.max(width, height));
   const canvas = h("canvas", { width: Math.ceil(width * k), height: Math.ceil(height * k) });
   const context = canvas.getContext("2d")!;
   paint(context, app, scene, look(app, scene), { x: -MARGIN, y: -MARGIN, k }, { width: canvas.width, height: canvas.height });
-  const { width: wide, height: high } = canvas;
   return new Promise((resolve, reject) => {
-    const made = (blob: Blob | null): void => (blob ? resolve({ blob, width: wide, height: high }) : reject(new Error("the picture is too large")));
-    canvas.toBlob(made, type, 0.95);
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the picture is too large"))), "image/png");
   });
-}
-
-/** One page with the picture, in the form of PDF 1.4 (ISO 32000): a JPEG is what both browsers and PDF know. */
-async function pdf(app: App, scene: Scene): Promise<Blob> {
-  const size = await picture(app, scene, "image/jpeg");
-  const image = new Uint8Array(await size.blob.arrayBuffer());
-  const scale = Math.min(0.75, 14_000 / Math.max(scene.width, scene.height));
-  const wide = ((scene.width + 2 * MARGIN) * scale).toFixed(2);
-  const high = ((scene.height + 2 * MARGIN) * scale).toFixed(2);
-  const content = `q ${wide} 0 0 ${high} 0 0 cm /I Do Q`;
-  const objects: (string | Uint8Array)[][] = [
-    ["<</Type/Catalog/Pages 2 0 R>>"],
-    ["<</Type/Pages/Kids[3 0 R]/Count 1>>"],
-    [`<</Type/Page/Parent 2 0 R/MediaBox[0 0 ${wide} ${high}]/Contents 4 0 R/Resources<</XObject<</I 5 0 R>>>>>>`],
-    [`<</Length ${content.length}>>\nstream\n${content}\nendstream`],
-    [
-      `<</Type/XObject/Subtype/Image/Width ${size.width}/Height ${size.height}/ColorSpace/DeviceRGB/BitsPerComponent 8/Filter/DCTDecode/Length ${image.length}>>\nstream\n`,
-      image,
-      "\nendstream",
-    ],
-  ];
-  const parts: (string | Uint8Array)[] = ["%PDF-1.4\n"];
-  let at = parts[0].length;
-  const starts: number[] = [];
-  objects.forEach((object, k) => {
-    starts.push(at);
-    for (const part of [`${k + 1} 0 obj\n`, ...object, "\nendobj\n"]) {
-      parts.push(part);
-      at += part.length;
-    }
-  });
-  const table = starts.map((start) => `${String(start).padStart(10, "0")} 00000 n \n`).join("");
-  parts.push(`xref\n0 ${objects.length + 1}\n0000000000 65535 f \n${table}trailer\n<</Size ${objects.length + 1}/Root 1 0 R>>\nstartxref\n${at}\n%%EOF\n`);
-  return new Blob(parts as BlobPart[], { type: "application/pdf" });
 }
 
 /** TeX for plain text: letters that TeX reads otherwise are written as commands. */
@@ -191,16 +153,42 @@ function dot(app: App, scene: Scene): string {
   return [...out, "}", ""].join("\n");
 }
 
-/** The boxes and arrows on screen with their numbers, and the state from which the page shows them again. */
+/**
+ * The explanation, in the form of docs/schema.md, with the numbers as they are now, and in an entry of its own what is on
+ * screen: boxes, arrows, and the state from which the page shows them again.
+ */
 function json(app: App, scene: Scene): string {
-  const boxes = scene.boxes.map((box) => ({
-    key: box.key,
-    ...(box.group
-      ? { group: box.group.label, values: app.model.shown.slice(box.group.first, box.group.last) }
-      : { node: box.node, name: app.model.name(box.node), hop: app.model.nodes[box.node].hop, value: app.value(box.node), adjoint: app.adjoint(box.node) }),
-    x: box.x, y: box.y, width: box.width, height: box.height,
+  const boxes = scene.boxes.map(({ key, node, group, x, y, width, height }) => ({
+    key,
+    ...(group ? { group: group.label, values: app.model.shown.slice(group.first, group.last) } : { node }),
+    x, y, width, height,
   }));
   const arrows = scene.arrows.map((arrow) => ({ source: scene.boxes[arrow.source].key, target: scene.boxes[arrow.target].key, uses: arrow.uses, active: arrow.active }));
-  const written = (_: string, value: unknown): unknown => (typeof value === "number" && !Number.isFinite(value) ? (Number.isNaN(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity") : value);
-  return JSON.stringify({ title: app.model.doc.title, state: app.store.state, boxes, arrows }, written, 1);
+  const screen = { state: app.store.state, direction: scene.direction, width: scene.width, height: scene.height, boxes, arrows };
+  // As it was written: a script's numbers do not hold all digits of a 64-bit integer.
+  const words = Object.keys(app.store.state.inputs).length ? JSON.stringify(now(app), written) : app.model.text;
+  return `${words.trimEnd().slice(0, -1)},"screen":${JSON.stringify(screen)}}`;
+}
+
+/** The explanation with the numbers at the inputs that were chosen; what was checked and told are other numbers. */
+function now(app: App): Explanation {
+  const { doc } = app.model;
+  const nodes = doc.graph.nodes.map((node) => ({
+    ...node,
+    ...(node.value === undefined ? {} : { value: app.value(node.id) }),
+    ...(node.adjoint === undefined ? {} : { adjoint: app.adjoint(node.id) }),
+    check: undefined,
+  }));
+  const uses = doc.uses.map((use, k) => ({
+    ...use,
+    ...(use.value === undefined ? {} : { value: app.local(k) }),
+    ...(use.share === undefined ? {} : { share: app.share(k) }),
+  }));
+  return { ...doc, graph: { ...doc.graph, nodes }, uses, sections: [] };
+}
+
+/** JSON has no NaN and no infinities. */
+function written(_: string, value: unknown): unknown {
+  if (typeof value !== "number" || Number.isFinite(value)) return value;
+  return Number.isNaN(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
 }

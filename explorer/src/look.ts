@@ -2,7 +2,7 @@
 
 import type { App } from "./app";
 import { extent } from "./document";
-import { heat, type Arrow, type Box, type Scene } from "./scene";
+import { heat, type Arrow, type Box, type Role, type Scene } from "./scene";
 
 export interface Look {
   boxes: Set<string>[];
@@ -92,6 +92,54 @@ export function look(app: App, scene: Scene): Look {
     });
   }
   return { boxes, arrows, active };
+}
+
+/** A line: the name of its colour, its width, its dashes. */
+export interface Stroke {
+  colour: string;
+  width: number;
+  dash: number[];
+}
+
+/** How an arrow is drawn where no style sheet does it. */
+export function arrowStroke(app: App, arrow: Arrow, marks: Set<string>): Stroke {
+  const line = (colour: string, width: number, dash: number[] = []): Stroke => ({ colour, width, dash });
+  if (marks.has("pinned") || marks.has("hot") || marks.has("active")) return line("mark-line", 3);
+  if (app.store.state.heat && arrow.active) {
+    const { step } = arrowHeat(app, arrow);
+    return step < 0 ? line("bad", 4, [10, 3, 2, 3]) : line(`heat${step}`, HEAT_WIDTHS[step], HEAT_DASHES[step]);
+  }
+  if (marks.has("path")) return line("local", 3);
+  if (marks.has("done")) return line("adjoint", 1.4);
+  return line("line", 1.4, arrow.active ? [] : [2, 4]);
+}
+
+/** How a box is drawn where no style sheet does it: the name of its colour, and its border. */
+export function boxPaint(box: Box, marks: Set<string>): { fill: string; border: Stroke } {
+  const kind = box.result ? "result" : box.kind === "input" ? "input" : "";
+  const hot = marks.has("pinned") || marks.has("hot");
+  const sick = marks.has("sick");
+  return {
+    fill: marks.has("match") || marks.has("active") ? "mark" : kind || "box",
+    border: {
+      colour: hot ? "mark-line" : sick ? "bad" : kind ? `${kind}-line` : "line",
+      width: hot ? 3.5 : sick ? 2.4 : 1.3,
+      dash: box.kind === "given" || box.kind === "constant" ? [4, 3] : [],
+    },
+  };
+}
+
+/** The name of the colour of a line of text. */
+export const INKS: Record<Role, string> = { name: "ink", value: "soft", number: "soft", soft: "soft", local: "local", adjoint: "adjoint", bad: "bad" };
+
+/** The tip of an arrow of some width: its three corners. */
+export function tip(path: { x: number; y: number }[], width: number): { x: number; y: number }[] {
+  const end = path[path.length - 1];
+  const before = path[path.length - 2];
+  const angle = Math.atan2(end.y - before.y, end.x - before.x);
+  const length = 7.5 * Math.max(1, width / 2.4);
+  const corner = (side: number) => ({ x: end.x - length * Math.cos(angle + side * 0.42), y: end.y - length * Math.sin(angle + side * 0.42) });
+  return [end, corner(-1), corner(1)];
 }
 
 function sick(app: App, box: Box): boolean {

@@ -3,7 +3,7 @@
 import type { App } from "./app";
 import { face, h, math, tool } from "./dom";
 import { fenced } from "./draw-svg";
-import { short } from "./format";
+import { counting, short } from "./format";
 import type { Step } from "./sweeps";
 
 const PACE = 900; // milliseconds a step
@@ -102,10 +102,6 @@ export class Player {
     this.words.hidden = false;
     this.words.replaceChildren(...told(app, now));
   }
-}
-
-function counting(n: number): string {
-  return n.toLocaleString("en");
 }
 
 /** What a step says: formula, numbers in it, result. */

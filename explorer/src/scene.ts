@@ -1,6 +1,7 @@
 // What is on screen: boxes for values and for closed groups, arrows for uses, with their places.
 
 import type { App } from "./app";
+import { LEGIBLE } from "./camera";
 import { extent, push, scalar, shapeOf, type Data } from "./document";
 import { short } from "./format";
 import { layout, type Drawing, type Size } from "./layout";
@@ -61,6 +62,8 @@ export const FONT = '"STIX Two Text", Cambria, Georgia, "DejaVu Serif", serif';
 export const LEADING = 1.38;
 const PAD = 12;
 const MAX_LABELS = 700;
+const NARROW = 480; // a window in which hardly two boxes stand side by side
+const SHORT = 6; // layers that may fit from left to right
 
 let ruler: CanvasRenderingContext2D | null = null;
 const widths = new Map<string, number>();
@@ -190,9 +193,10 @@ function reserve(app: App, id: number): number {
 
 /**
  * The scene for the groups that are open, and for the neighbourhood of what is pinned if that alone is wanted. It grows
- * to the right if it is short and there is room (`wide`), else downwards.
+ * to the right if that fits into a window of this size, else in the direction in which it can be seen larger; from a
+ * scene `before` it keeps direction and places as well as it can.
  */
-export function makeScene(app: App, wide: boolean, before?: Scene): Scene {
+export function makeScene(app: App, window: Size, before?: Scene): Scene {
   const { model, scopes } = app;
   const boxes: Box[] = [];
   const at = new Int32Array(model.shown.length).fill(-1);
@@ -281,9 +285,16 @@ export function makeScene(app: App, wide: boolean, before?: Scene): Scene {
     const scalarUse = scalar(app.local(arrow.uses[0])) !== undefined;
     return { source: arrow.source, target: arrow.target, label: { width: Math.max(width, scalarUse ? room : 0) + 8, height: height + 4 } };
   });
-  const direction = wide && depth(boxes.length, arrows) <= 6 ? "right" : "down";
-  const previous = before?.direction === direction ? boxes.map((box) => oldPlace(before, box, app)) : undefined;
-  const drawing: Drawing = layout(sizes, links, { direction, before: previous });
+  const drawn = (direction: Scene["direction"]): Drawing =>
+    layout(sizes, links, { direction, before: before?.direction === direction ? boxes.map((box) => oldPlace(before, box, app)) : undefined });
+  const layers = depth(boxes.length, arrows);
+  const across = before ? before.direction === "right" && layers <= 3 * SHORT : window.width >= NARROW && layers <= SHORT;
+  let direction: Scene["direction"] = across ? "right" : "down";
+  let drawing = drawn(direction);
+  if (!before && direction === "right" && scale(drawing, window) < LEGIBLE) {
+    const down = drawn("down");
+    if (scale(down, window) > scale(drawing, window)) [direction, drawing] = ["down", down];
+  }
   boxes.forEach((box, k) => Object.assign(box, drawing.centers[k], sizes[k]));
   arrows.forEach((arrow, k) => {
     arrow.path = drawing.paths[k];
@@ -299,6 +310,11 @@ export function makeScene(app: App, wide: boolean, before?: Scene): Scene {
       return found < 0 ? undefined : found;
     },
   };
+}
+
+/** How large a drawing is seen that fits into a window. */
+function scale(drawing: Drawing, window: Size): number {
+  return Math.min(window.width / drawing.width, window.height / drawing.height);
 }
 
 /** Where a box was along its layer; a part of a group that was closed begins where that was. */

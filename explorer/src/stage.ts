@@ -24,7 +24,7 @@ export class Stage {
   private readonly narrow: HTMLSelectElement;
 
   constructor(private readonly app: App) {
-    this.scene = makeScene(app, wide());
+    this.scene = makeScene(app, this.window());
     this.legend = this.makeLegend();
     this.narrow = h(
       "select",
@@ -89,7 +89,7 @@ export class Stage {
     const pinned = this.app.store.state.pin;
     const anchor =
       before.boxes[before.index.get(pinned) ?? before.boxOf(this.app.pinned ?? -1) ?? -1] ?? nearest(before, middle);
-    this.scene = makeScene(this.app, wide(), before);
+    this.scene = makeScene(this.app, this.window(), before);
     const node = anchor?.group ? this.app.model.shown[anchor.group.first] : anchor?.node;
     const after =
       anchor && (this.scene.boxes[this.scene.index.get(anchor.key) ?? -1] ?? this.scene.boxes[this.scene.boxOf(node!) ?? -1]);
@@ -111,10 +111,16 @@ export class Stage {
     return { x: x + this.holder.clientWidth / 2 / k, y: y + this.holder.clientHeight / 2 / k };
   }
 
+  /** The room for the picture; before it is on the page, about what it will be. */
+  private window(): { width: number; height: number } {
+    const wide = innerWidth >= 1000 ? innerWidth * 0.6 : innerWidth;
+    return { width: this.holder.clientWidth || wide, height: this.holder.clientHeight || innerHeight * 0.75 };
+  }
+
   fit(whole: boolean): void {
     this.fitted = true;
-    const window = { width: this.holder.clientWidth || 800, height: this.holder.clientHeight || 500 };
-    this.camera.fit(this.scene.width, this.scene.height, window, whole);
+    const { width, height, boxes } = this.scene;
+    this.camera.fit(width, height, this.window(), boxes[0] ?? { x: 0, y: 0 }, whole);
   }
 
   private zoom(factor: number): void {
@@ -369,10 +375,6 @@ export class Stage {
     );
     return h("div", { class: "legend" }, h("p", {}, "What flows back along a use"), h("ul", {}, ...rows));
   }
-}
-
-function wide(): boolean {
-  return innerWidth >= 640;
 }
 
 function nearest(scene: Scene, point: { x: number; y: number }): Box | undefined {

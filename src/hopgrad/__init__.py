@@ -42,7 +42,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             "DtypeError", "ExpressionError", "GraphError", "HopgradError", "LoopError", "NotDifferentiableError",
-            "RetraceWarning", "ShapeError", "TraceError",
+            "NativeCodeWarning", "RetraceWarning", "ShapeError", "TraceError",
         ),
         "hopgrad.errors",
     ),
@@ -92,6 +92,9 @@ if TYPE_CHECKING:
     )
     from hopgrad.errors import (
         LoopError as LoopError,
+    )
+    from hopgrad.errors import (
+        NativeCodeWarning as NativeCodeWarning,
     )
     from hopgrad.errors import (
         NotDifferentiableError as NotDifferentiableError,

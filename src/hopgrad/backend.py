@@ -9,19 +9,22 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 
+from hopgrad.errors import NativeCodeWarning
 from hopgrad.graph.builder import Builder, catalogue
 from hopgrad.graph.graph import Graph, reachable
 from hopgrad.graph.operators import all_finite
 from hopgrad.lower.expand import boundary, expanded
 from hopgrad.lower.library import compound, library
 from hopgrad.lower.program import Program
-from hopgrad.simplify import rolled, simplify, tiled
+from hopgrad.simplify import by_rows, rolled, simplify, tiled
 from hopgrad.trace import context
 
 Backend = Literal["native", "numpy"]
@@ -72,6 +75,32 @@ def pays(size: int, seconds: float) -> bool:
     return size <= LARGE or seconds > COMPILING * size
 
 
+class Fallback:
+    """Where native code is made: what goes wrong there is told once, and costs time but no result.
+
+    Attributes:
+        reason: What went wrong, or "".
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def __enter__(self) -> Fallback:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, MemoryError):
+            return False
+        self.reason = f"native code could not be made ({type(error).__name__}: {error})"
+        warnings.warn(
+            f"{self.reason}, so that NumPy computes this function. That is a bug of hopgrad: please report it with the"
+            ' function; backend="numpy" chooses NumPy without this warning',
+            NativeCodeWarning,
+            stacklevel=2,
+        )
+        return True
+
+
 class NativePlan:
     """Native code for some values of a graph: as `hopgrad.evaluate.Plan`, for values of the inputs given by id.
 
@@ -107,7 +136,8 @@ class NativePlan:
         checks = [_holds(builder, n, v) for n, (_, v) in zip(moved[len(nodes) :], guards, strict=False)]
         with builder.passing("guards"):
             checks += [all_finite(builder.expr(n)).id for n in moved[len(wanted) :]]
-        simplified = tiled(rolled(simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))))
+        simplified = simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))
+        simplified = tiled(rolled(by_rows(simplified)))
         self.graph = Graph(simplified.builder, list(simplified.inputs.values()), simplified.outputs)
         """Simplified, with what guards ask among its outputs."""
         self.outputs = simplified.outputs[: len(nodes)]
@@ -123,11 +153,16 @@ class NativePlan:
         self._whole = whole
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._lock = threading.Lock()
+        self.unable = Fallback()
 
     def run(self, given: Mapping[int, Any]) -> list[Any] | None:
-        """The values, new arrays each time; None if a guard does not hold."""
+        """The values, new arrays each time; None if a guard does not hold, or if there is no native code."""
         values = [_aligned(given[key]) for key in self.keys]
-        return self.program(values).run(values)
+        program: Program | None = None
+        if not self.unable.reason:
+            with self.unable:
+                program = self.program(values)
+        return program.run(values) if program is not None else None
 
     def prepare(self, given: Mapping[int, Any]) -> None:
         """Compile for arrays like these."""

@@ -25,7 +25,7 @@ import numpy as np
 
 from hopgrad import entries, tree
 from hopgrad.aval import Aval, aval, aval_of
-from hopgrad.backend import LARGE, NativePlan, backend, pays
+from hopgrad.backend import LARGE, Fallback, NativePlan, backend, pays
 from hopgrad.differentiate import substitute
 from hopgrad.errors import DtypeError, HopgradError, TraceError
 from hopgrad.evaluate import Plan, evaluate
@@ -33,6 +33,7 @@ from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
 from hopgrad.graph.operators import all_finite
 from hopgrad.graph.sites import Layer
+from hopgrad.hops.control import looped
 from hopgrad.lower import report
 from hopgrad.lower.entry import Function
 from hopgrad.lower.program import Program
@@ -110,6 +111,8 @@ class Call:
     asked: list[Asked] = field(default_factory=list)
     native: bool = False
     """Whether native code is wanted for this call."""
+    unable: Fallback = field(default_factory=Fallback)
+    """Whether it could be made, for the trace and what is derived from it."""
     results: Sequence[Any] | None = None
     """What was asked for, computed for this call by native code."""
     writes: list[tuple[int, int]] = field(default_factory=list)
@@ -708,7 +711,7 @@ def returned(call: Call, frame: FrameType | None) -> Any:
 class Computation:
     """Values of a trace that are computed often, beside those of its first call; native code starts from `inputs`."""
 
-    def __init__(self, builder: Builder, nodes: Sequence[int], inputs: Sequence[int]) -> None:
+    def __init__(self, builder: Builder, nodes: Sequence[int], inputs: Sequence[int], unable: Fallback) -> None:
         self._builder = builder
         self._nodes = nodes
         self._inputs = inputs
@@ -716,16 +719,18 @@ class Computation:
         self._plan: Plan | None = None
         self._prepared: NativePlan | None = None
         self._lean = True
+        self._unable = unable
         self.native: NativePlan | None = None
         """Native code for it, once there is any."""
 
     def run(self, given: Mapping[int, Any], native: bool) -> Sequence[Any]:
-        """The values: by native code, if it is wanted and pays, else by the interpreter."""
-        if native and self.native is None:
-            if self._prepared is None and (len(self._builder) <= LARGE or self._seconds):
-                self._prepared = NativePlan(self._builder, self._nodes, self._inputs, lean=self._lean)
-            if self._prepared is not None and pays(self._prepared.size, self._seconds):
-                self.native, self._prepared = self._prepared, None
+        """The values: by native code, if it is wanted, can be made and pays, else by the interpreter."""
+        if native and self.native is None and not self._unable.reason:
+            with self._unable:
+                if self._prepared is None and (len(self._builder) <= LARGE or self._seconds):
+                    self._prepared = NativePlan(self._builder, self._nodes, self._inputs, lean=self._lean)
+                if self._prepared is not None and pays(self._prepared.size, self._seconds):
+                    self.native, self._prepared = self._prepared, None
         found = self.native.run(given) if native and self.native is not None else None
         if found is not None:
             return found
@@ -734,8 +739,8 @@ class Computation:
             self.native = None
             return self.run(given, native)
         start = time.perf_counter()
-        if self._plan is None:
-            self._plan = Plan(self._builder, self._nodes, frozenset(given))  # what guards asked for is known, too
+        if self._plan is None or not given.keys() >= set(self._plan.inputs):
+            self._plan = Plan(self._builder, self._nodes, frozenset(given))  # at times what guards asked for is known
         values = self._plan.run(given)
         self._seconds += time.perf_counter() - start
         return values
@@ -743,7 +748,9 @@ class Computation:
 
 def computation(call: Call, nodes: Sequence[int], inputs: Sequence[int]) -> Computation:
     """The way to values of `nodes`, one for a trace."""
-    found: Computation = call.derive(("computed", *nodes), lambda: Computation(call.builder, nodes, inputs))
+    found: Computation = call.derive(
+        ("computed", *nodes), lambda: Computation(call.builder, nodes, inputs, call.unable)
+    )
     return found
 
 
@@ -1015,11 +1022,17 @@ _MUCH = 1 << 22
 """Bytes of values from which on the first call waits for native code instead of storing all of them."""
 
 
+_LONG = 20_000
+"""Hops within loops from which on it waits, too, as the interpreter needs microseconds for each."""
+
+
 def _is_large(trace: Trace) -> bool:
-    """Whether the values of a trace take much memory if each is stored, as the interpreter does."""
+    """Whether the values of a trace take much memory if each is stored, as the interpreter does, or its loops long."""
     if len(trace.builder) > LARGE:  # compiled later, if at all
         return False
-    return sum(a.size * a.dtype.itemsize for a in trace.builder.avals if type(a) is Aval) > _MUCH
+    if sum(a.size * a.dtype.itemsize for a in trace.builder.avals if type(a) is Aval) > _MUCH:
+        return True
+    return looped(trace.builder) > _LONG
 
 
 def _compile(

@@ -18,6 +18,7 @@ __all__ = [
     "GraphError",
     "HopgradError",
     "LoopError",
+    "NativeCodeWarning",
     "NotDifferentiableError",
     "RetraceWarning",
     "ShapeError",
@@ -57,6 +58,10 @@ class NotDifferentiableError(HopgradError, TypeError):
 
 class RetraceWarning(UserWarning):
     """A function takes so many paths that keeping traces does not pay; the message names the line that decides."""
+
+
+class NativeCodeWarning(RuntimeWarning):
+    """Native code could not be made for a function, which NumPy computes instead: a bug of hopgrad, worth a report."""
 
 
 class LoopError(HopgradError, RuntimeError):

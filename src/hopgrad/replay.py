@@ -103,12 +103,13 @@ class Recorded:
         asked: list[tuple[int, Any]] = [(node, np.True_) for node in checks]
         if self.trusted:
             asked += [(guard.node, guard.value) for guard in guards]
-        if self._prepared is None:
-            self._prepared = NativePlan(self.builder, nodes, list(known), asked, targets, whole, lean=self._lean)
-        if not self.steady and not pays(self._prepared.size, self.seconds):
-            return False
-        self._prepared.prepare(known)
-        self.native, self._prepared = self._prepared, None
+        with self.call.unable:
+            if self._prepared is None:
+                self._prepared = NativePlan(self.builder, nodes, list(known), asked, targets, whole, lean=self._lean)
+            if not self.steady and not pays(self._prepared.size, self.seconds):
+                return False
+            self._prepared.prepare(known)
+            self.native, self._prepared = self._prepared, None
         return True
 
     def distrust(self) -> None:
@@ -142,6 +143,8 @@ class Recorded:
         if self.later is not None:
             large = "large: compiled when the interpreter's replays have taken as long as compiling would take"
             lines.append(large if len(self.builder) > LARGE else "compiled when native code is asked for")
+        tries = [self.call.unable, *[plan.unable for plan in self.plans]]
+        lines += [f"by NumPy: {found.reason}" for found in tries if found.reason]
         for plan in self.plans:
             for program in plan.programs:
                 lines += summary(program)

@@ -633,7 +633,14 @@ def _jacobian(
         for output, leaf in pairs:
             _check_analytic(call, output, leaf, f)
         kinds = [_block_kind(call, output, leaf) for output, leaf in pairs]
-        if call.results is not None:
+        blocks: list[Any]
+        if call.results is entries.MARKED:
+            if not call.replayed:
+                forward, free = _direction(call, outputs, mode)
+                forward = forward and not (free and not _has_forward(call, outputs))
+                _ask(call, outputs, forward, finite=forward and free)
+            blocks = [entries.Result(k, kind) for k, kind in enumerate(kinds)]
+        elif call.results is not None:
             blocks = give_back(call, (), kinds, frame)
         else:
             blocks = [
@@ -658,33 +665,47 @@ def _block_kind(call: Call, output: Output, leaf: Leaf) -> int:
 
 def _all_blocks(call: Call, outputs: Sequence[Output], mode: str | None, frame: FrameType | None) -> list[Any]:
     """The derivatives of each result by each input, in the cheaper mode, or as `mode` says."""
-    avals = call.builder.avals
-    inside = sum(avals[n].size for n in call.inputs)
-    outside = sum(avals[o.node].size for o in outputs if o.node is not None)
-    mode = _mode_for_complex(call, outputs, mode)
-    forward = mode == "forward" or (mode is None and inside <= outside)
+    forward, free = _direction(call, outputs, mode)
+    forward = forward and not (free and not _has_forward(call, outputs))
 
     def blocks(forward: bool) -> list[Any]:
         return _blocks(call, outputs, forward, lambda nodes, seed: _swept(call, nodes, seed, frame))
 
-    if mode is not None or not forward:
-        found = blocks(forward)
-    else:
-        try:
-            found = blocks(True)
-        except NotDifferentiableError:  # no rule for forward mode
-            forward = False
-        else:
-            # Unit tangents have zeros that meet infinite derivatives; reverse mode knows which to trust.
-            forward = call.trace.nested or all(bool(np.isfinite(block).all()) for block in found)
-        if not forward:
-            found = blocks(False)
+    found = blocks(forward)
+    if forward and free and not call.trace.nested and not all(bool(np.isfinite(block).all()) for block in found):
+        # Unit tangents have zeros that meet infinite derivatives; reverse mode knows which to trust.
+        forward = False
+        found = blocks(False)
     if call.native and not call.replayed and not call.trace.nested:
-        seeds = _seeds(call, outputs, forward)
-        if all(avals[seed].size <= batch.bound(call.builder, nodes, seed) for nodes, seed in seeds):
-            every = _blocks(call, outputs, forward, lambda nodes, seed: _in_one(call, nodes, seed))
-            call.asked.append(Asked(tuple([block.id for block in every]), finite=forward and mode is None))
+        _ask(call, outputs, forward, finite=forward and free)
     return found
+
+
+def _direction(call: Call, outputs: Sequence[Output], mode: str | None) -> tuple[bool, bool]:
+    """Whether the sweeps are made in forward mode, and whether the other mode would do as well."""
+    avals = call.builder.avals
+    inside = sum(avals[n].size for n in call.inputs)
+    outside = sum(avals[o.node].size for o in outputs if o.node is not None)
+    mode = _mode_for_complex(call, outputs, mode)
+    return mode == "forward" or (mode is None and inside <= outside), mode is None
+
+
+def _has_forward(call: Call, outputs: Sequence[Output]) -> bool:
+    """Whether there are rules for forward mode."""
+    try:
+        _seeds(call, outputs, True)
+    except NotDifferentiableError:
+        return False
+    return True
+
+
+def _ask(call: Call, outputs: Sequence[Output], forward: bool, finite: bool) -> None:
+    """Have native code compute all sweeps in one, if that does not take too much memory."""
+    avals = call.builder.avals
+    seeds = _seeds(call, outputs, forward)
+    if all(avals[seed].size <= batch.bound(call.builder, nodes, seed) for nodes, seed in seeds):
+        every = _blocks(call, outputs, forward, lambda nodes, seed: _in_one(call, nodes, seed))
+        call.asked.append(Asked(tuple([block.id for block in every]), finite=finite))
 
 
 def _mode_for_complex(call: Call, outputs: Sequence[Output], mode: str | None) -> str | None:

@@ -14,8 +14,8 @@ export interface Value {
   readonly data: ArrayLike<number>;
 }
 
-/** A number as the file has it: JSON has no NaN and no infinities, so these are strings. */
-type Item = number | boolean | string;
+/** A number as the file has it: JSON has no NaN and no infinities, so these are strings; complex ones are pairs. */
+type Item = number | boolean | string | readonly [number | string, number | string];
 
 /** A value in the file: a float64 scalar as it is, anything else with its shape and dtype. */
 export type Written =

@@ -1,9 +1,9 @@
 // The card of what is pinned: a value with its numbers, a use with its local derivative, a group with what is in it.
 
 import type { App } from "../app";
-import { numbers, real, scalar, shapeOf, type Data } from "../document";
+import { isComplex, items, numbers, real, scalar, shapeOf, type Data, type Item } from "../document";
 import { clear, h, math, s, scroller } from "../dom";
-import { counted, digits, range, short } from "../format";
+import { counted, digits, element, range, short } from "../format";
 
 const BINS = 24;
 const MAX_CELLS = 64;
@@ -135,9 +135,16 @@ export function numbersCard(title: string, data: Data | undefined, kept: Data | 
   if (single !== undefined) {
     const bad = !Number.isFinite(single);
     card.append(h("p", { class: bad ? "number bad" : "number" }, digits(single, 12)));
-  } else card.append(...array(data));
+  } else if (!shapeOf(data).length) card.append(...complexNumber(items(data)[0]));
+  else card.append(...array(data));
   if (kept !== undefined) card.append(compared(data, kept));
   return card;
+}
+
+function complexNumber(item: Item): HTMLElement[] {
+  const [re, im] = (item as [number, number]).map(real);
+  const polar = [...fact("size", digits(Math.hypot(re, im))), ...fact("angle", digits(Math.atan2(im, re)))];
+  return [h("p", { class: Number.isFinite(re) && Number.isFinite(im) ? "number" : "number bad" }, element(item, 12)), h("dl", { class: "facts" }, ...polar)];
 }
 
 function array(data: Data): HTMLElement[] {
@@ -155,7 +162,7 @@ function array(data: Data): HTMLElement[] {
       "dl",
       { class: "facts" },
       ...fact("elements", size.toLocaleString("en")),
-      ...(finite.length || summary ? [...fact("range", `${digits(low)} … ${digits(high)}`), ...fact("mean", digits(mean))] : []),
+      ...(finite.length || summary ? [...fact(isComplex(data) ? "sizes" : "range", `${digits(low)} … ${digits(high)}`), ...fact(isComplex(data) ? "mean size" : "mean", digits(mean))] : []),
       ...fact("NaN", String(nan)),
       ...fact("infinite", String(infinite)),
     ),
@@ -163,7 +170,7 @@ function array(data: Data): HTMLElement[] {
   const counts = summary?.histogram ?? histogram(finite, low, high);
   if (counts.length && size > 1) found.push(bars(counts, low, high));
   found.push(...slices(data));
-  if (size <= 12) found.push(h("p", { class: "number elements" }, all.map((v) => digits(v)).join(", ")));
+  if (size <= 12) found.push(h("p", { class: "number elements" }, items(data).map((item) => element(item)).join(", ")));
   return found;
 }
 
@@ -269,7 +276,7 @@ function checkCard(app: App, id: number): HTMLElement | null {
   if (live && adjoint !== undefined) {
     const exact = numbers(adjoint);
     live.slice(0, 24).forEach((numeric, k) => rows.push(row(shapeOf(adjoint).length ? `element ${k}` : app.model.name(id), exact[k], numeric)));
-  } else if (check) rows.push(row(check.direction ? "along a random direction" : app.model.name(id), real(check.exact), real(check.numeric)));
+  } else if (check) rows.push(row(check.direction ? `along ${check.direction}` : app.model.name(id), real(check.exact), real(check.numeric)));
   if (!rows.length) return null;
   card.append(
     scroller("Differences", h("table", {}, h("thead", {}, h("tr", {}, ...["by", "chain rule", "differences", "relative"].map((t) => h("th", { scope: "col" }, t)))), h("tbody", {}, ...rows))),

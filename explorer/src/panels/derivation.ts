@@ -5,7 +5,7 @@ import { MAX_PATHS, count, paths, scalarUse } from "../chain";
 import { scalar, type Form } from "../document";
 import { clear, h, math } from "../dom";
 import { fenced } from "../draw-svg";
-import { digits, short } from "../format";
+import { counting, digits, short } from "../format";
 import type { State } from "../store";
 
 const LEVELS: [State["level"], string][] = [
@@ -117,15 +117,22 @@ function lines(app: App): DerivationLine[] {
     }
     const all = count(model, model.doc.output, id);
     if (all.paths > BigInt(MAX_PATHS)) {
-      found.push({ ...base, terms: firstStep(app, id), note: `${all.paths.toLocaleString("en")} paths; by the adjoints of its uses` });
+      found.push({ ...base, terms: firstStep(app, id), note: `${counting(all.paths)} paths; by the adjoints of its uses` });
       continue;
     }
     const terms = paths(model, model.doc.output, id).map((path) => product(app, path));
-    found.push({ ...base, terms: terms.map((term) => (term.length ? term : [words("1", "1")])), note: all.paths > 1n ? `sum over ${all.paths} paths` : "" });
+    const line = { ...base, terms: terms.map((term) => (term.length ? term : [words("1", "1")])), note: all.paths > 1n ? `sum over ${all.paths} paths` : "" };
+    found.push(trivial(line) ? { ...line, left: null, leftText: "", note: "one hop" } : line);
   }
   const more = model.doc.wrt.length - MAX_INPUTS;
   if (more > 0) found.push({ left: null, leftText: "", terms: [], value: "", note: `… and the derivatives by ${more} more inputs` });
   return found;
+}
+
+/** Whether a line says that something is itself: of a single hop, the derivative of the whole is the local one. */
+function trivial(line: DerivationLine): boolean {
+  const [term] = line.terms;
+  return line.terms.length === 1 && term.length === 1 && "factor" in term[0] && !!line.left && term[0].form?.latex === line.left.latex;
 }
 
 function words(text: string, latex: string): Part {
@@ -215,7 +222,7 @@ function lineElement(app: App, line: DerivationLine): HTMLElement {
   if (line.left) row.append(math(line.left.mathml));
   else if (line.leftText) row.append(line.leftText);
   line.terms.forEach((term, k) => {
-    row.append(k ? " + " : " = ");
+    if (k || line.left || line.leftText) row.append(k ? " + " : " = ");
     for (const part of term) {
       if ("words" in part) {
         const { form } = part as { form?: Form };
@@ -252,8 +259,9 @@ export function latexOf(app: App): string {
     .filter((line) => line.terms.length)
     .map((line) => {
       const left = line.left?.latex ?? line.leftText;
+      const equals = left ? "&= " : "& ";
       const right = line.terms.map((term) => term.map((part) => ("words" in part ? part.latex : (part.form?.latex ?? texNumber(part.number ?? "")))).join(""));
-      return `${left} &= ${right.join(" + ")}${line.value ? ` = ${texNumber(line.value)}` : ""}`;
+      return `${left} ${equals}${right.join(" + ")}${line.value ? ` = ${texNumber(line.value)}` : ""}`;
     });
   return `\\begin{align*}\n${rows.join(" \\\\\n")}\n\\end{align*}`;
 }

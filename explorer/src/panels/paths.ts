@@ -5,7 +5,7 @@ import { MAX_ELIMINATED, MAX_PATHS, along, count, eliminations, paths, type Elim
 import { scalar } from "../document";
 import { clear, h, s, scroller } from "../dom";
 import { fenced } from "../draw-svg";
-import { counted, digits } from "../format";
+import { counted, counting, digits } from "../format";
 
 export function pathsPanel(app: App): HTMLElement {
   const { model, store } = app;
@@ -71,15 +71,15 @@ function table(app: App, high: number, low: number): HTMLElement[] {
       "tr",
       { "data-path": k, mouseenter: () => light(true), mouseleave: () => light(false) },
       h("td", {}, h("button", { type: "button", class: "link", focus: () => light(true), blur: () => light(false), click: () => app.pinNode(model.uses[path[Math.floor(path.length / 2)]].source) }, shownNames.join(" ← "))),
-      h("td", { class: "number" }, factors, product === undefined ? "arrays" : h("strong", {}, digits(product, 6))),
+      h("td", { class: "number" }, factors, product === undefined ? "—" : h("strong", {}, digits(product, 6))),
       h("td", { class: "number" }, share),
     );
   });
   const heads = ["path", "product", "share"].map((t) => h("th", { scope: "col" }, t));
   const parts = [scroller("Paths", h("table", { class: "paths" }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows)))];
-  if (all.paths > BigInt(found.length)) parts.push(h("div", { class: "soft" }, `… and ${(all.paths - BigInt(found.length)).toLocaleString("en")} more paths (the first ${MAX_PATHS} are listed)`));
+  if (all.paths > BigInt(found.length)) parts.push(h("div", { class: "soft" }, `… and ${counting(all.paths - BigInt(found.length))} more paths (the first ${MAX_PATHS} are listed)`));
   if (sum !== undefined) parts.push(h("div", { class: "number" }, `sum over the paths: ${digits(sum, 10)}`));
-  if (products.some((p) => p === undefined)) parts.push(h("div", { class: "soft" }, "Where arrays are on the way, the product of a path is a product of matrices: it is not written as one number."));
+  if (products.some((p) => p === undefined)) parts.push(h("div", { class: "soft" }, "Where arrays or complex numbers are on the way, the product of a path is a product of matrices: it is not written as one number."));
   parts.push(
     h(
       "table",
@@ -87,11 +87,13 @@ function table(app: App, high: number, low: number): HTMLElement[] {
       h(
         "tbody",
         {},
-        ...[
-          ["paths", all.paths],
-          ["multiplications, path by path", all.naive],
-          ["multiplications, each use once (dynamic programming)", BigInt(all.once)],
-        ].map(([name, n]) => h("tr", {}, h("th", { scope: "row" }, String(name)), h("td", { class: "number" }, n.toLocaleString("en")))),
+        ...(
+          [
+            ["paths", all.paths],
+            ["multiplications, path by path", all.naive],
+            ["multiplications, each use once (dynamic programming)", BigInt(all.once)],
+          ] as const
+        ).map(([name, n]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "number", title: n.toLocaleString("en") }, counting(n)))),
       ),
     ),
   );

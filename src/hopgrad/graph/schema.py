@@ -115,7 +115,9 @@ def number_to_data(value: Any) -> Any:
 
 
 def _nonfinite(value: Any) -> str | None:
-    return None if np.isfinite(value) else "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    # NumPy's takes a long double as it is, but 0.4 µs for each number.
+    finite = math.isfinite(value) if isinstance(value, float) else np.isfinite(value)
+    return None if finite else "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
 _NUMBER = re.compile(r"-?[0-9.]{1,50}(e[+-]?[0-9]{1,5})?")

@@ -219,6 +219,8 @@ def value_text(value: Any, digits: int = 6) -> str:
 
     >>> value_text(0.7780731968879212), value_text(np.array([1.0, 2.0, 4.0]))
     ('0.778073', '[1, 2, 4]')
+    >>> value_text(-0.0)
+    '−0'
     """
     array = np.asarray(value)
     if array.dtype == bool and not array.ndim:
@@ -245,4 +247,6 @@ def _short(value: Any, digits: int) -> str:
         return str(bool(value))
     if isinstance(value, (int, np.integer)):
         return str(int(value)).replace("-", "−")
+    if value == 0 and np.signbit(np.real(value)) and not np.iscomplexobj(value):
+        return "−0"  # which 1/x and sqrt can tell from 0
     return text(number(value, digits)).replace(" ", "")

@@ -301,6 +301,9 @@ class Analysis:
 
     def _expand(self, top: int, limit: int) -> None:
         builder, known = self.graph.builder, self._expansions
+        if self._spans_more(top, limit):
+            known[top, limit] = None
+            return
         stack = [top]
         while stack:
             node = stack[-1]
@@ -321,6 +324,24 @@ class Analysis:
             fits = all(part is not None for part in parts) and sum(part.size for part in parts if part) <= limit
             term = self.hop_term(node, [part for part in parts if part]) if fits else None
             known[node, limit] = term if term is not None and term.size <= limit else None
+
+    def _spans_more(self, top: int, limit: int) -> bool:
+        """Whether a value is made of more than `limit` others, each of which would take a symbol at least."""
+        builder, known = self.graph.builder, self._expansions
+        found = {top}
+        stack = [top]
+        while stack and len(found) <= limit:
+            node = stack.pop()
+            if (node, limit) in known:
+                if known[node, limit] is None:
+                    return True
+                continue
+            args = builder.args(node)
+            hop, params = builder.kinds[builder.kind[node]]
+            fresh = {self.visible(args[k]) for k in hop.told(params, len(args))} - found
+            found |= fresh
+            stack.extend(fresh)
+        return len(found) > limit
 
     def factor_term(self, edge: Edge, expand: bool = False, limit: int = 200) -> Term | None:
         """The local derivative of an edge in the names of the graph, or (`expand`) in terms of the inputs."""
@@ -409,6 +430,15 @@ class Analysis:
 
     def paths(self, node: int, limit: int = 16) -> list[list[Edge]]:
         """The paths from the result down to `node`, at most `limit` of them."""
+        if (node, limit) not in self._paths:
+            self._paths[node, limit] = self._found_paths(node, limit)
+        return self._paths[node, limit]
+
+    @cached_property
+    def _paths(self) -> dict[tuple[int, int], list[list[Edge]]]:
+        return {}
+
+    def _found_paths(self, node: int, limit: int) -> list[list[Edge]]:
         reaching = self._reaching(node)
         found: list[list[Edge]] = []
         # A path is a linked list from its end back to the result: copying it at each step would be quadratic.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import re
@@ -40,6 +41,22 @@ FORMULA = "<formula>"
 """What locations in a text formula give instead of a file."""
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for cyclic garbage.
+
+    What is written of a large computation is a million objects, which all live: searching them again and again takes
+    a third of the time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class Explanation:
     """A function's value and gradient at a point, with the work shown. Made by `explain`.
 
@@ -64,7 +81,8 @@ class Explanation:
     @cached_property
     def sections(self) -> list[Section]:
         """The story as data."""
-        return tell(self._analysis)
+        with _no_collection():
+            return tell(self._analysis)
 
     @property
     def conditions(self) -> list[Condition]:
@@ -150,7 +168,8 @@ class Explanation:
 
     def html(self) -> str:
         """One self-contained page that works offline: picture, story in MathML, table of values."""
-        return page(self._analysis, self.title, self.sections)
+        with _no_collection():
+            return page(self._analysis, self.title, self.sections)
 
     def dot(self) -> str:
         """The picture for Graphviz."""
@@ -166,7 +185,8 @@ class Explanation:
 
     def json(self) -> str:
         """Graph, values, adjoints and sources in the versioned schema of ``hopgrad.show.schema``."""
-        return to_json(self._analysis, self.title, self.sections)
+        with _no_collection():
+            return to_json(self._analysis, self.title, self.sections)
 
     _FORMATS: ClassVar[dict[str, Callable[[Explanation], str]]] = {
         ".svg": lambda e: e.svg(),
@@ -410,23 +430,24 @@ def _explain(
         for leaf, path in zip(groups[place], tree.paths(structure), strict=True)
         if path
     }
-    analysis = Analysis(
-        graph,
-        output,
-        tuple(leaf.node for place in wanted for leaf in groups[place]),
-        {leaf.node: call.known[leaf.node] for leaf in call.leaves},  # copies: the function may write to its arguments
-        order=order,
-        texts=texts or {},
-        reached=reached,
-    )
+    with _no_collection():
+        analysis = Analysis(
+            graph,
+            output,
+            tuple(leaf.node for place in wanted for leaf in groups[place]),
+            {leaf.node: call.known[leaf.node] for leaf in call.leaves},  # copies: f may write to its arguments
+            order=order,
+            texts=texts or {},
+            reached=reached,
+        )
+        structures = dict(zip(both, call.structures, strict=True))
+        gradients = tuple(
+            tree.unflatten(structures[p], [finished(analysis.adjoint(leaf.node), leaf.kind) for leaf in groups[p]])
+            for p in wanted
+        )
     if order > 1:
         primes = "′" * (order - 1)
         analysis.names[output] = f"y{primes}" if output not in graph.inputs else analysis.names[output]
-    structures = dict(zip(both, call.structures, strict=True))
-    gradients = tuple(
-        tree.unflatten(structures[p], [finished(analysis.adjoint(leaf.node), leaf.kind) for leaf in groups[p]])
-        for p in wanted
-    )
     gradient = gradients[0] if len(gradients) == 1 else gradients
     return Explanation(analysis, _title(f, analysis, order), gradient)
 

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -164,10 +165,14 @@ class Writer:
     def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
         self.builder = analysis.graph.builder
-        self.taken = {split_name(name) for name in analysis.names.values()}
         self.own: dict[str, int] = {}
         self.terms: dict[int, Term | None] = {}
         self.steady: set[int] = set()  # values that are not at a boundary
+
+    @cached_property
+    def taken(self) -> set[tuple[str, str]]:
+        """The names of the story, which no other value may get."""
+        return {split_name(name) for name in self.analysis.names.values()}
 
     def one(self, guard: Guard) -> Condition:
         """The condition of a single guard."""

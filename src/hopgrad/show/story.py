@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from hopgrad.show.guards import HOLDS, kept
 
 MAX_PATHS = 16
 MAX_SYMBOLS = 200
+MAX_SPELLED = 1000
 MAX_LINES = 60
 """A section with more lines shows this many, from both ends, and counts the rest."""
 
@@ -272,7 +274,11 @@ def _spelled(analysis: Analysis, live: list[int]) -> Section:
         if analysis.path_counts[node][0] > MAX_PATHS or node == analysis.output:
             continue
         paths = analysis.paths(node, MAX_PATHS)
-        terms = [_path_product(_along(path, lambda e: spelled_out(analysis, e), 12)) for path in paths]
+        # The more factors there are, the shorter each one: what is longer goes by its name.
+        count = sum(min(len(path), 12) for path in paths)
+        limit = min(MAX_SYMBOLS, MAX_SPELLED // max(count, 1))
+        write = partial(spelled_out, analysis, limit=limit)
+        terms = [_path_product(_along(path, write, 12)) for path in paths]
         section.lines.append(Line(equation(total_derivative(analysis, node), total(terms)), node=node))
     if any(analysis.path_counts[node][0] > MAX_PATHS for node in live) and not section.lines:
         section.intro = "Too many paths to write out; the adjoints below use each of them."
@@ -280,10 +286,10 @@ def _spelled(analysis: Analysis, live: list[int]) -> Section:
     return section
 
 
-def spelled_out(analysis: Analysis, edge: Edge) -> Term:
-    """d sin((x+1)²)/d(x+1)²."""
+def spelled_out(analysis: Analysis, edge: Edge, limit: int = MAX_SYMBOLS) -> Term:
+    """d sin((x+1)²)/d(x+1)², what takes more than `limit` symbols by its name."""
     partial = analysis.several or len({e.source for e in analysis.incoming[edge.target]}) > 1
-    target, source = (analysis.expanded(n, MAX_SYMBOLS) for n in (edge.target, edge.source))
+    target, source = (analysis.expanded(n, limit) for n in (edge.target, edge.source))
     return Derivative(target, source, partial)
 
 

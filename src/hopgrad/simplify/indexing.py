@@ -454,9 +454,10 @@ def sum_of_written(draft: Draft, call: Call, *_: int) -> int | None:
     stack = [*call.args[::-1]]
     while stack:
         node = stack.pop()
-        if draft.name(node) == "scatter" and len(draft.args(node)) == 1:
+        whole = draft.shape(node) == call.shape  # and not broadcast
+        if whole and draft.name(node) == "scatter" and len(draft.args(node)) == 1:
             pieces.append(node)
-        elif draft.name(node) == "add" and draft.single(node) and draft.shape(node) == call.shape:
+        elif whole and draft.name(node) == "add" and draft.single(node):
             stack += draft.args(node)[::-1]
         elif draft.number(node) != 0:
             others.append(node)
