@@ -451,7 +451,7 @@ def test_a_network_is_seen_by_layers_which_open_to_hops(opened: Open) -> None:
     assert len(seen) == 9  # and two sums
     assert page.locator("g.node.sick").count() == 0  # the −∞ of the mask is meant
     linear = page.locator("g.node.group").filter(has=page.locator("text.name", has_text="model.linear1: Linear"))
-    assert "1×3×8" in linear.locator("text").nth(1).inner_text()  # what it gives, and its adjoint
+    assert "1×3×8" in texts(linear.locator("text"))[1]  # what it gives, and its adjoint
     before = page.locator("g.node").count()
     linear.dblclick()
     assert page.locator("g.node").count() == before + 4  # three hops and two parameters in its place
