@@ -194,4 +194,4 @@ def test_the_examples_are_drawn_by_layers(name: str, monkeypatch: pytest.MonkeyP
     sys.modules.pop(name, None)
     story = __import__(name).explained()
     assert 3 <= len(boxes(story.svg())) <= 60
-    assert any("Linear" in box for box in boxes(story.svg()))
+    assert any("model" in box for box in boxes(story.svg()))
