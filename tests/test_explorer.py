@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -636,7 +637,7 @@ def test_files_of_what_is_on_screen(opened: Open, format_: str) -> None:
     expected = {
         "SVG": ["<svg", "y = sin(h)", "dh/dz = 2z", "</svg>"],
         "TikZ": [r"\begin{tikzpicture}", r"\node[result]", r"$y = \sin(h)$", r"{$2z$}"],
-        "DOT": ["digraph {", "rankdir=LR", "n2 -> n3", "dh/dz = 2z"],
+        "DOT": ["digraph {", "rankdir=TB", "n2 -> n3", "dh/dz = 2z"],
         "LaTeX": [r"\begin{align*}", r"\cdot 2(x + 1)"],
     }[format_]
     for part in expected:
@@ -863,7 +864,7 @@ def test_arrows_follow_uses(opened: Open) -> None:
     page = opened(hg.explain(wave)(0.5))
     page.locator(".holder").focus()
     pinned = []
-    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
+    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp"):
         page.keyboard.press(key)
         pinned.append(page.locator("g.node.pinned text.name").text_content())
     assert pinned == ["x", "z = x + 1", "h = z²", "z = x + 1"]
@@ -938,6 +939,21 @@ def test_a_whole_session_by_keyboard(opened: Open) -> None:
     assert page.get_by_role("dialog").count() == 0
     page.keyboard.press("t")
     assert state(page)["theme"] == "light"
+
+
+def test_the_picture_runs_where_it_can_be_read(opened: Open) -> None:
+    """From left to right if it is seen in a good size so, else downwards."""
+    for width, along in ((1800, "x"), (1280, "y"), (390, "y")):
+        page = opened(hg.explain(wave)(0.5), width=width)
+        places = [node(page, name).bounding_box() for name in "xzhy"]
+        assert all(place is not None for place in places)
+        steps_ = [b[along] - a[along] for a, b in pairwise(places)]
+        assert min(steps_) > 40
+        window = page.locator(".holder").bounding_box()
+        last = places[-1]
+        assert window["x"] <= last["x"]
+        assert last["x"] + last["width"] <= window["x"] + window["width"], "all of it is in sight"
+        assert last["y"] + last["height"] <= window["y"] + window["height"]
 
 
 def test_keys_are_listed_and_can_be_turned_off(opened: Open) -> None:
