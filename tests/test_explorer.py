@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
@@ -845,11 +846,15 @@ def test_a_hundred_thousand_values_open_closed(opened: Open) -> None:
         return x
 
     explanation = hg.explain(long)(0.5)
+    start = time.process_time()
+    explanation.html()
+    written = time.process_time() - start
     took = []
     for _ in range(3):
         page = opened(explanation)
         took.append(page.evaluate("performance.getEntriesByType('navigation')[0].domComplete"))
     assert min(took) < 5_000
+    assert 1_000 * written + min(took) < 8_000, "5 s where the machine has nothing else to do"
     assert "for 100,001 values" in page.locator(".count").inner_text()
     assert page.locator("g.node").count() <= 300
     page.get_by_label("Step of the sweeps").focus()
