@@ -442,19 +442,30 @@ def test_calls_and_loops_are_closed_and_opened(opened: Open) -> None:
     assert page.locator("g.node").count() == before
 
 
+def assert_same_place(now: dict[str, float], before: dict[str, float]) -> None:
+    assert abs(now["x"] - before["x"]) < 2
+    assert abs(now["y"] - before["y"]) < 2
+
+
 def test_a_long_loop_begins_closed_and_what_is_searched_opens(opened: Open) -> None:
     page = opened(hg.explain(steps)(0.5), "#tab=outline")
     assert page.locator("g.node").count() <= 300
     assert "for 801 values" in page.locator(".count").inner_text()
     assert "loop × 400" in page.locator(".outline").inner_text()
-    anchor = page.locator("g.node.group").first
-    before = anchor.bounding_box()
-    name = anchor.locator("text.name").text_content()
-    page.get_by_label(f"Open {name}").click()
-    # The rest stays where it was as well as it can: the box before the opened one does not move.
-    after = node(page, "x").bounding_box()
-    assert before
-    assert after
+    # What is opened begins where it was closed, and what stands before it does not move, nor when it is closed again.
+    group = page.locator("g.node.group").first
+    group.click()
+    before, closed = node(page, "x").bounding_box(), group.bounding_box()
+    first = page.locator("g.node").nth(1)
+    assert first.get_attribute("data-key") == group.get_attribute("data-key")
+    page.keyboard.press("Enter")
+    after, opened_ = node(page, "x").bounding_box(), first.bounding_box()
+    assert page.locator("g.node").count() > 60
+    assert_same_place(after, before)
+    assert abs(opened_["y"] - closed["y"]) < 30
+    page.keyboard.press("Enter")
+    assert_same_place(node(page, "x").bounding_box(), before)
+    assert_same_place(group.bounding_box(), closed)
     page.get_by_role("searchbox").fill("op:sin")
     assert "400 values found" in page.locator(".results").inner_text()
     page.keyboard.press("Shift+Enter")
