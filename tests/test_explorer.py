@@ -576,6 +576,33 @@ def test_a_link_shows_what_its_sender_saw(opened: Open) -> None:
     assert other.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 25, 29)"
 
 
+def test_all_that_is_chosen_is_in_the_link(opened: Open) -> None:
+    explanation = hg.explain(network)(np.array([1.0, -2.0]), np.eye(2) * 0.3)
+    page = opened(explanation, "#tab=outline")
+    page.get_by_label("Close layer 2 of 3").click()
+    page.get_by_role("tab", name="Inputs").click()
+    page.get_by_label("x[1], value").fill("0.75")
+    page.get_by_role("tab", name="Paths").click()
+    page.get_by_label("From the input").select_option(label="W")
+    page.get_by_label("to the value").select_option(label="u")
+    page.get_by_role("searchbox").fill("op:tanh")
+    page.keyboard.press("Enter")
+    page.get_by_label("How much is shown").select_option("5 hops around")
+    page.locator(".holder").focus()
+    page.keyboard.press("h")
+    sent = state(page)
+    assert sent.keys() == {"toggled", "inputs", "tab", "from", "to", "search", "pin", "near", "heat"}
+    other = opened(explanation, page.evaluate("location.hash"))
+    assert state(other) == sent
+    for what in ("g.node text", "g.edge", ".results .link", ".panel-paths td", ".crumbs"):
+        assert texts(other.locator(what)) == texts(page.locator(what)), what
+    assert other.get_by_role("tab", name="Paths").get_attribute("aria-selected") == "true"
+    assert other.locator(".legend").is_visible()
+    # Without the link everything is as it was at first.
+    other.evaluate("location.hash = ''")
+    assert texts(other.locator("g.node text")) == texts(opened(explanation).locator("g.node text"))
+
+
 def test_a_link_with_nonsense_is_harmless(opened: Open) -> None:
     page = opened(
         hg.explain(wave)(0.5), "#level=<img>&step=9e9&pin=e99&toggled=[%22x%22]&theme=pink&inputs={&__proto__=1&tab=zz"
