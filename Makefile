@@ -4,6 +4,8 @@ PYTHON ?= python3
 CHROMIUM ?= /usr/bin/chromium
 ARGS ?=
 ONLY ?=
+# A worker for each core; those that are done take over tests of the others.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 QUICK ?=
 
 VENV := .venv
@@ -25,7 +27,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  ARGS goes to pytest:  make test ARGS="-k grad -x"'
+	@echo '  ARGS goes to pytest:  make test ARGS="-k grad -x -n 0"'
 	@echo '  ONLY and QUICK go to the benchmark:  make bench ONLY=rosenbrock QUICK=1'
 	@echo '  PYTHON picks the interpreter of a new .venv:  make setup PYTHON=python3.12'
 
@@ -64,7 +66,7 @@ demo: $(STAMP) ## show what hopgrad does
 	@$(BIN)/python examples/demo.py
 
 test: $(STAMP) ## run all tests that need no browser, doctests included
-	@$(BIN)/python -m pytest -m 'not browser' $(ARGS); status=$$?; \
+	@$(BIN)/python -m pytest -m 'not browser' $(PARALLEL) $(ARGS); status=$$?; \
 		echo; echo '*** BROWSER TESTS WERE NOT RUN: make test-browser runs them ***'; \
 		command -v node >/dev/null || echo "*** NO NODE: THE EXPLORER'S INTERPRETER WAS NOT TESTED ***"; exit $$status
 

@@ -197,6 +197,10 @@ EXAMPLES = [
     Example("broadcast of one number", lambda x: (total(wide(full(x, 2.5), 2, 3), 0), x), V),
     Example("reshape twice", lambda x: reshaped(reshaped(x, 3, 2), 6), X),
     Example("reshape of nothing", lambda x: reshaped(x, 2, 3), X),
+    Example("map of reshaped", lambda x, y: reshaped(x * y, 6) * 3 + reshaped(x, 6), (*X, *X)),
+    Example("map of reshaped", lambda x, y: reshaped(x + y, 6) * reshaped(x * 3, 6), (*X, *X)),
+    Example(None, lambda x: reshaped(x, 6) * 3, X),  # of an argument it is a view
+    Example(None, lambda x, y: reshaped(x * 2, 6) * y, (*X, *f((6,)))),
     Example("reshape of broadcast", lambda x: reshaped(wide(x, 2, 3), 2, 1, 3), V),
     Example("reshape of broadcast", lambda x: reshaped(wide(x, 2, 3), 3, 2), f((1,))),
     Example(None, lambda x: reshaped(wide(x, 2, 3), 6), V),
@@ -348,6 +352,19 @@ EXAMPLES = [
     Example("product of column and row", lambda a, b: hop("matmul", a, b), f((4, 2, 1), (1,))),
     Example("product of column and row", lambda a, b: hop("matmul", a, b), f((1,), (1,))),
     Example(None, lambda a, b: hop("matmul", a, moved(b, 1, 0)), f((2, 4), (3, 4))),
+    Example("transpose of product", lambda a, b: moved(hop("matmul", a, b), 1, 0), f((2, 3), (3, 4))),
+    Example("transpose of product", lambda a, b: moved(hop("matmul", a, b), 0, 2, 1), f((5, 2, 3), (3, 4))),
+    Example(None, lambda a, b: moved(hop("matmul", a, b), 1, 0, 2), f((5, 2, 3), (5, 3, 4))),
+    Example(None, lambda a, b: (c := hop("matmul", a, b), moved(c, 1, 0)), f((2, 3), (3, 4))),
+    Example("sum of products", lambda a, b: total(hop("matmul", moved(a, 0, 2, 1), b), 0), f((5, 3, 2), (5, 3, 4))),
+    Example(
+        "sum of products",
+        lambda a, b: total(hop("matmul", moved(a, 0, 1, 3, 2), b), 0, 1),
+        f((2, 5, 3, 2), (2, 5, 3, 4)),
+    ),
+    Example(None, lambda a, b: total(hop("matmul", a, b), 0), f((5, 2, 3), (5, 3, 4))),
+    Example(None, lambda a, b: total(hop("matmul", moved(a, 0, 2, 1), b), 0), f((5, 3, 2), (3, 4))),
+    Example(None, lambda a, b: total(hop("matmul", moved(a, 0, 2, 1), b), 1), f((5, 3, 2), (5, 3, 4))),
     Example(
         "chain from the left", lambda a, b, v: hop("matmul", hop("matmul", a, b), v), f((4, 5), (5, 6), (6,))
     ),

@@ -546,7 +546,6 @@ Frame.__module__ = "pandas.core.frame"
         ("text", r"^x is of type str.*float, a NumPy array"),
         (Frame(), r"^x is of type Frame.*x\.to_numpy\(\)"),
     ],
-    ids=repr,
 )
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
 def test_arguments_by_which_nothing_can_be_differentiated(point: Any, message: str) -> None:

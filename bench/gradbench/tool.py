@@ -19,7 +19,7 @@ if __name__ == "__main__" and not __package__:
 if TYPE_CHECKING:
     from bench.gradbench.problem import Problem
 
-MODULES = ("hello", "lse", "llsq", "gmm", "ba", "lstm")
+MODULES = ("hello", "lse", "llsq", "gmm", "ba", "lstm", "det", "ode", "kmeans", "ht", "saddle", "particle")
 PREPARED = 2  # calls: the first one is traced and computed by NumPy, the second one compiled
 
 

@@ -32,6 +32,7 @@ from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
 from hopgrad.graph.operators import all_finite
+from hopgrad.hops.control import looped
 from hopgrad.lower import report
 from hopgrad.lower.entry import Function
 from hopgrad.lower.program import Program
@@ -1009,11 +1010,17 @@ _MUCH = 1 << 22
 """Bytes of values from which on the first call waits for native code instead of storing all of them."""
 
 
+_LONG = 20_000
+"""Hops within loops from which on it waits, too, as the interpreter needs microseconds for each."""
+
+
 def _is_large(trace: Trace) -> bool:
-    """Whether the values of a trace take much memory if each is stored, as the interpreter does."""
+    """Whether the values of a trace take much memory if each is stored, as the interpreter does, or its loops long."""
     if len(trace.builder) > LARGE:  # compiled later, if at all
         return False
-    return sum(a.size * a.dtype.itemsize for a in trace.builder.avals if type(a) is Aval) > _MUCH
+    if sum(a.size * a.dtype.itemsize for a in trace.builder.avals if type(a) is Aval) > _MUCH:
+        return True
+    return looped(trace.builder) > _LONG
 
 
 def _compile(

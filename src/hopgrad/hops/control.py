@@ -13,11 +13,12 @@ derivative of a loop is that of the same loop written out, to the last NaN. Mask
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopgrad.aval import Aval, aval
+from hopgrad.aval import Aval, Several, aval
 from hopgrad.batch import Batch, Part, spread_closed, spread_graph
 from hopgrad.differentiate import activity, pull, push, transplant
 from hopgrad.errors import GraphError, LoopError, NotDifferentiableError
@@ -62,6 +63,23 @@ def dependencies(graph: Graph) -> list[set[int]]:
             {k for k in range(len(graph.inputs)) if bits[node] >> k & 1} for node in graph.outputs
         ]
     return list(found)
+
+
+def looped(builder: Builder) -> float:
+    """How many hops are computed within the loops of a graph; infinity if that depends on values."""
+    total = 0.0
+    for node, like in enumerate(builder.avals):
+        if type(like) is not Several:
+            continue
+        hop, params = builder.hop(node), dict(builder.params(node))
+        if hop is WHILE:
+            return inf
+        if hop is SCAN:
+            inner = params["body"].builder
+            total += params["length"] * (len(inner) + looped(inner))
+        elif hop is SWITCH:
+            total += max(looped(branch.builder) for branch in _branches(builder.params(node)))
+    return total
 
 
 def reached(graph: Graph, active: Sequence[bool]) -> list[bool]:
@@ -701,6 +719,8 @@ def _backward(
         more_sums = {k for k in of_consts if adjoints[k] is not None}
         more_masked_sums = {k for k in more_sums if counted or (c := adjoints[k]) is None or c[1] is not None}
         if (more_carried, more_masked, more_sums, more_masked_sums) == (carried, masked, sums, masked_sums):
+            if not _has_supports(loop.body):
+                made.body.cache["sweep"] = True
             return made
         carried, masked, sums, masked_sums = more_carried, more_masked, more_sums, more_masked_sums
 
@@ -800,6 +820,19 @@ def _without_unused(made: _Backward) -> _Backward:
                 columns.add(*key)
                 kept.append(node)
     return made._replace(body=Graph(made.body.builder, kept, made.body.outputs), consts=consts, xs=xs)
+
+
+def sweeps_with_supports(body: Graph) -> bool:
+    """Whether a body is a step of a reverse sweep, with supports, and of nothing else that has any."""
+    return "sweep" in body.cache and _has_supports(body)
+
+
+def _has_supports(graph: Graph) -> bool:
+    found = graph.cache.get("supports")
+    if found is None:
+        own = any(graph.builder.hop(node).name == "supported" for node in graph.order)
+        found = graph.cache["supports"] = own or any(_has_supports(inner) for inner in graph.subgraphs)
+    return bool(found)
 
 
 # -- loops forwards ----------------------------------------------------------------------------------------------------

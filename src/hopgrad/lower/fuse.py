@@ -53,6 +53,7 @@ from hopgrad.lower.views import (
     outside,
     picked,
     reduced,
+    reshaped_strides,
     through,
     view_through,
 )  # fmt: skip
@@ -64,6 +65,11 @@ LARGEST_SMALL = 40
 MOST_VALUES = 160
 """How many values a kernel with loops has at most, so that it stays in the processor's registers and caches."""
 MOST_ACCESSES = 24
+MANY = 8192
+"""Arrays of so many elements are worth half a second of compiling: what is computed over them is not cut, if it is no
+more than"""
+LARGEST_OF_MANY = 512
+"""values in all."""
 DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
 DEAR_SMALL = 2
@@ -253,6 +259,12 @@ class Fuser:
             if node not in self.given:
                 for a in dict.fromkeys(builder.args(node)):
                     self.users[a].append(node)
+        self._many = sum(
+            builder.avals[node].size >= MANY and self._is_virtual(node, builder.hop(node))
+            for node in self.order
+            if type(builder.avals[node]) is Aval
+        )
+        """How many values are computed over many places."""
 
     def _buffer(self, buffer: Buffer) -> int:
         self.buffers.append(buffer)
@@ -421,14 +433,18 @@ class Fuser:
         self.cost[node] = own + sum(self.cost[a] for a in inner)
         cone = frozenset((node,)).union(*[self.cones[a] for a in inner])
         self.cones[node] = cone
+        if self._is_whole_at(like.size):
+            return
         largest = LARGEST if like.size > SMALL else LARGEST_SMALL
         kind = self.builder.kind[node]
         # Cuts of a loop that was written out are made at the same place of each step, so that their kernels are alike.
-        if self.whole:
-            return
         if len(cone) > largest or (2 * len(cone) > largest and kind in self._cut_kinds):
             self._cut_kinds.add(kind)
             self._cut(node)
+
+    def _is_whole_at(self, size: int) -> bool:
+        """Whether what is computed over so many places may become one kernel of any size."""
+        return self.whole or (size >= MANY and self._many <= LARGEST_OF_MANY)
 
     def _cut(self, node: int) -> None:
         """Store a value, and have everybody read it."""
@@ -454,7 +470,7 @@ class Fuser:
         like, whole = builder.avals[source], builder.avals[node]
         if isinstance(like, Several) or (source in self.avail and source not in self.views):
             return False
-        if source in self.ready and self.cost[source] >= DEAR:
+        if hop != "reshape" and source in self.ready and self.cost[source] >= DEAR:
             wanted = sum(builder.avals[user].size for user in self.users[source])
             if 2 * wanted > 3 * like.size and len(self.users[source]) > 1:
                 self._cut(source)  # else it would be computed for each view by itself
@@ -569,11 +585,23 @@ class Fuser:
             if self.views.get(a) == part:  # it is there already
                 latest = max(latest, self.avail[a] - 1)
                 continue
-            level = self._level(a, like.shape)
+            if not like.size:
+                continue
+            a, part = self._without_new_axes(a, part)
+            level = self._level(a, part.shape)
             latest = max(latest, level)
-            if like.size:
-                self.sinks.append(_Sink(a, level, like.shape, part))
+            self.sinks.append(_Sink(a, level, part.shape, part))
         self._stored(node, home, latest + 1)
+
+    def _without_new_axes(self, node: int, target: View) -> tuple[int, View]:
+        """What is written to memory, without axes of length 1 that it only has there."""
+        builder = self.builder
+        while node in self.ready and node not in self.avail and builder.hop(node).name == "reshape":
+            (source,) = builder.args(node)
+            strides = reshaped_strides(target.shape, target.strides, builder.avals[source].shape)
+            assert strides is not None  # only reshapes of that kind are virtual
+            node, target = source, View(target.buffer, builder.avals[source].shape, strides, target.offset)
+        return node, target
 
     def _is_window(self, node: int, items: Any, args: Sequence[int]) -> bool:
         if not self._is_native(node) or any(isinstance(item, Operand) for item in items):
@@ -659,6 +687,7 @@ class Fuser:
 
     def write(self, node: int, target: View) -> int:
         """Have a value written somewhere, and the level from which on it is there."""
+        node, target = self._without_new_axes(node, target)
         level = self._level(node, target.shape)
         self.sinks.append(_Sink(node, level, target.shape, target))
         return level + 1
@@ -764,7 +793,7 @@ class Fuser:
         return [KernelStep(k.nest, k.level) for k in made]
 
     def _is_full(self, kernel: _Kernel) -> bool:
-        if self.whole:
+        if self._is_whole_at(prod(kernel.shape)):
             return False
         if not kernel.shape:
             return len(kernel.nest.values) > MOST_VALUES

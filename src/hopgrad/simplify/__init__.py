@@ -28,7 +28,8 @@ own, loops, branches and the user's own hops are copied as they are.
 
 from hopgrad.simplify.driver import Simplified, simplify
 from hopgrad.simplify.roll import rolled
+from hopgrad.simplify.rows import by_rows
 from hopgrad.simplify.rules import Rule, table
 from hopgrad.simplify.tile import tiled
 
-__all__ = ["Rule", "Simplified", "rolled", "simplify", "table", "tiled"]
+__all__ = ["Rule", "Simplified", "by_rows", "rolled", "simplify", "table", "tiled"]

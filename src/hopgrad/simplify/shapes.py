@@ -138,6 +138,25 @@ def transpose_of_broadcast(draft: Draft, call: Call, x: int, *, axes: Sequence[i
     return draft.broadcast(draft.transpose(padded(draft, draft.args(x)[0], len(axes)), axes), call.shape)
 
 
+@rule(_maps, among=("reshape",))
+def map_of_reshaped(draft: Draft, call: Call, *args: int, **params: Any) -> int | None:
+    """f(reshape x, c) → reshape f(x, c), for what is computed and lines it up otherwise: only what is stored can be."""
+    lined = [a for a in args if draft.shape(a)]
+    if not lined or any(draft.name(a) != "reshape" or draft.shape(a) != call.shape for a in lined):
+        return None
+    sources = {draft.args(a)[0] for a in lined}
+    shape = draft.shape(next(iter(sources)))
+    if any(draft.shape(x) != shape or not draft.args(x) for x in sources) or _filled(shape) == _filled(call.shape):
+        return None
+    whole = [draft.args(a)[0] if draft.shape(a) else a for a in args]
+    return draft.reshape(draft.again(call.hop, whole, call.params), call.shape)
+
+
+def _filled(shape: Shape) -> Shape:
+    """Without axes of length 1."""
+    return tuple([n for n in shape if n != 1])
+
+
 # -- dtypes ----------------------------------------------------------------------------------------------------------
 
 
