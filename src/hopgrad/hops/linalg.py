@@ -642,10 +642,11 @@ _HALVES = 48
 
 
 def _cholesky_pull(factor: Any, ct: Any) -> Any:
-    """What the cotangent of a factor, a lower triangle, becomes: L⁻ᴴ P L⁻¹ with P half of Lᴴ L̄, folded to a triangle.
+    """What the cotangent of a factor, a lower triangle, becomes: L⁻ᴴ P L⁻¹ with P half of Lᴴ L̄, folded.
 
-    That takes nine times as long as factoring. Large matrices go by halves, last ones first, which is mostly products of
-    matrices and takes two and a half times as long (after Murray, "Differentiation of the Cholesky decomposition", 2016).
+    That takes nine times as long as factoring. Large matrices go by halves, the last one first, which is mostly
+    products of matrices and takes two and a half times as long (after Murray, "Differentiation of the Cholesky
+    decomposition", 2016).
     """
     n = factor.shape[-1]
     if n < _HALVES or factor.dtype.kind == "c":
