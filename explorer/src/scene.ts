@@ -1,7 +1,6 @@
 // What is on screen: boxes for values and for closed groups, arrows for uses, with their places.
 
 import type { App } from "./app";
-import { LEGIBLE } from "./camera";
 import { extent, scalar, shapeOf, type Data } from "./document";
 import { short } from "./format";
 import { layout, type Drawing, type Size } from "./layout";
@@ -63,6 +62,7 @@ export const LEADING = 1.38;
 const PAD = 12;
 const MAX_LABELS = 700;
 const NARROW = 480; // a window in which hardly two boxes stand side by side
+const GOOD = 0.9; // a size at which all is easy to read
 const SHORT = 6; // layers that may fit from left to right
 
 let ruler: CanvasRenderingContext2D | null = null;
@@ -252,9 +252,9 @@ export function makeScene(app: App, window: Size, before?: Scene): Scene {
   const across = before ? before.direction === "right" && layers <= 3 * SHORT : window.width >= NARROW && layers <= SHORT;
   let direction: Scene["direction"] = across ? "right" : "down";
   let drawing = drawn(direction);
-  if (!before && direction === "right" && scale(drawing, window) < LEGIBLE) {
+  if (!before && direction === "right" && scale(drawing, window) < GOOD) {
     const down = drawn("down");
-    if (scale(down, window) > scale(drawing, window)) [direction, drawing] = ["down", down];
+    if (scale(down, window) > 1.2 * scale(drawing, window)) [direction, drawing] = ["down", down];
   }
   boxes.forEach((box, k) => Object.assign(box, drawing.centers[k], sizes[k]));
   arrows.forEach((arrow, k) => {
@@ -273,9 +273,9 @@ export function makeScene(app: App, window: Size, before?: Scene): Scene {
   };
 }
 
-/** How large a drawing is seen that fits into a window. */
+/** How large a drawing is seen that fits into a window, as far as that makes it easier to read. */
 function scale(drawing: Drawing, window: Size): number {
-  return Math.min(window.width / drawing.width, window.height / drawing.height);
+  return Math.min(window.width / drawing.width, window.height / drawing.height, 1);
 }
 
 /** Where a box was along its layer; a part of a group that was closed begins where that was. */
