@@ -214,6 +214,20 @@ def test_batches_fold(dtype: Any) -> None:
     assert "·" in step.note
 
 
+@FLOATS
+@pytest.mark.parametrize(("left", "right", "parts"), [
+    ((32, 128), (128, 512), 4), ((32, 512), (512, 128), 4), ((3, 32, 300), (3, 300, 640), 10), ((32, 300), (300, 601), 1),
+    ((65, 300), (300, 640), 1), ((32, 5000), (5000, 64), 1),
+])  # fmt: skip
+def test_few_rows_take_some_columns_at_a_time(dtype: Any, left: Any, right: Any, parts: int) -> None:
+    a, b = numbers(left, dtype), numbers(right, dtype, 1)
+    for out in (np.zeros((*left[:-1], right[-1]), dtype), laid_out(np.zeros((*left[:-1], right[-1])).astype(dtype))):
+        step = check_product(a, b, out)
+        assert step is not None
+        columns = int(step.note.rpartition("x")[2])
+        assert columns == right[-1] // parts
+
+
 def test_structure_alone_makes_code() -> None:
     first, second = (
         blas.matmul(np.dtype(float), View(3, (n, 90), (100, 1)), View(1, (90, 80), (1, 95)), View(0, (n, 80), (80, 1)))

@@ -492,6 +492,13 @@ def _product(
     return found or _large(kind, m, n, k, batch, a, b, out, alpha, beta)
 
 
+_SHORT, _UNPACKED = 64, 10**6
+"""Up to so many rows copies of the other factor do not pay; up to so many multiplications OpenBLAS makes none."""
+
+_WIDEST, _NARROWEST = 256, 32
+"""How many columns are computed at a time then."""
+
+
 def _is_small(kind: Kind, m: Axis, n: Axis, k: Axis) -> bool:
     """Whether the kernel is faster than BLAS; where BLAS would use several threads, it is not."""
     if n.size == 1:
@@ -548,6 +555,17 @@ def _vector(view: View, axis: Axis, stride: int) -> tuple[View, int] | None:
     return (view, stride) if stride else None
 
 
+def _narrow(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, list[Axis]]:
+    """A product of few rows in several columns at a time, so small that BLAS does not copy its factors first."""
+    if m.size > _SHORT or m.size * n.size * k.size <= _UNPACKED:
+        return n, batch
+    for width in range(_WIDEST, _NARROWEST - 1, -_NARROWEST):
+        if n.size % width == 0 and m.size * width * k.size <= _UNPACKED:
+            blocks = Axis(n.size // width, 0, n.b * width, n.out * width)
+            return n._replace(size=width), [*batch, blocks]
+    return n, batch
+
+
 def _large(
     kind: Kind, m: Axis, n: Axis, k: Axis, batch: list[Axis], a: View, b: View, out: View, alpha: float, beta: float
 ) -> Step | None:
@@ -578,6 +596,8 @@ def _large(
         target = _stored(n.size, n.out, m.size, m.out)
         if first is None or second is None or target is None or target[0] != "N":
             return None
+        if first[0] == second[0] == "N":
+            n, batch = _narrow(m, n, k, batch)
         name, source = "gemm", _call(_GEMM, len(batch))
         words = [ord(first[0]), ord(second[0]), n.size, m.size, k.size, scales[0], first[1], second[1], scales[1],
                  target[1]]  # fmt: skip
