@@ -216,8 +216,8 @@ def test_batches_fold(dtype: Any) -> None:
 
 @FLOATS
 @pytest.mark.parametrize(("left", "right", "parts"), [
-    ((32, 128), (128, 512), 4), ((32, 512), (512, 128), 4), ((3, 32, 300), (3, 300, 640), 10), ((32, 300), (300, 601), 1),
-    ((65, 300), (300, 640), 1), ((32, 5000), (5000, 64), 1),
+    ((32, 128), (128, 512), 4), ((32, 512), (512, 128), 4), ((3, 32, 300), (3, 300, 640), 10),
+    ((32, 300), (300, 601), 1), ((65, 300), (300, 640), 1), ((32, 5000), (5000, 64), 1),
 ])  # fmt: skip
 def test_few_rows_take_some_columns_at_a_time(dtype: Any, left: Any, right: Any, parts: int) -> None:
     a, b = numbers(left, dtype), numbers(right, dtype, 1)
