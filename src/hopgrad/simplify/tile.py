@@ -121,8 +121,8 @@ Writer = Callable[[Sequence[Expr], Builder], Sequence[Expr | None]]
 """What gives a hop's results, from its operands in the builder that is written."""
 
 
-def written(made: Simplified, order: Sequence[int], found: Mapping[int, Writer], name: str) -> Simplified:
-    """The graph with some hops of several results written otherwise; `name` says what was done."""
+def written(made: Simplified, order: Sequence[int], found: Mapping[int, Writer], done: str) -> Simplified:
+    """The graph with some hops of several results written otherwise; `done` is the name for that."""
     source, builder = made.builder, Builder()
     moved: dict[int, int] = {}
     items: dict[int, Sequence[Expr | None]] = {}
@@ -143,7 +143,7 @@ def written(made: Simplified, order: Sequence[int], found: Mapping[int, Writer],
             moved[node] = builder.emit(source.hop(node), [moved[a] for a in source.args(node)], source.params(node))
     given = {old: moved[node] for old, node in made.inputs.items() if node in moved}
     origins = {new: made.origins[old] for old, new in moved.items() if old in made.origins}
-    passes = [*made.passes, (name, len(found))]
+    passes = [*made.passes, (done, len(found))]
     return Simplified(builder, [moved[node] for node in made.outputs], given, origins, passes)
 
 
