@@ -356,6 +356,8 @@ def test_callbacks_see_everything_and_stop() -> None:
         ({"epochs": 1, "resume": True}, ValueError, "resume=True needs checkpoints="),
         ({"epochs": 1, "batch_size": 99, "drop_last": True}, ValueError, "drop_last leaves no batch"),
         ({"epochs": 1, "loss": 3}, TypeError, "loss must be a function, not int"),
+        ({"epochs": 1, "optimizer": optim.Adam}, TypeError, "such as optim.Adam.*, not the class Adam"),
+        ({"epochs": 1, "optimizer": "adam"}, TypeError, "one with init and update, .*, not str"),
     ],
 )
 def test_bad_options(options: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -587,6 +589,39 @@ def test_a_damaged_file_is_passed_over(tmp_path: Path) -> None:
         path.write_bytes(b"nothing")
     with pytest.warns(CheckpointWarning), pytest.raises(FileError, match="is damaged"):
         fit(LINE, loss, (X, Y), **options(checkpoints=kept, resume=True))
+
+
+def test_a_full_disk_ends_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("safetensors")
+    replace, full = os.replace, {"now": True}
+
+    def refuse(source: Any, target: Any) -> None:
+        if full["now"]:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    def empty(moment: Moment) -> None:
+        full["now"] = moment.step < 8
+
+    monkeypatch.setattr(os, "replace", refuse)
+    options: dict[str, Any] = {"optimizer": optim.Adam(1e-2), "epochs": 3, "batch_size": 10}
+    with pytest.warns(CheckpointWarning, match="no checkpoint of step 5: .*No space left on device.*goes on"):
+        found = fit(LINE, loss, (X, Y), checkpoints=tmp_path, callbacks=empty, **options)
+    same_run(found, fit(LINE, loss, (X, Y), **options))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000015.safetensors"]  # and nothing half written
+
+
+def test_a_file_that_is_too_large_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    safetensors = pytest.importorskip("safetensors")
+    numpy = pytest.importorskip("safetensors.numpy")
+
+    def refuse(*args: Any) -> None:
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(numpy, "save_file", refuse)
+    with pytest.raises(OSError, match="could not be written: .*No space left"):
+        hg.files.save(tmp_path / "a.safetensors", LINE)
+    assert not list(tmp_path.iterdir())
 
 
 def test_options_of_checkpoints() -> None:
