@@ -13,6 +13,8 @@ import pytest
 from exploring import AUDIT, AXE, Open, document, node, number, state, texts
 
 import hopgrad as hg
+from hopgrad.gallery.examples import EXAMPLES
+from hopgrad.gallery.pages import explained
 from hopgrad.show.schema import from_json
 
 if TYPE_CHECKING:
@@ -342,6 +344,32 @@ def test_the_decision_of_a_classifier(opened: Open) -> None:
     row = plane.evaluate("c => [...c.getContext('2d').getImageData(0, 3, 420, 1).data]")
     left, right = row[4 * 5 : 4 * 6], row[4 * 410 : 4 * 411]
     assert left != right
+
+
+def test_the_network_of_the_gallery_learns_to_tell_the_corners_apart(opened: Open) -> None:
+    (example,) = [example for example in EXAMPLES if example.name == "two-layers"]
+    page = opened(explained(example), "#tab=descend")
+    page.get_by_label("Method").select_option("Adam")
+    page.get_by_role("button", name="Run").click()
+    loss = page.locator(".descend [role=status]")
+    for _ in range(100):
+        page.wait_for_timeout(200)
+        if number(loss.inner_text().split("loss ")[1].split(";")[0]) < 1e-4:
+            break
+    page.get_by_role("button", name="Pause").click()
+    plane = page.locator("canvas.contours")
+    assert plane.count() == 1, "six parameters and more have no contours"
+    assert "divided by v₅ into 2 kinds" in (plane.get_attribute("aria-label") or "")
+    # Exclusive or: places beside the points, of which the corners across are of one kind.
+    beside = [(62, 47), (358, 47), (62, 273), (358, 273)]
+    colours = plane.evaluate(
+        """(c, places) => {
+          const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
+          return places.map(([x, y]) => data.slice(4 * (y * c.width + x)).slice(0, 4).join());
+        }""",
+        [list(place) for place in beside],
+    )
+    assert colours[0] == colours[3] != colours[1] == colours[2]
 
 
 # -- 5. paths --------------------------------------------------------------------------------------------------------
