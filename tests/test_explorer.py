@@ -818,6 +818,19 @@ def test_the_canvas_is_used_as_the_picture_is(opened: Open) -> None:
     page.get_by_role("tab", name="Outline").click()
     page.get_by_role("button", name="Open all", exact=True).click()
     assert page.locator("g.node").count() == 801, "as many are still drawn as a picture"
+    took = page.evaluate(
+        """async () => {
+          const found = [];
+          for (const box of [...document.querySelectorAll(".holder g.node")].slice(0, 30)) {
+            const start = performance.now();
+            box.dispatchEvent(new PointerEvent("pointermove", {bubbles: true, pointerType: "mouse"}));
+            found.push(performance.now() - start);
+            await new Promise(requestAnimationFrame);
+          }
+          return found;
+        }"""
+    )
+    assert sorted(took)[15] < 30, "milliseconds in which the mouse is followed: a frame"
     page = opened(hg.explain(mesh)(0.5, 800), "#tab=code")
     count = len(document(page)["shown"])
     assert 1_000 < count < 3_000
