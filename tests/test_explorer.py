@@ -13,6 +13,7 @@ import pytest
 from exploring import AUDIT, AXE, Open, document, node, number, state, texts
 
 import hopgrad as hg
+from hopgrad import nn
 from hopgrad.gallery.examples import EXAMPLES
 from hopgrad.gallery.pages import explained
 from hopgrad.show.schema import from_json
@@ -468,6 +469,26 @@ def test_calls_and_loops_are_closed_and_opened(opened: Open) -> None:
     group.click()
     page.keyboard.press("Enter")
     assert page.locator("g.node").count() == before
+
+
+def test_a_network_is_seen_by_layers_which_open_to_hops(opened: Open) -> None:
+    block = nn.TransformerBlock(4, 2, 8, activation=nn.gelu, norm_first=True, rng=0)
+    page = opened(hg.explain(block)(np.ones((1, 3, 4), np.float32), causal=True), "#tab=outline")
+    seen = texts(page.locator("g.node text.name"))
+    assert [name for name in seen if " = " not in name] == [
+        "x", "model.norm1: LayerNorm", "model.self_attn: MultiheadAttention", "model.norm2: LayerNorm",
+        "model.linear1: Linear", "gelu", "model.linear2: Linear",
+    ]  # fmt: skip
+    assert len(seen) == 9  # and two sums
+    assert page.locator("g.node.sick").count() == 0  # the −∞ of the mask is meant
+    linear = page.locator("g.node.group").filter(has=page.locator("text.name", has_text="model.linear1: Linear"))
+    assert "1×3×8" in texts(linear.locator("text"))[1]  # what it gives, and its adjoint
+    before = page.locator("g.node").count()
+    linear.dblclick()
+    assert page.locator("g.node").count() == before + 4  # three hops and two parameters in its place
+    assert "model.linear1.weight" in texts(page.locator("g.node text.soft"))
+    page.get_by_role("tab", name="Health").click()
+    assert page.locator(".health li.born").count() == 0
 
 
 def assert_same_place(now: dict[str, float], before: dict[str, float]) -> None:

@@ -22,7 +22,7 @@ export function problems(app: App): Problem[] {
   const born: Problem[] = [];
   const poisoned: Problem[] = [];
   const faded: Problem[] = [];
-  const fine = (id: number): boolean => extent(app.value(id)).finite;
+  const fine = (id: number): boolean => app.fine(id);
   for (const id of model.shown) {
     if (fine(id)) continue;
     const sources = (model.into.get(id) ?? []).map((k) => model.uses[k].source);
