@@ -31,5 +31,6 @@ from hopgrad.simplify.roll import rolled
 from hopgrad.simplify.rows import by_rows
 from hopgrad.simplify.rules import Rule, table
 from hopgrad.simplify.tile import tiled
+from hopgrad.simplify.unloop import unlooped
 
-__all__ = ["Rule", "Simplified", "by_rows", "rolled", "simplify", "table", "tiled"]
+__all__ = ["Rule", "Simplified", "by_rows", "rolled", "simplify", "table", "tiled", "unlooped"]
