@@ -109,7 +109,6 @@ class _Same:
 
     def written(self, outputs: Sequence[int]) -> list[int]:
         """The outputs, made of one of each."""
-        builder = self.builder
         needed = {self.first[n] for n in outputs}
         for node in reversed(self.order):
             if node in needed:
