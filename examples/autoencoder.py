@@ -32,6 +32,13 @@ def loss(model: Any, images: Any) -> Any:
     return nn.losses.mse(model(images), images)
 
 
+def explained(model: Any = None) -> hg.Explanation:
+    """The loss of two images, layer by layer."""
+    images = hg.data.load_digits()[0][:2].astype(np.float32)
+    found: hg.Explanation = hg.explain(loss, wrt="model")(model or network(0), images)
+    return found
+
+
 def run(epochs: int, out: Path, progress: bool | None = None) -> tuple[train.Fit, float, float]:
     """Train; the result, the error on images that were not seen, and that of the principal components."""
     images = hg.data.load_digits()[0].astype(np.float32)
@@ -67,6 +74,7 @@ def main() -> None:
         print("\n".join(f"{a}  |  {b}" for a, b in zip(drawn(before), drawn(after), strict=True)), end="\n\n")
     print(f"mean square error {error:.4f}; by {WIDTH} principal components {linear:.4f}")
     print(f"wrote {chosen.out / 'autoencoder.svg'}")
+    print(f"wrote {explained(found.model).save(chosen.out / 'autoencoder.html')}")
 
 
 if __name__ == "__main__":

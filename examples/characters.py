@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from common import options
 
+import hopgrad as hg
 from hopgrad import nn, optim, train
 
 CONTEXT, WIDTH, HEADS, BLOCKS = 64, 64, 4, 2
+BATCH, DECAY, MAX_NORM = 32, 0.01, 1.0
 
 
 @dataclasses.dataclass
@@ -66,25 +68,47 @@ def alphabet() -> tuple[str, str]:
     return text, "".join(sorted(set(text)))
 
 
-def run(steps: int, out: Path, progress: bool | None = None) -> tuple[train.Fit, float, str]:
-    """Train on nine tenths; the result, the bits per character on the rest, and the alphabet."""
+def pieces() -> tuple[Any, Any, str]:
+    """Numbers of characters in rows of `CONTEXT` + 1: nine tenths to train on, the rest, and the alphabet."""
     text, letters = alphabet()
     numbers = np.array([letters.index(c) for c in text])
     rows = numbers[: len(numbers) // (CONTEXT + 1) * (CONTEXT + 1)].reshape(-1, CONTEXT + 1)
     cut = len(rows) * 9 // 10
+    return rows[:cut], rows[cut:], letters
+
+
+def rate(steps: int) -> optim.Schedule:
+    """The learning rate: up a line, and down half a cosine."""
+    return optim.schedules.warmup(optim.schedules.cosine(3e-3, steps), 50)
+
+
+def bits_per_character(model: Any, rows: Any) -> float:
+    """The loss in bits."""
+    return train.evaluate(model, {"loss": loss}, rows, batch_size=64)["loss"] / float(np.log(2))
+
+
+def explained(model: Any = None) -> hg.Explanation:
+    """The loss of eight characters, layer by layer."""
+    training, _, letters = pieces()
+    found: hg.Explanation = hg.explain(loss, wrt="model")(model or network(len(letters), 0), training[:1, :9])
+    return found
+
+
+def run(steps: int, out: Path, progress: bool | None = None) -> tuple[train.Fit, float, str]:
+    """Train; the result, the bits per character on text that it has not seen, and the alphabet."""
+    training, test, letters = pieces()
     found = train.fit(
         network(len(letters), 0),
         loss,
-        rows[:cut],
-        optimizer=optim.AdamW(optim.schedules.warmup(optim.schedules.cosine(3e-3, steps), 50), weight_decay=0.01),
+        training,
+        optimizer=optim.AdamW(rate(steps), weight_decay=DECAY),
         steps=steps,
-        batch_size=32,
-        max_norm=1.0,
+        batch_size=BATCH,
+        max_norm=MAX_NORM,
         progress=progress,
     )
     found.history.save(out / "characters.svg")
-    rest = train.evaluate(found.model, {"loss": loss}, rows[cut:], batch_size=64)["loss"]
-    return found, rest / float(np.log(2)), letters
+    return found, bits_per_character(found.model, test), letters
 
 
 def continued(model: Any, letters: str, start: str, length: int, seed: int = 0) -> str:
@@ -105,6 +129,7 @@ def main() -> None:
     print(f"{bits:.3f} bits per character on text that it has not seen")
     print(continued(found.model, letters, "The statement ", 300))
     print(f"wrote {chosen.out / 'characters.svg'}")
+    print(f"wrote {explained(found.model).save(chosen.out / 'characters.html')}")
 
 
 if __name__ == "__main__":

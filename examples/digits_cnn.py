@@ -41,6 +41,14 @@ def accuracy(model: Any, images: Any, digits: Any) -> Any:
     return np.mean(np.argmax(model(images), axis=1) == digits)
 
 
+def explained(model: Any = None) -> hg.Explanation:
+    """The loss of two images, layer by layer."""
+    images, digits = hg.data.load_digits()
+    chosen = images[:2].reshape(-1, 1, 8, 8).astype(np.float32)
+    found: hg.Explanation = hg.explain(loss, wrt="model")(model or network(1), chosen, digits[:2])
+    return found
+
+
 def run(epochs: int, out: Path, progress: bool | None = None) -> train.Fit:
     """Train; the history goes to a picture, the loss of two images to a page."""
     images, digits = hg.data.load_digits()
@@ -67,6 +75,7 @@ def main() -> None:
     found = run(chosen.epochs, chosen.out, progress=True)
     print(f"accuracy {found.history.values('accuracy')[-1]:.2%} on images that it has not seen")
     print(f"wrote {chosen.out / 'digits_cnn.svg'}")
+    print(f"wrote {explained(found.model).save(chosen.out / 'digits_cnn.html')}")
 
 
 if __name__ == "__main__":

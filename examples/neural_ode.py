@@ -56,6 +56,19 @@ def loss(model: Any, start: Any, states: Any) -> Any:
     return np.mean((trajectories(lambda x: model(x**3), start, states.shape[1]) - states.transpose(1, 0, 2)) ** 2)
 
 
+def explained(model: Any = None) -> hg.Explanation:
+    """The loss of one step of the method, which asks the network four times, layer by layer."""
+
+    def loss_of_a_step(model: Any, x: Any, after: Any) -> Any:
+        return np.mean((runge_kutta(lambda x: model(x**3), x) - after) ** 2)
+
+    start = np.array([[2.0, 0.0]])
+    found: hg.Explanation = hg.explain(loss_of_a_step, wrt="model")(
+        model or network(0), start, runge_kutta(spiral, start)
+    )
+    return found
+
+
 def run(steps: int, out: Path, progress: bool | None = None) -> tuple[train.Fit, float]:
     """Train on pieces of one long trajectory; the result and the mean error of a trajectory that it predicts."""
     whole = np.concatenate([np.array([[2.0, 0.0]]), trajectories(spiral, np.array([[2.0, 0.0]]), 500)[:, 0]])
@@ -81,6 +94,7 @@ def main() -> None:
     found, error = run(chosen.steps, chosen.out, progress=True)
     print(f"loss {found.history.loss[0]:.2e} → {found.history.loss[-1]:.2e}, mean error over 500 steps {error:.3f}")
     print(f"wrote {chosen.out / 'neural_ode.svg'}")
+    print(f"wrote {explained(found.model).save(chosen.out / 'neural_ode.html')}")
 
 
 if __name__ == "__main__":

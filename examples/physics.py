@@ -45,6 +45,12 @@ def loss(model: Any, t: Any) -> Any:
     return np.mean((acceleration(t) + 2 * GAMMA * velocity(t) + OMEGA**2 * u(t)) ** 2)
 
 
+def explained(model: Any = None) -> hg.Explanation:
+    """The loss at three times, layer by layer, forwards and backwards."""
+    found: hg.Explanation = hg.explain(loss, wrt="model")(model or network(0), np.linspace(0.0, END, 3))
+    return found
+
+
 def exact(t: Any) -> Any:
     """The solution, by which the network is judged."""
     omega = np.sqrt(OMEGA**2 - GAMMA**2)
@@ -74,6 +80,7 @@ def main() -> None:
     found, error = run(chosen.steps, chosen.out, progress=True)
     print(f"residual {found.history.loss[-1]:.2e}, largest error against the exact solution {error:.2e}")
     print(f"wrote {chosen.out / 'physics.svg'}")
+    print(f"wrote {explained(found.model).save(chosen.out / 'physics.html')}")
 
 
 if __name__ == "__main__":

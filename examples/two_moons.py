@@ -1,15 +1,16 @@
 """A network that tells two half moons apart: a module, a loss, an optimizer, and one compiled function for the step.
 
-Run ``python examples/two_moons.py``. It trains in a second or two, and draws in the terminal where the border lies.
+Run ``python examples/two_moons.py [--steps N] [--out DIR]``. It trains in a second or two, draws in the terminal where
+the border lies, and writes a page on which the loss of four points is seen layer by layer.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from typing import Any
 
 import numpy as np
+from common import options
 
 import hopgrad as hg
 from hopgrad import nn, optim
@@ -28,9 +29,9 @@ def moons(count: int, noise: float, rng: np.random.Generator) -> tuple[Array, Ar
 
 
 def network(rng: np.random.Generator) -> nn.Sequential:
-    """Two hidden layers of 32."""
+    """Two hidden layers of 24."""
     return nn.Sequential(
-        nn.Linear(2, 32, rng=rng), nn.gelu, nn.Linear(32, 32, rng=rng), nn.gelu, nn.Linear(32, 2, rng=rng)
+        nn.Linear(2, 24, rng=rng), nn.gelu, nn.Linear(24, 24, rng=rng), nn.gelu, nn.Linear(24, 2, rng=rng)
     )
 
 
@@ -41,7 +42,7 @@ def loss(model: Any, x: Array, labels: Array) -> Any:
 
 def train(model: Any, x: Array, labels: Array, steps: int, batch: int, rng: np.random.Generator) -> list[float]:
     """Train the model in place; the losses on the way."""
-    optimizer = optim.AdamW(optim.schedules.warmup(optim.schedules.cosine(1e-2, steps), steps // 10))
+    optimizer = optim.AdamW(optim.schedules.warmup(optim.schedules.cosine(1e-2, steps), max(steps // 10, 1)))
     state = optimizer.init(model)
 
     @hg.compile
@@ -55,6 +56,13 @@ def train(model: Any, x: Array, labels: Array, steps: int, batch: int, rng: np.r
         chosen = rng.integers(len(x), size=batch)
         losses.append(float(step(model, state, x[chosen], labels[chosen])))
     return losses
+
+
+def explained(model: Any = None) -> hg.Explanation:
+    """The loss of four points, layer by layer."""
+    rng = np.random.default_rng(0)
+    found: hg.Explanation = hg.explain(loss, wrt="model")(model or network(rng), *moons(4, 0.15, rng))
+    return found
 
 
 def accuracy(model: Any, x: Array, labels: Array) -> float:
@@ -73,22 +81,18 @@ def picture(model: Any, columns: int = 66, rows: int = 20) -> str:
 
 def main() -> None:
     """Train, and tell how it went."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--steps", type=int, default=1000, help="steps of training (default: 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
-    options = parser.parse_args()
-    if options.steps < 10:
-        parser.error("--steps is 10 or more")
-    rng = np.random.default_rng(options.seed)
+    chosen = options(__doc__, steps=1000, seed=0)
+    rng = np.random.default_rng(chosen.seed)
     x, labels = moons(1000, 0.15, rng)
     test = moons(1000, 0.15, rng)
     model = network(rng)
     print(nn.summary(model, x[:64]), end="\n\n")
     start = time.perf_counter()
-    losses = train(model, x, labels, options.steps, 64, rng)
-    print(f"{options.steps} steps in {time.perf_counter() - start:.1f} s, loss {losses[0]:.3f} → {losses[-1]:.3f}")
+    losses = train(model, x, labels, chosen.steps, 64, rng)
+    print(f"{chosen.steps} steps in {time.perf_counter() - start:.1f} s, loss {losses[0]:.3f} → {losses[-1]:.3f}")
     print(f"accuracy {accuracy(model, *test):.1%} on 1000 points that it has not seen\n")
     print(picture(model))
+    print(f"wrote {explained(model).save(chosen.out / 'two_moons.html')}")
 
 
 if __name__ == "__main__":

@@ -352,6 +352,19 @@ EXAMPLES = [
     Example("product of column and row", lambda a, b: hop("matmul", a, b), f((4, 2, 1), (1,))),
     Example("product of column and row", lambda a, b: hop("matmul", a, b), f((1,), (1,))),
     Example(None, lambda a, b: hop("matmul", a, moved(b, 1, 0)), f((2, 4), (3, 4))),
+    Example("transpose of product", lambda a, b: moved(hop("matmul", a, b), 1, 0), f((2, 3), (3, 4))),
+    Example("transpose of product", lambda a, b: moved(hop("matmul", a, b), 0, 2, 1), f((5, 2, 3), (3, 4))),
+    Example(None, lambda a, b: moved(hop("matmul", a, b), 1, 0, 2), f((5, 2, 3), (5, 3, 4))),
+    Example(None, lambda a, b: (c := hop("matmul", a, b), moved(c, 1, 0)), f((2, 3), (3, 4))),
+    Example("sum of products", lambda a, b: total(hop("matmul", moved(a, 0, 2, 1), b), 0), f((5, 3, 2), (5, 3, 4))),
+    Example(
+        "sum of products",
+        lambda a, b: total(hop("matmul", moved(a, 0, 1, 3, 2), b), 0, 1),
+        f((2, 5, 3, 2), (2, 5, 3, 4)),
+    ),
+    Example(None, lambda a, b: total(hop("matmul", a, b), 0), f((5, 2, 3), (5, 3, 4))),
+    Example(None, lambda a, b: total(hop("matmul", moved(a, 0, 2, 1), b), 0), f((5, 3, 2), (3, 4))),
+    Example(None, lambda a, b: total(hop("matmul", moved(a, 0, 2, 1), b), 1), f((5, 3, 2), (5, 3, 4))),
     Example(
         "chain from the left", lambda a, b, v: hop("matmul", hop("matmul", a, b), v), f((4, 5), (5, 6), (6,))
     ),

@@ -214,6 +214,30 @@ def test_batches_fold(dtype: Any) -> None:
     assert "·" in step.note
 
 
+@FLOATS
+@pytest.mark.parametrize(("left", "right", "block"), [
+    ((32, 128), (128, 512), "32x128x128"), ((32, 512), (512, 128), "32x512x32"),
+    ((3, 32, 300), (3, 300, 640), "32x300x80"),
+    ((256, 256), (256, 32), "64x256x32"), ((288, 64), (64, 256), "48x64x256"), ((2, 64, 288), (288, 8192), "32x288x64"),
+    ((32, 300), (300, 601), "32x300x601"), ((65, 300), (300, 640), "65x300x640"), ((32, 600), (600, 64), "32x600x64"),
+    ((7, 300), (300, 640), "7x300x320"), ((47, 61), (61, 800), "47x61x160"),
+])  # fmt: skip
+def test_products_with_a_short_axis_are_computed_in_blocks(
+    dtype: Any, left: Any, right: Any, block: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blas, "vector_bytes", lambda: 64)
+    a, b = numbers(left, dtype), numbers(right, dtype, 1)
+    turned = laid_out(a, (*range(a.ndim - 2), a.ndim - 1, a.ndim - 2))
+    for x in (a, turned):
+        for out in (np.zeros((*left[:-1], right[-1]), dtype), laid_out(np.zeros((*left[:-1], right[-1]), dtype))):
+            step = check_product(x, b, out)
+            assert step is not None
+            if x is a and out.flags.c_contiguous:
+                assert step.note.endswith(block) or x.ndim > 2
+    turned = laid_out(b, (*range(b.ndim - 2), b.ndim - 1, b.ndim - 2))
+    check_product(a, turned, np.zeros((*left[:-1], right[-1]), dtype))
+
+
 def test_structure_alone_makes_code() -> None:
     first, second = (
         blas.matmul(np.dtype(float), View(3, (n, 90), (100, 1)), View(1, (90, 80), (1, 95)), View(0, (n, 80), (80, 1)))

@@ -24,6 +24,17 @@ def example(name: str) -> Any:
     return importlib.import_module(name)
 
 
+def test_two_moons() -> None:
+    module = example("two_moons")
+    rng = np.random.default_rng(1)
+    x, labels = module.moons(500, 0.15, rng)
+    model = module.network(rng)
+    losses = module.train(model, x, labels, 300, 64, rng)
+    assert losses[-1] < 0.2 * losses[0]
+    assert module.accuracy(model, *module.moons(500, 0.15, rng)) > 0.97
+    assert module.picture(model).count("\n") == 19
+
+
 def test_digits_by_a_convolutional_network(tmp_path: Path) -> None:
     found = example("digits_cnn").run(1, tmp_path)
     assert found.history.values("accuracy")[-1] > 0.7  # 99.4 % after 15 epochs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from test_explorer import AUDIT, AXE
+from exploring import AUDIT, AXE
 
 import hopgrad as hg
 from hopgrad.cli import main

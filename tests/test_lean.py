@@ -94,6 +94,86 @@ def test_gradients_within_functions_are_lean_too() -> None:
                 np.testing.assert_allclose(compiled(W, (x, infinite)[k]), expected[k], rtol=1e-13)
 
 
+def made_by(compiled: Any) -> Any:
+    """The native plan of the latest trace of a function."""
+    return compiled._replays.latest().native
+
+
+def test_gradients_that_are_used_further_are_lean() -> None:
+    def plain(W: Any, V: Any, x: Any) -> Any:
+        hidden = lambda W: np.maximum(x @ W, 0.0)  # noqa: E731
+        loss = lambda W, V: np.sum((hidden(W) @ V - hg.stop_gradient(np.max(V))) ** 2)  # noqa: E731
+        value, (dW, dV) = hg.value_and_grad(loss, (0, 1))(W, V)
+        W -= 1e-4 * dW
+        V -= 1e-4 * dV
+        return value
+
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(30, 40)), rng.normal(size=(40, 3))
+    x = rng.normal(size=(5, 30))
+    infinite = x.copy()
+    infinite[2] = np.inf
+
+    def after(step: Any, name: Any, *batches: Any) -> Any:
+        W, V = (p.copy() for p in start)
+        with hg.use_backend(name), np.errstate(all="ignore"):
+            return [step(W, V, batch) for batch in batches], W, V
+
+    for batches in ((x, x, x), (x, x, infinite, x)):
+        step = hg.compile(plain)
+        found, expected = after(step, "native", *batches), after(hg.compile(plain), "numpy", *batches)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+        assert made_by(step).lean == (batches[2] is x)
+
+
+LOOPS: dict[str, Callable[[Any, Any], Any]] = {
+    "last": lambda w, x: last_result(lambda h, row: np.tanh(h * w + row), x),
+    "root": lambda w, x: last_result(lambda h, row: np.where(row > 0, np.sqrt(np.abs(row)) * w, 0.5 * h), x),
+    "clipped": lambda w, x: last_result(lambda h, row: np.maximum(h, row) * w, x),
+}
+
+
+def last_result(step: Callable[[Any, Any], Any], x: Any) -> Any:
+    """The last row of a loop's results, of which the backward loop knows all others to be unused."""
+    _, rows = hg.scan(lambda h, row: (step(h, row),) * 2, np.ones(3), x)
+    return np.sum(np.sqrt(rows[-1][1:] + 2.0))
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_backward_loops_are_lean(name: str) -> None:
+    f = LOOPS[name]
+    w = np.array([0.5, 1.5, 1.0])
+    fine = np.random.default_rng(1).uniform(0.1, 0.9, size=(7, 3))
+    corner = fine.copy()
+    corner[2, 1] = corner[6, 2] = 0.0
+    for of_gradient in (False, True):  # the second derivative keeps its supports, in loops of second order
+        function = f
+        if of_gradient:
+            function = lambda w, x: np.sum(hg.grad(f)(w, x) ** 2)  # noqa: E731
+        gradient = hg.grad(function, (0, 1))
+        with np.errstate(all="ignore"):
+            with hg.use_backend("numpy"):
+                expected = [gradient(w, x) for x in (fine, corner)]
+            with hg.use_backend("native"):
+                for k in (0, 0, 1, 1, 0):
+                    found = gradient(w, (fine, corner)[k])
+                    for a, b in zip(found, expected[k], strict=True):
+                        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+                    if k == 0 and not of_gradient and not made_by(gradient).lean:
+                        assert name == "root", "it met an infinity"
+
+
+def test_a_lean_backward_loop_carries_no_masks() -> None:
+    gradient = hg.grad(LOOPS["last"])
+    w, x = np.linspace(0.5, 1.0, 3), np.linspace(-1.0, 1.0, 21).reshape(7, 3)
+    with hg.use_backend("native"):
+        for _ in range(3):
+            gradient(w, x)
+    assert made_by(gradient).lean
+    assert not any(" | " in kernel or "any(" in kernel for kernel in gradient.kernels)  # type: ignore[attr-defined]
+
+
 def test_rules_of_users_see_exact_zeros() -> None:
     @hg.custom_vjp
     def root(x: Any) -> Any:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -124,6 +125,39 @@ def test_threads_of_the_user_share_the_pool() -> None:
     for user in users:
         user.join()
     assert not wrong
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_rounds_follow_each_other_quickly_and_late() -> None:
+    """Of different lengths, with more threads than processors, some asleep: each part is done once."""
+    gradients = [hg.value_and_grad(f, backend="native") for f in (line, table)]
+    inputs = [[RNG.normal(size=n) for n in (20, 333, 700)], [RNG.normal(size=s) for s in ((31, 23), (4, 9))]]
+    hg.set_num_threads(1)
+    for g, points in zip(gradients, inputs, strict=True):
+        for x in points:
+            g(x)
+    wanted = [[[np.asarray(v).tobytes() for v in g(x)] for x in xs] for g, xs in zip(gradients, inputs, strict=True)]
+    for threads in (2, 7, 3, 40, 2):
+        hg.set_num_threads(threads)
+        for k in range(200):
+            for g, points, results in zip(gradients, inputs, wanted, strict=True):
+                for x, result in zip(points, results, strict=True):
+                    assert [np.asarray(v).tobytes() for v in g(x)] == result
+            if k % 50 == 0:
+                time.sleep(0.002)
+
+
+def test_what_is_added_up_in_gaps_is_added_up_elsewhere_first() -> None:
+    def forces(x: Any) -> Any:
+        apart = x[:, None, :] - x[None, :, :]
+        return np.sum(1 / np.sqrt(np.sum(apart * apart, axis=-1) + 0.1))
+
+    for n in (3, 20, 70):
+        for dtype, close in ((np.float64, 1e-12), (np.float32, 1e-4)):
+            x = RNG.normal(size=(n, 3)).astype(dtype)
+            found = hg.grad(forces, backend="native")
+            found(x)
+            np.testing.assert_allclose(found(x), hg.grad(forces, backend="numpy")(x), close, close * n)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "2", None])

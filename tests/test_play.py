@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_explorer import AUDIT, AXE
+from exploring import AUDIT, AXE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -392,8 +392,12 @@ def test_an_edited_file_shows_at_once(page: Page, server: Server) -> None:
     page.locator('input[name="at"]').fill("x=1")
     page.get_by_role("button").click()
     page.frame_locator("iframe").locator("h1", has_text="sin").wait_for()
+    tab = page.frame_locator("iframe").get_by_role("tab", name="Inputs")
+    tab.click()
+    page.wait_for_timeout(100)  # the page keeps its state a little later
     file.write_text("import numpy as np\ndef f(x):\n    return np.tanh(x)\n")
     page.frame_locator("iframe").locator("h1", has_text="tanh").wait_for()
+    assert tab.get_attribute("aria-selected") == "true", "the panel that was looked at stays"
 
 
 @pytest.mark.browser

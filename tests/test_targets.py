@@ -1,8 +1,6 @@
 """Compiled functions that write to arrays of their caller: in place, without copies, and never half."""
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import network_cases as cases
@@ -251,22 +249,6 @@ def test_models_of_the_users_own_classes_and_results_of_them() -> None:
         gradient.layers[0].weight_ih, hg.grad(lambda m: np.sum(m(steps)[0]), backend="numpy")(lstm).layers[0].weight_ih,
         rtol=1e-4,
     )  # fmt: skip
-
-
-def test_the_two_moons_are_told_apart() -> None:
-    path = Path(__file__).parents[1] / "examples" / "two_moons.py"
-    spec = importlib.util.spec_from_file_location("two_moons", path)
-    assert spec is not None
-    assert spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    rng = np.random.default_rng(1)
-    x, labels = example.moons(500, 0.15, rng)
-    model = example.network(rng)
-    losses = example.train(model, x, labels, 300, 64, rng)
-    assert losses[-1] < 0.2 * losses[0]
-    assert example.accuracy(model, *example.moons(500, 0.15, rng)) > 0.97
-    assert example.picture(model).count("\n") == 19
 
 
 def test_a_steady_function_writes_once_at_its_first_call() -> None:

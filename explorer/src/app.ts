@@ -29,7 +29,7 @@ export class App {
   path: number[] | null = null;
   /** Numbers that were kept for comparison. */
   kept: { label: string; value(id: number): Data | undefined; adjoint(id: number): Data | undefined } | null = null;
-  private troubles: { count: Int32Array; at: Data | undefined } | null = null;
+  private troubles: { count: Int32Array; meant: Set<number>; at: Data | undefined } | null = null;
 
   constructor(
     readonly model: Model,
@@ -91,17 +91,33 @@ export class App {
 
   /** Whether a number that is not finite is among the values or adjoints from one position to another. */
   troubled(first: number, last: number): boolean {
-    const { shown, doc } = this.model;
+    const { count } = this.troubling();
+    return count[last] > count[first];
+  }
+
+  /** Whether a value is finite, or infinite because of an infinite constant in the code, such as the −∞ of a mask. */
+  fine(id: number): boolean {
+    return extent(this.value(id)).finite || this.troubling().meant.has(id);
+  }
+
+  private troubling(): { count: Int32Array; meant: Set<number> } {
+    const { nodes, shown, doc } = this.model;
     const now = this.value(doc.output); // made anew whenever the inputs change
-    if (!this.troubles || this.troubles.at !== now) {
+    if (this.troubles?.at !== now || !this.troubles) {
+      const meant = new Set<number>();
+      for (const { id, args, constant } of nodes) {
+        const found = extent(constant ?? this.value(id));
+        const given = constant !== undefined || args?.some((arg) => meant.has(arg));
+        if (!found.finite && !found.nan && given) meant.add(id);
+      }
       const count = new Int32Array(shown.length + 1);
       shown.forEach((id, k) => {
-        const sick = !extent(this.value(id)).finite || !extent(this.adjoint(id)).finite;
+        const sick = !(extent(this.value(id)).finite || meant.has(id)) || !extent(this.adjoint(id)).finite;
         count[k + 1] = count[k] + (sick ? 1 : 0);
       });
-      this.troubles = { count, at: now };
+      this.troubles = { count, meant, at: now };
     }
-    return this.troubles.count[last] > this.troubles.count[first];
+    return this.troubles;
   }
 
   adjointName(id: number): string {

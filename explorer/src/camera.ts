@@ -7,7 +7,7 @@ export interface View {
 }
 
 /** What is to be read at first is not drawn smaller than this. */
-export const LEGIBLE = 0.7;
+const LEGIBLE = 0.7;
 
 export class Camera {
   view: View = { x: 0, y: 0, k: 1 };

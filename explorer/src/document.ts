@@ -45,6 +45,9 @@ export interface Node {
   check?: { exact: Real; numeric: Real; direction: string };
   site?: number;
   also?: number[];
+  made_for?: { stage: string; node: number | null };
+  /** Of a part of an argument, how the user reaches it. */
+  path?: string;
   forms?: Partial<Record<"name" | "adjoint" | "formula" | "derivative", Form>>;
 }
 
@@ -71,6 +74,10 @@ export interface Site {
   scope: string[];
   variable?: string;
   caller?: number;
+  /** The part of a network whose code this is in: how the module is reached ("" if that is not known), and its kind. */
+  layer?: { name: string; kind: string };
+  /** Whether this is a file of hopgrad itself. */
+  library?: boolean;
 }
 
 export interface Guard {

@@ -29,13 +29,14 @@ export class SvgDrawer implements Drawer {
   readonly element: SVGSVGElement;
   private readonly world = s("g");
   private scene: Scene | null = null;
+  private found: Look | null = null;
   private boxes: { group: SVGGElement; texts: SVGTextElement[] }[] = [];
   private arrows: { group: SVGGElement; label: SVGGElement | null }[] = [];
   private readonly over = s("g", { class: "over" });
 
   constructor(
     private readonly app: App,
-    camera: Camera,
+    private readonly camera: Camera,
   ) {
     const marker = (id: string): SVGMarkerElement =>
       s(
@@ -47,6 +48,7 @@ export class SvgDrawer implements Drawer {
     camera.onMove(() => {
       const { x, y, k } = camera.view;
       this.world.setAttribute("transform", `scale(${k}) translate(${-x} ${-y})`);
+      if (this.found?.active !== undefined) this.moving(this.found);
     });
   }
 
@@ -100,7 +102,7 @@ export class SvgDrawer implements Drawer {
   refresh(): void {
     if (!this.scene) return;
     const { scene, app } = this;
-    const found = look(app, scene);
+    const found = (this.found = look(app, scene));
     const warm = app.store.state.heat;
     scene.boxes.forEach((box, k) => {
       const { group, texts } = this.boxes[k];
@@ -150,10 +152,17 @@ export class SvgDrawer implements Drawer {
     const width = words.length * 7.4 + 14;
     const ends = [this.scene.boxes[arrow.source], this.scene.boxes[arrow.target]];
     const middle = arrow.label ?? arrow.path[Math.floor(arrow.path.length / 2)];
-    // Where no box of the arrow is in the way.
-    const right = this.scene.direction === "right";
-    const x = right ? middle.x : middle.x + (arrow.label?.width ?? 0) / 2 + width / 2 + 6;
-    const y = right ? Math.max(...ends.map((box) => box.y + box.height / 2)) + 18 : middle.y;
+    // Where no box of the arrow is in the way, and within the window if there is room.
+    let { x, y } = middle;
+    if (this.scene.direction === "right") y = Math.max(...ends.map((box) => box.y + box.height / 2)) + 18;
+    else {
+      const { view } = this.camera;
+      const [left, right] = [view.x + width / 2, view.x + this.element.clientWidth / view.k - width / 2];
+      const beside = (arrow.label?.width ?? 0) / 2 + width / 2 + 6;
+      if (x + beside <= right || left > right) x += beside;
+      else if (x - beside >= left) x -= beside;
+      else [x, y] = [Math.max(left, Math.min(right, x)), y + (arrow.label?.height ?? 0) / 2 + 14];
+    }
     this.over.append(
       s("rect", { class: "ticket", x: x - width / 2, y: y - 12, width, height: 23, rx: 5 }),
       s("text", { class: "adjoint", x, y: y + 4.5, "font-size": 13 }, words),

@@ -48,6 +48,11 @@ function colours(): (name: string) => string {
   return (name) => style.getPropertyValue(`--${name}`).trim();
 }
 
+/** Text as it may stand in XML, which has no control characters. */
+function xml(words: string): string {
+  return words.replace(/[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g, "\ufffd");
+}
+
 /** The picture with all colours written at its elements, so that it needs no style sheet. */
 export function svgOf(app: App, scene: Scene): SVGSVGElement {
   const colour = colours();
@@ -61,14 +66,14 @@ export function svgOf(app: App, scene: Scene): SVGSVGElement {
     "text-anchor": "middle",
   });
   root.append(
-    s("title", {}, app.model.doc.title),
+    s("title", {}, xml(app.model.doc.title)),
     s("rect", { x: -MARGIN, y: -MARGIN, width: scene.width + 2 * MARGIN, height: scene.height + 2 * MARGIN, fill: colour("paper") }),
   );
   const rows = (list: Row[], x: number, y: number): SVGTextElement[] => {
     let top = y - list.reduce((sum, row) => sum + SIZES[row.role] * LEADING, 0) / 2;
     return list.map((row) => {
       const size = SIZES[row.role];
-      const text = s("text", { x: x.toFixed(1), y: (top + size * (LEADING / 2 + 0.34)).toFixed(1), "font-size": size, "font-weight": row.role === "bad" ? "bold" : undefined, fill: colour(INKS[row.role]) }, row.text);
+      const text = s("text", { x: x.toFixed(1), y: (top + size * (LEADING / 2 + 0.34)).toFixed(1), "font-size": size, "font-weight": row.role === "bad" ? "bold" : undefined, fill: colour(INKS[row.role]) }, xml(row.text));
       top += size * LEADING;
       return text;
     });

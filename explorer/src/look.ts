@@ -143,6 +143,6 @@ export function tip(path: { x: number; y: number }[], width: number): { x: numbe
 }
 
 function sick(app: App, box: Box): boolean {
-  if (!box.group) return !extent(app.value(box.node)).finite || !extent(app.adjoint(box.node)).finite;
+  if (!box.group) return !app.fine(box.node) || !extent(app.adjoint(box.node)).finite;
   return app.troubled(box.group.first, box.group.last);
 }

@@ -1,8 +1,7 @@
 // What is on screen: boxes for values and for closed groups, arrows for uses, with their places.
 
 import type { App } from "./app";
-import { LEGIBLE } from "./camera";
-import { extent, scalar, shapeOf, type Data } from "./document";
+import { extent, push, scalar, shapeOf, type Data } from "./document";
 import { short } from "./format";
 import { layout, type Drawing, type Size } from "./layout";
 import type { Group } from "./scopes";
@@ -63,6 +62,7 @@ export const LEADING = 1.38;
 const PAD = 12;
 const MAX_LABELS = 700;
 const NARROW = 480; // a window in which hardly two boxes stand side by side
+const GOOD = 0.9; // a size at which all is easy to read
 const SHORT = 6; // layers that may fit from left to right
 
 let ruler: CanvasRenderingContext2D | null = null;
@@ -83,18 +83,39 @@ export function measure(text: string, size: number): number {
 
 /** The lines of a box, as they are at this step of the sweeps, or `whole` as they are at the end. */
 export function boxRows(app: App, box: Box, whole = false): Row[] {
-  const { model } = app;
   if (box.group) {
     const count = box.group.last - box.group.first;
-    return [
-      { text: box.group.label, role: "name" },
-      { text: `${count.toLocaleString("en")} values`, role: "soft" },
-    ];
+    const name: Row = { text: box.group.label, role: "name" };
+    if (box.group.layer) return [name, ...numberRows(app, resultOf(app, box.group), whole)];
+    return [name, { text: `${count.toLocaleString("en")} values`, role: "soft" }];
   }
   const id = box.node;
+  const rows: Row[] = [{ text: headline(app, id), role: "name" }];
+  const path = app.model.nodes[id].path;
+  if (path) rows.push({ text: path, role: "soft" });
+  return [...rows, ...numberRows(app, id, whole)];
+}
+
+/** The value that a group gives: the last one that is used outside of it. */
+function resultOf(app: App, group: Group): number {
+  const { model } = app;
+  for (let k = group.last - 1; k >= group.first; k--) {
+    const id = model.shown[k];
+    const outside = (use: number): boolean => {
+      const rank = model.rank.get(model.uses[use].target) ?? -1;
+      return rank < group.first || rank >= group.last;
+    };
+    if (id === model.doc.output || (model.outof.get(id) ?? []).some(outside)) return id;
+  }
+  return model.shown[group.last - 1];
+}
+
+/** A value and its adjoint. */
+function numberRows(app: App, id: number, whole: boolean): Row[] {
+  const { model } = app;
   const shown = whole ? { value: true, adjoint: true } : app.shownAt(id);
   const value = app.value(id);
-  const rows: Row[] = [{ text: headline(app, id), role: "name" }];
+  const rows: Row[] = [];
   const bad = !extent(value).finite;
   rows.push({ text: shown.value ? short(value) : "·", role: bad && shown.value ? "bad" : "value" });
   if (model.nodes[id].adjoint !== undefined) {
@@ -182,18 +203,36 @@ export function makeScene(app: App, window: Size, before?: Scene): Scene {
   const near = app.neighbourhood();
   const blank = { x: 0, y: 0, width: 0, height: 0 };
 
-  // In the order of computation: a closed group is one box.
-  const visit = (position: number): number => {
+  const closedAround = (position: number): Group | null => {
     let closed: Group | null = null;
     for (let group: Group | null = scopes.inner[position]; group; group = group.parent) {
       if (!app.isOpen(group)) closed = group;
     }
+    return closed;
+  };
+  // The parameters of a closed layer are in its box.
+  const inside = new Map<Group, number[]>();
+  const layerOf = (id: number): Group | null => {
+    if (!model.nodes[id].path) return null;
+    const users = (model.outof.get(id) ?? []).map((use) => closedAround(model.rank.get(model.uses[use].target)!));
+    return users.length && users[0]?.layer && users.every((user) => user === users[0]) ? users[0] : null;
+  };
+
+  // In the order of computation: a closed group is one box.
+  const visit = (position: number): number => {
+    const layer = near ? null : layerOf(model.shown[position]);
+    if (layer) {
+      push(inside, layer, position);
+      return position + 1;
+    }
+    const closed = closedAround(position);
     const end = closed ? closed.last : position + 1;
     let wanted = !near;
     for (let k = position; k < end && !wanted; k++) wanted = near!.has(model.shown[k]);
     if (!wanted) return end;
     at.fill(boxes.length, position, end);
     if (closed) {
+      for (const parameter of inside.get(closed) ?? []) at[parameter] = boxes.length;
       const result = model.rank.get(model.doc.output)!;
       boxes.push({
         ...blank, key: `g${closed.id}`, kind: "group", node: -1, group: closed,
@@ -252,9 +291,9 @@ export function makeScene(app: App, window: Size, before?: Scene): Scene {
   const across = before ? before.direction === "right" && layers <= 3 * SHORT : window.width >= NARROW && layers <= SHORT;
   let direction: Scene["direction"] = across ? "right" : "down";
   let drawing = drawn(direction);
-  if (!before && direction === "right" && scale(drawing, window) < LEGIBLE) {
+  if (!before && direction === "right" && scale(drawing, window) < GOOD) {
     const down = drawn("down");
-    if (scale(down, window) > scale(drawing, window)) [direction, drawing] = ["down", down];
+    if (scale(down, window) > 1.2 * scale(drawing, window)) [direction, drawing] = ["down", down];
   }
   boxes.forEach((box, k) => Object.assign(box, drawing.centers[k], sizes[k]));
   arrows.forEach((arrow, k) => {
@@ -273,9 +312,9 @@ export function makeScene(app: App, window: Size, before?: Scene): Scene {
   };
 }
 
-/** How large a drawing is seen that fits into a window. */
+/** How large a drawing is seen that fits into a window, as far as that makes it easier to read. */
 function scale(drawing: Drawing, window: Size): number {
-  return Math.min(window.width / drawing.width, window.height / drawing.height);
+  return Math.min(window.width / drawing.width, window.height / drawing.height, 1);
 }
 
 /** Where a box was along its layer; a part of a group that was closed begins where that was. */

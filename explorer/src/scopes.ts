@@ -1,4 +1,5 @@
-// The structure of a computation: function calls, turns of loops, and long stretches, as a tree over the order of values.
+// The structure of a computation: function calls, layers of networks, turns of loops, and long stretches, as a tree over
+// the order of values.
 //
 // Every group is a run of values that follow each other in the order of computation. So whatever is closed, uses run
 // from earlier boxes to later ones, and the picture stays free of cycles.
@@ -9,6 +10,8 @@ export interface Group {
   id: number;
   label: string;
   kind: "all" | "call" | "loop" | "turn" | "stretch";
+  /** Whether it is the call of a module, or of a function of hopgrad.nn. */
+  layer: boolean;
   parent: Group | null;
   /** Positions among the shown values: from `first` up to but without `last`. */
   first: number;
@@ -38,7 +41,7 @@ export class Scopes {
   }
 
   private group(label: string, kind: Group["kind"], parent: Group | null, first: number, last: number): Group {
-    const group: Group = { id: this.groups.length, label, kind, parent, first, last, parts: [] };
+    const group: Group = { id: this.groups.length, label, kind, layer: false, parent, first, last, parts: [] };
     this.groups.push(group);
     parent?.parts.push(group);
     return group;
@@ -69,14 +72,21 @@ export class Scopes {
     for (let k = group.first; k < group.last; k++) {
       const path = paths[k];
       const call = path.length > depth + 1 ? path[depth] : -1;
+      const called = call >= 0 ? sites[path[depth + 1]] : undefined;
+      const layer = called?.layer;
+      const backward = layer && this.model.nodes[this.model.shown[k]].made_for ? ", backward" : "";
+      const label = layer ? `${layer.name ? `${layer.name}: ` : ""}${layer.kind}${backward}` : (called?.function ?? "");
       const last = cuts[cuts.length - 1];
-      if (last && (path.length ? call >= 0 && last.call === call : last.call >= 0)) {
+      if (last && (path.length ? call >= 0 && last.call === call && last.label === label : last.call >= 0)) {
         last.end = k + 1; // what comes from nowhere, such as a constant, goes along
         continue;
       }
-      const key = call >= 0 ? `c${call}` : path.length ? `s${this.place(path[path.length - 1])}` : `v${k}`;
-      const label = call >= 0 ? sites[path[depth + 1]].function : "";
-      cuts.push({ key, call, label, start: k, end: k + 1 });
+      // One line of the library that calls all layers in turn is no loop, nor are constants of one line.
+      const { args, input } = this.model.nodes[this.model.shown[k]];
+      const at = call >= 0 ? call : path[path.length - 1];
+      const once = !path.length || sites[at].library || (call < 0 && !args && input === undefined);
+      const key = once ? `v${k}` : call >= 0 ? `c${call}:${layer ? label : ""}` : `s${this.place(at)}`;
+      cuts.push({ key, call, label, layer: !!layer, start: k, end: k + 1 });
     }
     return cuts;
   }
@@ -119,6 +129,7 @@ export class Scopes {
       else if (cut.call >= 0 && cut.end - cut.start > 1) {
         const whole = parent === group && cut.start === group.first && cut.end === group.last && group.kind === "call";
         const call = whole ? group : this.group(cut.label || "call", "call", parent, cut.start, cut.end);
+        if (cut.layer && !call.layer) Object.assign(call, { label: cut.label, layer: true });
         work.push([call, depth + 1]);
       }
     });
@@ -158,20 +169,27 @@ export class Scopes {
     return found.reverse();
   }
 
-  /** Which groups to open at first: from the outermost inward, all parts of a group or none, while they fit. */
+  /** Which groups to open at first: from the outermost inward, all parts of a group or none, while they fit. Of a network,
+   * layers are seen, not the values in them. */
   opening(most: number): Set<number> {
+    const modules = this.model.doc.graph.sites.some((site) => site.layer?.name);
+    const closed = (group: Group): boolean => {
+      const inside = group.parts.filter((part) => part.layer && part.label.includes(": "));
+      return modules && group.layer && (!inside.length || this.boxes(group) > 2 * group.parts.length);
+    };
     const open = new Set([this.root.id]);
     let shown = this.boxes(this.root);
     let queue = [this.root];
     while (queue.length) {
-      const more = (group: Group): number => group.parts.reduce((sum, part) => sum + this.boxes(part) - 1, 0);
+      const parts = (group: Group): Group[] => group.parts.filter((part) => !closed(part));
+      const more = (group: Group): number => parts(group).reduce((sum, part) => sum + this.boxes(part) - 1, 0);
       queue.sort((a, b) => more(a) - more(b));
       const next: Group[] = [];
       for (const group of queue) {
         if (shown + more(group) > most) continue;
         shown += more(group);
-        for (const part of group.parts) open.add(part.id);
-        next.push(...group.parts);
+        for (const part of parts(group)) open.add(part.id);
+        next.push(...parts(group));
       }
       queue = next;
     }
@@ -190,6 +208,7 @@ interface Cut {
   key: string;
   call: number;
   label: string;
+  layer: boolean;
   start: number;
   end: number;
 }

@@ -86,9 +86,7 @@ export class Stage {
   private rebuild(): void {
     const before = this.scene;
     const middle = this.middle();
-    const pinned = this.app.store.state.pin;
-    const anchor =
-      before.boxes[before.index.get(pinned) ?? before.boxOf(this.app.pinned ?? -1) ?? -1] ?? nearest(before, middle);
+    const anchor = this.boxOfKey(this.app.store.state.pin) ?? nearest(before, middle);
     this.scene = makeScene(this.app, this.window(), before);
     const node = anchor?.group ? this.app.model.shown[anchor.group.first] : anchor?.node;
     const after =

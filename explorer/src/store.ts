@@ -37,6 +37,9 @@ export const INITIAL: State = {
   near: 0,
 };
 
+/** In hopgrad play one page follows another in a frame, whose name outlives them: the next begins with the same panel. */
+const framed = window.parent !== window;
+
 type Listener = (state: State, before: State) => void;
 
 export class Store {
@@ -48,7 +51,7 @@ export class Store {
   private writing = 0;
 
   constructor() {
-    this.state = { ...INITIAL, ...fromHash(location.hash) };
+    this.state = { ...INITIAL, ...(framed ? fromHash(window.name) : {}), ...fromHash(location.hash) };
     addEventListener("hashchange", () => {
       if (location.hash.slice(1) !== toHash(this.state)) this.set({ ...INITIAL, ...fromHash(location.hash) });
     });
@@ -64,6 +67,8 @@ export class Store {
 
   private write(): void {
     this.writing = 0;
+    const { tab, level, theme, heat } = this.state;
+    if (framed) window.name = toHash({ ...INITIAL, tab, level, theme, heat });
     const hash = toHash(this.state);
     try {
       history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);

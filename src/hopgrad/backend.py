@@ -24,7 +24,7 @@ from hopgrad.graph.operators import all_finite
 from hopgrad.lower.expand import boundary, expanded
 from hopgrad.lower.library import compound, library
 from hopgrad.lower.program import Program
-from hopgrad.simplify import by_rows, is_short, rolled, simplify, tiled
+from hopgrad.simplify import by_rows, is_short, rolled, simplify, tiled, unlooped
 from hopgrad.trace import context
 
 Backend = Literal["native", "numpy"]
@@ -137,7 +137,7 @@ class NativePlan:
         with builder.passing("guards"):
             checks += [all_finite(builder.expr(n)).id for n in moved[len(wanted) :]]
         simplified = simplify(builder, [*moved[: len(nodes)], *checks], frozenset(given.values()))
-        simplified = tiled(rolled(by_rows(simplified)))
+        simplified = tiled(unlooped(rolled(by_rows(simplified))))
         self.graph = Graph(simplified.builder, list(simplified.inputs.values()), simplified.outputs)
         """Simplified, with what guards ask among its outputs."""
         self.outputs = simplified.outputs[: len(nodes)]

@@ -32,6 +32,7 @@ from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
 from hopgrad.graph.operators import all_finite
+from hopgrad.graph.sites import Layer
 from hopgrad.hops.control import looped
 from hopgrad.lower import report
 from hopgrad.lower.entry import Function
@@ -399,6 +400,7 @@ def start_call(
         call.structures.append(structure)
         copies.append(_Copy(own, tree.unflatten(structure, tracers), structure, tracers, originals))
         give(place, copies[-1].made)
+        _name_modules(running, title, copies[-1].made)
     names = parameter_names(f)
     for place, (structure, originals) in read.rest.items():
         title = place if isinstance(place, str) else names[place] if place < len(names) else f"x{place}"
@@ -407,6 +409,7 @@ def start_call(
         if leaves_change(own) or any(new is not v for new, v in zip(found, originals, strict=True)):
             copies.append(_Copy(own, tree.unflatten(structure, found), structure, found, originals))
             give(place, copies[-1].made)
+            _name_modules(running, title, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
     running.sited = len(call.builder)  # inputs have no place in the code
@@ -430,6 +433,15 @@ def start_call(
         call.aux = [as_output(call, leaf) for leaf in extra], structure
     finish_call(call, result)
     return call
+
+
+def _name_modules(trace: Trace, title: str, value: Any) -> None:
+    """Note how the modules in an argument are reached, if that is wanted: ``model.blocks[0]``."""
+    modules = trace.builder.sites.modules
+    if modules is not None:
+        for path, item in tree.containers(value):
+            if callable(item):
+                modules[id(item)] = Layer(tree.format_path(path, title), users_class(type(item)).__name__)
 
 
 def leaves_change(value: Any) -> bool:

@@ -397,6 +397,8 @@ def substitute(builder: Builder, outputs: Sequence[int], replaced: Mapping[int, 
                 new = builder.emit(hop, [moved.get(a, a) for a in ids], params)
                 if new >= before:
                     builder.site[new] = builder.site[node]
+            if node in builder.adjoints:
+                builder.adjoints.add(new)
             moved[node] = new
     return [moved.get(n, n) for n in outputs]
 

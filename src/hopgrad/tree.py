@@ -47,7 +47,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from hopgrad.errors import ShapeError
 
-__all__ = ["Key", "Path", "Structure", "flatten", "flatten_like", "format_path", "is_leaf", "map"]
+__all__ = ["Key", "Path", "Structure", "containers", "flatten", "flatten_like", "format_path", "is_leaf", "map"]
 __all__ += ["opened", "original", "paths", "register", "stand_for", "static", "unflatten"]
 
 T = TypeVar("T")
@@ -284,6 +284,23 @@ def paths(structure: Structure) -> list[Path]:
     """
     trails = zip(structure.nodes, _trails(structure), strict=True)
     return [tuple(trail) for node, trail in trails if node is None]
+
+
+def containers(value: Any) -> Iterator[tuple[Path, Any]]:
+    """The containers in `value`, itself included, with the way from the root to each.
+
+    >>> [(format_path(path), item) for path, item in containers({"a": [1.0, (2.0,)]})]
+    [('x', {'a': [1.0, (2.0,)]}), ('x["a"]', [1.0, (2.0,)]), ('x["a"][1]', (2.0,))]
+    """
+    stack: list[tuple[Path, Any]] = [((), value)]
+    while stack:
+        path, item = stack.pop()
+        opened = _open(item)
+        if opened is None:
+            continue
+        yield path, item
+        node, children = opened
+        stack.extend(reversed([((*path, key), child) for key, child in zip(_keys(node), children, strict=True)]))
 
 
 def format_path(path: Path, root: str = "x") -> str:

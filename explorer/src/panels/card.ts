@@ -38,7 +38,8 @@ function content(app: App): (HTMLElement | null)[] {
 function valueCard(app: App, id: number): (HTMLElement | null)[] {
   const { model } = app;
   const node = model.nodes[id];
-  const title = h("h2", {}, model.name(id));
+  const path = model.nodes[id].path;
+  const title = h("h2", {}, path ? `${model.name(id)}, ${path}` : model.name(id));
   if (node.forms?.formula) title.append(" = ", math(node.forms.formula.mathml));
   const what = node.input !== undefined ? (model.wrt.has(id) ? "input" : "given") : node.args ? node.hop.replaceAll("_", " ") : "constant";
   const site = model.site(id);

@@ -95,7 +95,7 @@ interface DerivationLine {
 }
 
 function forms(app: App): boolean {
-  return app.model.uses.some((use) => use.forms);
+  return app.model.nodes.some((node) => node.forms);
 }
 
 /** The lines at the chosen level. */

@@ -22,12 +22,13 @@ export function problems(app: App): Problem[] {
   const born: Problem[] = [];
   const poisoned: Problem[] = [];
   const faded: Problem[] = [];
-  const fine = (id: number): boolean => extent(app.value(id)).finite;
+  const fine = (id: number): boolean => app.fine(id);
   for (const id of model.shown) {
     if (fine(id)) continue;
     const sources = (model.into.get(id) ?? []).map((k) => model.uses[k].source);
     const word = extent(app.value(id)).nan ? "NaN" : "infinity";
-    if (sources.every(fine)) born.push({ node: id, kind: "born", says: () => `${word} is born in the value ${model.name(id)}` });
+    const given = model.nodes[id].input !== undefined;
+    if (sources.every(fine)) born.push({ node: id, kind: "born", says: () => (given ? `${word} comes in with ${model.name(id)}` : `${word} is born in the value ${model.name(id)}`) });
     else poisoned.push({ node: id, kind: "poisoned", says: () => `${word} in the value ${model.name(id)}, from an operand` });
   }
   let most = 0;

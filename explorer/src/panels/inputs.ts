@@ -59,7 +59,8 @@ export function inputsPanel(app: App): HTMLElement {
       });
     }
     if (count > MOST_FIELDS) rows.push(h("p", { class: "soft" }, `${model.name(id)} has ${count - MOST_FIELDS} more elements; they stay as they were recorded`));
-    const legend = model.wrt.has(id) ? model.name(id) : `${model.name(id)} (given)`;
+    const path = model.nodes[id].path;
+    const legend = `${model.name(id)}${path ? `, ${path}` : ""}${model.wrt.has(id) ? "" : " (given)"}`;
     return h("fieldset", {}, h("legend", { class: count > 1 || !model.wrt.has(id) ? "" : "unseen" }, legend), ...rows);
   });
 

@@ -68,6 +68,12 @@ class Builder:
         """The hop that makes a value."""
         return self.kinds[self.kind[node]][0]
 
+    def made_at(self, node: int) -> int:
+        """The site of a value; of one that a pass made, that of the value that it was made for."""
+        while not self.site[node] and self.stage[node] and 0 <= self.origin[node] < node:
+            node = self.origin[node]
+        return self.site[node]
+
     def params(self, node: int) -> Params:
         """The static parameters of the hop that makes a value."""
         return self.kinds[self.kind[node]][1]

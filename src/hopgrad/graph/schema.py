@@ -27,7 +27,7 @@ from hopgrad.errors import HopgradError
 from hopgrad.graph.builder import Builder, Params, catalogue
 from hopgrad.graph.graph import Graph, Guard, reachable
 from hopgrad.graph.hop import Compound, Elementwise, General, Hop, Item, Multilinear, Reduction, Structural
-from hopgrad.graph.sites import Location, Sites
+from hopgrad.graph.sites import Layer, Location, Sites, is_library
 
 Data = dict[str, Any]
 ParamTypes = Mapping[str, type[Any]]
@@ -400,7 +400,7 @@ def graph_to_data(graph: Graph, *, sites: bool = True, names: Mapping[int, str] 
                 origin = number.get(builder.origin[node])
                 record["made_for"] = {"stage": builder.stages[builder.stage[node]], "node": origin}
                 if origin is None and not builder.site[node]:
-                    record |= table.place(graph.node(node).location)
+                    record |= table.made_for(node, builder, graph.node(node).location)
         records.append(record)
     data: Data = {"nodes": records, "inputs": [number[n] for n in graph.inputs]}
     data["outputs"] = [number[n] for n in graph.outputs]
@@ -456,8 +456,11 @@ class _SiteTable:
         others = [k for k in map(self.number, further) if k is not None]
         return ({} if found is None else {"site": found}) | ({"also": others} if others else {})
 
-    def place(self, location: Location | None) -> Data:
+    def made_for(self, node: int, builder: Builder, location: Location | None) -> Data:
         """The entry for a value of a pass that was made for one that is not in the graph: where that one stands."""
+        site = builder.made_at(node)
+        if self.sites.layers(site):
+            return {"site": self.number(site)}
         if location is None:
             return {}
         if location not in self.known:
@@ -474,11 +477,13 @@ class _SiteTable:
             site = self.sites.caller(site) if site else 0
         found = self.known[site]
         for link in reversed(unknown):  # callers stand before what they call
-            place = self.sites.location(link) if link else None
+            place, layer = self.sites.shown(link) if link else (None, None)
             if place is not None:
                 record = {**place._asdict(), "scope": list(self.sites.scope(link))}
                 variable = self.sites.name(link)
                 record |= ({"variable": variable} if variable else {}) | ({} if found is None else {"caller": found})
+                record |= {} if layer is None else {"layer": layer._asdict()}
+                record |= {"library": True} if is_library(place.file) else {}
                 found = self.known[link] = len(self.records)
                 self.records.append(record)
         return found
@@ -676,13 +681,17 @@ class _Reader:
         variable = record.get("variable")
         variable = None if variable is None else _name(variable, f"{place}.variable")
         scope = entries(record, "scope", str, place)
+        layer = None
+        if "layer" in record:
+            part = expect(record["layer"], dict, f"{place}.layer")
+            layer = Layer(*(entry(part, key, str, f"{place}.layer") for key in Layer._fields))
         if "caller" in record:
             caller = position(entry(record, "caller", int, place), len(self.sites), f"{place}.caller")
-            return sites.explicit(location, variable, self.sites[caller])
+            return sites.explicit(location, variable, self.sites[caller], layer)
         parent = 0
         for outer in scope[:-1] if scope and scope[-1] == function else scope:
             parent = sites.explicit(Location("", 0, 0, 0, 0, outer), None, parent)
-        return sites.explicit(location, variable, parent)
+        return sites.explicit(location, variable, parent, layer)
 
 
 def _name(value: Any, place: str) -> str:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 _PYTHON = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_NETWORKS = _PACKAGE + "nn" + os.sep
 
 
 class Location(NamedTuple):
@@ -47,15 +48,34 @@ class Location(NamedTuple):
         return f"{where} in {self.function}" if self.function else where
 
 
+class Layer(NamedTuple):
+    """A call of a part of a network: a module, or one of the functions of `hopgrad.nn`.
+
+    ``name`` is how the user reaches the module (``model.blocks[0].norm``), "" where that is not known; ``kind`` its
+    class, or the function's name.
+    """
+
+    name: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.kind}" if self.name else self.kind
+
+
 class Sites:
-    """The table of call paths of one trace. Site 0 means nowhere."""
+    """The table of call paths of one trace. Site 0 means nowhere.
+
+    ``modules`` are modules by the ids of their objects, whose calls are told apart then; None: they are not wanted.
+    """
 
     def __init__(self) -> None:
+        self.modules: dict[int, Layer] | None = None
+        self._layer: dict[int, Layer | None] = {}
         self._parent = [0]
         self._code: list[CodeType | None] = [None]
         self._instruction = [0]
         self._explicit: dict[int, tuple[Location, str | None]] = {}
-        self._ids: dict[tuple[int, int, int], int] = {}
+        self._ids: dict[tuple[object, ...], int] = {}
         self.hits: set[tuple[int, int]] = set()
         """Further (value, site) pairs: an equal value was computed again at that site."""
 
@@ -70,23 +90,31 @@ class Sites:
         for link in reversed(chain):
             code = link.f_code
             # By identity: hashing a code object hashes its bytecode. The table keeps it alive.
-            key = (site, id(code), link.f_lasti)
+            key: tuple[object, ...] = (site, id(code), link.f_lasti)
+            module = None
+            if self.modules and code.co_name == "__call__" and code.co_argcount:
+                module = self.modules.get(id(link.f_locals.get(code.co_varnames[0])))
+                key = (*key, module)
             found = ids.get(key)
             if found is None:
                 found = ids[key] = len(self._parent)
+                if module is not None:
+                    self._layer[found] = module
                 self._parent.append(site)
                 self._code.append(code)
                 self._instruction.append(link.f_lasti)
             site = found
         return site
 
-    def explicit(self, location: Location, name: str | None, parent: int = 0) -> int:
-        """A new site given by its place, for programs that are not Python functions (text expressions)."""
+    def explicit(self, location: Location, name: str | None, parent: int = 0, layer: Layer | None = None) -> int:
+        """A new site given by its place, for programs that are not Python functions (text expressions, files)."""
         self._parent.append(parent)
         self._code.append(None)
         self._instruction.append(0)
-        self._explicit[len(self._parent) - 1] = (location, name)
-        return len(self._parent) - 1
+        site = len(self._parent) - 1
+        self._explicit[site] = (location, name)
+        self._layer[site] = layer
+        return site
 
     def _links(self, site: int) -> Iterator[int]:
         while site:
@@ -97,19 +125,43 @@ class Sites:
         """The innermost place that is the user's own: not in hopgrad, NumPy or SciPy (else the innermost)."""
         places = [self._place(link) for link in self._links(abs(site))]
         for place in places:
-            if not _is_library(place.file):
+            if not is_library(place.file):
                 return place
         return places[0] if places else None
 
+    def shown(self, site: int) -> tuple[Location | None, Layer | None]:
+        """The innermost place in the user's code or in a part of a network, and that part."""
+        for link in self._told(site):
+            return self._place(link), self.layer(link)
+        return self.location(site), None
+
     def caller(self, site: int) -> int:
-        """The place in the user's own code that called the function of this site's `location`; 0 if none did."""
-        own = [link for link in self._links(abs(site)) if not _is_library(self._place(link).file)]
-        return own[1] if len(own) > 1 else 0
+        """The place, the user's own or in a part of a network, that called the function of the one `shown`; or 0."""
+        told = list(self._told(site))
+        return told[1] if len(told) > 1 else 0
+
+    def _told(self, site: int) -> Iterator[int]:
+        for link in self._links(abs(site)):
+            if self.layer(link) is not None or not is_library(self._place(link).file):
+                yield link
+
+    def layer(self, site: int) -> Layer | None:
+        """The part of a network whose code this site is in, if it is in such."""
+        code = self._code[site]
+        if site not in self._layer and code is not None and code.co_filename.startswith(_NETWORKS):
+            kind = code.co_qualname.removesuffix(".__call__")
+            self._layer[site] = Layer("", kind) if kind.isidentifier() and not kind.startswith("_") else None
+        return self._layer.get(site)
+
+    def layers(self, site: int) -> list[tuple[int, Layer]]:
+        """The calls of parts of networks that this site lies in, outermost first: where each is, and the part."""
+        found = [(self._parent[link], self.layer(link)) for link in self._links(abs(site))]
+        return [(caller, layer) for caller, layer in reversed(found) if layer is not None]
 
     def scope(self, site: int) -> tuple[str, ...]:
         """Names of the enclosing functions, outermost first."""
         names = [self._place(link) for link in self._links(abs(site))]
-        return tuple(place.function for place in reversed(names) if place.function and not _is_library(place.file))
+        return tuple(place.function for place in reversed(names) if place.function and not is_library(place.file))
 
     def name(self, site: int) -> str | None:
         """The variable to which the result of this site is assigned at once, if it is."""
@@ -124,7 +176,7 @@ class Sites:
             target, returned = _assignment(code, self._instruction[link])
             # ``def g(t): return t * t`` with ``h = g(z)``: the product's name is h.
             if not returned:
-                return None if _is_library(code.co_filename) else target
+                return None if is_library(code.co_filename) else target
         return None
 
     def unpacked(self, site: int) -> tuple[str, ...]:
@@ -133,7 +185,7 @@ class Sites:
             code = self._code[link]
             if code is None or link in self._explicit:
                 return ()
-            if not _is_library(code.co_filename):
+            if not is_library(code.co_filename):
                 return _targets(code, self._instruction[link])
         return ()
 
@@ -143,7 +195,7 @@ class Sites:
         ``a[i] += v`` computes a sum as well. No name where the array is no plain variable.
         """
         code = self._code[site] if site > 0 and site not in self._explicit else None
-        if code is None or _is_library(code.co_filename):
+        if code is None or is_library(code.co_filename):
             return None, False
         return _element(code, self._instruction[site])
 
@@ -157,7 +209,8 @@ class Sites:
 
 
 @lru_cache(maxsize=1024)
-def _is_library(file: str) -> bool:
+def is_library(file: str) -> bool:
+    """Whether a source file is part of hopgrad, NumPy, SciPy or Python."""
     parts = file.replace("\\", "/").split("/")
     if "site-packages" in parts:
         return "numpy" in parts or "scipy" in parts
@@ -255,7 +308,7 @@ def user_location(frame: FrameType | None) -> Location | None:
     """The innermost frame, from `frame` outwards, that is the user's own code, as a place for error messages."""
     while frame is not None:
         code = frame.f_code
-        if not _is_library(code.co_filename) and not code.co_filename.startswith("<frozen"):
+        if not is_library(code.co_filename) and not code.co_filename.startswith("<frozen"):
             line, line_end, column, column_end = _position(code, frame.f_lasti)
             return Location(code.co_filename, line, line_end, column, column_end, _function(code))
         frame = frame.f_back

@@ -719,6 +719,8 @@ def _backward(
         more_sums = {k for k in of_consts if adjoints[k] is not None}
         more_masked_sums = {k for k in more_sums if counted or (c := adjoints[k]) is None or c[1] is not None}
         if (more_carried, more_masked, more_sums, more_masked_sums) == (carried, masked, sums, masked_sums):
+            if not _has_supports(loop.body):
+                made.body.cache["sweep"] = True
             return made
         carried, masked, sums, masked_sums = more_carried, more_masked, more_sums, more_masked_sums
 
@@ -818,6 +820,19 @@ def _without_unused(made: _Backward) -> _Backward:
                 columns.add(*key)
                 kept.append(node)
     return made._replace(body=Graph(made.body.builder, kept, made.body.outputs), consts=consts, xs=xs)
+
+
+def sweeps_with_supports(body: Graph) -> bool:
+    """Whether a body is a step of a reverse sweep, with supports, and of nothing else that has any."""
+    return "sweep" in body.cache and _has_supports(body)
+
+
+def _has_supports(graph: Graph) -> bool:
+    found = graph.cache.get("supports")
+    if found is None:
+        own = any(graph.builder.hop(node).name == "supported" for node in graph.order)
+        found = graph.cache["supports"] = own or any(_has_supports(inner) for inner in graph.subgraphs)
+    return bool(found)
 
 
 # -- loops forwards ----------------------------------------------------------------------------------------------------

@@ -492,6 +492,11 @@ def _product(
     return found or _large(kind, m, n, k, batch, a, b, out, alpha, beta)
 
 
+_SHORT, _TERMS, _UNPACKED = 64, 512, 10**6
+"""OpenBLAS multiplies without copying factors first up to so many multiplications, where vectors have 64 bytes. Copies
+do not pay if an axis has at most the first number of places, unless the sum has more terms than the second."""
+
+
 def _is_small(kind: Kind, m: Axis, n: Axis, k: Axis) -> bool:
     """Whether the kernel is faster than BLAS; where BLAS would use several threads, it is not."""
     if n.size == 1:
@@ -548,6 +553,31 @@ def _vector(view: View, axis: Axis, stride: int) -> tuple[View, int] | None:
     return (view, stride) if stride else None
 
 
+def _in_blocks(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, Axis, list[Axis]]:
+    """A product with a short axis in equal blocks of rows and columns, each small enough not to be copied first."""
+    few = min(m.size, n.size, k.size) <= _SHORT and k.size <= _TERMS
+    if not few or m.size * n.size * k.size <= _UNPACKED or vector_bytes() < 64:
+        return m, n, batch
+    sizes = [
+        (rows, columns) for rows in _parts(m.size) for columns in _parts(n.size) if rows * columns * k.size <= _UNPACKED
+    ]
+    if not sizes:
+        return m, n, batch
+    rows, columns = max(sizes, key=lambda size: (size[0] * size[1], min(*size, 32), size[1]))
+    more = [
+        Axis(m.size // rows, m.a * rows, 0, m.out * rows),
+        Axis(n.size // columns, 0, n.b * columns, n.out * columns),
+    ]
+    return m._replace(size=rows), n._replace(size=columns), [*batch, *[axis for axis in more if axis.size > 1]]
+
+
+def _parts(size: int) -> list[int]:
+    """The lengths of equal parts, multiples of 16 unless it is one part."""
+    return [size // parts for parts in range(1, size // 16 + 1) if size % parts == 0 and (size // parts) % 16 == 0] or [
+        size
+    ]
+
+
 def _large(
     kind: Kind, m: Axis, n: Axis, k: Axis, batch: list[Axis], a: View, b: View, out: View, alpha: float, beta: float
 ) -> Step | None:
@@ -578,6 +608,8 @@ def _large(
         target = _stored(n.size, n.out, m.size, m.out)
         if first is None or second is None or target is None or target[0] != "N":
             return None
+        if first[0] == "N":
+            m, n, batch = _in_blocks(m, n, k, batch)
         name, source = "gemm", _call(_GEMM, len(batch))
         words = [ord(first[0]), ord(second[0]), n.size, m.size, k.size, scales[0], first[1], second[1], scales[1],
                  target[1]]  # fmt: skip

@@ -67,6 +67,8 @@ class _Given(NamedTuple):
     view: View | None
     like: Aval
     constant: Any = None
+    level: int = 0
+    """From when on it is there."""
 
 
 class _Bodies:
@@ -494,7 +496,7 @@ class _Placed:
         fuser, loop, words = self.fuser, self.loop, self.words
         given: list[_Given | None] = [None] * len(self.inputs)
         for k in self.fixed:
-            given[k] = _constant(fuser, self.consts[k])
+            given[k] = _constant(fuser, self.consts[k], again=loop.length != 1)
         for k in self.carries:
             given[loop.consts + k] = _Given(None, self.inputs[loop.consts + k])
         for k in self.rows:
@@ -526,7 +528,7 @@ class _Placed:
         name = "scan" if self.cond is None else "while_loop"
         note = f"{name} of {'any number of' if loop.endless else loop.length} steps, each of {_told(bodies.parts)}"
         step, scratch = words.step(fuser, source, header, flops, note, bodies.programs)
-        level = max([self.level, *_levels(fuser, self.operands)])
+        level = max([self.level, *_levels(fuser, self.operands), *[one.level for one in given if one is not None]])
         fuser.call(self.node, step, self.reads, [*self.writes, scratch], self.results, level)
 
     def _home(self, number: int) -> View:
@@ -633,13 +635,20 @@ def _levels(fuser: Fuser, nodes: Sequence[int]) -> list[int]:
     return [fuser.avail[node] for node in nodes if node in fuser.views]
 
 
-def _constant(fuser: Fuser, node: int) -> _Given:
-    """An operand that is the same in all steps: in memory, or a number that is known."""
+def _constant(fuser: Fuser, node: int, again: bool = False) -> _Given:
+    """An operand that is the same in all steps: in memory, or a number that is known.
+
+    A transposed matrix that is read `again` and again is copied once: products read what lies in order faster.
+    """
     like = fuser.builder.avals[node]
     constant = fuser.builder.constants.get(node)
     if constant is not None and not like.shape:
         return _Given(None, like, constant.item())
-    return _Given(fuser.store(node), like)
+    view = fuser.store(node)
+    if again and len(view.shape) == 2 and view.strides[0] == 1 < view.strides[1]:
+        own = View(fuser.temporary(like), like.shape, c_strides(like.shape))
+        return _Given(own, like, level=fuser.write(node, own))
+    return _Given(view, like)
 
 
 def _told(programs: Sequence[Inner]) -> str:

@@ -229,7 +229,7 @@ class Nest:
 SHORT = 4
 """How long an axis is at most that is written out instead of looped over."""
 
-LARGEST = 160
+LARGEST = 256
 """How many values a nest has at most after that."""
 
 
@@ -237,9 +237,12 @@ def arranged(nest: Nest) -> Nest:
     """The same with its axes ordered by stride and merged; an innermost one that is short is written out."""
     found = _merged(nest)
     while len(found.shape) > 1 and found.shape[-1] <= SHORT and not found.scatters:
-        if len(found.values) * found.shape[-1] > LARGEST:
+        if len(found.values) * found.shape[-1] > 4 * LARGEST:
             break
-        found = _merged(_written_out(found))
+        made = _merged(_written_out(found))
+        if len(made.values) > LARGEST:
+            break
+        found = made
     found.reduces = [replace(r, few=_innermost_count(found, r) <= FEW) for r in found.reduces]
     size = math.prod(found.shape)
     found.form = "tiny" if size <= TINY else "small" if size <= SMALL else "narrow" if _crosses(found) else ""

@@ -22,10 +22,10 @@ from hopgrad.lower.nest import Access, Compute, Gather, Load, Nest, Position, Re
 from hopgrad.lower.scalar import KINDS
 from hopgrad.lower.views import c_strides
 
-LEAST = 100_000
+LEAST = 16_000
 """How much work (in nanoseconds, about) a kernel is at least that is cut."""
 
-PART = 25_000
+PART = 6_000
 """How much work a part is at least."""
 
 MOST = 32
@@ -44,29 +44,37 @@ def work(nest: Nest) -> float:
 
 
 def cut(schedule: Schedule) -> None:
-    """Have the large kernels of a schedule in parts."""
+    """Have the large kernels of a schedule in parts.
+
+    What a kernel adds up in memory that is not contiguous is added up elsewhere first, as it is for parts.
+    """
     steps = []
     for step in schedule.steps:
         steps.append(step)
-        if isinstance(step, KernelStep) and step.nest.shape and work(step.nest) >= LEAST:
-            steps += _cut(schedule, step)
+        if isinstance(step, KernelStep) and step.nest.shape:
+            large = work(step.nest) >= LEAST
+            if large or step.nest.reduces:
+                steps += _cut(schedule, step, large)
     schedule.steps = steps
 
 
-def _cut(schedule: Schedule, step: KernelStep) -> list[KernelStep]:
-    """Give a step its parts; what has to be done afterwards."""
+def _cut(schedule: Schedule, step: KernelStep, large: bool) -> list[KernelStep]:
+    """Give a step its parts, if it is large; what has to be done afterwards."""
     nest = nests.arranged(step.nest)
     if not nest.shape:
         return []
     length = nest.shape[0]
     grain = _GRAIN if len(nest.shape) == 1 else 1
-    count = min(MOST, int(work(nest) / PART), length // grain)
-    along = [r for r in nest.reduces if 0 in r.axes]
-    sizes = {r: _kept(nest, r) for r in along}
-    if count < 2 or nest.scatters or any(isinstance(v, Position) and v.axis == 0 for v in nest.values):
-        return []
-    if sum(math.prod(size) for size in sizes.values()) * count * 4 > math.prod(nest.shape):
-        return []
+    sizes = {r: _kept(nest, r) for r in nest.reduces if 0 in r.axes}
+    count = min(MOST, int(work(nest) / PART), length // grain) if large else 1
+    if sizes:  # putting the results together should be little beside the work
+        count = min(count, math.prod(nest.shape) // (4 * sum(math.prod(size) for size in sizes.values())))
+    if nest.scatters or any(isinstance(v, Position) and v.axis == 0 for v in nest.values):
+        count = 1
+    if count < 2:
+        count, sizes = 1, {r: size for r, size in sizes.items() if r.access.strides[-1] not in (0, 1)}
+        if not sizes:
+            return []
     after = []
     targets: dict[Reduce, Access] = {}
     for r, kept in sizes.items():
@@ -81,11 +89,12 @@ def _cut(schedule: Schedule, step: KernelStep) -> list[KernelStep]:
         whole = Nest((count, *kept), [Load(every)])
         whole.reduces = [Reduce(r.way, 0, frozenset({0}), replace(r.access, strides=(0, *target)))]
         after.append(KernelStep(whole, step.level))
-    places = [k * (length // grain) // count * grain for k in range(count)] + [length]
     nest.reduces = [replace(r, access=targets[r]) if r in targets else r for r in nest.reduces]
     step.nest = nest
-    partial = {targets[r].slot: math.prod(kept) for r, kept in sizes.items()}
-    step.parts = Parts([_part(nest, start, end, k, partial) for k, (start, end) in enumerate(pairwise(places))])
+    if count > 1:
+        places = [k * (length // grain) // count * grain for k in range(count)] + [length]
+        partial = {targets[r].slot: math.prod(kept) for r, kept in sizes.items()}
+        step.parts = Parts([_part(nest, start, end, k, partial) for k, (start, end) in enumerate(pairwise(places))])
     return after
 
 

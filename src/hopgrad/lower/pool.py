@@ -1,9 +1,14 @@
 """Threads that run parts of large kernels, and the step that gives them work.
 
-The pool is a few words of memory: how many threads there are, whether somebody uses them, and the work at hand, which
-is a table of pairs (function, parameters) like a program, in any order. Whoever has work posts a semaphore, takes parts
-like everybody else, and waits until all have come to the end of the table. While the pool is in use, others do their
-work alone. The parts are the same for any number of threads, so results do not depend on it.
+The pool is some words of memory: how many threads there are, whether somebody uses them, and the work at hand, which is
+a table of pairs (function, parameters) like a program, in any order. Whoever has work says that a new round begins,
+takes parts like everybody else, and waits until all parts are done; a thread that is late finds none left and delays
+nobody. While the pool is in use, others do their work alone. The parts are the same for any number of threads, so
+results do not depend on it.
+
+The next part is counted together with the round, so that a late thread cannot take a part of a later round for one of
+its own: what it reads of the work counts only if the round is still the same after that (a sequence lock). Threads
+look out for a new round for some microseconds before they fall asleep, since kernels follow each other.
 
 The threads are Python's own, which wait in native code, without the interpreter's lock.
 """
@@ -13,30 +18,50 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import platform
 import sys
 import threading
 from typing import Any
 
 from hopgrad.lower.machine import Effort, Source, load
 
-# Words of the pool: its threads with the one that has the work, whether it is in use, the next part, whether one
-# failed, slots, table, length of the table; then the semaphores that begin and end the work, each in a line of its own.
-_WORDS = 32
-_PLACES = {"threads": 0, "busy": 1, "next": 2, "failed": 3, "slots": 4, "table": 5, "count": 6, "begin": 8, "end": 16}
+MOST = 32
+"""How many threads there are at most: as many as there are parts of a kernel (`hopgrad.lower.parts`)."""
 
+# Words of the pool: its threads with the one that has the work, whether it is in use, slots, table, length of the
+# table, whether a part failed; in lines of their own the round, the next part, how many are done. Each thread has a
+# line with a word that says whether it sleeps, and one with the semaphore that wakes it.
+_PLACES = {
+    "threads": 0, "busy": 1, "slots": 2, "table": 3, "count": 4, "failed": 5, "round": 16, "next": 24, "done": 32,
+}  # fmt: skip
+_FIRST, _EACH, _SEMAPHORE = 40, 16, 8
+_WORDS = _FIRST + _EACH * MOST
 
-def _at(name: str) -> str:
-    return f"%{name}.at = getelementptr i64, ptr %pool, i64 {_PLACES[name]}"
+_LOOKS = 1500
+"""How often a thread looks for work before it sleeps: some 40 microseconds."""
 
+_AT = "".join(f"  %{name}.at = getelementptr i64, ptr %pool, i64 {place}\n" for name, place in _PLACES.items())
+
+_PAUSES = {
+    **dict.fromkeys(("x86_64", "AMD64"), "llvm.x86.sse2.pause()"),
+    **dict.fromkeys(("aarch64", "arm64"), "llvm.aarch64.hint(i32 1)"),
+}
+_PAUSE = _PAUSES.get(platform.machine(), "llvm.donothing()")
+"""Tells the processor that it is waiting."""
 
 _TAKE = """
-  %slots.now = load ptr, ptr %slots.at
-  %table.now = load ptr, ptr %table.at
-  %count.now = load i64, ptr %count.at
   br label %take
 take:
-  %k = atomicrmw add ptr %next.at, i64 1 acq_rel
-  %some = icmp slt i64 %k, %count.now
+  %ticket = atomicrmw add ptr %next.at, i64 1 seq_cst
+  %ticket.round = lshr i64 %ticket, 32
+  %k = and i64 %ticket, 4294967295
+  %slots.now = load atomic ptr, ptr %slots.at acquire, align 8
+  %table.now = load atomic ptr, ptr %table.at acquire, align 8
+  %count.now = load atomic i64, ptr %count.at acquire, align 8
+  %round.now = load atomic i64, ptr %round.at acquire, align 8
+  %there = icmp ult i64 %k, %count.now
+  %same = icmp eq i64 %ticket.round, %round.now
+  %some = and i1 %there, %same
   br i1 %some, label %part, label %none
 part:
   %first = mul i64 %k, 2
@@ -46,29 +71,66 @@ part:
   %given = load ptr, ptr %second
   %wrong = call i32 %function(ptr %slots.now, ptr %given)
   %word = zext i32 %wrong to i64
-  %before = atomicrmw or ptr %failed.at, i64 %word acq_rel
+  %before = atomicrmw or ptr %failed.at, i64 %word monotonic
+  %ended = atomicrmw add ptr %done.at, i64 1 release
   br label %take
 none:
 """
 """Parts of the work, as long as there are some."""
 
-_DECLARED = """
+_DECLARED = f"""
+declare void @{_PAUSE.replace("i32 1", "i32")}
 declare i32 @sem_wait(ptr)
 declare i32 @sem_post(ptr)
+declare i32 @sched_yield()
 """
 
 _WORKER = f"""{_DECLARED}
-define void @NAME(ptr %pool) {{
+define void @NAME(ptr %pool, i64 %number) {{
 entry:
-  {"".join(f"{_at(name)}{chr(10)}  " for name in _PLACES if name not in ("threads", "busy"))}br label %sleep
+{_AT}  %line.words = mul i64 %number, {_EACH}
+  %line.first = add i64 %line.words, {_FIRST}
+  %sleeps.at = getelementptr i64, ptr %pool, i64 %line.first
+  %semaphore = getelementptr i64, ptr %sleeps.at, i64 {_SEMAPHORE}
+  %begin = load atomic i64, ptr %round.at seq_cst, align 8
+  br label %idle
+idle:
+  %seen = phi i64 [%begin, %entry], [%found, %none], [%seen, %woken]
+  br label %look
+look:
+  %looks = phi i64 [0, %idle], [%looks.next, %again]
+  %looked = load atomic i64, ptr %round.at acquire, align 8
+  %new = icmp ne i64 %looked, %seen
+  br i1 %new, label %work, label %wait
+wait:
+  call void @{_PAUSE}
+  %looks.next = add i64 %looks, 1
+  %tired = icmp sge i64 %looks.next, {_LOOKS}
+  br i1 %tired, label %sleep, label %again
+again:
+  br label %look
 sleep:
-  %woken = call i32 @sem_wait(ptr %begin.at)
-  %awake = icmp eq i32 %woken, 0
-  br i1 %awake, label %work, label %sleep
+  store atomic i64 1, ptr %sleeps.at seq_cst, align 8
+  %last = load atomic i64, ptr %round.at seq_cst, align 8
+  %missed = icmp ne i64 %last, %seen
+  br i1 %missed, label %up, label %rest
+rest:
+  %ignored = call i32 @sem_wait(ptr %semaphore)
+  br label %woken
+woken:
+  store atomic i64 0, ptr %sleeps.at seq_cst, align 8
+  br label %idle
+up:
+  store atomic i64 0, ptr %sleeps.at seq_cst, align 8
+  br label %work
 work:
+  %found = phi i64 [%looked, %look], [%last, %up]
+  %wanted = load atomic i64, ptr %threads.at acquire, align 8
+  %invited = icmp slt i64 %number, %wanted
+  br i1 %invited, label %start, label %none
+start:
 {_TAKE}
-  %told = call i32 @sem_post(ptr %end.at)
-  br label %sleep
+  br label %idle
 }}
 """
 
@@ -80,8 +142,7 @@ entry:
   %table = load ptr, ptr %param.1
   %param.2 = getelementptr i64, ptr %params, i64 2
   %count = load i64, ptr %param.2
-  {"".join(f"{_at(name)}{chr(10)}  " for name in _PLACES)}
-  %threads = load atomic i64, ptr %threads.at monotonic, align 8
+{_AT}  %threads = load atomic i64, ptr %threads.at monotonic, align 8
   %several = icmp sgt i64 %threads, 1
   br i1 %several, label %ask, label %alone
 ask:
@@ -89,36 +150,56 @@ ask:
   %ours = extractvalue {{ i64, i1 }} %got, 1
   br i1 %ours, label %set, label %alone
 set:
-  store ptr %slots, ptr %slots.at
-  store ptr %table, ptr %table.at
-  store i64 %count, ptr %count.at
-  store i64 0, ptr %failed.at
-  store atomic i64 0, ptr %next.at release, align 8
+  %round.last = load atomic i64, ptr %round.at monotonic, align 8
+  %round.more = add i64 %round.last, 1
+  %round.this = and i64 %round.more, 2147483647
+  store atomic i64 %round.this, ptr %round.at seq_cst, align 8
+  store atomic ptr %slots, ptr %slots.at release, align 8
+  store atomic ptr %table, ptr %table.at release, align 8
+  store atomic i64 %count, ptr %count.at release, align 8
+  store atomic i64 0, ptr %failed.at release, align 8
+  store atomic i64 0, ptr %done.at release, align 8
+  %round.high = shl i64 %round.this, 32
+  store atomic i64 %round.high, ptr %next.at seq_cst, align 8
   br label %call
 call:
-  %called = phi i64 [1, %set], [%more, %post]
+  %called = phi i64 [1, %set], [%more, %next.call]
   %enough = icmp sge i64 %called, %threads
-  br i1 %enough, label %work, label %post
-post:
-  %posted = call i32 @sem_post(ptr %begin.at)
+  br i1 %enough, label %work, label %see
+see:
+  %line.words = mul i64 %called, {_EACH}
+  %line.first = add i64 %line.words, {_FIRST}
+  %sleeps.at = getelementptr i64, ptr %pool, i64 %line.first
+  %sleeps = load atomic i64, ptr %sleeps.at seq_cst, align 8
+  %asleep = icmp ne i64 %sleeps, 0
+  br i1 %asleep, label %wake, label %next.call
+wake:
+  %semaphore = getelementptr i64, ptr %sleeps.at, i64 {_SEMAPHORE}
+  %posted = call i32 @sem_post(ptr %semaphore)
+  br label %next.call
+next.call:
   %more = add i64 %called, 1
   br label %call
 work:
 {_TAKE}
   br label %join
 join:
-  %joined = phi i64 [1, %none], [%joined, %wait], [%next.joined, %one]
-  %all = icmp sge i64 %joined, %threads
+  %looks = phi i64 [0, %none], [%looks.next, %rest], [%looks.next, %idle]
+  %ready = load atomic i64, ptr %done.at acquire, align 8
+  %all = icmp sge i64 %ready, %count
   br i1 %all, label %finish, label %wait
 wait:
-  %woken = call i32 @sem_wait(ptr %end.at)
-  %came = icmp eq i32 %woken, 0
-  br i1 %came, label %one, label %join
-one:
-  %next.joined = add i64 %joined, 1
+  %looks.next = add i64 %looks, 1
+  %tired = icmp sge i64 %looks.next, {_LOOKS}
+  br i1 %tired, label %idle, label %rest
+rest:
+  call void @{_PAUSE}
+  br label %join
+idle:
+  %yielded = call i32 @sched_yield()
   br label %join
 finish:
-  %failed = load i64, ptr %failed.at
+  %failed = load atomic i64, ptr %failed.at monotonic, align 8
   store atomic i64 0, ptr %busy.at release, align 8
   %answer = trunc i64 %failed to i32
   ret i32 %answer
@@ -165,8 +246,9 @@ class Pool:
         ctypes.memset(self._words, 0, ctypes.sizeof(self._words))
         self._words[0] = self._started = 1
         if _semaphores() is not None:
-            for name in ("begin", "end"):
-                _semaphores().sem_init(ctypes.c_void_p(self.address + 8 * _PLACES[name]), 0, 0)
+            for number in range(MOST):
+                place = _FIRST + _EACH * number + _SEMAPHORE
+                _semaphores().sem_init(ctypes.c_void_p(self.address + 8 * place), 0, 0)
 
     def _forked(self) -> None:
         """A child has no threads but the one that forked; others start when there is work again."""
@@ -178,11 +260,12 @@ class Pool:
         if _semaphores() is None:
             return
         with self._lock:
-            while self._started < self.wanted:
-                thread = threading.Thread(target=_worker(), args=(self.address,), daemon=True, name="hopgrad")
-                thread.start()
+            count = min(self.wanted, MOST)
+            while self._started < count:
+                given = (self.address, self._started)
+                threading.Thread(target=_worker(), args=given, daemon=True, name="hopgrad").start()
                 self._started += 1
-            self._words[0] = self.wanted
+            self._words[0] = count
 
 
 def _default() -> int:
@@ -202,7 +285,7 @@ def _semaphores() -> Any:
 @functools.cache
 def _worker() -> Any:
     (loaded,) = load([Source(_WORKER, Effort.NONE)])
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(loaded.address)
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(loaded.address)
     run.loaded = loaded  # type: ignore[attr-defined]  # the code lives as long as the process
     return run
 

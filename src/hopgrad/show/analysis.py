@@ -23,6 +23,7 @@ from hopgrad.graph.hop import ITEM, Compound
 from hopgrad.graph.operators import Operator
 from hopgrad.notation import Apply, Cases, Number, Symbol, Term, number, write
 from hopgrad.show.guards import Condition, conditions, known_guards
+from hopgrad.show.layers import Layers
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Analysis:
     names: dict[int, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     """Programs that stand in no file, by the name that locations give instead of one."""
+    reached: Mapping[int, str] = field(default_factory=dict)
+    """For inputs that are parts of an argument, how the user reaches them: ``model[0].weight``."""
     back: Pullback = field(init=False)
 
     def __post_init__(self) -> None:
@@ -213,6 +216,11 @@ class Analysis:
     def zero(self, node: int) -> Zero | None:
         """Why the gradient by an input is structurally zero, if it is."""
         return self.back.zeros.get(node)
+
+    @cached_property
+    def layers(self) -> Layers:
+        """The computation by the layers of a network."""
+        return Layers(self)
 
     @cached_property
     def conditions(self) -> list[Condition]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from hopgrad import tree
-from hopgrad.calling import Level, finished, float_arguments, outer_guards, positions, start_call
+from hopgrad.calling import Level, finished, float_arguments, outer_guards, parameter_names, positions, start_call
 from hopgrad.errors import DtypeError, ExpressionError
 from hopgrad.files import replacing
 from hopgrad.graph.graph import Graph
@@ -108,9 +109,11 @@ class Explanation:
     @property
     def title(self) -> str:
         """What is explained, in one line."""
+        known = self._analysis.reached if self._analysis.layers else {}  # a network has too many parameters
         where = [
             f"{text(self._analysis.symbol(n))} = {value_text(self._analysis.inputs[n], 6)}"
             for n in self._analysis.graph.inputs
+            if n not in known
         ]
         at = ", ".join(where[:4]) + (", …" if len(where) > 4 else "")
         return f"{text(self._title)}" + (f"   at {at}" if at else "")
@@ -139,15 +142,29 @@ class Explanation:
         direction: Direction | None = None,
         adjoints: bool = False,
         theme: Literal["auto", "light", "dark"] = "auto",
+        layers: bool | None = None,
+        opened: Sequence[str] = (),
     ) -> str:
         """The picture: nodes with name, hop and value, edges with local derivatives.
+
+        A network is drawn by layers: each with what it gives, the result's derivative by that, and the derivatives by
+        its own parameters.
 
         Args:
             direction: Where the computation runs to, "right" or "down"; None: down if it is long.
             adjoints: Whether the adjoints flowing back are drawn as well.
             theme: "auto" follows the reader's light or dark setting.
+            layers: Whether to draw by layers; None: if there are modules.
+            opened: Which layers to draw hop by hop: names, such as ``model[0]``, or kinds, such as ``cross_entropy``.
+
+        >>> import numpy as np
+        >>> from hopgrad import nn
+        >>> model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.tanh, nn.Linear(3, 1, rng=1))
+        >>> story = explain(model)(np.ones((4, 2), np.float32))
+        >>> "model[0]: Linear" in story.svg(), "model[0]: Linear" in story.svg(opened=["model[0]"])
+        (True, False)
         """
-        return svg(self._analysis, self.title, direction, adjoints, theme)
+        return svg(self._analysis, self.title, direction, adjoints, theme, layers, opened)
 
     def html(self) -> str:
         """One self-contained page that works offline: picture, story in MathML, table of values."""
@@ -211,7 +228,9 @@ class Explanation:
 
     def _formulas(self) -> list[str]:
         """The derivation in LaTeX, line by line, and for what inputs it holds."""
-        sections = [s for s in self.sections if s.key in ("chain", "whole")]
+        # Of a network the picture by layers says it; its chain rule would fill pages.
+        wanted = () if self._analysis.layers else ("chain", "whole")
+        sections = [s for s in self.sections if s.key in wanted]
         found = [latex(line.formula) for s in sections for line in s.lines if line.formula is not None]
         for k, condition in enumerate(listed(self.conditions)):
             found.append(rf"\text{{{'and' if k else 'for'} }} {latex(condition)}")
@@ -284,10 +303,26 @@ def explain(
         raise TypeError(f"explain(f) takes the arguments of f in a second call: explain(f)({', '.join(values)}=…)")
 
     def explained(*args: Any, **keywords: Any) -> Explanation:
-        return _explain(f, wrt, order, args, keywords)
+        if tree.is_leaf(f):
+            return _explain(f, wrt, order, args, keywords)
+        return _explain(_of_module(f), wrt, order, (f, *args), keywords)
 
     explained.__doc__ = f"The explanation of {getattr(f, '__name__', 'the function')} at these arguments."
     return explained
+
+
+def _of_module(module: Any) -> Callable[..., Any]:
+    """A function of a module, which is its first argument, and of what that is called with."""
+
+    def run(model: Any, *args: Any, **keywords: Any) -> Any:
+        return model(*args, **keywords)
+
+    run.__name__ = type(module).__name__
+    own = list(inspect.signature(type(module).__call__).parameters.values())[1:]
+    model = inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY)
+    with suppress(ValueError):  # if an argument is called model, too
+        run.__signature__ = inspect.Signature([model, *own])  # type: ignore[attr-defined]
+    return run
 
 
 def _explain_formula(formula: Expression, wrt: Any, order: int, values: dict[str, Any]) -> Explanation:
@@ -359,6 +394,7 @@ def _explain(
     everything = _float_places(f, args, keywords)
     chosen = everything if wrt is None else [wrt] if isinstance(wrt, (str, int)) else list(wrt)
     with Level() as running:
+        running.builder.sites.modules = {}
         names = positions(f, everything, args, keywords)
         wanted = positions(f, chosen, args, keywords)
         both = [*names, *[p for p in wanted if p not in names]]
@@ -386,6 +422,14 @@ def _explain(
     rest = iter(call.leaves)
     groups = {p: [next(rest) for _ in range(s.num_leaves)] for p, s in zip(both, call.structures, strict=True)}
     graph = Graph(call.builder, call.inputs, [output], guards)
+    titles = parameter_names(f)
+    reached = {
+        leaf.node: tree.format_path(path, place if isinstance(place, str) else titles[place])
+        for place, structure in zip(both, call.structures, strict=True)
+        if isinstance(place, str) or place < len(titles)
+        for leaf, path in zip(groups[place], tree.paths(structure), strict=True)
+        if path
+    }
     with _no_collection():
         analysis = Analysis(
             graph,
@@ -394,6 +438,7 @@ def _explain(
             {leaf.node: call.known[leaf.node] for leaf in call.leaves},  # copies: f may write to its arguments
             order=order,
             texts=texts or {},
+            reached=reached,
         )
         structures = dict(zip(both, call.structures, strict=True))
         gradients = tuple(
@@ -417,7 +462,12 @@ def _title(f: Any, analysis: Analysis, order: int) -> Term:
     """y = sin((x+1)²), or f(W, b) where that is too long."""
     name = getattr(f, "__name__", "f")
     name = "f" if name == "<lambda>" else name
-    inside = Infix(",", ",", tuple(analysis.symbol(n) for n in analysis.graph.inputs), 0)
+    symbols = [analysis.symbol(n) for n in analysis.graph.inputs]
+    if analysis.layers:  # a network by its name alone
+        roots = [analysis.reached.get(n, "") for n in analysis.graph.inputs]
+        symbols = [Symbol(re.split(r"[.\[]", path)[0]) if path else s for path, s in zip(roots, symbols, strict=True)]
+        symbols = list(dict.fromkeys(symbols))
+    inside = Infix(",", ",", tuple(symbols), 0)
     marks = "′" * (order - 1)
     head = Symbol(f"{name}{marks}({text(inside).replace(' , ', ', ')})")
     whole = analysis.expanded(analysis.output, 60)

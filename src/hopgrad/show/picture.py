@@ -19,6 +19,7 @@ from hopgrad.notation import Indexed, Infix, Run, Symbol, Term, Word, equation, 
 from hopgrad.show import story
 from hopgrad.show.analysis import Analysis, Edge
 from hopgrad.show.guards import BOUNDARY, HOLDS, listed, sentence
+from hopgrad.show.layers import Group
 from hopgrad.show.layout import Edge as Line
 from hopgrad.show.layout import Layout, Point, layout
 
@@ -29,6 +30,7 @@ MAX_NODES = 20_000
 MAX_LABELS = 2_000
 """Above this many edges no labels are drawn."""
 _ENDS = 120
+_MAX_PARAMETERS, _MAX_TIPS = 4, 8
 
 TITLE, SMALL = 15.0, 12.5
 _PAD_X, _PAD_Y = 12.0, 8.0
@@ -99,6 +101,11 @@ class Box:
     def round(self) -> bool:
         """Inputs have round ends."""
         return self.kind.startswith(("input", "given"))
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it stands for several hops."""
+        return self.kind.startswith("layer")
 
 
 @dataclass
@@ -219,6 +226,69 @@ def _scene(analysis: Analysis, adjoints: bool) -> tuple[list[Box], list[Arrow]]:
     return boxes, arrows
 
 
+def _scene_by_layers(analysis: Analysis, adjoints: bool, opened: Sequence[str]) -> tuple[list[Box], list[Arrow]]:
+    """Layers as boxes, with what they give and its adjoint; inputs that only one of them uses are told in its box."""
+    layers = analysis.layers
+    open_ = layers.taken_apart(opened)
+    sick = {t.node for t in analysis.troubles if t.source is None}
+    boxes: list[Box] = []
+    place: dict[int, int] = {}
+    told: set[int] = set()
+    stack: list[int | Group] = list(reversed(layers.root.items))
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Group) and item in open_:
+            stack.extend(reversed(item.items))
+        elif isinstance(item, Group):
+            inside = layers.parameters(item)
+            told.update(inside)
+            place.update(dict.fromkeys((*item.nodes, *inside), len(boxes)))
+            boxes.append(_layer_box(analysis, item, inside, sick))
+        else:
+            place[item] = len(boxes)
+            boxes.append(_box(analysis, item, adjoints, item in sick))
+    kept = [k for k, box in enumerate(boxes) if box.node not in told or box.is_layer]
+    moved = {old: new for new, old in enumerate(kept)}
+    active = set(analysis.active_edges)
+    found: dict[tuple[int, int], list[Edge]] = {}
+    for edge in analysis.edges:
+        ends = place[edge.source], place[edge.target]
+        if ends[0] != ends[1]:
+            found.setdefault(ends, []).append(edge)
+    arrows = []
+    for (source, target), edges in found.items():
+        on = [edge for edge in edges if edge in active]
+        plain = len(edges) == 1 and on and not boxes[source].is_layer and not boxes[target].is_layer
+        tip = "; ".join(
+            f"{text(analysis.symbol(e.source))} → {text(analysis.symbol(e.target))}" for e in edges[:_MAX_TIPS]
+        )
+        rows = _label(analysis, edges[0], adjoints) if plain else []
+        arrows.append(Arrow(moved[source], moved[target], rows, bool(on), tip))
+    return [boxes[k] for k in kept], arrows
+
+
+def _layer_box(analysis: Analysis, group: Group, inside: Sequence[int], sick: set[int]) -> Box:
+    result = analysis.layers.result(group)
+    value = value_text(analysis.value(result), 4)
+    rows = [_row(group.title, TITLE, "name")]
+    rows.append(_row(equation(analysis.symbol(result), Word(value)), SMALL, "value"))
+    if analysis.back.adjoints.get(result) is not None:
+        rows.append(_row(_adjoint_equation(analysis, result), SMALL, "adjoint"))
+    parameters = [n for n in inside if n in analysis.wrt and n not in analysis.back.zeros][:_MAX_PARAMETERS]
+    rows += [_row(_adjoint_equation(analysis, node), SMALL, "adjoint") for node in parameters]
+    broken = not sick.isdisjoint(group.nodes)
+    if broken:
+        rows.append(_row("something infinite or NaN is born here", SMALL, "bad"))
+    names = ", ".join(text(analysis.symbol(n)) for n in inside)
+    tip = f"{group.title}: {value}, {len(list(group.nodes))} hops" + (f"\nwith {names}" if names else "")
+    kind = "layer result" if analysis.output in set(group.nodes) else "layer"
+    return Box(rows, kind + (" sick" if broken else ""), tip, result)
+
+
+def _adjoint_equation(analysis: Analysis, node: int) -> Term:
+    return equation(story.bar(analysis, node), Word(value_text(analysis.adjoint(node), 4)))
+
+
 # -- the caption -----------------------------------------------------------------------------------------------------
 
 _CAPTION_WIDTH = 420.0
@@ -264,6 +334,7 @@ text{font-family:"STIX Two Text","Cambria","Georgia","DejaVu Serif",serif;fill:v
 .node rect,.node path{fill:var(--box);stroke:var(--line);stroke-width:1.2}
 .node.input rect{fill:var(--input);stroke:var(--input-line);stroke-width:1.6}
 .node.given rect,.node.constant rect{stroke-dasharray:4 3}
+.node.layer rect{stroke-width:2.2}
 .node.result rect{fill:var(--result);stroke:var(--result-line);stroke-width:1.6}
 .node .rim{fill:none!important}
 .node.sick rect{stroke:var(--bad);stroke-width:2.4}
@@ -303,19 +374,29 @@ def _depth(analysis: Analysis) -> int:
 
 
 def svg(
-    analysis: Analysis, title: str, direction: Direction | None = None, adjoints: bool = False, theme: str = "auto"
+    analysis: Analysis,
+    title: str,
+    direction: Direction | None = None,
+    adjoints: bool = False,
+    theme: str = "auto",
+    layers: bool | None = None,
+    opened: Sequence[str] = (),
 ) -> str:
     """The picture as a self-contained SVG document, which can also stand inside a page.
 
-    Without a direction, a short computation runs to the right and a long one down the page.
+    Without a direction, a short computation runs to the right and a long one down the page. Networks are drawn by
+    layers unless `layers` says otherwise; those whose names are in `opened` hop by hop.
     """
+    by_layers = bool(analysis.layers) if layers is None else layers
+    if opened and not by_layers:
+        raise ValueError("opened names layers, but the picture is not by layers")
     if direction not in ("right", "down", None):
         raise ValueError(f"direction is 'right' or 'down', not {direction!r}")
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f"theme is 'auto', 'light' or 'dark', not {theme!r}")
     if direction is None:
         direction = "right" if _depth(analysis) <= 7 else "down"
-    boxes, arrows = _scene(analysis, adjoints)
+    boxes, arrows = _scene_by_layers(analysis, adjoints, opened) if by_layers else _scene(analysis, adjoints)
     lines = [Line(a.source, a.target, a.label) for a in arrows]
     pinned = [k for k, box in enumerate(boxes) if box.round]
     gap = 34.0 if direction == "right" else 26.0

@@ -201,6 +201,8 @@ def _document(analysis: Analysis, title: str, sections: Sequence[story.Section])
             record["value"] = arrays.data(analysis.inputs[node] if node in graph.inputs else analysis.value(node))
         if analysis.back.adjoints.get(node) is not None:
             record["adjoint"] = arrays.data(analysis.adjoint(node))
+        if analysis.layers and node in analysis.reached:
+            record["path"] = analysis.reached[node]
         zero = analysis.zero(node) if node in analysis.wrt else None
         if zero is not None:
             record["zero"] = str(zero)

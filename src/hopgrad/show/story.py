@@ -69,7 +69,8 @@ class Section:
 
 def tell(analysis: Analysis) -> list[Section]:
     """The whole story."""
-    sections = [_steps(analysis)]
+    sections = [_layers(analysis)] if analysis.layers else []
+    sections.append(_steps(analysis))
     if analysis.troubles:
         sections.append(troubles(analysis))
     live = [n for n in analysis.wrt if analysis.path_counts.get(n, (0, 0))[0]]
@@ -100,6 +101,23 @@ def shortened(lines: list[Line], what: str) -> list[Line]:
 def _shape_note(analysis: Analysis, node: int) -> str:
     like = analysis.graph.builder.avals[node]
     return "×".join(map(str, like.shape)) if like.shape else ""
+
+
+# -- the layers of a network -----------------------------------------------------------------------------------------
+
+
+def _layers(analysis: Analysis) -> Section:
+    """What each layer gives, and the derivative of the result by that."""
+    section = Section("layers", "The layers", intro="What each gives, and the derivative of the result by that.")
+    for depth, group in analysis.layers.outline:
+        result = analysis.layers.result(group)
+        value = "" if group in analysis.layers.opened else value_text(analysis.value(result), 4)
+        note = ""
+        if value and analysis.back.adjoints.get(result) is not None:
+            note = text(equation(bar(analysis, result), Word(value_text(analysis.adjoint(result), 4))))
+        section.lines.append(Line(Word("\u2003" * depth + group.title), value=value, note=note, node=result))
+    section.lines = shortened(section.lines, "layers")
+    return section
 
 
 # -- a. the steps ----------------------------------------------------------------------------------------------------
@@ -143,7 +161,8 @@ def _steps(analysis: Analysis) -> Section:
 def _input_note(analysis: Analysis, node: int) -> str:
     shape = _shape_note(analysis, node)
     role = "input" if node in analysis.wrt else "given"
-    return f"{role}, {shape}" if shape else role
+    path = analysis.reached.get(node, "") if analysis.layers else ""
+    return ", ".join(filter(None, (role, shape, path)))
 
 
 def troubles(analysis: Analysis) -> Section:
@@ -507,8 +526,11 @@ def _limit(analysis: Analysis, uses: Sequence[Edge]) -> str:
         share = analysis.share_value(edge)
         if local is None or not np.isfinite(share).all():
             continue
+        above = analysis.adjoint(edge.target)
+        if isinstance(edge.operator, Weighted) and not edge.operator.keepdims:
+            above = np.expand_dims(above, edge.operator.axes)
         with np.errstate(all="ignore"):
-            if np.isnan(np.multiply(analysis.adjoint(edge.target), local)).any():
+            if np.isnan(np.multiply(above, local)).any():
                 return "no 0·∞: computed from relative changes"
     return ""
 

@@ -26,6 +26,37 @@ def product_of_column_and_row(draft: Draft, call: Call, a: int, b: int) -> int |
     return draft.reshape(draft.make("multiply", column, row), call.shape)
 
 
+@rule("transpose", "matmul")
+def transpose_of_product(draft: Draft, call: Call, x: int, *, axes: Sequence[int]) -> int | None:
+    """(A B)ᵀ → Bᵀ Aᵀ, if nobody else wants A B: a product reads its factors either way, others want rows."""
+    a, b = draft.args(x)
+    if list(axes) != _swapped(len(axes)) or not draft.single(x) or min(draft.aval(a).ndim, draft.aval(b).ndim) < 2:
+        return None
+    turned = [draft.transpose(node, _swapped(draft.aval(node).ndim)) for node in (b, a)]
+    return draft.make("matmul", *turned)
+
+
+@rule("sum", "matmul")
+def sum_of_products(draft: Draft, call: Call, x: int, *, axes: Sequence[int], keepdims: bool) -> int | None:
+    """Σ Aₖᵀ Bₖ over all products of a stack is one product: of all rows of A, turned, and all rows of B."""
+    a, b = draft.args(x)
+    batch = draft.aval(x).ndim - 2
+    if list(axes) != list(range(batch)) or not batch or keepdims or not draft.single(x) or call.kind != "f":
+        return None
+    rows = draft.of(a, "transpose")
+    if rows is None or list(draft.params(a)["axes"]) != _swapped(batch + 2) or not draft.aval(x).size:
+        return None
+    if draft.shape(rows)[:-1] != draft.shape(b)[:-1]:
+        return None
+    flat = [draft.reshape(node, (prod(draft.shape(node)[:-1]), draft.shape(node)[-1])) for node in (rows, b)]
+    return draft.make("matmul", draft.transpose(flat[0], (1, 0)), flat[1])
+
+
+def _swapped(ndim: int) -> list[int]:
+    """The axes of a stack of matrices, each of them transposed."""
+    return [*range(ndim - 2), ndim - 1, ndim - 2]
+
+
 # -- chains ----------------------------------------------------------------------------------------------------------
 
 

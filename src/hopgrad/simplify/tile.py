@@ -7,7 +7,8 @@ Lam, "A data locality optimizing algorithm", 1991). What the steps add up over a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hopgrad.aval import Aval, Shape, aval
@@ -39,7 +40,8 @@ def tiled(made: Simplified) -> Simplified:
             tiling = _tiling(made, node, order)
             if tiling is not None:
                 found[node] = tiling
-    return _written(made, order, found) if found else made
+    cuts = {node: functools.partial(_cut, tiling) for node, tiling in found.items()}
+    return written(made, order, cuts, "loops in tiles") if cuts else made
 
 
 @dataclass
@@ -115,11 +117,15 @@ def _kind(builder: Builder, node: int, found: _Tiling) -> str | None:
     return None
 
 
-def _written(made: Simplified, order: Sequence[int], found: dict[int, _Tiling]) -> Simplified:
-    """The graph with these loops cut."""
+Writer = Callable[[Sequence[Expr], Builder], Sequence[Expr | None]]
+"""What gives a hop's results, from its operands in the builder that is written."""
+
+
+def written(made: Simplified, order: Sequence[int], found: Mapping[int, Writer], done: str) -> Simplified:
+    """The graph with some hops of several results written otherwise; `done` is the name for that."""
     source, builder = made.builder, Builder()
     moved: dict[int, int] = {}
-    items: dict[int, list[Expr | None]] = {}
+    items: dict[int, Sequence[Expr | None]] = {}
     inputs = {node: old for old, node in made.inputs.items()}
     for node in order:
         if node in inputs or source.hop(node).name == "input":
@@ -128,7 +134,7 @@ def _written(made: Simplified, order: Sequence[int], found: dict[int, _Tiling]) 
         elif node in source.constants:
             moved[node] = builder.share(source.constants[node])
         elif node in found:
-            items[node] = _cut(found[node], [Expr(builder, moved[a]) for a in source.args(node)], builder)
+            items[node] = found[node]([Expr(builder, moved[a]) for a in source.args(node)], builder)
         elif source.hop(node) is ITEM and source.args(node)[0] in items:
             item = items[source.args(node)[0]][dict(source.params(node))["index"]]
             assert item is not None
@@ -137,7 +143,7 @@ def _written(made: Simplified, order: Sequence[int], found: dict[int, _Tiling]) 
             moved[node] = builder.emit(source.hop(node), [moved[a] for a in source.args(node)], source.params(node))
     given = {old: moved[node] for old, node in made.inputs.items() if node in moved}
     origins = {new: made.origins[old] for old, new in moved.items() if old in made.origins}
-    passes = [*made.passes, ("loops in tiles", len(found))]
+    passes = [*made.passes, (done, len(found))]
     return Simplified(builder, [moved[node] for node in made.outputs], given, origins, passes)
 
 
