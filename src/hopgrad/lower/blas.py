@@ -492,9 +492,10 @@ def _product(
     return found or _large(kind, m, n, k, batch, a, b, out, alpha, beta)
 
 
-_SHORT, _TERMS, _UNPACKED = 64, 512, 10**6
+_SHORT, _TERMS, _UNPACKED, _LARGE = 64, 512, 10**6, 2**26
 """OpenBLAS multiplies without copying factors first up to so many multiplications, where vectors have 64 bytes. Copies
-do not pay if an axis has at most the first number of places, unless the sum has more terms than the second."""
+do not pay if an axis has at most the first number of places, unless the sum has more terms than the second, or what is
+multiplied does not stay in the caches, as with more multiplications than the last."""
 
 
 def _is_small(kind: Kind, m: Axis, n: Axis, k: Axis) -> bool:
@@ -555,8 +556,8 @@ def _vector(view: View, axis: Axis, stride: int) -> tuple[View, int] | None:
 
 def _in_blocks(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, Axis, list[Axis]]:
     """A product with a short axis in equal blocks of rows and columns, each small enough not to be copied first."""
-    few = min(m.size, n.size, k.size) <= _SHORT and k.size <= _TERMS
-    if not few or m.size * n.size * k.size <= _UNPACKED or vector_bytes() < 64:
+    short = min(m.size, n.size, k.size) <= _SHORT and k.size <= _TERMS
+    if not (short and _UNPACKED < m.size * n.size * k.size <= _LARGE) or vector_bytes() < 64:
         return m, n, batch
     sizes = [
         (rows, columns) for rows in _parts(m.size) for columns in _parts(n.size) if rows * columns * k.size <= _UNPACKED
