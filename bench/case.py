@@ -10,7 +10,7 @@ import numpy as np
 
 Array = Any  # a NumPy array, or what a tool puts in its place
 Size = int | tuple[int, ...]
-Want = Literal["grad", "value_and_grad", "hvp", "step", "training", "sparse_jacobian"]
+Want = Literal["grad", "value_and_grad", "hvp", "step", "training", "jacobian", "sparse_jacobian"]
 
 
 def joined(size: Size) -> str:

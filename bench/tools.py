@@ -199,6 +199,8 @@ class Jax(Tool):
             derivative = lambda x, v, *rest: self.jax.jvp(lambda x: gradient(x, *rest), (x,), (v,))[1]  # noqa: E731
         elif case.want == "step":
             derivative = function(self.jax.value_and_grad)
+        elif case.want == "jacobian":
+            derivative = self.jax.jacfwd(function, case.argnums)
         else:
             derivative = getattr(self.jax, case.want)(function, case.argnums)
         static = [i for i, arg in enumerate(args) if isinstance(arg, int)]
@@ -208,7 +210,7 @@ class Jax(Tool):
         if case.want == "training":
             return Call(self.source(case)(*args), args[-2:])
         compiled = self.compiled(case, args)
-        if case.want in ("grad", "hvp") and isinstance(case.argnums, int) and not isinstance(args[0], dict):
+        if case.want in ("grad", "hvp", "jacobian") and isinstance(case.argnums, int) and not isinstance(args[0], dict):
             return Call(lambda *args: np.asarray(compiled(*args)), args)
         return Call(lambda *args: mapped(np.asarray, compiled(*args)), args)
 
@@ -276,6 +278,10 @@ class Torch(Tool):
                 return torch.autograd.grad(gradient, x, v)[0].numpy()
 
             return Call(hvp, args)
+
+        if case.want == "jacobian":
+            forward = torch.func.jacfwd(function, case.argnums)
+            return Call(lambda *args: mapped(array, forward(*map(tensor, args))), args)
 
         argnums = (case.argnums,) if isinstance(case.argnums, int) else case.argnums
 

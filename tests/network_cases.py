@@ -70,6 +70,12 @@ def looking_elsewhere(model: Any, x: Array) -> Any:
     return nn.mse(y, fill("target", y.shape))
 
 
+def tied(model: Any, x: Array) -> Any:
+    """The loss of an embedding whose weight also gives the scores, as in many language models."""
+    y = np.tanh(model(x)) @ model.weight.T
+    return nn.mse(y, fill("target", y.shape))
+
+
 def seq(*layers: Any) -> Callable[[], Any]:
     return lambda: nn.Sequential(*layers)
 
@@ -78,6 +84,7 @@ Layer = tuple[Callable[[], Any], Callable[..., Any], Array]
 LAYERS: dict[str, Layer] = {
     "linear": (seq(nn.Linear(4, 5, **_own), nn.tanh, nn.Linear(5, 3, bias=False, **_own)), mse, rows),
     "embedding": (seq(nn.Embedding(7, 4, **_own), nn.Linear(4, 2, **_own)), mse, classes("x", (3, 5), 7)),
+    "embedding tied": (lambda: nn.Embedding(7, 4, **_own), tied, classes("x", (3, 5), 7)),
     "conv1d": (lambda: nn.Conv1d(4, 6, 3, stride=2, padding=1, **_own), mse, lines),
     "conv1d dilated": (lambda: nn.Conv1d(4, 6, 3, dilation=2, groups=2, bias=False, **_own), mse, lines),
     "conv1d same": (lambda: nn.Conv1d(4, 3, 4, padding="same", **_own), mse, lines),
@@ -113,6 +120,9 @@ LAYERS: dict[str, Layer] = {
     "gru": (lambda: nn.GRU(4, 5, num_layers=2, **_own), first, sequences),
     "lstm": (lambda: nn.LSTM(4, 5, num_layers=2, **_own), first, sequences),
     "lstm batch first": (lambda: nn.LSTM(4, 3, bias=False, batch_first=True, **_own), first, texts),
+    "rnn both ways": (lambda: nn.RNN(4, 3, bidirectional=True, **_own), first, sequences),
+    "gru both ways": (lambda: nn.GRU(4, 3, num_layers=2, bidirectional=True, batch_first=True, **_own), first, texts),
+    "lstm both ways": (lambda: nn.LSTM(4, 3, num_layers=2, bidirectional=True, **_own), first, sequences),
     "attention": (lambda: nn.MultiheadAttention(4, 2, **_own), causal, texts),
     "attention masked": (lambda: nn.MultiheadAttention(4, 1, bias=False, **_own), masked, texts),
     "attention elsewhere": (lambda: nn.MultiheadAttention(4, 2, **_own), looking_elsewhere, texts),

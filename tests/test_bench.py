@@ -79,6 +79,11 @@ def test_hopgrads_result_agrees_with_finite_differences(case: Case) -> None:
         expected = slope(lambda parameters: np.concatenate(case.function(*parameters, *rest)), parameters, direction)
         found = sparse.csr_array((values, columns, starts), shape) @ np.concatenate([np.ravel(d) for d in direction])
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    elif case.want == "jacobian":
+        direction = np.cos(args[0])
+        np.testing.assert_allclose(
+            result @ direction, slope(lambda x: case.function(x, *args[1:]), args[0], direction), 1e-5, 1e-6
+        )
     else:
         value, gradient = result if case.want == "value_and_grad" else (case.function(*args), result)
         np.testing.assert_allclose(value, case.function(*args), rtol=1e-12)

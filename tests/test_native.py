@@ -321,6 +321,40 @@ def test_guards_are_answered_as_numpy_does() -> None:
             assert fast(x)[1][0] == (2.0 if f(x) == np.sum(x) * 2.0 else 3.0)
 
 
+SHORT_SUMS: dict[str, Callable[[Any], Any]] = {
+    "three": lambda x: np.sum(x[0, :3]),
+    "rows": lambda x: np.sum(x, axis=0)[1],
+    "columns": lambda x: np.sum(x, axis=1)[2],
+    "one after the other": lambda x: np.sum(np.sum(x[:2, :2], axis=1)),
+    "two axes, one after the other in memory": lambda x: np.sum(np.sum(x[:2, :2].T, axis=1)),
+    "multiples": lambda x: np.sum(3.1 * x[1]),
+    "repeated": lambda x: np.sum(np.ones(4) * x[0, 0]),
+    "squares": lambda x: np.sqrt(np.sum(x[2] ** 2)),
+    "of a product": lambda x: np.sum(x[1] * x[2]),
+    "a norm": lambda x: np.sqrt(np.sum(x[:3] * x[:3], axis=0))[1],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", SHORT_SUMS)
+def test_sums_of_a_few_numbers_may_decide_natively(name: str, dtype: Any) -> None:
+    """They are rounded as NumPy rounds them: a guard that compares them to the last bit never fails wrongly."""
+    total = SHORT_SUMS[name]
+
+    def f(x: Any, expected: Any) -> Any:
+        return np.sum(x * x) * (2.0 if total(x) == expected else 3.0)
+
+    fast = hg.value_and_grad(f, backend="native")
+    random = np.random.default_rng(5)
+    for k in range(100):
+        x = random.normal(size=(4, 4)).astype(dtype)
+        expected = total(x) if k % 3 else np.nextafter(total(x), dtype(9))
+        assert f(x, expected) / np.sum(x * x) == pytest.approx(2.0 if k % 3 else 3.0)
+        np.testing.assert_allclose(fast(x, expected)[1], (4 if k % 3 else 6) * x, rtol=1e-6)
+    assert "2 traces kept" in fast.report()
+    assert "guards by NumPy first" not in fast.report()
+
+
 def test_the_backend_that_was_asked_for_computes_replays() -> None:
     with hg.use_backend("native"):
         slow, fast = hg.value_and_grad(np.log, backend="numpy"), hg.value_and_grad(np.log)

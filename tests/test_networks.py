@@ -1,5 +1,6 @@
 """Layers, activations, losses and optimizers train as PyTorch's do: the same losses, step by step, to ten digits."""
 
+import types
 from typing import Any
 
 import network_cases as cases
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import hopgrad as hg
-from hopgrad import nn, optim
+from hopgrad import nn, optim, tree
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +87,32 @@ def test_batch_norm() -> None:
     np.testing.assert_allclose(statistics.mean, GOLDEN["batchnorm mean"], rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(statistics.variance, GOLDEN["batchnorm variance"], rtol=1e-12)
     np.testing.assert_allclose(loss(norm, statistics, False)[0], GOLDEN["batchnorm after"], rtol=1e-10)
+
+
+def test_no_layer_activation_loss_or_optimizer_is_without_a_case() -> None:
+    made = {type(layer).__name__ for make, _, _ in cases.LAYERS.values() for layer in parts(make())}
+    made |= {name.partition(" ")[0] for name in (*cases.LAYERS, *cases.ACTIVATIONS, *cases.LOSSES)}
+    elsewhere = {"BatchNorm", "BatchStatistics"}  # below
+    elsewhere |= {"Dropout", "dropout"}  # its random numbers are not PyTorch's; see test_nn.py
+    elsewhere |= {"conv", "conv_transpose", "attention", "causal_mask", "AttentionCache", "RecurrentLayer"}  # inside
+    elsewhere |= {"cosine_similarity"}  # inside of cosine_embedding
+    tools = {"Module", "Rng", "Summary", "summary", "named_parameters", "num_parameters", "with_parameters", "static"}
+    tools |= {"initializers", "losses"}
+    public = {name for name in vars(nn) if not name.startswith("_")} - MODULES
+    assert public - made - elsewhere - tools == set()
+    used = {type(optimizer).__name__ for optimizer in cases.OPTIMIZERS.values()}
+    every = {n for n, v in vars(optim).items() if isinstance(v, type) and issubclass(v, optim.Optimizer)}
+    assert every - used == {"Optimizer", "Lion"}  # PyTorch has no Lion; test_optim.py has its paper's
+    schedules = set(optim.schedules.__all__) - {"Schedule", "constant", "piecewise", "warmup"}  # see test_optim.py
+    assert schedules <= set(cases.OPTIMIZERS)
+
+
+MODULES = {n for n, v in vars(nn).items() if isinstance(v, types.ModuleType) and n not in ("initializers", "losses")}
+
+
+def parts(model: Any) -> Any:
+    """A module and those inside it."""
+    return [item for _, item in tree.containers(model) if callable(item)]
 
 
 def test_every_case_has_its_numbers_and_every_number_its_case() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import network_cases as cases
 import numpy as np
 import pytest
 
@@ -95,6 +96,43 @@ def test_recurrent_layers_become_scans(layer: Any, tmp_path: Path) -> None:
     model = compare(tmp_path, lambda x: net(x)[0], f32(6, 2, 5), others=((f32(6, 2, 5),),))
     assert model is not None
     assert "Scan" in {node.op_type for node in onnx.load(tmp_path / "f.onnx").graph.node}
+
+
+def single(model: Any) -> Any:
+    return tree.map(lambda leaf: np.float32(leaf) if leaf.dtype.kind == "f" else leaf, model)
+
+
+@pytest.mark.parametrize("name", cases.LAYERS)
+def test_every_layer(name: str, tmp_path: Path) -> None:
+    make, _, x = cases.LAYERS[name]
+    model = cases.prepared(make())
+    compare(tmp_path, single(model), single(x), tol=1e-4)
+    if name != "transformer norm first":  # onnxruntime has no error function in double precision
+        compare(tmp_path, model, x, tol=1e-11)
+
+
+@pytest.mark.parametrize("name", cases.ACTIVATIONS)
+def test_every_activation(name: str, tmp_path: Path) -> None:
+    make, _, x = cases.activated(name)
+    compare(tmp_path, single(cases.prepared(make())), single(x), tol=1e-4)
+
+
+@pytest.mark.parametrize("name", cases.LOSSES)
+def test_every_loss(name: str, tmp_path: Path) -> None:
+    make, loss, x = cases.lossy(name)
+    model = single(cases.prepared(make()))
+    compare(tmp_path, lambda x: loss(model, x), single(x), tol=1e-4)
+
+
+def test_batch_norm_by_its_statistics(tmp_path: Path) -> None:
+    norm = cases.prepared(nn.BatchNorm(4))
+    statistics = nn.BatchStatistics(f32(4), np.abs(f32(4)) + np.float32(0.1))
+    compare(tmp_path, lambda x: norm(x, statistics, training=False)[0], f32(2, 4, 3, 5))
+
+
+def test_decoding_with_a_cache(tmp_path: Path) -> None:
+    layer = nn.MultiheadAttention(8, 2, rng=0)
+    compare(tmp_path, lambda x, cache: layer.decode(x, cache), f32(2, 1, 8), layer.init_cache(2, 5))
 
 
 def test_transformer_block(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The cost of k-means: squared distances to the nearest centre, differentiated by the centres."""
+"""The cost of k-means: squared distances to the nearest centre, differentiated by the centres once and twice."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def make(size: tuple[int, int, int], rng: np.random.Generator) -> tuple[Array, A
     return rng.normal(size=(k, d)), rng.normal(size=(n, d))
 
 
+def with_ones(size: tuple[int, int, int], rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    centres, points = make(size, rng)
+    return centres, np.ones_like(centres), points
+
+
 CASES = (
     Case(
         "k-means",
@@ -42,6 +47,14 @@ CASES = (
         sizes=((100, 5, 2), (2_000, 10, 8), (20_000, 25, 16)),
         want="value_and_grad",
         by_hand=cost_by_hand,
+        torch=cost_torch,
+    ),
+    Case(  # the Hessian is diagonal, so this is all of it: Newton's step divides the gradient by it
+        "k-means/hessian",
+        cost,
+        make=with_ones,
+        sizes=((1_000, 10, 8), (1_000, 100, 16), (10_000, 10, 8), (10_000, 100, 16)),
+        want="hvp",
         torch=cost_torch,
     ),
 )

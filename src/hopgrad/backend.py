@@ -24,7 +24,7 @@ from hopgrad.graph.operators import all_finite
 from hopgrad.lower.expand import boundary, expanded
 from hopgrad.lower.library import compound, library
 from hopgrad.lower.program import Program
-from hopgrad.simplify import by_rows, rolled, simplify, tiled, unlooped
+from hopgrad.simplify import by_rows, is_short, rolled, simplify, tiled, unlooped
 from hopgrad.trace import context
 
 Backend = Literal["native", "numpy"]
@@ -215,8 +215,13 @@ def rounds_alike(builder: Builder, nodes: Sequence[int]) -> bool:
 
 def _is_exact(builder: Builder, node: int) -> bool:
     # Unless a sort is to be stable, NumPy leaves equal elements in an order of its own.
-    stable = dict(builder.params(node)).get("kind", "stable") in ("stable", "mergesort")
-    return stable and builder.hop(node).name in _EXACT
+    name, params = builder.hop(node).name, dict(builder.params(node))
+    if name == "sum":  # a few numbers are added up one after the other, by NumPy as by native code
+        (x,) = builder.args(node)
+        return builder.avals[node].dtype.kind in "iub" or is_short(builder.avals[x].shape, params["axes"])
+    if name == "constant_power":  # NumPy squares arrays, but calls the C library's function for numbers
+        return params["exponent"] == 2 and bool(builder.avals[node].shape)
+    return name in _EXACT and params.get("kind", "stable") in ("stable", "mergesort")
 
 
 def _aligned(value: Any) -> Any:

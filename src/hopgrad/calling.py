@@ -39,6 +39,7 @@ from hopgrad.lower.entry import Function
 from hopgrad.lower.program import Program
 from hopgrad.outside import SCALARS, Outside, array_token, is_copyable, is_ours, outside_of, users_class
 from hopgrad.replay import Recorded, Replays
+from hopgrad.rewrite import merged
 from hopgrad.standins import is_pure, stand_in
 from hopgrad.trace import context, homes
 from hopgrad.trace.context import Trace, tracing
@@ -703,7 +704,10 @@ def give_back(
 def returned(call: Call, frame: FrameType | None) -> Any:
     """What the function itself returned."""
     real = [o for o in call.outputs if o.node is not None]
-    found = iter(give_back(call, [o.node for o in real if o.node is not None], [o.kind for o in real], frame))
+    nodes: Sequence[int] = [o.node for o in real if o.node is not None]
+    if not call.trace.nested:
+        nodes = call.derive("returned", lambda: merged(call.builder, nodes, call.inputs))
+    found = iter(give_back(call, nodes, [o.kind for o in real], frame))
     leaves = [o.other if o.node is None else next(found) for o in call.outputs]
     return tree.unflatten(call.structure, leaves)
 

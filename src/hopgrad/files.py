@@ -117,6 +117,7 @@ def save(path: str | os.PathLike[str], value: Any, metadata: Mapping[str, str] |
 
     Raises:
         FileError: There is no such format, an array's dtype cannot be stored in it, or two leaves have one name.
+        OSError: The disk is full, or the folder cannot be written to. What was at the path is still there.
     """
     target = Path(path)
     arrays = {name: _storable(name, leaf, target) for name, leaf in named(value).items()}
@@ -131,7 +132,11 @@ def save(path: str | os.PathLike[str], value: Any, metadata: Mapping[str, str] |
                     with archive.open(name + ".npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, array, allow_pickle=False)
         else:
-            _safetensors().numpy.save_file(arrays, fresh, dict(metadata) if metadata else None)
+            package = _safetensors()
+            try:
+                package.numpy.save_file(arrays, fresh, dict(metadata) if metadata else None)
+            except package.SafetensorError as error:  # a full disk, say
+                raise OSError(f"{target} could not be written: {error}") from error
     return target
 
 

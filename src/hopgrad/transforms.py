@@ -54,6 +54,7 @@ from hopgrad.graph.graph import Graph
 from hopgrad.hops.shape import reshape, transposed
 from hopgrad.lower.entry import Function
 from hopgrad.replay import Repeated, Replays
+from hopgrad.rewrite import merged
 from hopgrad.trace import context
 from hopgrad.trace.tracer import ARRAY, PYTHON, SCALAR, Tracer, converted, current_node
 
@@ -191,9 +192,10 @@ def _value_and_grad(call: Call, f: Any, frame: FrameType | None, aside: int = 0)
         output = _scalar_output(call, f, "grad")
         assert output.node is not None
         seed = ones(call.builder, call.builder.avals[output.node])
-        back = pull(call.builder, {output.node: seed}, call.inputs)
+        (short,) = merged(call.builder, [output.node], call.inputs)
+        back = pull(call.builder, {short: seed}, call.inputs)
         real = [o for o in call.aux[0] if o.node is not None]
-        nodes = [output.node, *adjoints(call, back), *[o.node for o in real if o.node is not None]]
+        nodes = [short, *adjoints(call, back), *[o.node for o in real if o.node is not None]]
         return nodes, [output.kind, *[leaf.kind for leaf in call.leaves], *[o.kind for o in real]]
 
     nodes, kinds = call.derive("gradient", derive)

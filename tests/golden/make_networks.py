@@ -47,6 +47,11 @@ def first(model, x):
     return F.mse_loss(y, fill("target", tuple(y.shape))) + sum(leaf.mean() for leaf in leaves)
 
 
+def tied(model, x):
+    y = torch.tanh(model(x)) @ model.weight.T
+    return F.mse_loss(y, fill("target", tuple(y.shape)))
+
+
 def later(n):
     return torch.triu(torch.ones(n, n, dtype=torch.bool), 1)
 
@@ -79,6 +84,7 @@ block = nn.TransformerEncoderLayer
 LAYERS = {
     "linear": (S(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3, bias=False)), mse, rows),
     "embedding": (S(nn.Embedding(7, 4), nn.Linear(4, 2)), mse, classes("x", (3, 5), 7)),
+    "embedding tied": (nn.Embedding(7, 4), tied, classes("x", (3, 5), 7)),
     "conv1d": (nn.Conv1d(4, 6, 3, stride=2, padding=1), mse, lines),
     "conv1d dilated": (nn.Conv1d(4, 6, 3, dilation=2, groups=2, bias=False), mse, lines),
     "conv1d same": (nn.Conv1d(4, 3, 4, padding="same"), mse, lines),
@@ -108,6 +114,9 @@ LAYERS = {
     "gru": (nn.GRU(4, 5, num_layers=2), first, sequences),
     "lstm": (nn.LSTM(4, 5, num_layers=2), first, sequences),
     "lstm batch first": (nn.LSTM(4, 3, bias=False, batch_first=True), first, texts),
+    "rnn both ways": (nn.RNN(4, 3, bidirectional=True), first, sequences),
+    "gru both ways": (nn.GRU(4, 3, num_layers=2, bidirectional=True, batch_first=True), first, texts),
+    "lstm both ways": (nn.LSTM(4, 3, num_layers=2, bidirectional=True), first, sequences),
     "attention": (attend(4, 2, batch_first=True), causal, texts),
     "attention masked": (attend(4, 1, bias=False, batch_first=True), masked, texts),
     "attention elsewhere": (attend(4, 2, batch_first=True), looking_elsewhere, texts),

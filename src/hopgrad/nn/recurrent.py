@@ -38,10 +38,14 @@ class RecurrentLayer(Module):
 
 @dataclasses.dataclass(eq=False, repr=False, init=False)
 class _Recurrent(Module):
-    """What recurrent networks have in common: layers, each a scan over the results of the one below."""
+    """What recurrent networks have in common: layers, each a scan over the results of the one below.
+
+    If they go both ways, two layers stand at each level: one forwards, one backwards in time.
+    """
 
     layers: tuple[RecurrentLayer, ...]
     batch_first: bool = static()
+    bidirectional: bool = static()
     gates: ClassVar[int]
 
     def __init__(
@@ -51,6 +55,7 @@ class _Recurrent(Module):
         num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
+        bidirectional: bool = False,
         *,
         rng: Rng,
         dtype: DTypeLike = np.float32,
@@ -60,13 +65,15 @@ class _Recurrent(Module):
         first = initializers.by_fan_in(hidden)
         rows = self.gates * hidden
         layers = []
+        ways = 2 if bidirectional else 1
         for _ in range(size(num_layers, "num_layers")):
             shapes = ((rows, inside), (rows, hidden), *((rows,), (rows,)) * bias)
-            made = [first(shape, rng, dtype) for shape in shapes]
-            layers.append(RecurrentLayer(*made, *[None] * (4 - len(made))))
-            inside = hidden
+            for _ in range(ways):
+                made = [first(shape, rng, dtype) for shape in shapes]
+                layers.append(RecurrentLayer(*made, *[None] * (4 - len(made))))
+            inside = ways * hidden
         self.layers = tuple(layers)
-        self.batch_first = batch_first
+        self.batch_first, self.bidirectional = batch_first, bidirectional
 
     @property
     def hidden_size(self) -> int:
@@ -86,6 +93,19 @@ class _Recurrent(Module):
         y = h @ layer.weight_hh.T
         return y if layer.bias_hh is None else y + layer.bias_hh
 
+    def _along(self, layer: RecurrentLayer, x: Array, state: Any, backwards: bool) -> tuple[Any, Array]:
+        """(last state, results) of one layer."""
+        driven = x @ layer.weight_ih.T  # of all steps at once
+        if layer.bias_ih is not None:
+            driven = driven + layer.bias_ih
+        order = slice(None, None, -1 if backwards else 1)
+
+        def step(carry: Any, row: Array) -> tuple[Any, Array]:
+            return self._step(layer, row, carry)
+
+        after, y = scan(step, state, driven[order])
+        return after, y[order]
+
     def _run(self, x: Array, state: Any) -> tuple[Array, Any]:
         shape, width = np.shape(x), np.shape(self.layers[0].weight_ih)[1]
         if len(shape) not in (2, 3) or shape[-1] != width:
@@ -102,16 +122,14 @@ class _Recurrent(Module):
         elif alone:
             state = tree.map(lambda s: s[:, None], state)
         last = []
-        for k, layer in enumerate(self.layers):
-            driven = x @ layer.weight_ih.T  # of all steps at once
-            if layer.bias_ih is not None:
-                driven = driven + layer.bias_ih
-
-            def step(carry: Any, row: Array, layer: RecurrentLayer = layer) -> tuple[Any, Array]:
-                return self._step(layer, row, carry)
-
-            after, x = scan(step, tree.map(lambda s, k=k: s[k], state), driven)
-            last.append(after)
+        ways = 2 if self.bidirectional else 1
+        for level in range(0, len(self.layers), ways):
+            results = []
+            for k in range(level, level + ways):
+                after, y = self._along(self.layers[k], x, tree.map(lambda s, k=k: s[k], state), k > level)
+                last.append(after)
+                results.append(y)
+            x = np.concatenate(results, -1) if ways > 1 else results[0]
         states = tree.map(lambda *parts: np.stack(parts), *last)
         if alone:
             return x[:, 0], tree.map(lambda s: s[:, 0], states)
@@ -121,8 +139,10 @@ class _Recurrent(Module):
 def _named_children(model: Any) -> tuple[dict[str, Any], tuple[Any, ...]]:
     """The parameters under PyTorch's names, such as ``weight_ih_l0``."""
     names = [field.name for field in dataclasses.fields(RecurrentLayer)]
-    children = {f"{name}_l{k}": getattr(layer, name) for k, layer in enumerate(model.layers) for name in names}
-    return children, (("layers", len(model.layers)), ("batch_first", model.batch_first))
+    ways = ("", "_reverse") if model.bidirectional else ("",)
+    places = [f"_l{k // len(ways)}{ways[k % len(ways)]}" for k in range(len(model.layers))]
+    children = {n + place: getattr(layer, n) for place, layer in zip(places, model.layers, strict=True) for n in names}
+    return children, (len(model.layers), model.batch_first, model.bidirectional)
 
 
 def _register(cls: type[Any]) -> type[Any]:
@@ -130,10 +150,9 @@ def _register(cls: type[Any]) -> type[Any]:
 
     def rebuilt(kept: tuple[Any, ...], children: dict[str, Any]) -> Any:
         values = list(children.values())
-        fixed = dict(kept)
         made = object.__new__(cls)
-        made.layers = tuple(RecurrentLayer(*values[4 * k : 4 * k + 4]) for k in range(fixed["layers"]))
-        made.batch_first = fixed["batch_first"]
+        layers, made.batch_first, made.bidirectional = kept
+        made.layers = tuple(RecurrentLayer(*values[4 * k : 4 * k + 4]) for k in range(layers))
         return made
 
     return tree.register(cls, _named_children, rebuilt)
@@ -149,6 +168,8 @@ class RNN(_Recurrent):
         num_layers: Each works on the results of the one below.
         bias: Whether there are biases.
         batch_first: Whether inputs and results are (batch, time, width) instead of (time, batch, width).
+        bidirectional: Whether a second network goes through the sequence backwards. Results are twice as wide then, and
+            states are (2·layers, batch, hidden): forwards and backwards at each level.
         rng: A generator or seed for the first values: evenly within ±1/√hidden_size, as in PyTorch.
         dtype: Of the parameters.
 

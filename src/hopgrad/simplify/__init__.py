@@ -30,7 +30,8 @@ from hopgrad.simplify.driver import Simplified, simplify
 from hopgrad.simplify.roll import rolled
 from hopgrad.simplify.rows import by_rows
 from hopgrad.simplify.rules import Rule, table
+from hopgrad.simplify.sums import is_short
 from hopgrad.simplify.tile import tiled
 from hopgrad.simplify.unloop import unlooped
 
-__all__ = ["Rule", "Simplified", "by_rows", "rolled", "simplify", "table", "tiled", "unlooped"]
+__all__ = ["Rule", "Simplified", "by_rows", "is_short", "rolled", "simplify", "table", "tiled", "unlooped"]

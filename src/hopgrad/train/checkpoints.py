@@ -34,7 +34,7 @@ _LEFT_OVER = re.compile(r"\.step-\d{9,}\.safetensors\..*")
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint cannot be used: the message says which one, and which one is used instead."""
+    """A checkpoint cannot be used, or cannot be written: the message says which one, and what is done instead."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from hopgrad import random, tree
 from hopgrad.optim import clip_by_global_norm, global_norm
 from hopgrad.train.batches import Batch, Batches, batches
-from hopgrad.train.checkpoints import Checkpoints, Snapshot
+from hopgrad.train.checkpoints import Checkpoints, CheckpointWarning, Snapshot
 from hopgrad.train.checks import integer
 from hopgrad.train.diagnosis import diagnose
 from hopgrad.train.history import Evaluation, History
@@ -158,7 +159,8 @@ def fit(
     Raises:
         NonFiniteError: The loss or its gradient became infinite or NaN. The message names the layer, the hop and the
             batch where that was born; the model as it was before is saved.
-        FileError: Checkpoints are damaged or belong to another training.
+        FileError: Checkpoints are damaged or belong to another training. (One that cannot be written, since the disk is
+            full, is a `CheckpointWarning`: the training goes on.)
         ValueError: An option is out of its range.
 
     >>> import numpy as np
@@ -173,54 +175,29 @@ def fit(
     >>> found.steps, found.stopped
     (40, 'done')
     """
-    _check(loss, epochs, steps, patience, max_norm, mode)
+    _check(loss, optimizer, epochs, steps, patience, max_norm, mode)
     dtype = _dtype(model)
     source = batches(data, batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last, dtype=dtype)
-    if epochs is None and steps is None:
-        if not source.once:
-            raise ValueError("how long to train? Give epochs=, or steps=")
-        epochs = 1
-    held = None
-    if validation is not None:
-        held = batches(validation, batch_size, shuffle=False, dtype=dtype)
-        if held.once:
-            raise ValueError("validation is read again in each epoch: give arrays, a list or a function, no iterator")
-    elif metrics or validation_loss:
-        raise ValueError("metrics and validation_loss are evaluated on validation data: give validation=")
-    saves = checkpoints if checkpoints is None or isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
-    monitor = monitor or ("loss" if held is None else "validation_loss")
-    known = ["loss", *(["validation_loss", *(metrics or {})] if held is not None else [])]
-    if monitor not in known:
-        raise ValueError(f"monitor is {monitor!r}, but what is measured is {', '.join(known)}")
-    keep_best = patience is not None if keep_best is None else keep_best
-    now = Snapshot(
-        model, optimizer.init(model), state, None, 0, 0, 0, History(), None, {**source.settings, "monitor": monitor}
-    )
-    if saves is not None:
-        saves.prepare()
-        if resume:
-            now = saves.latest(now) or now
-        elif saves.files:
-            raise ValueError(
-                f"{saves.folder} holds checkpoints: say resume=True to go on from them, or choose another folder"
-            )
-    elif resume:
-        raise ValueError("resume=True needs checkpoints=, the folder to go on from")
-    trainer = _Trainer(
-        loss,
-        optimizer,
-        source,
-        random.key(seed) if _takes_key(loss) else None,
-        now,
-        epochs,
-        steps,
-        max_norm,
-        _Evaluator(validation_loss or loss, metrics or {}, held, state is not None),
-        _Goal(monitor, mode, patience, keep_best),
-        [callbacks] if callable(callbacks) else list(callbacks),
-        saves,
-    )
-    return trainer.run(progress)
+    held = _held_out(validation, batch_size, dtype, metrics, validation_loss)
+    evaluator = _Evaluator(validation_loss or loss, metrics or {}, held, state is not None)
+    goal = _Goal(monitor or evaluator.names[-1 if held is None else 1], mode, patience, keep_best)
+    goal.check(evaluator.names)
+    settings = {**source.settings, "monitor": goal.monitor}
+    start = Snapshot(model, optimizer.init(model), state, None, 0, 0, 0, History(), None, settings)
+    saves = Checkpoints(checkpoints) if isinstance(checkpoints, (str, os.PathLike)) else checkpoints
+    return _Trainer(
+        loss=loss,
+        step=_step_of(loss, optimizer, max_norm, state is not None),
+        source=source,
+        key=random.key(seed) if _takes_key(loss) else None,
+        now=_beginning(start, saves, resume),
+        epochs=_bound(epochs, steps, source),
+        steps=steps,
+        evaluate=evaluator,
+        goal=goal,
+        callbacks=[callbacks] if callable(callbacks) else list(callbacks),
+        saves=saves,
+    ).run(progress)
 
 
 def evaluate(
@@ -255,7 +232,17 @@ class _Goal:
     monitor: str
     mode: Literal["min", "max"]
     patience: int | None
-    keep_best: bool
+    keep_best: bool | None
+    """None: if there is a patience."""
+
+    def __post_init__(self) -> None:
+        if self.keep_best is None:
+            self.keep_best = self.patience is not None
+
+    def check(self, known: Sequence[str]) -> None:
+        """Raise `ValueError` unless the result is one of those that are known."""
+        if self.monitor not in known:
+            raise ValueError(f"monitor is {self.monitor!r}, but what is measured is {', '.join(known)}")
 
     def score(self, values: Mapping[str, float]) -> float | None:
         """How good a result is; less is better; None if it is NaN."""
@@ -288,6 +275,11 @@ class _Evaluator:
         self._functions = {name: compile(function, steady=True) for name, function in functions.items()}
         self._source, self._stateful = source, stateful
 
+    @property
+    def names(self) -> list[str]:
+        """What is measured at the end of an epoch."""
+        return ["loss", *(self._functions if self._source is not None else ())]
+
     def __call__(self, model: Any, state: Any) -> dict[str, float]:
         if self._source is None:
             return {}
@@ -308,100 +300,94 @@ class _Evaluator:
         return {name: value / total for name, value in sums.items()}
 
 
+@dataclass
 class _Trainer:
-    """A training: the settings, and where it stands."""
+    """A training: the settings, and where it stands (`now`)."""
 
-    def __init__(
-        self,
-        loss: Callable[..., Any],
-        optimizer: Optimizer,
-        source: Batches,
-        key: Any,
-        now: Snapshot,
-        epochs: int | None,
-        steps: int | None,
-        max_norm: float | None,
-        evaluator: _Evaluator,
-        goal: _Goal,
-        callbacks: Sequence[Callable[[Moment], Any]],
-        saves: Checkpoints | None,
-    ) -> None:
-        self._loss, self._source, self._key, self._now = loss, source, key, now
-        self._stateful = now.state is not None
-        try:
-            self._step = _kept_step(loss, optimizer, max_norm, self._stateful)
-        except TypeError:  # not hashable
-            self._step = _compiled_step(loss, optimizer, max_norm, self._stateful)
-        self._epochs, self._steps = epochs, steps
-        self._evaluate, self._goal, self._callbacks, self._saves = evaluator, goal, callbacks, saves
-        self._stop: Stopped | None = None
-        self._saved: int | None = None
-        """At which step a checkpoint was written last."""
+    loss: Callable[..., Any]
+    step: Callable[..., Any]
+    source: Batches
+    key: Any
+    now: Snapshot
+    epochs: int | None
+    steps: int | None
+    evaluate: _Evaluator
+    goal: _Goal
+    callbacks: Sequence[Callable[[Moment], Any]]
+    saves: Checkpoints | None
+    stop: Stopped | None = None
+    saved: int | None = None
+    """At which step a checkpoint was written last."""
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether the loss hands on a state."""
+        return self.now.state is not None
 
     def run(self, progress: bool | None) -> Fit:
-        now = self._now
+        now = self.now
         total = self._total()
-        if now.history.evaluations and self._goal.standing(now.history)[1]:
-            self._stop = "patience"
-        with display(progress, total, self._epochs, now.step) as self._shown, _interrupts() as self._interrupted:
-            while self._stop is None and not self._is_done():
+        if now.history.evaluations and self.goal.standing(now.history)[1]:
+            self.stop = "patience"
+        with display(progress, total, self.epochs, now.step) as self._shown, _interrupts() as self._interrupted:
+            while self.stop is None and not self._is_done():
                 self._epoch()
-            if self._saves is not None and self._saved != now.step:
+            if self.saves is not None and self.saved != now.step:
                 self._save()
-        keep = self._goal.keep_best and now.best is not None
+        keep = self.goal.keep_best and now.best is not None
         return Fit(
             now.best if keep else now.model,
             now.memory,
             now.state,
             now.history,
-            self._stop or "done",
+            self.stop or "done",
             now.epoch,
             now.step,
         )
 
     def _total(self) -> int | None:
-        bounds = [self._steps] if self._steps is not None else []
-        if self._epochs is not None and self._source.length is not None:
-            bounds.append(self._epochs * self._source.length)
+        bounds = [self.steps] if self.steps is not None else []
+        if self.epochs is not None and self.source.length is not None:
+            bounds.append(self.epochs * self.source.length)
         return min(bounds, default=None)
 
     def _is_done(self) -> bool:
-        now = self._now
-        return (self._steps is not None and now.step >= self._steps) or (
-            self._epochs is not None and now.epoch >= self._epochs
+        now = self.now
+        return (self.steps is not None and now.step >= self.steps) or (
+            self.epochs is not None and now.epoch >= self.epochs
         )
 
     def _epoch(self) -> None:
         """The rest of the epoch that `now` is in."""
-        now = self._now
-        if self._source.once and now.epoch:
-            self._stop = "data ended"
+        now = self.now
+        if self.source.once and now.epoch:
+            self.stop = "data ended"
             return
-        for batch in self._source.epoch(now.epoch, now.batch):
+        for batch in self.source.epoch(now.epoch, now.batch):
             self._make_step(batch)
             self._after_step()
-            if self._stop is not None or (self._steps is not None and now.step >= self._steps):
+            if self.stop is not None or (self.steps is not None and now.step >= self.steps):
                 break
         else:
             if not now.batch:
-                self._stop = "data ended"
+                self.stop = "data ended"
                 if not now.step:
                     raise ValueError("the data gave no batch")
                 return
             self._end_epoch()
             return
-        if now.batch == self._source.length:
+        if now.batch == self.source.length:
             self._end_epoch()
 
     def _make_step(self, batch: Batch) -> None:
-        now = self._now
-        given = (now.state, *batch) if self._stateful else batch
+        now = self.now
+        given = (now.state, *batch) if self.is_stateful else batch
         with np.errstate(all="ignore"):  # it is told below
-            drawn = None if self._key is None else (self._key, np.int64(now.step))
-            value, norm, model, memory, state = self._step(now.model, now.memory, drawn, *given)
+            drawn = None if self.key is None else (self.key, np.int64(now.step))
+            value, norm, model, memory, state = self.step(now.model, now.memory, drawn, *given)
         value, norm = float(value), float(norm)
         if not (math.isfinite(value) and math.isfinite(norm)):
-            if self._saves is not None and self._saved != now.step:
+            if self.saves is not None and self.saved != now.step:
                 self._save()
             self._blow_up(batch, given, value, norm)
         # Nothing comes between these, so that whatever is saved belongs together.
@@ -412,14 +398,14 @@ class _Trainer:
         now.score = None
 
     def _blow_up(self, batch: Batch, given: Sequence[Any], value: float, norm: float) -> None:
-        now = self._now
-        loss = self._loss
-        if self._stateful or self._key is not None:
-            more = {} if self._key is None else {"key": random.fold_in(self._key, now.step)}
+        now = self.now
+        loss = self.loss
+        if self.is_stateful or self.key is not None:
+            more = {} if self.key is None else {"key": random.fold_in(self.key, now.step)}
 
             def loss(model: Any, *given: Any) -> Any:
-                value = self._loss(model, *given, **more)
-                return value[0] if self._stateful else value
+                value = self.loss(model, *given, **more)
+                return value[0] if self.is_stateful else value
 
         what = f"the loss is {value}" if not math.isfinite(value) else f"the norm of the gradient is {norm}"
         error = diagnose(loss, now.model, given, step=now.step, epoch=now.epoch, number=now.batch, what=what)
@@ -427,48 +413,53 @@ class _Trainer:
         raise error
 
     def _after_step(self) -> None:
-        now = self._now
+        now = self.now
         self._shown.step(now.step, now.epoch, now.history.last)
-        if self._callbacks:
+        if self.callbacks:
             self._tell("step", {})
         if self._interrupted.is_set():
-            self._stop = "interrupted"
-        ends = now.batch == self._source.length  # then the checkpoint comes after the evaluation
-        every = self._saves.every if self._saves is not None else None
+            self.stop = "interrupted"
+        ends = now.batch == self.source.length  # then the checkpoint comes after the evaluation
+        every = self.saves.every if self.saves is not None else None
         if every is not None and now.step % every == 0 and not ends:
             self._save()
 
     def _end_epoch(self) -> None:
-        now = self._now
-        values = {"loss": now.history.mean_loss(now.batch), **self._evaluate(now.model, now.state)}
+        now = self.now
+        values = {"loss": now.history.mean_loss(now.batch), **self.evaluate(now.model, now.state)}
         now.history.evaluations.append(Evaluation(now.epoch, now.step, values))
         self._shown.epoch(now.epoch, values)
-        is_best, is_over = self._goal.standing(now.history)
-        now.score = self._goal.score(values)
-        if is_best and self._goal.keep_best:
+        is_best, is_over = self.goal.standing(now.history)
+        now.score = self.goal.score(values)
+        if is_best and self.goal.keep_best:
             now.best = now.model
         epoch = now.epoch
         now.epoch, now.batch = now.epoch + 1, 0
-        if is_over and self._stop is None:
-            self._stop = "patience"
-        if self._callbacks:
+        if is_over and self.stop is None:
+            self.stop = "patience"
+        if self.callbacks:
             self._tell("epoch", values, epoch)
-        if self._saves is not None:
+        if self.saves is not None:
             self._save()
 
     def _tell(self, event: Literal["step", "epoch"], values: dict[str, float], epoch: int | None = None) -> None:
-        now = self._now
+        now = self.now
         moment = Moment(
             event, now.epoch if epoch is None else epoch, now.step, now.history.last, now.model, values, now.history
         )
-        for callback in self._callbacks:
-            if callback(moment) and self._stop is None:
-                self._stop = "callback"
+        for callback in self.callbacks:
+            if callback(moment) and self.stop is None:
+                self.stop = "callback"
 
     def _save(self) -> None:
-        assert self._saves is not None
-        self._saves.write(self._now)
-        self._saved = self._now.step
+        assert self.saves is not None
+        try:
+            self.saves.write(self.now)
+        except OSError as error:  # a full disk, say: the files before it are whole
+            message = f"no checkpoint of step {self.now.step}: {error}; the training goes on"
+            warnings.warn(message, CheckpointWarning, stacklevel=2)
+        else:
+            self.saved = self.now.step
 
 
 def _compiled_step(
@@ -530,6 +521,14 @@ def _interrupts() -> Iterator[_Flag]:
         signal.signal(signal.SIGINT, before)
 
 
+def _step_of(loss: Callable[..., Any], optimizer: Optimizer, max_norm: float | None, stateful: bool) -> Any:
+    """The step, one that was made before if there is."""
+    try:
+        return _kept_step(loss, optimizer, max_norm, stateful)
+    except TypeError:  # not hashable
+        return _compiled_step(loss, optimizer, max_norm, stateful)
+
+
 def _takes_key(loss: Callable[..., Any]) -> bool:
     """Whether a function has a parameter for a key."""
     try:
@@ -552,9 +551,49 @@ def _dtype(model: Any) -> np.dtype[Any] | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _check(loss: Any, epochs: Any, steps: Any, patience: Any, max_norm: Any, mode: Any) -> None:
+def _bound(epochs: int | None, steps: int | None, source: Batches) -> int | None:
+    """How many epochs there are at most: of an iterator one."""
+    if epochs is None and steps is None:
+        if not source.once:
+            raise ValueError("how long to train? Give epochs=, or steps=")
+        return 1
+    return epochs
+
+
+def _held_out(validation: Any, size: int, dtype: Any, metrics: Any, validation_loss: Any) -> Batches | None:
+    """The batches to evaluate on."""
+    if validation is None:
+        if metrics or validation_loss:
+            raise ValueError("metrics and validation_loss are evaluated on validation data: give validation=")
+        return None
+    held = batches(validation, size, shuffle=False, dtype=dtype)
+    if held.once:
+        raise ValueError("validation is read again in each epoch: give arrays, a list or a function, no iterator")
+    return held
+
+
+def _beginning(start: Snapshot, saves: Checkpoints | None, resume: bool) -> Snapshot:
+    """Where the training begins: at `start`, or where the last checkpoint was written."""
+    if saves is None:
+        if resume:
+            raise ValueError("resume=True needs checkpoints=, the folder to go on from")
+        return start
+    saves.prepare()
+    if resume:
+        return saves.latest(start) or start
+    if saves.files:
+        raise ValueError(
+            f"{saves.folder} holds checkpoints: say resume=True to go on from them, or choose another folder"
+        )
+    return start
+
+
+def _check(loss: Any, optimizer: Any, epochs: Any, steps: Any, patience: Any, max_norm: Any, mode: Any) -> None:
     if not callable(loss):
         raise TypeError(f"loss must be a function, not {type(loss).__name__}")
+    if isinstance(optimizer, type) or not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        found = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else type(optimizer).__name__
+        raise TypeError(f"optimizer must be one with init and update, such as optim.Adam(lr=1e-3), not {found}")
     for name, value, least in (("epochs", epochs, 0), ("steps", steps, 0), ("patience", patience, 1)):
         if value is not None:
             integer(value, name, least)
