@@ -42,7 +42,9 @@ def number(words: str) -> float:
 
 AXE = Path(__file__).parents[1] / "explorer" / "node_modules" / "axe-core" / "axe.min.js"
 
-AUDIT = """async () => {
-  const found = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]});
+AUDIT = """async (part) => {
+  const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"];
+  const found = await axe.run(part ?? document, {runOnly: rules});
   return found.violations.map(v => v.id + ": " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 200)).join(" | "));
 }"""
+"""The rules that the page breaks, or a part of it, given by a selector."""

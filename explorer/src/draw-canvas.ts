@@ -41,6 +41,10 @@ export class CanvasDrawer implements Drawer {
     this.ask();
   }
 
+  mark(): void {
+    this.refresh();
+  }
+
   private ask(): void {
     if (this.asked) return;
     this.asked = true;

@@ -7,11 +7,15 @@ import { short } from "./format";
 import { arrowHeat, look, type Look } from "./look";
 import { LEADING, SIZES, arrowRows, boxRows, measure, type Arrow, type Box, type Row, type Scene } from "./scene";
 
+const BOLD = 1.1; // how much wider bold letters are
+
 export interface Drawer {
   readonly element: HTMLElement | SVGElement;
   draw(scene: Scene): void;
   /** Numbers, marks and heat, on the same places. */
   refresh(): void;
+  /** Marks and heat alone. */
+  mark(): void;
   /** The key of what is at a point of the window. */
   hit(event: MouseEvent): string;
 }
@@ -30,8 +34,8 @@ export class SvgDrawer implements Drawer {
   private readonly world = s("g");
   private scene: Scene | null = null;
   private found: Look | null = null;
-  private boxes: { group: SVGGElement; texts: SVGTextElement[] }[] = [];
-  private arrows: { group: SVGGElement; label: SVGGElement | null }[] = [];
+  private boxes: Words[] = [];
+  private arrows: { group: SVGGElement; label: Words | null }[] = [];
   private readonly over = s("g", { class: "over" });
 
   constructor(
@@ -62,7 +66,7 @@ export class SvgDrawer implements Drawer {
       const group = s("g", { "data-key": arrow.key }, s("path", { class: "wide", d }), s("path", { class: "line", d }));
       lines.append(group);
       const label = arrow.label ? this.label(arrow) : null;
-      if (label) labels.append(label);
+      if (label) labels.append(label.group);
       return { group, label };
     });
     this.boxes = scene.boxes.map((box) => {
@@ -74,13 +78,13 @@ export class SvgDrawer implements Drawer {
     this.refresh();
   }
 
-  private label(arrow: Arrow): SVGGElement {
+  private label(arrow: Arrow): Words {
     const { x, y, width, height } = arrow.label!;
     const plate = s("rect", { class: "plate", x: x - width / 2, y: y - height / 2, width, height, rx: 3 });
-    return s("g", { class: "label", "data-key": arrow.key }, plate);
+    return { group: s("g", { class: "label", "data-key": arrow.key }, plate), texts: [], shown: "" };
   }
 
-  private box(box: Box): { group: SVGGElement; texts: SVGTextElement[] } {
+  private box(box: Box): Words {
     const { x, y, width, height } = box;
     const left = x - width / 2;
     const top = y - height / 2;
@@ -96,20 +100,46 @@ export class SvgDrawer implements Drawer {
     if (box.result) group.append(s("rect", { class: "rim", x: left + 3, y: top + 3, width: width - 6, height: height - 6, rx: Math.max(round - 3, 3) }));
     const texts = boxRows(this.app, box).map((row) => s("text", { class: row.role, x }));
     group.append(...texts);
-    return { group, texts };
+    return { group, texts, shown: "" };
   }
 
   refresh(): void {
     if (!this.scene) return;
     const { scene, app } = this;
+    this.mark();
+    scene.boxes.forEach((box, k) => {
+      const rows = boxRows(app, box);
+      const round = box.kind === "input" || box.kind === "given";
+      const made = this.boxes[k];
+      if (changed(made, rows)) write(made.texts, rows, box.x, box.y, box.width - (round ? 22 : 10));
+    });
+    scene.arrows.forEach((arrow, k) => {
+      const { label } = this.arrows[k];
+      if (!label) return;
+      const rows = arrowRows(app, arrow);
+      if (!changed(label, rows)) return;
+      while (label.texts.length < rows.length) {
+        const text = s("text");
+        label.group.append(text);
+        label.texts.push(text);
+      }
+      for (const text of label.texts.splice(rows.length)) text.remove();
+      const { x, y, width } = arrow.label!;
+      write(label.texts, rows, x, y, width);
+      // The plate hides no more of the line than the words need.
+      const needed = Math.min(width, 6 + Math.max(0, ...rows.map((row) => measure(row.text, SIZES[row.role]))));
+      const plate = label.group.firstElementChild!;
+      plate.setAttribute("x", (x - needed / 2).toFixed(1));
+      plate.setAttribute("width", needed.toFixed(1));
+    });
+  }
+
+  mark(): void {
+    if (!this.scene) return;
+    const { scene, app } = this;
     const found = (this.found = look(app, scene));
     const warm = app.store.state.heat;
-    scene.boxes.forEach((box, k) => {
-      const { group, texts } = this.boxes[k];
-      group.setAttribute("class", `node ${[...found.boxes[k]].join(" ")}`);
-      const round = box.kind === "input" || box.kind === "given";
-      write(texts, boxRows(app, box), box.x, box.y, box.width - (round ? 22 : 10));
-    });
+    scene.boxes.forEach((_, k) => classed(this.boxes[k].group, `node ${[...found.boxes[k]].join(" ")}`));
     scene.arrows.forEach((arrow, k) => {
       const { group, label } = this.arrows[k];
       const marks = [...found.arrows[k]];
@@ -118,25 +148,8 @@ export class SvgDrawer implements Drawer {
         marks.push(step < 0 ? "odd" : `heat${step}`, odd ? "strange" : "");
       }
       const classes = marks.join(" ");
-      group.setAttribute("class", `edge ${classes}`);
-      if (label) {
-        label.setAttribute("class", `label ${classes}`);
-        const rows = arrowRows(app, arrow);
-        let texts = [...label.querySelectorAll("text")];
-        while (texts.length < rows.length) {
-          label.append(s("text", { x: arrow.label!.x }));
-          texts = [...label.querySelectorAll("text")];
-        }
-        texts.slice(rows.length).forEach((text) => text.remove());
-        rows.forEach((row, i) => texts[i].setAttribute("class", row.role));
-        const { x, y, width } = arrow.label!;
-        write(texts, rows, x, y, width);
-        // The plate hides no more of the line than the words need.
-        const needed = Math.min(width, 6 + Math.max(0, ...rows.map((row) => measure(row.text, SIZES[row.role]))));
-        const plate = label.firstElementChild!;
-        plate.setAttribute("x", (x - needed / 2).toFixed(1));
-        plate.setAttribute("width", needed.toFixed(1));
-      }
+      classed(group, `edge ${classes}`);
+      if (label) classed(label.group, `label ${classes}`);
     });
     this.moving(found);
   }
@@ -174,6 +187,24 @@ export class SvgDrawer implements Drawer {
   }
 }
 
+/** Lines of text that are written anew only where they are others: the mouse passes over a thousand of them. */
+interface Words {
+  group: SVGGElement;
+  texts: SVGTextElement[];
+  shown: string;
+}
+
+function changed(words: Words, rows: Row[]): boolean {
+  const now = rows.map(({ role, text }) => `${role} ${text}`).join("\n");
+  if (now === words.shown) return false;
+  words.shown = now;
+  return true;
+}
+
+function classed(element: Element, classes: string): void {
+  if (element.getAttribute("class") !== classes) element.setAttribute("class", classes);
+}
+
 /** Local × incoming = outgoing, in numbers. */
 export function product(app: App, use: number): string {
   const local = app.local(use);
@@ -201,15 +232,12 @@ function write(texts: SVGTextElement[], rows: Row[], x: number, y: number, room:
     text.setAttribute("y", (top + size * (LEADING / 2 + 0.34)).toFixed(1));
     text.setAttribute("font-size", String(size));
     text.textContent = row.text;
-    // A number that grew is squeezed into its box.
-    text.removeAttribute("textLength");
-    if (row.text.length > 8 && text.isConnected && room > 0) {
-      const width = text.getComputedTextLength?.() ?? 0;
-      if (width > room) {
-        text.setAttribute("textLength", room.toFixed(1));
-        text.setAttribute("lengthAdjust", "spacingAndGlyphs");
-      }
-    }
+    // A number that grew is squeezed into its box. (Asking the browser how wide it is would lay out the page each time.)
+    const width = measure(row.text, size) * (row.role === "bad" ? BOLD : 1);
+    if (width > room && room > 0) {
+      text.setAttribute("textLength", room.toFixed(1));
+      text.setAttribute("lengthAdjust", "spacingAndGlyphs");
+    } else text.removeAttribute("textLength");
     top += size * LEADING;
   });
 }

@@ -87,7 +87,7 @@ export class Lively {
 
   /** A value of the computation at a point. */
   inner(id: number, point: Point): number[] | undefined {
-    const found = this.interpreter.numbers(this.values(point)).values[id];
+    const found = this.interpreter.node(id, this.values(point));
     return found && Array.from(found.data);
   }
 

@@ -59,7 +59,7 @@ export class Stage {
       if (state.pin !== before.pin && state.pin) this.showPinned();
       if (state.step !== before.step) this.follow();
     });
-    app.store.onHover(() => this.drawer?.refresh());
+    app.store.onHover(() => this.drawer?.mark());
     this.camera.onMove(() => this.drawMap());
     new ResizeObserver(() => {
       if (!this.fitted && this.holder.clientWidth > 0) this.fit(false);

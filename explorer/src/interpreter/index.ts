@@ -105,7 +105,12 @@ export class Interpreter {
 
   /** The result at some inputs, computed without the derivatives. */
   value(inputs: Inputs): Value | undefined {
-    return this.some("value", this.columns?.values ?? [], [this.explanation.output], inputs)[0];
+    return this.node(this.explanation.output, inputs);
+  }
+
+  /** The value of a node at some inputs, computed without whatever it does not need. */
+  node(id: number, inputs: Inputs): Value | undefined {
+    return this.some(`node ${id}`, this.columns?.values ?? [], [id], inputs)[0];
   }
 
   /** The derivatives of the result by the chosen inputs, in the order of the file's `wrt`: zeros where nothing flows. */

@@ -9,7 +9,7 @@ import { HEIGHT, WIDTH, axes, curve, frame, inside, seen } from "../plot";
 
 const GRID = 48;
 const BANDS = 12;
-const PLANE = 40;
+const PLANE = 60;
 const MOST_STEPS = 5_000;
 const MAX_RUN = 24; // milliseconds of a frame
 
@@ -296,6 +296,8 @@ class Plane {
     private readonly points: number,
     private scores: number,
     candidates: number[],
+    /** Between the two labels that scores are subtracted from, if there are such. */
+    private readonly between: { scores: number; middle: number } | null,
   ) {
     const { model } = app;
     const choice = h("select", { change: () => { this.scores = Number(choice.value); this.draw(); } }, ...candidates.map((id) => h("option", { value: id, selected: id === scores }, model.name(id))));
@@ -312,11 +314,18 @@ class Plane {
     const from = new Map<number, boolean>(); // whether a value comes from the points, and from nothing else that is given
     const candidates: number[] = [];
     let scores: number | undefined;
+    let between: { scores: number; middle: number } | null = null;
     for (const id of model.shown) {
       const sources = (model.into.get(id) ?? []).map((k) => model.uses[k].source);
       if (others.has(id) || sources.some((k) => !from.has(k))) {
         // What meets something else that is given, such as labels, is what the points are judged by.
-        scores ??= sources.find((k) => candidates.includes(k));
+        if (scores === undefined) {
+          scores = sources.find((k) => candidates.includes(k));
+          if (scores !== undefined && model.nodes[id].hop === "subtract") {
+            const labels = new Set(sources.filter((k) => others.has(k)).flatMap((k) => lively.recorded(k)));
+            if (labels.size === 2) between = { scores, middle: (Math.min(...labels) + Math.max(...labels)) / 2 };
+          }
+        }
         continue;
       }
       from.set(id, id === given || sources.some((k) => from.get(k)));
@@ -324,7 +333,7 @@ class Plane {
       if (from.get(id) && id !== given && shape[0] === count && shape.length <= 2) candidates.push(id);
     }
     if (!candidates.length) return null;
-    return new Plane(app, given, scores ?? candidates[candidates.length - 1], candidates);
+    return new Plane(app, given, scores ?? candidates[candidates.length - 1], candidates, between);
   }
 
   draw(): void {
@@ -376,8 +385,8 @@ class Plane {
       batch.forEach((_, i) => scores.push(found.slice(i * many, (i + 1) * many)));
     }
     const all = scores.flat();
-    // Probabilities are divided at one half, other scores at zero.
-    const half = all.every((v) => v >= 0 && v <= 1) ? 0.5 : 0;
+    // What is to be near one of two labels is divided between them, probabilities at one half, other scores at zero.
+    const half = this.between?.scores === this.scores ? this.between.middle : all.every((v) => v >= 0 && v <= 1) ? 0.5 : 0;
     return scores.map((s) => (many > 1 ? s.indexOf(Math.max(...s)) : Number.isNaN(s[0]) ? -1 : s[0] > half ? 1 : 0));
   }
 }
