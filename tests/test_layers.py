@@ -14,6 +14,7 @@ import pytest
 
 import hopgrad as hg
 from hopgrad import nn, train
+from hopgrad.notation import text
 from hopgrad.show.schema import from_json
 
 X = np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2)
@@ -116,6 +117,49 @@ def test_a_gradient_inside_of_the_loss_goes_back_through_the_layers() -> None:
 
     titles = {title for _, title in outline(hg.explain(loss, wrt="model")(model, np.linspace(0, 1, 5)))}
     assert "model: Sequential, backward" in titles
+
+
+def chain(story: Any) -> list[str]:
+    (section,) = [section for section in story.sections if section.key == "chain"]
+    return [text(line.formula).replace("∂ ", "∂") for line in section.lines]
+
+
+def test_the_chain_rule_goes_from_layer_to_layer() -> None:
+    story = hg.explain(classify, wrt="model")(classifier(), X, Y)
+    assert chain(story)[:3] == [
+        "∂y/∂v₁₆ = ∂y/∂v₁₉ · ∂v₁₉/∂v₁₆", "∂y/∂v₁₁ = ∂y/∂v₁₆ · ∂v₁₆/∂v₁₁", "∂y/∂v₈ = ∂y/∂v₁₁ · ∂v₁₁/∂v₈",
+    ]  # fmt: skip
+    assert chain(story)[-1] == "∂y/∂weight = ∂y/∂v₃ · ∂v₃/∂weight"
+    assert len(chain(story)) == 4 + 6
+
+
+def test_ways_past_a_layer_add_up() -> None:
+    block = nn.TransformerBlock(4, 2, 8, norm_first=True, rng=0)
+    story = hg.explain(lambda model, x: np.mean(model(x)), wrt="model")(block, np.ones((1, 3, 4), np.float32))
+    sums = [line for line in chain(story) if " + " in line]
+    assert len(sums) == 1  # x goes past the attention too, but nothing is differentiated by it
+    assert sums[0].count("∂y/") == 3
+
+
+@dataclasses.dataclass
+class Both:
+    """A layer that gives two values, of which one is made of the other."""
+
+    inner: nn.Linear
+
+    def __call__(self, x: Any) -> Any:
+        a = self.inner(x)
+        return a, np.tanh(a)
+
+
+def test_what_gives_two_values_is_no_link_of_the_chain() -> None:
+    def loss(model: Any, x: Any) -> Any:
+        a, b = model(x)
+        return np.sum(a * b)
+
+    found = chain(hg.explain(loss, wrt="model")(Both(nn.Linear(2, 2, rng=0)), X))
+    # Directly through the product, and through the tanh.
+    assert "∂y/∂a₂ = ∂y/∂h · ∂h/∂a₂ + ∂y/∂z · ∂z/∂a₂" in found
 
 
 def test_convolutions_and_pools_are_explained() -> None:

@@ -105,7 +105,10 @@ def test_benchmarks(name: str) -> None:
         args = case.arguments(size)
         if case.want == "step":
             args = (args[0], *args[-2:])
-        f = hg.hvp(case.function) if case.want == "hvp" else hg.value_and_grad(case.function, case.argnums)
+        if case.want == "hvp":
+            f = hg.hvp(case.function)
+        else:
+            f = (hg.jacobian if case.want == "jacobian" else hg.value_and_grad)(case.function, case.argnums)
         found = programs(f, args)
         assert found
         for program in found:

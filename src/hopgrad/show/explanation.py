@@ -37,6 +37,9 @@ from hopgrad.transforms import grad
 __all__ = ["Explanation", "explain"]
 
 
+_MAX_SHOWN = 24
+"""Beside its picture, a network's chain rule is shown in so many lines."""
+
 FORMULA = "<formula>"
 """What locations in a text formula give instead of a file."""
 
@@ -228,9 +231,9 @@ class Explanation:
 
     def _formulas(self) -> list[str]:
         """The derivation in LaTeX, line by line, and for what inputs it holds."""
-        # Of a network the picture by layers says it; its chain rule would fill pages.
-        wanted = () if self._analysis.layers else ("chain", "whole")
-        sections = [s for s in self.sections if s.key in wanted]
+        of_network = bool(self._analysis.layers)
+        wanted = ("chain",) if of_network else ("chain", "whole")
+        sections = [s for s in self.sections if s.key in wanted and not (of_network and len(s.lines) > _MAX_SHOWN)]
         found = [latex(line.formula) for s in sections for line in s.lines if line.formula is not None]
         for k, condition in enumerate(listed(self.conditions)):
             found.append(rf"\text{{{'and' if k else 'for'} }} {latex(condition)}")

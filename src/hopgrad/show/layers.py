@@ -101,6 +101,25 @@ class Layers:
             if len(way) > 1 and all(group in self.opened for group in way[:-1]):
                 yield len(way) - 2, way[-1]
 
+    def seen(self, opened: set[Group]) -> Iterator[int | Group]:
+        """What is seen if these groups are taken apart: values and closed groups, in the order of computation."""
+        stack: list[int | Group] = list(reversed(self.root.items))
+        while stack:
+            item = stack.pop()
+            if isinstance(item, Group) and item in opened:
+                stack.extend(reversed(item.items))
+            else:
+                yield item
+
+    @cached_property
+    def links(self) -> list[int | Group]:
+        """What is seen if groups that give several values are taken apart as well: each is a link of the chain rule."""
+        opened, before = set(self.opened), 0
+        while before < len(opened):
+            before = len(opened)
+            opened.update(g for g in self.seen(set(opened)) if isinstance(g, Group) and len(self.results(g)) > 1)
+        return list(self.seen(opened))
+
     def taken_apart(self, names: Sequence[str]) -> set[Group]:
         """The groups to open so that those of these names (``model[0]``, or ``cross_entropy``) are seen hop by hop."""
         found = set(self.opened)
@@ -114,11 +133,15 @@ class Layers:
                 found.update(_all(way[-1]))
         return found
 
-    def result(self, group: Group) -> int:
-        """The value that a group gives: the last one that is used outside of it."""
+    def results(self, group: Group) -> list[int]:
+        """The values that a group gives: those that are used outside of it."""
         inside = set(group.nodes)
-        used = {e.source for e in self._analysis.edges if e.source in inside and e.target not in inside}
-        return max(used | ({self._analysis.output} & inside), default=max(inside))
+        used = {n for n in inside if not self._users.get(n, set()) <= inside}
+        return sorted(used | ({self._analysis.output} & inside))
+
+    def result(self, group: Group) -> int:
+        """The value that stands for a group: the last one that it gives."""
+        return max(self.results(group), default=max(group.nodes))
 
     def parameters(self, group: Group) -> list[int]:
         """The inputs that are used in a group alone."""

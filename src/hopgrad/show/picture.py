@@ -234,12 +234,8 @@ def _scene_by_layers(analysis: Analysis, adjoints: bool, opened: Sequence[str]) 
     boxes: list[Box] = []
     place: dict[int, int] = {}
     told: set[int] = set()
-    stack: list[int | Group] = list(reversed(layers.root.items))
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Group) and item in open_:
-            stack.extend(reversed(item.items))
-        elif isinstance(item, Group):
+    for item in layers.seen(open_):
+        if isinstance(item, Group):
             inside = layers.parameters(item)
             told.update(inside)
             place.update(dict.fromkeys((*item.nodes, *inside), len(boxes)))

@@ -75,7 +75,8 @@ def tell(analysis: Analysis) -> list[Section]:
         sections.append(troubles(analysis))
     live = [n for n in analysis.wrt if analysis.path_counts.get(n, (0, 0))[0]]
     if live:
-        sections += [_chain(analysis, live), _spelled(analysis, live), _parts(analysis)]
+        sections += [_layers_chain(analysis)] if analysis.layers else [_chain(analysis, live), _spelled(analysis, live)]
+        sections.append(_parts(analysis))
     sections.append(_whole(analysis, live))
     if analysis.conditions:
         sections.append(_guards(analysis))
@@ -117,6 +118,26 @@ def _layers(analysis: Analysis) -> Section:
             note = text(equation(bar(analysis, result), Word(value_text(analysis.adjoint(result), 4))))
         section.lines.append(Line(Word("\u2003" * depth + group.title), value=value, note=note, node=result))
     section.lines = shortened(section.lines, "layers")
+    return section
+
+
+def _layers_chain(analysis: Analysis) -> Section:
+    """The chain rule over what layers give, each derivative by those of the layers that use the value."""
+    section = Section("chain", "The chain rule, from layer to layer")
+    gives: dict[int, int] = {}  # for a value, the result of the layer that it is in
+    for item in analysis.layers.links:
+        inside = [item] if isinstance(item, int) else list(item.nodes)
+        gives |= dict.fromkeys(inside, item if isinstance(item, int) else analysis.layers.result(item))
+    sources = sorted({*gives.values(), *analysis.wrt} & analysis.outgoing.keys())
+    for source in sorted(sources, key=lambda n: (n not in analysis.graph.inputs, n), reverse=True):
+        terms = []
+        for result in dict.fromkeys(gives[edge.target] for edge in analysis.outgoing[source]):
+            local = Derivative(analysis.symbol(result), analysis.symbol(source), True)
+            above = [total_derivative(analysis, result)] if result != analysis.output else []
+            terms.append(_path_product([*above, local]))
+        if terms and not (len(terms) == 1 and terms[0] == total_derivative(analysis, source)):
+            section.lines.append(Line(equation(total_derivative(analysis, source), total(terms)), node=source))
+    section.lines = shortened(section.lines, "values")
     return section
 
 
