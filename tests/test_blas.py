@@ -218,8 +218,10 @@ def test_batches_fold(dtype: Any) -> None:
 @pytest.mark.parametrize(("left", "right", "block"), [
     ((32, 128), (128, 512), "32x128x128"), ((32, 512), (512, 128), "32x512x32"),
     ((3, 32, 300), (3, 300, 640), "32x300x80"),
-    ((256, 256), (256, 32), "64x256x32"), ((288, 64), (64, 256), "48x64x256"), ((2, 64, 288), (288, 8192), "32x288x64"),
-    ((32, 300), (300, 601), "32x300x601"), ((65, 300), (300, 640), "65x300x640"), ((32, 600), (600, 64), "32x600x64"),
+    ((256, 256), (256, 32), "64x256x32"), ((288, 64), (64, 256), "48x64x256"), ((64, 288), (288, 8192), "64x288x8192"),
+    ((32, 300), (300, 601), "32x300x601"), ((65, 300), (300, 640), "65x300x640"), ((32, 600), (600, 64), "2·32x300x64"),
+    ((9, 43264), (43264, 16), "8·9x5408x16"), ((32, 2048), (2048, 256), "32·32x64x256"),
+    ((10, 4096), (4096, 32), "2·10x2048x32"),
     ((7, 300), (300, 640), "7x300x320"), ((47, 61), (61, 800), "47x61x160"),
 ])  # fmt: skip
 def test_products_with_a_short_axis_are_computed_in_blocks(
@@ -229,8 +231,9 @@ def test_products_with_a_short_axis_are_computed_in_blocks(
     a, b = numbers(left, dtype), numbers(right, dtype, 1)
     turned = laid_out(a, (*range(a.ndim - 2), a.ndim - 1, a.ndim - 2))
     for x in (a, turned):
-        for out in (np.zeros((*left[:-1], right[-1]), dtype), laid_out(np.zeros((*left[:-1], right[-1]), dtype))):
-            step = check_product(x, b, out)
+        for beta, out in itertools.product((0.0, 0.5), (np.zeros((*left[:-1], right[-1]), dtype),
+                                                      laid_out(np.ones((*left[:-1], right[-1]), dtype)))):  # fmt: skip
+            step = check_product(x, b, out, beta=beta)
             assert step is not None
             if x is a and out.flags.c_contiguous:
                 assert step.note.endswith(block) or x.ndim > 2

@@ -243,14 +243,16 @@ def _scaled(axis: Axis, kind: Kind) -> tuple[int, int, int, int]:
 
 @contextlib.contextmanager
 def each(code: Code, rank: int) -> Iterator[list[str]]:
-    """Loops over a batch; in them, where the matrices are."""
+    """Loops over a batch; in them, where the matrices are, and the number along the innermost axis."""
+    number = "0"
     places = [code.at(code.slot(2 * k), code.word(2 * k + 1)) for k in range(3)]
     axes = [[code.word(6 + 4 * k + j) for j in range(4)] for k in range(rank)]
     with contextlib.ExitStack() as stack:
         for size, *strides in axes:
             loop = stack.enter_context(code.loop("0", size))
             places = [code.at(place, loop.index, stride) for place, stride in zip(places, strides, strict=True)]
-        yield places
+            number = loop.index
+        yield [*places, number]
 
 
 # -- steps that call BLAS --------------------------------------------------------------------------------------------
@@ -260,14 +262,22 @@ _GEMV = "{1} {2} {3} {4} a {5} b {6} {7} out {8}"
 
 
 @functools.cache
-def _call(form: str, rank: int) -> Source:
-    """A step that calls a routine for each product of a batch; `form` lists operands and words that it is given."""
+def _call(form: str, rank: int, adds: bool = False) -> Source:
+    """A step that calls a routine for each product of a batch; `form` lists operands and words that it is given.
+
+    What `adds` puts the products along the innermost axis of the batch together: from the second one on, β is 1, which
+    stands behind the other words.
+    """
     code = Code()
     start = head_length(rank)
     target = code.word(start, "ptr")
     given = {str(k): code.address(start + k) for k in range(1, 11) if f"{{{k}}}" in form}
-    with each(code, rank) as places:
+    one = code.address(start + 11) if adds else ""
+    with each(code, rank) as (*places, number):
         given |= dict(zip(("a", "b", "out"), places, strict=True))
+        if adds:
+            begins = code.new(f"icmp eq i64 {number}, 0")
+            given["9"] = code.new(f"select i1 {begins}, ptr {given['9']}, ptr {one}")
         code.line(f"call void {target}({', '.join('ptr ' + given[name.strip('{}')] for name in form.split())})")
     return code.source()
 
@@ -280,7 +290,7 @@ def _dot(kind: str, accumulates: bool, rank: int) -> Source:
     target = code.word(start, "ptr")
     n, x, y = (code.address(start + k) for k in (1, 2, 3))
     scales = _Scales(code, kind, accumulates, start + 4)
-    with each(code, rank) as (a, b, out):
+    with each(code, rank) as (a, b, out, _):
         total = code.new(f"call {kind} {target}(ptr {n}, ptr {a}, ptr {x}, ptr {b}, ptr {y})")
         scales.put([total], [out])
     return code.source(*scales.declared)
@@ -389,7 +399,7 @@ def _kernel(kind: Kind, packed: bool, accumulates: bool, rank: int) -> Source:
     lanes = vector_bytes() // kind.size
     last = code.add(m, -1)
     whole = code.new(f"and i64 {n}, {-2 * lanes}")
-    with each(code, rank) as (a, b, out):
+    with each(code, rank) as (a, b, out, _):
         if packed:
             _pack(code, scales, (b, b_term, b_column), scratch, k, n)
             b, b_term = scratch, code.mul(n, kind.size)
@@ -492,9 +502,10 @@ def _product(
     return found or _large(kind, m, n, k, batch, a, b, out, alpha, beta)
 
 
-_SHORT, _TERMS, _UNPACKED = 64, 512, 10**6
+_SHORT, _TERMS, _UNPACKED, _LARGE = 64, 512, 10**6, 2**26
 """OpenBLAS multiplies without copying factors first up to so many multiplications, where vectors have 64 bytes. Copies
-do not pay if an axis has at most the first number of places, unless the sum has more terms than the second."""
+do not pay if an axis has at most the first number of places, unless the sum has more terms than the second, or what is
+multiplied does not stay in the caches, as with more multiplications than the last."""
 
 
 def _is_small(kind: Kind, m: Axis, n: Axis, k: Axis) -> bool:
@@ -555,8 +566,8 @@ def _vector(view: View, axis: Axis, stride: int) -> tuple[View, int] | None:
 
 def _in_blocks(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, Axis, list[Axis]]:
     """A product with a short axis in equal blocks of rows and columns, each small enough not to be copied first."""
-    few = min(m.size, n.size, k.size) <= _SHORT and k.size <= _TERMS
-    if not few or m.size * n.size * k.size <= _UNPACKED or vector_bytes() < 64:
+    short = min(m.size, n.size, k.size) <= _SHORT and k.size <= _TERMS
+    if not (short and _UNPACKED < m.size * n.size * k.size <= _LARGE) or vector_bytes() < 64:
         return m, n, batch
     sizes = [
         (rows, columns) for rows in _parts(m.size) for columns in _parts(n.size) if rows * columns * k.size <= _UNPACKED
@@ -569,6 +580,18 @@ def _in_blocks(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, Axis
         Axis(n.size // columns, 0, n.b * columns, n.out * columns),
     ]
     return m._replace(size=rows), n._replace(size=columns), [*batch, *[axis for axis in more if axis.size > 1]]
+
+
+def _in_turns(m: Axis, n: Axis, k: Axis, straight: bool) -> tuple[Axis, list[Axis]]:
+    """A long sum for few results in equal parts that are added up, each small enough not to be copied first."""
+    count = -(-m.size * n.size * k.size // _UNPACKED)
+    if min(m.size, n.size) > _SHORT // 2 or k.size <= _TERMS or vector_bytes() < 64:
+        return k, []
+    for parts in range(count, min(8 * count, k.size // (_SHORT if straight else 2 * _TERMS)) + 1):
+        if k.size % parts == 0 and parts > 1:
+            terms = k.size // parts
+            return k._replace(size=terms), [Axis(parts, k.a * terms, k.b * terms, 0)]
+    return k, []
 
 
 def _parts(size: int) -> list[int]:
@@ -610,9 +633,11 @@ def _large(
             return None
         if first[0] == "N":
             m, n, batch = _in_blocks(m, n, k, batch)
-        name, source = "gemm", _call(_GEMM, len(batch))
+        k, turns = _in_turns(m, n, k, first[0] == "N")
+        batch = [*batch, *turns]
+        name, source = "gemm", _call(_GEMM, len(batch), bool(turns))
         words = [ord(first[0]), ord(second[0]), n.size, m.size, k.size, scales[0], first[1], second[1], scales[1],
-                 target[1]]  # fmt: skip
+                 target[1], *[kind.bits(1.0) for _ in turns]]  # fmt: skip
         integers, shown = [n.size, m.size, k.size, first[1], second[1], target[1]], f" {first[0]} {second[0]}"
     if not all(-LIMIT < number < LIMIT for number in integers):
         return None

@@ -129,7 +129,7 @@ def _source(hop: str, kind: Kind, strict: bool, rank: int) -> Source:
     name = _ROUTINES[hop]
     arguments = [places.get(word) or code.address(index[word]) for word in _CALLS[name].split()]
     matrices = Matrices(code, kind)
-    with each(code, rank) as (a, b, out):
+    with each(code, rank) as (a, b, out, _):
         matrices.read(a, of_a, places["matrix"], n, n)
         if hop == "inv":
             matrices.identity(places["right"], n)

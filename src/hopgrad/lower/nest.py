@@ -411,6 +411,8 @@ class _Writer:
         self.bad = ""
         """Where it is noted that an index is out of bounds."""
         self.mask: str | None = None
+        self.count = ""
+        """With a mask, the number of places that are there, in all lanes."""
         self.index = ""
 
     # -- parameters and memory -----------------------------------------------------------------------------------
@@ -446,7 +448,7 @@ class _Writer:
         self.pointers[access, 0] = base
         for d, stride in enumerate(access.strides):
             if stride not in (0, 1):
-                self.strides[access, d] = self._param(stride)
+                self.strides[access, d] = "2" if stride == 2 else self._param(stride)
 
     def _step(self, access: Access, d: int, index: str) -> str:
         """The offset of an index along an axis, in elements."""
@@ -550,16 +552,9 @@ class _Writer:
             return _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
         if stride == 1 and (self.mask is None or kind != "i1"):
             at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self.index}")
-            whole = f"<{lanes} x {memory}>"
-            align = scalar.SIZES[kind]
-            if self.mask is None:
-                text = f"load {whole}, ptr {at}, align {align}"
-            else:
-                name = f"llvm.masked.load.v{lanes}{_suffix(memory)}.p0"
-                called = code.declare(name, f"declare {whole} @{name}(ptr, i32, <{lanes} x i1>, {whole})")
-                other = "zeroinitializer" if memory[0] == "i" else f"splat ({memory} {scalar.literal(1.0, memory)})"
-                text = f"call {whole} {called}(ptr {at}, i32 {align}, <{lanes} x i1> {self.mask}, {whole} {other})"
-            return _from_memory(code, Value(code.new(text), memory, lanes), kind)
+            return _from_memory(code, self._load_vector(at, memory, lanes, self.mask), kind)
+        if stride == 2 and kind in _FLOATS:
+            return self._load_every_second(access, base, lanes)
         parts = []
         for lane in range(lanes):
             index = code.new(f"add i64 {self.index}, {lane}") if lane else self.index
@@ -569,6 +564,56 @@ class _Writer:
             at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self._step(access, self.rank - 1, index)}")
             parts.append(Value(code.new(f"load {memory}, ptr {at}"), memory))
         return _from_memory(code, scalar.gathered(code, parts), kind)
+
+    def _load_every_second(self, access: Access, base: str, lanes: int) -> Value:
+        """Two vectors, the second of which ends with the last element that is wanted, and what is wanted of both."""
+        code, kind = self.code, access.kind
+        first = code.new(f"getelementptr {kind}, ptr {base}, i64 {self._step(access, self.rank - 1, self.index)}")
+        second = code.new(f"getelementptr {kind}, ptr {first}, i64 {lanes - 1}")
+        even = [k // 2 if k % 2 == 0 else _NOWHERE for k in range(lanes)]
+        odd = [(lanes + k) // 2 if k % 2 else _NOWHERE for k in range(lanes)]
+        masks = [None, None] if self.mask is None else [self._among(even), self._among(odd)]
+        a, b = (self._load_vector(at, kind, lanes, mask) for at, mask in zip((first, second), masks, strict=True))
+        return _shuffled(code, a, b, [*range(0, lanes, 2), *range(lanes + 1, 2 * lanes, 2)])
+
+    def _load_vector(self, at: str, memory: str, lanes: int, mask: str | None) -> Value:
+        """Neighbouring elements; with a mask, only those that are there."""
+        code, whole, align = self.code, f"<{lanes} x {memory}>", scalar.SIZES.get(memory, 1)
+        if mask is None:
+            return code.value(memory, lanes, f"load {whole}, ptr {at}, align {align}")
+        name = f"llvm.masked.load.v{lanes}{_suffix(memory)}.p0"
+        called = code.declare(name, f"declare {whole} @{name}(ptr, i32, <{lanes} x i1>, {whole})")
+        other = "zeroinitializer" if memory[0] == "i" else f"splat ({memory} {scalar.literal(1.0, memory)})"
+        given = f"ptr {at}, i32 {align}, <{lanes} x i1> {mask}, {whole} {other}"
+        return code.value(memory, lanes, f"call {whole} {called}({given})")
+
+    def _store_every_second(self, access: Access, base: str, value: Value) -> None:
+        """Two vectors with a gap after each element, where nothing is written."""
+        code, lanes, kind = self.code, value.lanes, access.kind
+        at = code.new(f"getelementptr {kind}, ptr {base}, i64 {self._step(access, self.rank - 1, self.index)}")
+        for half in range(2):
+            places = [half * lanes // 2 + k // 2 for k in range(lanes)]
+            mask = self._among([k if n % 2 == 0 else _NOWHERE for n, k in enumerate(places)])
+            self._store_vector(at, _shuffled(code, value, value, places), mask)
+            at = code.new(f"getelementptr {kind}, ptr {at}, i64 {lanes}")
+
+    def _store_vector(self, at: str, value: Value, mask: str | None) -> None:
+        """To neighbouring elements; with a mask, only to those that are there."""
+        code, align = self.code, scalar.SIZES.get(value.kind, 1)
+        if mask is None:
+            code.line(f"store {value.type} {value.name}, ptr {at}, align {align}")
+            return
+        name = f"llvm.masked.store.v{value.lanes}{_suffix(value.kind)}.p0"
+        called = code.declare(name, f"declare void @{name}({value.type}, ptr, i32, <{value.lanes} x i1>)")
+        given = f"{value.type} {value.name}, ptr {at}, i32 {align}, <{value.lanes} x i1> {mask}"
+        code.line(f"call void {called}({given})")
+
+    def _among(self, places: Sequence[int]) -> str:
+        """Which of some places are there, as a mask."""
+        if self.mask is None:
+            return f"<{', '.join('i1 0' if k == _NOWHERE else 'i1 1' for k in places)}>"
+        numbers = f"<{', '.join(f'i64 {k}' for k in places)}>"
+        return self.code.new(f"icmp slt <{len(places)} x i64> {numbers}, {self.count}")
 
     def _position(self, v: Position, lanes: int) -> Value:
         if v.axis + 1 < self.rank:
@@ -685,15 +730,10 @@ class _Writer:
             return
         if access.strides[-1] == 1:
             at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self.index}")
-            align = scalar.SIZES[kind]
-            if self.mask is None:
-                code.line(f"store {value.type} {value.name}, ptr {at}, align {align}")
-            else:
-                name = f"llvm.masked.store.v{lanes}{_suffix(memory)}.p0"
-                called = code.declare(name, f"declare void @{name}({value.type}, ptr, i32, <{lanes} x i1>)")
-                code.line(
-                    f"call void {called}({value.type} {value.name}, ptr {at}, i32 {align}, <{lanes} x i1> {self.mask})"
-                )
+            self._store_vector(at, value, self.mask)
+            return
+        if access.strides[-1] == 2 and kind in _FLOATS:
+            self._store_every_second(access, base, value)
             return
         for lane in range(lanes):
             after = ""
@@ -871,6 +911,7 @@ class _Writer:
         last = scalar.spread(code, Value(count, "i64"), lanes)
         steps = ", ".join(f"i64 {k}" for k in range(lanes))
         self.mask = code.new(f"icmp slt <{lanes} x i64> <{steps}>, {last.name}")
+        self.count = last.name
         self._places(lanes)
         self.mask = None
 
@@ -1073,6 +1114,17 @@ def _to_memory(code: Code, value: Value) -> Value:
     return code.value("i8", value.lanes, f"zext {value.type} {value.name} to {to}")
 
 
+_FLOATS = ("float", "double")
+_NOWHERE = 1 << 62
+"""A place that no loop has."""
+
+
+def _shuffled(code: Code, a: Value, b: Value, lanes: Sequence[int]) -> Value:
+    """Some lanes of two values."""
+    mask = f"<{len(lanes)} x i32> <{', '.join(f'i32 {k}' for k in lanes)}>"
+    return code.value(a.kind, len(lanes), f"shufflevector {a.type} {a.name}, {b.type} {b.name}, {mask}")
+
+
 def _suffix(memory: str) -> str:
     return {"double": "f64", "float": "f32"}.get(memory, memory)
 
@@ -1110,7 +1162,10 @@ class _Signs:
         """The same place with signs."""
         found = self.accesses.get(access)
         if found is None:
-            strides = tuple([s if s in (0, 1) else self.whole(s) for s in access.strides])
+            # Every second element is read and written by whole vectors: that is another text.
+            last = len(access.strides) - 1
+            plain = [s in (0, 1) or (s == 2 and d == last) for d, s in enumerate(access.strides)]
+            strides = tuple([s if own else self.whole(s) for s, own in zip(access.strides, plain, strict=True)])
             offset = self.whole(access.offset) if access.offset or self.part else 0
             found = self.accesses[access] = Access(self.whole(access.slot), access.kind, strides, offset)
         return found

@@ -77,6 +77,10 @@ class Layers:
 
     def __bool__(self) -> bool:
         """Whether there are modules: of a computation with none, every hop is told."""
+        return self._named
+
+    @cached_property
+    def _named(self) -> bool:
         return any(group.layer is not None and group.layer.name for group in _all(self.root))
 
     @cached_property
