@@ -93,9 +93,9 @@ def test_programs(name: str) -> None:
         check(program)
 
 
-# A sparse Jacobian is several compiled functions: see tests/test_sparse_jacobian.py; and see tests/test_targets.py for
-# the steps that train a network.
-DENSE = [name for name, case in BENCHMARKS.items() if case.want not in ("sparse_jacobian", "training")]
+# A Jacobian may be several compiled functions: see tests/test_sparse_jacobian.py; and see tests/test_targets.py for the
+# steps that train a network.
+DENSE = [name for name, case in BENCHMARKS.items() if case.want not in ("jacobian", "sparse_jacobian", "training")]
 
 
 @pytest.mark.parametrize("name", [name for name in DENSE if not name.startswith("unrolled")])
