@@ -93,9 +93,9 @@ def test_programs(name: str) -> None:
         check(program)
 
 
-# A sparse Jacobian is several compiled functions: see tests/test_sparse_jacobian.py; and see tests/test_targets.py for
-# the steps that train a network.
-DENSE = [name for name, case in BENCHMARKS.items() if case.want not in ("sparse_jacobian", "training")]
+# A Jacobian may be several compiled functions: see tests/test_sparse_jacobian.py; and see tests/test_targets.py for the
+# steps that train a network.
+DENSE = [name for name, case in BENCHMARKS.items() if case.want not in ("jacobian", "sparse_jacobian", "training")]
 
 
 @pytest.mark.parametrize("name", [name for name in DENSE if not name.startswith("unrolled")])
@@ -105,7 +105,10 @@ def test_benchmarks(name: str) -> None:
         args = case.arguments(size)
         if case.want == "step":
             args = (args[0], *args[-2:])
-        f = hg.hvp(case.function) if case.want == "hvp" else hg.value_and_grad(case.function, case.argnums)
+        if case.want == "hvp":
+            f = hg.hvp(case.function)
+        else:
+            f = (hg.jacobian if case.want == "jacobian" else hg.value_and_grad)(case.function, case.argnums)
         found = programs(f, args)
         assert found
         for program in found:

@@ -65,11 +65,11 @@ LARGEST_SMALL = 40
 MOST_VALUES = 160
 """How many values a kernel with loops has at most, so that it stays in the processor's registers and caches."""
 MOST_ACCESSES = 24
-MANY = 8192
-"""Arrays of so many elements are worth half a second of compiling: what is computed over them is not cut, if it is no
-more than"""
-LARGEST_OF_MANY = 512
-"""values in all."""
+LARGEST_OF_ALL = 512
+"""Loops are not cut at all if they compute no more values than this all together: one large kernel takes LLVM less
+time than small ones that compute again what others do."""
+MANY = 16
+"""How many elements the arrays have that count there."""
 DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
 DEAR_SMALL = 2
@@ -182,6 +182,8 @@ class Fuser:
         checks: Nodes that have to have a value for the program to go on (guards).
         library: Finds native forms of hops that are no loop nests.
         compound: Finds those of hops with several results.
+        whole: Whether kernels may have any size.
+        once: Values that are computed once and stored, whatever that costs.
     """
 
     def __init__(
@@ -193,9 +195,14 @@ class Fuser:
         library: Library | None = None,
         compound: Compounds | None = None,
         whole: bool = False,
+        once: frozenset[int] = frozenset(),
     ) -> None:
+        self._asked = (builder, outputs, inputs, checks, library, compound, whole)
         self.builder = builder
         self.whole = whole
+        self.once = once
+        self.deciding: dict[int, set[tuple[int, Map]]] = {}
+        """Values of inexact functions that something without continuity depends on, and where kernels compute them."""
         self.given = inputs
         self.order = reachable(builder, [*outputs, *[node for node, _ in checks]], known=inputs)
         self.buffers: list[Buffer] = []
@@ -247,6 +254,9 @@ class Fuser:
         kernels = self._kernels()
         steps: list[KernelStep | CallStep] = [*kernels, *self.calls]
         steps.sort(key=lambda s: s.level)
+        several = [node for node, places in self.deciding.items() if len(places) > 1]
+        if several:
+            return Fuser(*self._asked, once=self.once.union(several)).schedule()
         return Schedule(self.buffers, steps, self.views, self.output_buffers)
 
     # -- what is what ----------------------------------------------------------------------------------------------
@@ -433,6 +443,11 @@ class Fuser:
         self.cost[node] = own + sum(self.cost[a] for a in inner)
         cone = frozenset((node,)).union(*[self.cones[a] for a in inner])
         self.cones[node] = cone
+        if hop.name in _DECISIONS:
+            self._decide(args)
+        if node in self.once:
+            self._cut(node)
+            return
         if self._is_whole_at(like.size):
             return
         largest = LARGEST if like.size > SMALL else LARGEST_SMALL
@@ -442,9 +457,21 @@ class Fuser:
             self._cut_kinds.add(kind)
             self._cut(node)
 
+    def _decide(self, args: Sequence[int]) -> None:
+        """Note what the answer to a question, such as which is larger, depends on.
+
+        Functions of the vector library and scalar ones, or vectors of other lengths, may differ in the last place. If
+        a value were computed by both, it might not be equal to itself, and no element of an array to the largest one.
+        """
+        for a in args:
+            for node in self.cones.get(a, _NOTHING) if a not in self.cut else ():
+                lowering = self.builder.hop(node).lowering
+                if node not in self.cut and lowering and scalar.cost(lowering) >= scalar.FUNCTION:
+                    self.deciding.setdefault(node, set())
+
     def _is_whole_at(self, size: int) -> bool:
         """Whether what is computed over so many places may become one kernel of any size."""
-        return self.whole or (size >= MANY and self._many <= LARGEST_OF_MANY)
+        return self.whole or (size >= MANY and self._many <= LARGEST_OF_ALL)
 
     def _cut(self, node: int) -> None:
         """Store a value, and have everybody read it."""
@@ -521,6 +548,8 @@ class Fuser:
 
     def _place_reduction(self, node: int, way: str, axes: frozenset[int], keepdims: bool, source: int) -> None:
         like = self.builder.avals[source]
+        if way in ("max", "min"):
+            self._decide((source,))
         count = prod(like.shape[k] for k in axes)
         if axes and count <= SHORT:  # the few elements are put together wherever the result is needed
             virtual = source in self.ready and source not in self.cut
@@ -903,6 +932,8 @@ class Fuser:
                 entry = Convert(operands[0], kind)
             else:
                 entry = Compute(hop.lowering, operands, kind, self.builder.params(current))
+                if current in self.deciding:
+                    self.deciding[current].add((id(kernel), at))
             memo[top] = self._append(nest, entry)
             if self.wanted.get(current) == kernel.level and self._is_whole(kernel, current, at):
                 self._keep(kernel, current, memo[top])
@@ -975,6 +1006,12 @@ class _Copy:
 
 
 _COPY: Any = _Copy()
+
+_DECISIONS = frozenset("""
+    equal not_equal less less_equal greater greater_equal maximum minimum fmax fmin clip sign floor ceil trunc rint
+    floor_divide remainder fmod heaviside
+""".split())  # fmt: skip  # noqa: SIM905 - a list of words
+"""Hops that are not continuous, or whose derivatives are not."""
 
 _TRUTHS = frozenset({"add", "multiply", "maximum", "minimum"})
 """Hops whose lowering is right for booleans, too, besides comparisons and predicates."""

@@ -6,7 +6,7 @@ import ctypes
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,6 +138,9 @@ class Steps:
         self.is_native = None not in self.written
         """Whether it runs without any step of NumPy."""
 
+    repeated = False
+    """Whether its steps are run many times at a call, so that good code is worth more of LLVM's time."""
+
     lends = True
     """Whether values may live anywhere in the memory of a result that is not written yet."""
 
@@ -154,7 +157,7 @@ class Steps:
     @functools.cached_property
     def written(self) -> list[tuple[Source, list[int]] | None]:
         """The text and the parameters of each step that is native."""
-        return [_written(step) for step in self.schedule.steps]
+        return [_written(step, self.repeated) for step in self.schedule.steps]
 
     @functools.cached_property
     def sources(self) -> list[Source]:
@@ -179,12 +182,13 @@ class Steps:
             program.forget()
 
 
-def _written(step: KernelStep | CallStep) -> tuple[Source, list[int]] | None:
+def _written(step: KernelStep | CallStep, repeated: bool) -> tuple[Source, list[int]] | None:
     """The text and the parameters of a step, if it is native."""
     if isinstance(step, KernelStep):
         if step.parts is not None:
             return SPLIT, [pool().address, step.parts.address, step.parts.count]
-        return nest.write(nest.arranged(step.nest))
+        source, params = nest.write(nest.arranged(step.nest))
+        return replace(source, effort=Effort.BEST) if repeated else source, params
     return (step.native.source, step.native.params) if step.native is not None else None
 
 
@@ -196,6 +200,7 @@ class Inner(Steps):
     """
 
     lends = False
+    repeated = True
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from hopgrad.simplify.indexing import picks_of
 MOST = 4
 """Rows of an array that is computed by rows."""
 
-LEAST = 256
+LEAST = 16
 """Elements of a row."""
 
 _SUMS = {"sum": "add", "max": "maximum", "min": "minimum", "any": "logical_or", "all": "logical_and"}
