@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from hopgrad.graph.sites import Layer
@@ -77,6 +77,10 @@ class Layers:
 
     def __bool__(self) -> bool:
         """Whether there are modules: of a computation with none, every hop is told."""
+        return self._named
+
+    @cached_property
+    def _named(self) -> bool:
         return any(group.layer is not None and group.layer.name for group in _all(self.root))
 
     @cached_property
@@ -172,13 +176,17 @@ def _ways(root: Group) -> Iterator[tuple[Group, ...]]:
 def _grouped(analysis: Analysis) -> Group:
     builder = analysis.graph.builder
     root = Group(None)
+    if not builder.sites.modules:
+        root.items.extend(analysis.nodes)
+        return root
+    calls_at = cache(builder.sites.layers)  # many values come from few places
     open_: list[tuple[object, Group]] = []
     for node in analysis.nodes:
         if node in analysis.graph.inputs:
             root.items.append(node)
             continue
         # What a gradient inside of the function computes belongs to the hop that it differentiates.
-        calls = builder.sites.layers(builder.made_at(node))
+        calls = calls_at(builder.made_at(node))
         if not calls and node in builder.constants and open_:
             open_[-1][1].items.append(node)  # a constant from nowhere goes along
             continue
