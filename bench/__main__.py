@@ -67,13 +67,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", default="", metavar="NAME", help="cases whose name contains NAME")
     parser.add_argument("--quick", action="store_true", help="a fast pass with coarse figures")
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, help="for a size, all tools together (default: %(default)s)"
+    )
     parser.add_argument("--list", action="store_true", help="list the cases and end")
     options = parser.parse_args()
     names = [name for name in CASES if options.only in name]
     if options.list or not names:
         print("\n".join(names or [f"no case has {options.only!r} in its name; there are:", *CASES]))
         sys.exit(not names)
-    budget, repeats = (0.5, 1) if options.quick else (4.0, 2)
+    budget, repeats = (0.5, 1) if options.quick else (options.seconds, 2)
     start, load = time.perf_counter(), os.getloadavg()[0]
     results = []
     for i, name in enumerate(names, 1):
