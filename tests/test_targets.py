@@ -1,6 +1,7 @@
 """Compiled functions that write to arrays of their caller: in place, without copies, and never half."""
 
 import dataclasses
+import re
 from typing import Any
 
 import network_cases as cases
