@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -21,6 +22,12 @@ TIMEOUT = 900  # seconds a process, which takes some ten, but minutes with torch
 MEASURED = ("hopgrad", "JAX")  # whose memory is measured
 
 
+def confine(count: int) -> None:
+    """Keep a process to so many processors: XLA takes all there are, whatever it is told."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-count:])
+
+
 def worker(case: str, cache: Path, *options: str, threads: int = 1) -> dict[str, Any]:
     """What `bench.worker` found, or an account of its end."""
     with tempfile.TemporaryDirectory() as folder:
@@ -30,8 +37,9 @@ def worker(case: str, cache: Path, *options: str, threads: int = 1) -> dict[str,
         given = {**own, **environment(threads), "HOPGRAD_CACHE_DIR": str(cache)}
         try:
             done = subprocess.run(
-                command, cwd=ROOT, env=given, timeout=TIMEOUT, capture_output=True, text=True, check=False
-            )
+                command, cwd=ROOT, env=given, timeout=TIMEOUT, capture_output=True, text=True, check=False,
+                preexec_fn=functools.partial(confine, threads),
+            )  # fmt: skip
             broken = f"exit status {done.returncode}: {' '.join(done.stderr.split())[-300:]}"
         except subprocess.TimeoutExpired:
             broken = f"stopped after {TIMEOUT} s"
