@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from agreeing import agreeing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hopgrad as hg
-from hopgrad.backend import NativePlan
-from hopgrad.evaluate import evaluate
 from hopgrad.graph.graph import Graph
-from hopgrad.simplify import by_rows, rows, simplify
+from hopgrad.simplify import by_rows, rows
 
 
 @pytest.fixture(autouse=True)
@@ -26,24 +25,10 @@ def short_rows(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 def check(f: Callable[..., Any], *args: Any) -> tuple[int, Graph]:
     """The interpreter's values, from the graph by rows and natively; how many values are rows, and the graph."""
-    graph = hg.graph_of(f)(*args)
-    leaves = [np.asarray(v) for v in hg.tree.flatten(args)[0]]
-    actual = dict(zip(graph.inputs, leaves, strict=True))
-    made = by_rows(simplify(graph.builder, graph.outputs, list(actual)))
-    after = Graph(made.builder, list(made.inputs.values()), made.outputs)
-    after.check()
-    assert made.origins.keys() == set(range(len(made.builder)))
     with np.errstate(all="ignore"):
-        wanted = evaluate(graph.builder, graph.outputs, actual)
-        found = evaluate(made.builder, made.outputs, {new: actual[old] for old, new in made.inputs.items()})
-    native = NativePlan(graph.builder, graph.outputs, list(actual)).run(actual)
-    assert native is not None
-    for one, two, three in zip(wanted, found, native, strict=True):
-        assert np.shape(one) == np.shape(two) == np.shape(three)
-        assert np.asarray(one).dtype == np.asarray(two).dtype == np.asarray(three).dtype
-        rtol = 1e-4 if np.asarray(one).dtype == np.float32 else 1e-11
-        np.testing.assert_allclose(two, one, rtol, rtol)
-        np.testing.assert_allclose(three, one, rtol, rtol)
+        made = agreeing(by_rows, f, *args, double=1e-11, single=1e-4)
+    assert made.origins.keys() == set(range(len(made.builder)))
+    after = Graph(made.builder, list(made.inputs.values()), made.outputs)
     return dict(made.passes).get("arrays by rows", 0), after
 
 

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from agreeing import agreeing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hopgrad as hg
-from hopgrad.backend import NativePlan
-from hopgrad.evaluate import evaluate
-from hopgrad.graph.graph import Graph
-from hopgrad.simplify import roll, rolled, simplify, tile, tiled
+from hopgrad.simplify import roll, rolled, tile, tiled
 
 
 @pytest.fixture(autouse=True)
@@ -27,22 +25,7 @@ def small_tiles(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 def check(f: Callable[..., Any], *args: Any) -> int:
     """The interpreter's values, from the graph in tiles and natively; how many loops were cut."""
-    graph = hg.graph_of(f)(*args)
-    leaves = [np.asarray(v) for v in hg.tree.flatten(args)[0]]
-    actual = dict(zip(graph.inputs, leaves, strict=True))
-    made = tiled(rolled(simplify(graph.builder, graph.outputs, list(actual))))
-    after = Graph(made.builder, list(made.inputs.values()), made.outputs)
-    after.check()
-    wanted = evaluate(graph.builder, graph.outputs, actual)
-    found = evaluate(made.builder, made.outputs, {new: actual[old] for old, new in made.inputs.items()})
-    native = NativePlan(graph.builder, graph.outputs, list(actual)).run(actual)
-    assert native is not None
-    for one, two, three in zip(wanted, found, native, strict=True):
-        assert np.shape(one) == np.shape(two) == np.shape(three)
-        assert np.asarray(one).dtype == np.asarray(two).dtype == np.asarray(three).dtype
-        rtol = 1e-5 if np.asarray(one).dtype == np.float32 else 1e-12
-        np.testing.assert_allclose(two, one, rtol, rtol)
-        np.testing.assert_allclose(three, one, rtol, rtol)
+    made = agreeing(lambda made: tiled(rolled(made)), f, *args, double=1e-12, single=1e-5)
     return dict(made.passes).get("loops in tiles", 0)
 
 
