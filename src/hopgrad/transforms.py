@@ -639,7 +639,6 @@ def _jacobian(
         if call.results is entries.MARKED:
             if not call.replayed:
                 forward, free = _direction(call, outputs, mode)
-                forward = forward and not (free and not _has_forward(call, outputs))
                 _ask(call, outputs, forward, finite=forward and free)
             blocks = [entries.Result(k, kind) for k, kind in enumerate(kinds)]
         elif call.results is not None:
@@ -668,7 +667,6 @@ def _block_kind(call: Call, output: Output, leaf: Leaf) -> int:
 def _all_blocks(call: Call, outputs: Sequence[Output], mode: str | None, frame: FrameType | None) -> list[Any]:
     """The derivatives of each result by each input, in the cheaper mode, or as `mode` says."""
     forward, free = _direction(call, outputs, mode)
-    forward = forward and not (free and not _has_forward(call, outputs))
 
     def blocks(forward: bool) -> list[Any]:
         return _blocks(call, outputs, forward, lambda nodes, seed: _swept(call, nodes, seed, frame))
@@ -685,11 +683,13 @@ def _all_blocks(call: Call, outputs: Sequence[Output], mode: str | None, frame: 
 
 def _direction(call: Call, outputs: Sequence[Output], mode: str | None) -> tuple[bool, bool]:
     """Whether the sweeps are made in forward mode, and whether the other mode would do as well."""
+    mode = _mode_for_complex(call, outputs, mode)
+    if mode is not None:
+        return mode == "forward", False
     avals = call.builder.avals
     inside = sum(avals[n].size for n in call.inputs)
     outside = sum(avals[o.node].size for o in outputs if o.node is not None)
-    mode = _mode_for_complex(call, outputs, mode)
-    return mode == "forward" or (mode is None and inside <= outside), mode is None
+    return inside <= outside and _has_forward(call, outputs), True
 
 
 def _has_forward(call: Call, outputs: Sequence[Output]) -> bool:
