@@ -25,7 +25,6 @@ from hopgrad.hops.shape import Operand
 from hopgrad.lower import scalar
 from hopgrad.lower.machine import Step
 from hopgrad.lower.nest import (
-    SHORT,
     SMALL,
     Access,
     Check,
@@ -57,6 +56,7 @@ from hopgrad.lower.views import (
     through,
     view_through,
 )  # fmt: skip
+from hopgrad.simplify.sums import SHORT
 
 LARGEST = 64
 """How many hops a value may be computed from without anything on the way being stored."""

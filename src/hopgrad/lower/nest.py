@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from hopgrad.lower import scalar
 from hopgrad.lower.machine import Effort, Source, machine
 from hopgrad.lower.scalar import Code, Value
+from hopgrad.simplify.sums import SHORT
 
 BLOCK = 128
 """How many vectors are added up before their sum is added to the total."""
@@ -226,11 +227,8 @@ class Nest:
 # -- arranging the axes ----------------------------------------------------------------------------------------------
 
 
-SHORT = 4
-"""How long an axis is at most that is written out instead of looped over."""
-
 LARGEST = 256
-"""How many values a nest has at most after that."""
+"""How many values a nest has at most after short axes were written out."""
 
 
 def arranged(nest: Nest) -> Nest:

@@ -17,6 +17,7 @@ Axes = tuple[int, ...]
 _OF_ONE = ("sum", "mean", "prod", "max", "min", "any", "all")
 
 SHORT = 4
+"""How long an axis is at most that native code writes out instead of looping over it."""
 
 
 def is_short(shape: Shape, axes: Axes) -> bool:
