@@ -1144,7 +1144,8 @@ def _written(call: Call, finish: Callable[[Call], Any], values: Sequence[Any] | 
         # What is written to one array may be what was in another one.
         values = [v.copy() if any(np.may_share_memory(v, t) for t in targets) else v for v in found]
     for target, value in zip(targets, values, strict=True):
-        target[...] = value
+        if value is not target:  # else it was computed there
+            target[...] = value
     return result
 
 
