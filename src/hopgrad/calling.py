@@ -399,7 +399,7 @@ def start_call(
         call.structures.append(structure)
         copies.append(_Copy(own, tree.unflatten(structure, tracers), structure, tracers, originals))
         give(place, copies[-1].made)
-        _name_modules(running, title, copies[-1].made)
+        name_modules(running, title, copies[-1].made)
     names = parameter_names(f)
     for place, (structure, originals) in read.rest.items():
         title = place if isinstance(place, str) else names[place] if place < len(names) else f"x{place}"
@@ -408,7 +408,7 @@ def start_call(
         if leaves_change(own) or any(new is not v for new, v in zip(found, originals, strict=True)):
             copies.append(_Copy(own, tree.unflatten(structure, found), structure, found, originals))
             give(place, copies[-1].made)
-            _name_modules(running, title, copies[-1].made)
+            name_modules(running, title, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
     running.sited = len(call.builder)  # inputs have no place in the code
@@ -434,8 +434,8 @@ def start_call(
     return call
 
 
-def _name_modules(trace: Trace, title: str, value: Any) -> None:
-    """Note how the modules in an argument are reached, if that is wanted: ``model.blocks[0]``."""
+def name_modules(trace: Trace, title: str, value: Any) -> None:
+    """Note how the modules in a value are reached, if that is wanted: ``model.blocks[0]``."""
     sites = trace.builder.sites
     if sites.modules is not None:
         for path, item in tree.containers(value):
