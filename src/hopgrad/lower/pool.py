@@ -3,8 +3,7 @@
 The pool is some words of memory: how many threads there are, whether somebody uses them, and the work at hand, which is
 a table of pairs (function, parameters) like a program, in any order. Whoever has work says that a new round begins,
 takes parts like everybody else, and waits until all parts are done; a thread that is late finds none left and delays
-nobody. While the pool is in use, others do their work alone. The parts are the same for any number of threads, so
-results do not depend on it.
+nobody. While the pool is in use, others do their work alone.
 
 The next part is counted together with the round, so that a late thread cannot take a part of a later round for one of
 its own: what it reads of the work counts only if the round is still the same after that (a sequence lock). Threads
@@ -26,7 +25,10 @@ from typing import Any
 from hopgrad.lower.machine import Effort, Source, load
 
 MOST = 32
-"""How many threads there are at most: as many as there are parts of a kernel (`hopgrad.lower.parts`)."""
+"""How many threads there are at most, and how many parts of a step."""
+
+LEAST, PART = 16_000, 6_000
+"""How much work (in nanoseconds, about) a step is at least that is cut, and a part of it."""
 
 # Words of the pool: its threads with the one that has the work, whether it is in use, slots, table, length of the
 # table, whether a part failed; in lines of their own the round, the next part, how many are done. Each thread has a
@@ -142,14 +144,26 @@ entry:
   %table = load ptr, ptr %param.1
   %param.2 = getelementptr i64, ptr %params, i64 2
   %count = load i64, ptr %param.2
+  %param.3 = getelementptr i64, ptr %params, i64 3
+  %get = load ptr, ptr %param.3
 {_AT}  %threads = load atomic i64, ptr %threads.at monotonic, align 8
   %several = icmp sgt i64 %threads, 1
   br i1 %several, label %ask, label %alone
 ask:
   %got = cmpxchg ptr %busy.at, i64 0, i64 1 acq_rel monotonic
   %ours = extractvalue {{ i64, i1 }} %got, 1
-  br i1 %ours, label %set, label %alone
+  br i1 %ours, label %own, label %alone
+own:
+  %foreign = icmp ne ptr %get, null
+  br i1 %foreign, label %hold, label %set
+hold:
+  %held = call i32 %get()
+  %param.4 = getelementptr i64, ptr %params, i64 4
+  %put = load ptr, ptr %param.4
+  call void %put(i32 1)
+  br label %set
 set:
+  %held.set = phi i32 [0, %own], [%held, %hold]
   %round.last = load atomic i64, ptr %round.at monotonic, align 8
   %round.more = add i64 %round.last, 1
   %round.this = and i64 %round.more, 2147483647
@@ -200,19 +214,30 @@ idle:
   br label %join
 finish:
   %failed = load atomic i64, ptr %failed.at monotonic, align 8
+  br i1 %foreign, label %restore, label %leave
+restore:
+  %param.4.again = getelementptr i64, ptr %params, i64 4
+  %put.again = load ptr, ptr %param.4.again
+  call void %put.again(i32 %held.set)
+  br label %leave
+leave:
   store atomic i64 0, ptr %busy.at release, align 8
   %answer = trunc i64 %failed to i32
   ret i32 %answer
 alone:
+  %param.5 = getelementptr i64, ptr %params, i64 5
+  %alone.table = load ptr, ptr %param.5
+  %param.6 = getelementptr i64, ptr %params, i64 6
+  %alone.count = load i64, ptr %param.6
   br label %head
 head:
   %i = phi i64 [0, %alone], [%i.next, %step]
   %bad = phi i32 [0, %alone], [%bad.next, %step]
-  %left = icmp slt i64 %i, %count
+  %left = icmp slt i64 %i, %alone.count
   br i1 %left, label %step, label %end
 step:
   %i.first = mul i64 %i, 2
-  %i.pair = getelementptr ptr, ptr %table, i64 %i.first
+  %i.pair = getelementptr ptr, ptr %alone.table, i64 %i.first
   %i.function = load ptr, ptr %i.pair
   %i.second = getelementptr ptr, ptr %i.pair, i64 1
   %i.params = load ptr, ptr %i.second
@@ -226,7 +251,9 @@ end:
 """
 
 SPLIT = Source(_SPLIT, Effort.NONE)
-"""The step: its words are the addresses of the pool and of the table, and how many parts there are."""
+"""The step. Its words: the address of the pool; the table of the parts, and how many there are; the functions that tell
+and set how many threads the BLAS library takes, which meanwhile are one, or zeros; the table that is run by one thread
+alone, and how many there are in it."""
 
 
 class Pool:
@@ -272,6 +299,11 @@ def _default() -> int:
     for name in ("HOPGRAD_NUM_THREADS", "OMP_NUM_THREADS"):
         if os.environ.get(name, "").isdigit():
             return max(1, int(os.environ[name]))
+    return processors()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
     found: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return found
 
@@ -297,11 +329,13 @@ def pool() -> Pool:
 
 
 def set_num_threads(count: int) -> None:
-    """Say how many threads large loops of native code may use, the calling one included.
+    """Say how many threads large loops and products of matrices of native code may use, the calling one included.
 
     The default is HOPGRAD_NUM_THREADS or OMP_NUM_THREADS from the environment, else the number of processors. Results
-    do not depend on it, to the last bit. Products of matrices and linear algebra use the threads of the BLAS library,
-    which has settings of its own (OPENBLAS_NUM_THREADS).
+    are the same from run to run; those of loops do not depend on the number of threads, to the last bit, those of
+    products may in the last digits. With one thread, products have the threads of the BLAS library, as linear algebra
+    always has; it has settings of its own (OPENBLAS_NUM_THREADS). While several threads share a product, each part
+    has one.
 
     Raises:
         ValueError: it is not a positive integer.
@@ -320,5 +354,5 @@ def set_num_threads(count: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads large loops of native code may use."""
+    """How many threads large loops and products of native code may use."""
     return pool().wanted
