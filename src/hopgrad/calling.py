@@ -32,7 +32,6 @@ from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
 from hopgrad.graph.operators import all_finite
-from hopgrad.graph.sites import Layer
 from hopgrad.hops.control import looped
 from hopgrad.lower import report
 from hopgrad.lower.entry import Function
@@ -437,11 +436,11 @@ def start_call(
 
 def _name_modules(trace: Trace, title: str, value: Any) -> None:
     """Note how the modules in an argument are reached, if that is wanted: ``model.blocks[0]``."""
-    modules = trace.builder.sites.modules
-    if modules is not None:
+    sites = trace.builder.sites
+    if sites.modules is not None:
         for path, item in tree.containers(value):
             if callable(item):
-                modules[id(item)] = Layer(tree.format_path(path, title), users_class(type(item)).__name__)
+                sites.name_module(item, users_class(type(item)), tree.format_path(path, title))
 
 
 def leaves_change(value: Any) -> bool:
@@ -572,7 +571,7 @@ def trace_leaves(
     trace = call.trace
     tracers = []
     for (like, kind, actual), original, path in zip(leaves, originals, tree.paths(structure), strict=True):
-        name = leaf_name(title, path)
+        name = tree.leaf_name(title, path)
         # Made first, since values are computed in the order of their ids.
         given = -1
         if type(actual) is Tracer:
@@ -593,15 +592,6 @@ def trace_leaves(
             trace.known[node] = actual.copy("K") if kind == ARRAY else actual
     trace.sited = len(trace.builder)  # inputs have no place in the code
     return tracers
-
-
-def leaf_name(title: str, path: tree.Path) -> str:
-    """How an input is called: ``x``, ``W1`` for ``params["W1"]``, ``x[0]`` for a list's item."""
-    name = title
-    for key in path:
-        word = key.name
-        name = word if word.isidentifier() else f"{name}[{word}]"
-    return name
 
 
 def finish_call(call: Call, result: Any) -> None:

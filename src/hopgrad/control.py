@@ -22,7 +22,7 @@ import numpy as np
 
 from hopgrad import tree
 from hopgrad.aval import Aval, aval, aval_of
-from hopgrad.calling import Level, finished, leaf_name, parameter_names, title_of
+from hopgrad.calling import Level, finished, parameter_names, title_of
 from hopgrad.differentiate import transplant
 from hopgrad.errors import DtypeError, HopgradError, ShapeError
 from hopgrad.evaluate import evaluate
@@ -111,7 +111,7 @@ def _nest(trace: Trace, value: Any, name: str, title: str = "") -> Nest:
     paths = tree.paths(structure)
     return Nest(
         [
-            _value(trace, leaf, tree.format_path(path, name), leaf_name(title or name, path))
+            _value(trace, leaf, tree.format_path(path, name), tree.leaf_name(title or name, path))
             for leaf, path in zip(leaves, paths, strict=True)
         ],
         structure,

@@ -79,6 +79,11 @@ class Sites:
         self.hits: set[tuple[int, int]] = set()
         """Further (value, site) pairs: an equal value was computed again at that site."""
 
+    def name_module(self, module: object, cls: type, name: str) -> None:
+        """Note how a module is reached, if modules are wanted; `cls` is its class as the user knows it."""
+        if self.modules is not None:
+            self.modules[id(module)] = Layer(name, cls.__name__)
+
     def at(self, frame: FrameType | None, root: FrameType | None) -> int:
         """The site of the instruction that `frame` executes now, with its callers up to but without `root`."""
         chain: list[FrameType] = []
