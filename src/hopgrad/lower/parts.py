@@ -15,8 +15,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from hopgrad.aval import aval
-from hopgrad.lower import blas, scalar
 from hopgrad.lower import nest as nests
+from hopgrad.lower import scalar
 from hopgrad.lower.fuse import Buffer, CallStep, KernelStep, Schedule
 from hopgrad.lower.machine import Loaded, Source, table
 from hopgrad.lower.nest import Access, Compute, Gather, Load, Nest, Position, Reduce
@@ -51,7 +51,7 @@ def cut(schedule: Schedule) -> None:
             native = step.native
             if native is not None and native.parts:
                 parts = [(native.source, params) for params in native.parts]
-                step.parts = Parts(parts, (native.source, native.params), blas.threads())
+                step.parts = Parts(parts, (native.source, native.params))
         elif step.nest.shape:
             large = work(step.nest) >= LEAST
             if large or step.nest.reduces:
@@ -131,7 +131,7 @@ class Parts:
         self._table = table([params for _, params in self._written])
         address = ctypes.addressof(self._table)
         alone = (address, self.count) if whole is None else (address + 16 * self.count, 1)
-        self.words = [pool().address, address, self.count, *library, *alone]
+        self.words = [pool().address, address, self.count, *alone]
         """The parameters of the step that has them run."""
 
     @property

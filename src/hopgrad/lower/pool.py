@@ -144,26 +144,14 @@ entry:
   %table = load ptr, ptr %param.1
   %param.2 = getelementptr i64, ptr %params, i64 2
   %count = load i64, ptr %param.2
-  %param.3 = getelementptr i64, ptr %params, i64 3
-  %get = load ptr, ptr %param.3
 {_AT}  %threads = load atomic i64, ptr %threads.at monotonic, align 8
   %several = icmp sgt i64 %threads, 1
-  br i1 %several, label %ask, label %alone
+  br i1 %several, label %ask, label %single
 ask:
   %got = cmpxchg ptr %busy.at, i64 0, i64 1 acq_rel monotonic
   %ours = extractvalue {{ i64, i1 }} %got, 1
-  br i1 %ours, label %own, label %alone
-own:
-  %foreign = icmp ne ptr %get, null
-  br i1 %foreign, label %hold, label %set
-hold:
-  %held = call i32 %get()
-  %param.4 = getelementptr i64, ptr %params, i64 4
-  %put = load ptr, ptr %param.4
-  call void %put(i32 1)
-  br label %set
+  br i1 %ours, label %set, label %alone
 set:
-  %held.set = phi i32 [0, %own], [%held, %hold]
   %round.last = load atomic i64, ptr %round.at monotonic, align 8
   %round.more = add i64 %round.last, 1
   %round.this = and i64 %round.more, 2147483647
@@ -214,21 +202,18 @@ idle:
   br label %join
 finish:
   %failed = load atomic i64, ptr %failed.at monotonic, align 8
-  br i1 %foreign, label %restore, label %leave
-restore:
-  %param.4.again = getelementptr i64, ptr %params, i64 4
-  %put.again = load ptr, ptr %param.4.again
-  call void %put.again(i32 %held.set)
-  br label %leave
-leave:
   store atomic i64 0, ptr %busy.at release, align 8
   %answer = trunc i64 %failed to i32
   ret i32 %answer
+single:
+  %param.3 = getelementptr i64, ptr %params, i64 3
+  %single.table = load ptr, ptr %param.3
+  %param.4 = getelementptr i64, ptr %params, i64 4
+  %single.count = load i64, ptr %param.4
+  br label %alone
 alone:
-  %param.5 = getelementptr i64, ptr %params, i64 5
-  %alone.table = load ptr, ptr %param.5
-  %param.6 = getelementptr i64, ptr %params, i64 6
-  %alone.count = load i64, ptr %param.6
+  %alone.table = phi ptr [%table, %ask], [%single.table, %single]
+  %alone.count = phi i64 [%count, %ask], [%single.count, %single]
   br label %head
 head:
   %i = phi i64 [0, %alone], [%i.next, %step]
@@ -251,9 +236,9 @@ end:
 """
 
 SPLIT = Source(_SPLIT, Effort.NONE)
-"""The step. Its words: the address of the pool; the table of the parts, and how many there are; the functions that tell
-and set how many threads the BLAS library takes, which meanwhile are one, or zeros; the table that is run by one thread
-alone, and how many there are in it."""
+"""The step. Its words: the address of the pool; the table of the parts, and how many there are; the table that is run
+if there is but one thread, and how many there are in it. Who finds the pool in use does the parts, too: with several
+threads, results do not depend on what else is going on."""
 
 
 class Pool:
@@ -333,9 +318,8 @@ def set_num_threads(count: int) -> None:
 
     The default is HOPGRAD_NUM_THREADS or OMP_NUM_THREADS from the environment, else the number of processors. Results
     are the same from run to run; those of loops do not depend on the number of threads, to the last bit, those of
-    products may in the last digits. With one thread, products have the threads of the BLAS library, as linear algebra
-    always has; it has settings of its own (OPENBLAS_NUM_THREADS). While several threads share a product, each part
-    has one.
+    products may in the last digits. Factorizations of matrices use the threads of the BLAS library, which has settings
+    of its own (OPENBLAS_NUM_THREADS), and so do products where SciPy comes with another library than OpenBLAS.
 
     Raises:
         ValueError: it is not a positive integer.
