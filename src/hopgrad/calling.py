@@ -32,7 +32,6 @@ from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
 from hopgrad.graph.operators import all_finite
-from hopgrad.graph.sites import Layer
 from hopgrad.hops.control import looped
 from hopgrad.lower import report
 from hopgrad.lower.entry import Function
@@ -400,7 +399,7 @@ def start_call(
         call.structures.append(structure)
         copies.append(_Copy(own, tree.unflatten(structure, tracers), structure, tracers, originals))
         give(place, copies[-1].made)
-        _name_modules(running, title, copies[-1].made)
+        name_modules(running, title, copies[-1].made)
     names = parameter_names(f)
     for place, (structure, originals) in read.rest.items():
         title = place if isinstance(place, str) else names[place] if place < len(names) else f"x{place}"
@@ -409,7 +408,7 @@ def start_call(
         if leaves_change(own) or any(new is not v for new, v in zip(found, originals, strict=True)):
             copies.append(_Copy(own, tree.unflatten(structure, found), structure, found, originals))
             give(place, copies[-1].made)
-            _name_modules(running, title, copies[-1].made)
+            name_modules(running, title, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
     running.sited = len(call.builder)  # inputs have no place in the code
@@ -435,13 +434,13 @@ def start_call(
     return call
 
 
-def _name_modules(trace: Trace, title: str, value: Any) -> None:
-    """Note how the modules in an argument are reached, if that is wanted: ``model.blocks[0]``."""
-    modules = trace.builder.sites.modules
-    if modules is not None:
+def name_modules(trace: Trace, title: str, value: Any) -> None:
+    """Note how the modules in a value are reached, if that is wanted: ``model.blocks[0]``."""
+    sites = trace.builder.sites
+    if sites.modules is not None:
         for path, item in tree.containers(value):
             if callable(item):
-                modules[id(item)] = Layer(tree.format_path(path, title), users_class(type(item)).__name__)
+                sites.name_module(item, users_class(type(item)), tree.format_path(path, title))
 
 
 def leaves_change(value: Any) -> bool:
@@ -572,7 +571,7 @@ def trace_leaves(
     trace = call.trace
     tracers = []
     for (like, kind, actual), original, path in zip(leaves, originals, tree.paths(structure), strict=True):
-        name = leaf_name(title, path)
+        name = tree.leaf_name(title, path)
         # Made first, since values are computed in the order of their ids.
         given = -1
         if type(actual) is Tracer:
@@ -593,15 +592,6 @@ def trace_leaves(
             trace.known[node] = actual.copy("K") if kind == ARRAY else actual
     trace.sited = len(trace.builder)  # inputs have no place in the code
     return tracers
-
-
-def leaf_name(title: str, path: tree.Path) -> str:
-    """How an input is called: ``x``, ``W1`` for ``params["W1"]``, ``x[0]`` for a list's item."""
-    name = title
-    for key in path:
-        word = key.name
-        name = word if word.isidentifier() else f"{name}[{word}]"
-    return name
 
 
 def finish_call(call: Call, result: Any) -> None:

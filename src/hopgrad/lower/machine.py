@@ -206,10 +206,10 @@ class Source:
 
 @dataclass
 class Step:
-    """A step that calls a library. If it needs scratch memory, its slot has to be added to `params` as the last word.
+    """A step that calls a library. If it needs scratch memory, it has to be told which (`use`).
 
     ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes. ``programs`` are
-    those that the step itself runs.
+    those that the step itself runs. ``parts`` are parameters that do a part each, if it can be done by several threads.
     """
 
     source: Source
@@ -218,6 +218,12 @@ class Step:
     work: int = 0
     note: str = ""
     programs: Sequence[Any] = ()
+    parts: Sequence[list[int]] = ()
+
+    def use(self, scratch: int) -> None:
+        """Have it use the scratch memory in a slot: the last of its parameters."""
+        for params in (self.params, *self.parts):
+            params.append(scratch)
 
 
 def table(params: Sequence[list[int]]) -> Any:

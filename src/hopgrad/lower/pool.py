@@ -3,8 +3,7 @@
 The pool is some words of memory: how many threads there are, whether somebody uses them, and the work at hand, which is
 a table of pairs (function, parameters) like a program, in any order. Whoever has work says that a new round begins,
 takes parts like everybody else, and waits until all parts are done; a thread that is late finds none left and delays
-nobody. While the pool is in use, others do their work alone. The parts are the same for any number of threads, so
-results do not depend on it.
+nobody. While the pool is in use, others do their work alone.
 
 The next part is counted together with the round, so that a late thread cannot take a part of a later round for one of
 its own: what it reads of the work counts only if the round is still the same after that (a sequence lock). Threads
@@ -25,7 +24,10 @@ from typing import Any
 from hopgrad.lower.machine import Effort, Source, c_library, load
 
 MOST = 32
-"""How many threads there are at most: as many as there are parts of a kernel (`hopgrad.lower.parts`)."""
+"""How many threads there are at most, and how many parts of a step."""
+
+LEAST, PART = 16_000, 6_000
+"""How much work (in nanoseconds, about) a step is at least that is cut, and a part of it."""
 
 # Words of the pool: its threads with the one that has the work, whether it is in use, slots, table, length of the
 # table, whether a part failed; in lines of their own the round, the next part, how many are done. Each thread has a
@@ -143,7 +145,7 @@ entry:
   %count = load i64, ptr %param.2
 {_AT}  %threads = load atomic i64, ptr %threads.at monotonic, align 8
   %several = icmp sgt i64 %threads, 1
-  br i1 %several, label %ask, label %alone
+  br i1 %several, label %ask, label %single
 ask:
   %got = cmpxchg ptr %busy.at, i64 0, i64 1 acq_rel monotonic
   %ours = extractvalue {{ i64, i1 }} %got, 1
@@ -202,16 +204,24 @@ finish:
   store atomic i64 0, ptr %busy.at release, align 8
   %answer = trunc i64 %failed to i32
   ret i32 %answer
+single:
+  %param.3 = getelementptr i64, ptr %params, i64 3
+  %single.table = load ptr, ptr %param.3
+  %param.4 = getelementptr i64, ptr %params, i64 4
+  %single.count = load i64, ptr %param.4
+  br label %alone
 alone:
+  %alone.table = phi ptr [%table, %ask], [%single.table, %single]
+  %alone.count = phi i64 [%count, %ask], [%single.count, %single]
   br label %head
 head:
   %i = phi i64 [0, %alone], [%i.next, %step]
   %bad = phi i32 [0, %alone], [%bad.next, %step]
-  %left = icmp slt i64 %i, %count
+  %left = icmp slt i64 %i, %alone.count
   br i1 %left, label %step, label %end
 step:
   %i.first = mul i64 %i, 2
-  %i.pair = getelementptr ptr, ptr %table, i64 %i.first
+  %i.pair = getelementptr ptr, ptr %alone.table, i64 %i.first
   %i.function = load ptr, ptr %i.pair
   %i.second = getelementptr ptr, ptr %i.pair, i64 1
   %i.params = load ptr, ptr %i.second
@@ -225,7 +235,9 @@ end:
 """
 
 SPLIT = Source(_SPLIT, Effort.NONE)
-"""The step: its words are the addresses of the pool and of the table, and how many parts there are."""
+"""The step. Its words: the address of the pool; the table of the parts, and how many there are; the table that is run
+if there is but one thread, and how many there are in it. Who finds the pool in use does the parts, too: with several
+threads, results do not depend on what else is going on."""
 
 
 class Pool:
@@ -271,6 +283,11 @@ def _default() -> int:
     for name in ("HOPGRAD_NUM_THREADS", "OMP_NUM_THREADS"):
         if os.environ.get(name, "").isdigit():
             return max(1, int(os.environ[name]))
+    return processors()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
     found: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return found
 
@@ -290,11 +307,12 @@ def pool() -> Pool:
 
 
 def set_num_threads(count: int) -> None:
-    """Say how many threads large loops of native code may use, the calling one included.
+    """Say how many threads large loops and products of matrices of native code may use, the calling one included.
 
     The default is HOPGRAD_NUM_THREADS or OMP_NUM_THREADS from the environment, else the number of processors. Results
-    do not depend on it, to the last bit. Products of matrices and linear algebra use the threads of the BLAS library,
-    which has settings of its own (OPENBLAS_NUM_THREADS).
+    are the same from run to run; those of loops do not depend on the number of threads, to the last bit, those of
+    products may in the last digits. Factorizations of matrices use the threads of the BLAS library, which has settings
+    of its own (OPENBLAS_NUM_THREADS), and so do products where SciPy comes with another library than OpenBLAS.
 
     Raises:
         ValueError: it is not a positive integer.
@@ -313,5 +331,5 @@ def set_num_threads(count: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads large loops of native code may use."""
+    """How many threads large loops and products of native code may use."""
     return pool().wanted

@@ -135,8 +135,8 @@ class Steps:
         native = [step.native for step in schedule.steps if isinstance(step, CallStep) and step.native is not None]
         self.inner: list[Inner] = [program for step in native for program in step.programs]
         """The programs that its own steps run."""
-        self.cut = [step.parts for step in schedule.steps if isinstance(step, KernelStep) and step.parts is not None]
-        """The kernels that are in parts."""
+        self.cut = [step.parts for step in schedule.steps if step.parts is not None]
+        """The steps that are in parts."""
         self.flops = sum(step.nest.flops for step in schedule.steps if isinstance(step, KernelStep))
         self.flops += sum(step.flops for step in native)
         """Operations on numbers, functions counted as one."""
@@ -167,7 +167,8 @@ class Steps:
     @functools.cached_property
     def sources(self) -> list[Source]:
         """The distinct kernels, those of inner programs too."""
-        found = [pair[0] for pair in self.written if pair is not None] + [one.source for one in self.cut]
+        found = [pair[0] for pair in self.written if pair is not None]
+        found += [source for one in self.cut for source in one.sources]
         for program in self.inner:
             found += program.sources
         return list(dict.fromkeys(found))
@@ -189,9 +190,9 @@ class Steps:
 
 def _written(step: KernelStep | CallStep, repeated: bool) -> tuple[Source, list[int]] | None:
     """The text and the parameters of a step, if it is native."""
+    if step.parts is not None:
+        return SPLIT, step.parts.words
     if isinstance(step, KernelStep):
-        if step.parts is not None:
-            return SPLIT, [pool().address, step.parts.address, step.parts.count]
         source, params = nest.write(nest.arranged(step.nest))
         return replace(source, effort=Effort.BEST) if repeated else source, params
     return (step.native.source, step.native.params) if step.native is not None else None
