@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import ctypes
+import gc
 import tracemalloc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -304,3 +307,75 @@ def test_first_calls_that_fail_leave_large_arrays_as_numpy_does() -> None:
         p = np.eye(900)
         np.testing.assert_allclose(whole(p), 900 * np.sqrt(2), 1e-12)
         np.testing.assert_array_equal(p, 2 * np.eye(900))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_first_calls_copy_no_large_arguments(order: Any) -> None:
+    draw = np.random.default_rng(0)
+    x, y, w = draw.normal(size=(2000, 500)), draw.normal(size=2000), np.zeros(500)
+    x = np.array(x, order=order)
+    captured = x.copy(order)
+
+    def misfit(w: Any, x: Any) -> Any:
+        return np.mean((x @ w + captured @ w - y) ** 2)
+
+    gradient = hg.grad(misfit)
+    with hg.use_backend("numpy"):
+        expected = hg.grad(misfit)(w, x)
+    found: list[Any] = []
+    with hg.use_backend("native"):
+        assert resident_peak(lambda: found.append(gradient(w, x))) < 0.5 * x.nbytes
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+
+
+def test_a_write_to_a_large_argument_that_tracing_does_not_see_is_told() -> None:
+    x = np.ones((300, 300))
+    address = x.__array_interface__["data"][0]
+
+    def f(a: Any, b: Any) -> Any:
+        y = np.sin(a) @ b
+        ctypes.memset(address, 0, 80)
+        return np.sum(y)
+
+    with hg.use_backend("native"):
+        for args in ((x, np.ones((300, 300))), (np.ones((300, 300)), x)):
+            x[...] = 1.0
+            with pytest.raises(hg.TraceError, match="an array of the caller was changed"):
+                hg.grad(f)(*args)
+
+
+def test_large_arrays_are_exchanged_where_the_interpreter_computes_the_call() -> None:
+    """Their values have to be copies then: each is written where the other one was."""
+
+    def exchanged(a: Any, b: Any) -> Any:
+        before = a.copy()
+        a[...] = b
+        b[...] = before[::-1]
+        return before[1:]
+
+    draw = np.random.default_rng(0)
+    a, b = draw.normal(size=(400, 300)), draw.normal(size=(400, 300))
+    own = a.copy(), b.copy()
+    plain = a.copy(), b.copy()
+    exchanged(*plain)
+    with hg.use_backend("native"), np.errstate(all="raise"):
+        found = hg.compile(exchanged)(*own)
+    np.testing.assert_array_equal(found, a[1:])
+    for one, other in zip(own, plain, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_keeps_the_result_of_a_first_call() -> None:
+    x = np.linspace(0.0, 1.0, 700_000)
+    gradient = hg.grad(lambda x: np.sum(np.sin(x) * np.exp(x)))
+    gc.collect()
+    gc.disable()
+    try:
+        with hg.use_backend("native"):
+            for _ in range(3):
+                result = gradient(x)
+                alive = weakref.ref(result)
+                del result
+                assert alive() is None
+    finally:
+        gc.enable()
