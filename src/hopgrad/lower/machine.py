@@ -17,6 +17,7 @@ import hashlib
 import itertools
 import os
 import platform
+import sys
 import threading
 import weakref
 from collections import OrderedDict
@@ -142,6 +143,19 @@ def _math_library() -> Any:
         return ctypes.CDLL("libmvec.so.1")
     except (OSError, RuntimeError):
         return None
+
+
+@functools.cache
+def c_library() -> Any:
+    """Linux's C library, for semaphores in memory of the user's own and what else not all systems have, or None."""
+    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+
+def give_back() -> None:
+    """Give memory that is free, as what tracing and compiling needed, back to the system, where glibc does so."""
+    trim = getattr(c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -117,6 +117,26 @@ class Gather:
 Entry = Load | Number | Compute | Convert | Position | Gather
 
 
+def operands(entry: Entry) -> tuple[int, ...]:
+    """The places in the list of what a value is made of."""
+    if isinstance(entry, Compute):
+        return entry.operands
+    if isinstance(entry, Convert):
+        return (entry.operand,)
+    return tuple(index.value for index in entry.indices) if isinstance(entry, Gather) else ()
+
+
+def renumbered(entry: Entry, at: Mapping[int, int] | Sequence[int]) -> Entry:
+    """The same value where those that it is made of stand in other places."""
+    if isinstance(entry, Compute):
+        return replace(entry, operands=tuple(at[o] for o in entry.operands))
+    if isinstance(entry, Convert):
+        return replace(entry, operand=at[entry.operand])
+    if isinstance(entry, Gather):
+        return replace(entry, indices=tuple(index._replace(value=at[index.value]) for index in entry.indices))
+    return entry
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """A value goes to memory at each place."""
@@ -181,6 +201,18 @@ class Nest:
         found = [v.access for v in self.values if isinstance(v, (Load, Gather))]
         found += [s.access for s in self.stores] + [r.access for r in self.reduces]
         return found + [s.access for s in self.scatters]
+
+    def only(self, stores: Sequence[Store], reduces: Sequence[Reduce]) -> Nest:
+        """The kernel that does these of its stores and reductions alone, and computes what they need."""
+        needed = {s.value for s in stores} | {r.value for r in reduces}
+        for k in range(len(self.values) - 1, -1, -1):
+            if k in needed:
+                needed.update(operands(self.values[k]))
+        at = {k: place for place, k in enumerate(sorted(needed))}
+        made = replace(self, values=[renumbered(self.values[k], at) for k in at], checks=[], scatters=[])
+        made.stores = [replace(s, value=at[s.value]) for s in stores]
+        made.reduces = [replace(r, value=at[r.value]) for r in reduces]
+        return made
 
     @property
     def flops(self) -> int:
@@ -305,17 +337,11 @@ def _written_out(nest: Nest) -> Nest:
     for k in range(nest.shape[-1]):
         here: list[int] = []
         for v in nest.values:
-            entry: Entry = v
-            if isinstance(v, Load):
-                entry = Load(at(v.access, k))
-            elif isinstance(v, Gather):
-                entry = Gather(at(v.access, k), tuple(i._replace(value=here[i.value]) for i in v.indices))
-            elif isinstance(v, Position) and v.axis == last:
-                entry = Number(k, v.kind)
-            elif isinstance(v, Convert):
-                entry = replace(v, operand=here[v.operand])
-            elif isinstance(v, Compute):
-                entry = replace(v, operands=tuple(here[o] for o in v.operands))
+            entry = renumbered(v, here)
+            if isinstance(entry, (Load, Gather)):
+                entry = replace(entry, access=at(entry.access, k))
+            elif isinstance(entry, Position) and entry.axis == last:
+                entry = Number(k, entry.kind)
             here.append(add(entry))
         moved.append(here)
     for s in nest.stores:

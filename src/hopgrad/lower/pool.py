@@ -19,11 +19,10 @@ import ctypes
 import functools
 import os
 import platform
-import sys
 import threading
 from typing import Any
 
-from hopgrad.lower.machine import Effort, Source, load
+from hopgrad.lower.machine import Effort, Source, c_library, load
 
 MOST = 32
 """How many threads there are at most, and how many parts of a step."""
@@ -296,10 +295,10 @@ class Pool:
     def _reset(self) -> None:
         ctypes.memset(self._words, 0, ctypes.sizeof(self._words))
         self._words[0] = self._started = 1
-        if _semaphores() is not None:
+        if c_library() is not None:
             for number in range(MOST):
                 place = _FIRST + _EACH * number + _SEMAPHORE
-                _semaphores().sem_init(ctypes.c_void_p(self.address + 8 * place), 0, 0)
+                c_library().sem_init(ctypes.c_void_p(self.address + 8 * place), 0, 0)
 
     def _forked(self) -> None:
         """A child has no threads but the one that forked; others start when there is work again."""
@@ -308,7 +307,7 @@ class Pool:
 
     def start(self) -> None:
         """Have as many threads as are wanted."""
-        if _semaphores() is None:
+        if c_library() is None:
             return
         with self._lock:
             count = min(self.wanted, MOST)
@@ -330,12 +329,6 @@ def processors() -> int:
     """How many processors this process may use."""
     found: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return found
-
-
-@functools.cache
-def _semaphores() -> Any:
-    """The C library, if it has semaphores in memory of the user's own; macOS has not."""
-    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
 from hopgrad.lower import memory, nest, parts, targets
 from hopgrad.lower.fuse import Buffer, CallStep, Compounds, Fuser, KernelStep, Library, Schedule
-from hopgrad.lower.machine import Effort, Loaded, Source, load, table
+from hopgrad.lower.machine import Effort, Loaded, Source, give_back, load, table
 from hopgrad.lower.pool import SPLIT, pool
 from hopgrad.lower.views import View
 
@@ -44,6 +44,9 @@ end:
 }
 """
 
+
+LARGE = 1 << 23
+"""From how many bytes of temporary values on memory is given back first that making the program needed."""
 
 _COUNT = """
 define i32 @NAME(ptr %slots, ptr %params) {
@@ -120,6 +123,8 @@ class Steps:
         self.builder = builder
         self.inputs = dict(inputs)
         self.targets = dict(targets or {})
+        self.written_to = frozenset(self.targets.values())
+        """The numbers of inputs whose arrays are written to."""
         self._asked = (tuple(outputs), tuple(checks), library, compound, whole)
         self.placed: dict[int, int] = {}
         """Results that may be computed in the memory of an input, where an entry point says so: both as buffers."""
@@ -248,6 +253,8 @@ class Program(Steps):
         super().__init__(builder, outputs, inputs, checks, library, compound, targets, whole)
         self._native()
         self.forget()
+        if self.layout.size >= LARGE:
+            give_back()
         self.seconds = time.perf_counter() - start
 
     # -- making ----------------------------------------------------------------------------------------------------
@@ -294,7 +301,7 @@ class Program(Steps):
 
     def _spans(self) -> list[int]:
         """The parameters of the step that looks whether arrays overlap."""
-        strides, written = list(self.inputs.values()), set(self.targets.values())
+        strides, written = list(self.inputs.values()), self.written_to
         found: list[int] = []
         for k, buffer in enumerate(self.buffers):
             if buffer.role != "input" or strides[buffer.number] is None:
@@ -357,7 +364,11 @@ class Program(Steps):
     def run(self, given: Sequence[Any]) -> list[Any] | None:
         """The outputs for values of the inputs, arrays of the strides that were said.
 
-        None if what was computed does not count: a guard does not hold, or a library's function failed.
+        None if what was computed does not count: a guard does not hold, or a library's function failed. Results that
+        may be computed in the memory of an input are, and come back as that array.
+
+        Raises:
+            ValueError: an array that is to be written to is read-only.
         """
         table = self._slots
         slots = table.template.copy()
@@ -369,8 +380,12 @@ class Program(Steps):
         for k, number in table.inputs:
             arrays[k] = data = np.asarray(given[number])
             slots[k] = address_of(data)
+            if number in self.written_to and not data.flags.writeable:
+                raise ValueError("assignment destination is read-only")
         for k, buffer in table.outputs:
-            arrays[k] = data = np.empty(buffer.aval.shape, buffer.aval.dtype)
+            place = self.placed.get(k)
+            data = np.empty(buffer.aval.shape, buffer.aval.dtype) if place is None else arrays[place]
+            arrays[k] = data
             slots[k] = address_of(data)
         for k, (output, offset) in self.layout.shared.items():
             slots[k] = int(slots[output]) + offset
