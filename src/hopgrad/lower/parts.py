@@ -67,7 +67,7 @@ def _cut(schedule: Schedule, step: KernelStep, large: bool) -> list[KernelStep]:
     length = nest.shape[0]
     grain = _GRAIN if len(nest.shape) == 1 else 1
     sizes = {r: _kept(nest, r) for r in nest.reduces if 0 in r.axes}
-    count = min(MOST, int(work(nest) / PART), length // grain) if large else 1
+    count = min(MOST, _even(int(work(nest) / PART)), length // grain) if large else 1
     if sizes:  # putting the results together should be little beside the work
         count = min(count, math.prod(nest.shape) // (4 * sum(math.prod(size) for size in sizes.values())))
     if nest.scatters or any(isinstance(v, Position) and v.axis == 0 for v in nest.values):
@@ -98,6 +98,11 @@ def _cut(schedule: Schedule, step: KernelStep, large: bool) -> list[KernelStep]:
         made = [_part(nest, start, end, k, partial) for k, (start, end) in enumerate(pairwise(places))]
         step.parts = Parts([nests.write(part) for part in made])
     return after
+
+
+def _even(count: int) -> int:
+    """About so many parts, which two and four threads can share evenly."""
+    return max(2, 4 * round(count / 4))
 
 
 def _kept(nest: Nest, reduce: Reduce) -> tuple[int, ...]:
