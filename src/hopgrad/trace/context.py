@@ -53,7 +53,7 @@ LENT = 1 << 16
 
 def _checksum(array: np.ndarray[Any, Any]) -> int:
     """Of the bytes of a contiguous array, in the order in which they lie."""
-    return zlib.crc32(np.ravel(array, order="K").view(np.uint8))
+    return zlib.crc32(np.ravel(array, order="K").view(np.uint8).data)
 
 
 class Trace:
