@@ -25,6 +25,7 @@ from hopgrad.hops.shape import Operand
 from hopgrad.lower import scalar
 from hopgrad.lower.machine import Step
 from hopgrad.lower.nest import (
+    CACHED,
     SMALL,
     Access,
     Check,
@@ -74,6 +75,12 @@ DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
+DEAR_LATER = 30
+"""The same for large arrays that are needed again `LATER` levels later, when they have left the caches: a function of
+the vector library takes no longer than writing its values to memory and reading them, which stay there all the time."""
+LATER = 12
+MOST_COST = 1 << 20
+"""Costs are not counted beyond this: what is needed in many ways would have them grow without bounds."""
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 
@@ -770,7 +777,11 @@ class Fuser:
     # -- kernels ---------------------------------------------------------------------------------------------------
 
     def _store_what_is_dear(self) -> None:
-        """Virtual values that kernels of several levels need are stored by the first of them, if they are dear."""
+        """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
+
+        From the level after that of its storing on nobody needs a value's operands: so those that are needed last are
+        asked first, and of what is stored for others' sake that is left out again which is cheap given the rest.
+        """
         first: dict[int, int] = {}
         last: dict[int, int] = {}
 
@@ -778,36 +789,52 @@ class Fuser:
             first[node] = min(first.get(node, low), low)
             last[node] = max(last.get(node, high), high)
 
+        whole: dict[int, int] = {}
+        for node in self.order:
+            self._add_cost(node, whole)
         for sink in self.sinks:
             ask(sink.node, sink.level, sink.level)
+        chosen: dict[int, int] = {}
+        """By value: from what cost on it is to be stored."""
         for node in reversed(self.order):
-            if node in first and node in self.ready and node not in self.builder.constants:
-                # From the level after that of its storing on nobody needs its operands.
-                high = min(last[node], self.stored_at.get(node, last[node]))
-                for a in self.builder.args(node):
-                    if a in self.ready and a not in self.cut:
-                        ask(a, first[node], high)
-        dear: dict[int, int] = {}
-        for node in self.order:
-            if node not in first or node not in self.ready or node in self.builder.constants:
+            if node not in first or node not in whole:
                 continue
-            hop = self.builder.hop(node)
-            if isinstance(hop, Reduction):
-                (a,) = self.builder.args(node)
-                count = self.builder.avals[a].size // self.builder.avals[node].size
-                dear[node] = count * (1 + dear.get(a, 0))
-            else:
-                own = scalar.cost(hop.lowering) if hop.lowering else 0
-                dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
-            if node in self.stored_at:
-                dear[node] = 0
-            elif dear[node] >= self._limit(node) and first[node] < last[node]:
+            high = min(last[node], self.stored_at.get(node, last[node]))
+            limit = self._limit(node, high - first[node])
+            if first[node] < high and whole[node] >= limit and self.builder.hop(node).name not in VIEWS:
+                chosen[node] = limit
+                high = first[node]
+            for a in self.builder.args(node):
+                if a in self.ready and a not in self.cut:
+                    ask(a, first[node], high)
+        rest: dict[int, int] = {}
+        for node in self.order:
+            self._add_cost(node, rest)
+            if node in chosen and rest[node] >= chosen[node]:
                 self.wanted[node] = first[node]
-                dear[node] = 0
+                rest[node] = 0
 
-    def _limit(self, node: int) -> int:
-        """From what cost on a value is stored."""
-        return DEAR if self.builder.avals[node].size > SMALL else DEAR_SMALL
+    def _add_cost(self, node: int, costs: dict[int, int]) -> None:
+        """Note what a virtual value costs that is not stored, given the costs of those that it is made of."""
+        if node not in self.ready or node in self.builder.constants:
+            return
+        args, hop = self.builder.args(node), self.builder.hop(node)
+        inner = sum(costs.get(a, 0) for a in args)
+        if node in self.stored_at:
+            costs[node] = 0
+        elif isinstance(hop, Reduction):
+            count = self.builder.avals[args[0]].size // self.builder.avals[node].size
+            costs[node] = count * (1 + inner)
+        else:
+            costs[node] = inner + (scalar.cost(hop.lowering) if hop.lowering else 0)
+        costs[node] = min(costs[node], MOST_COST)
+
+    def _limit(self, node: int, levels: int) -> int:
+        """From what cost on a value is stored that is needed again so many levels later."""
+        size = self.builder.avals[node].size
+        if size <= SMALL:
+            return DEAR_SMALL
+        return DEAR_LATER if size >= CACHED and levels >= LATER else DEAR
 
     def _kernels(self) -> list[KernelStep]:
         """Sinks of one level over places of one shape go into one kernel, up to a size."""
