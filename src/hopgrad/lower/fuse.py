@@ -179,6 +179,8 @@ class _Sink:
     expected: float | None = None
     at: tuple[Any, tuple[int, ...], bool] | None = None
     """Index items, index arrays, and whether to add, where the places are computed."""
+    again: bool = False
+    """Whether the value is computed once more, wherever it may be stored."""
 
 
 class Fuser:
@@ -232,6 +234,8 @@ class Fuser:
         self.cost: dict[int, int] = {}
         self.sinks: list[_Sink] = []
         self.calls: list[CallStep] = []
+        self._called: set[int] = set()
+        """The hops of those."""
         self.checks = checks
         self.library = library
         self.compound = compound
@@ -683,13 +687,13 @@ class Fuser:
     def _place_call(self, node: int, hop: Hop, params: dict[str, Any], args: Sequence[int]) -> None:
         """Whatever is no loop nest."""
         like = self.builder.avals[node]
-        operands: list[View | int] = []
-        level = 0
         for a in args:
             if a not in self.avail:
                 self.store(a)
-            level = max(level, self.avail[a])
-            operands.append(self.views.get(a, a))
+        level = max((self.avail[a] for a in args), default=0)
+        again = {a for a in args if self._is_left_for(node, a, level)}
+        operands = [self._stored_again(a, level + 1) if a in again else self.views.get(a, a) for a in args]
+        level += 2 * bool(again)
         wanted: tuple[int, ...] = ()
         native = self._native_call(node, hop, params, args, operands)
         if isinstance(like, Several):
@@ -708,6 +712,85 @@ class Fuser:
             scratch = self._buffer(Buffer(aval((native.work,), np.uint8), "temporary"))
             native.use(scratch)
         self.calls.append(CallStep(node, hop, params, operands, buffer, level, wanted, native, scratch))
+        self._called.add(node)
+
+    def _source(self, node: int) -> tuple[int, list[int]]:
+        """What a value is a transposed or reshaped view of, and the views on the way, the last one first."""
+        way: list[int] = []
+        while self.builder.hop(node).name in ("transpose", "reshape") and self.builder.args(node)[0] in self.views:
+            way.append(node)
+            (node,) = self.builder.args(node)
+        return node, way
+
+    def _is_left_for(self, node: int, operand: int, level: int) -> bool:
+        """Whether the memory of an operand is better used for others until a call needs it, and it computed once more.
+
+        It is large, was stored long ago for calls alone, and is cheap to compute from what stays in memory anyway.
+        """
+        source, _ = self._source(operand)
+        like = self.builder.avals[source]
+        if (
+            source not in self.stored_at
+            or source in self.cut
+            or source in self._output_of
+            or like.size < CACHED
+            or level - self.stored_at[source] < LATER
+            or self.cost[source] >= DEAR_LATER
+        ):
+            return False
+        before = self._users_in_memory(source) - {node}
+        if not before <= self._called or max(before, default=node) >= node:
+            return False
+        cone = [source]
+        for value in cone:
+            for a in self.builder.args(value):
+                if a in self.ready and a not in self.stored_at:
+                    cone.append(a)
+                elif not self._is_needed_after(a, node):
+                    return False
+        return True
+
+    def _is_needed_after(self, node: int, call: int) -> bool:
+        """Whether a value in memory stays there beyond a call, since what comes later is computed from it."""
+        source, _ = self._source(node)
+        if source in self.given or source in self.builder.constants:
+            return True
+        values, seen = [source], {source}
+        for value in values:
+            for user in self.users[value]:
+                if user > call:
+                    return True
+                if user not in seen and user not in self.stored_at and (user in self.ready or user in self.views):
+                    seen.add(user)
+                    values.append(user)
+        return False
+
+    def _users_in_memory(self, node: int) -> set[int]:
+        """The hops that need a value, or a transposed or reshaped view of it."""
+        found: set[int] = set()
+        values = [node]
+        for value in values:
+            for user in self.users[value]:
+                if self.builder.hop(user).name in ("transpose", "reshape"):
+                    values.append(user)
+                else:
+                    found.add(user)
+        return found
+
+    def _stored_again(self, operand: int, level: int) -> View:
+        """New memory for a value that is in memory already, computed once more by the kernels of a level."""
+        source, way = self._source(operand)
+        like = self.builder.avals[source]
+        view = View(self.temporary(like), like.shape, c_strides(like.shape))
+        self.sinks.append(_Sink(source, level, like.shape, view, again=True))
+        for node in reversed(way):
+            (before,) = self.builder.args(node)
+            params = dict(self.builder.params(node))
+            avals = self.builder.avals
+            found = view_through(self.builder.hop(node).name, params, avals[before], avals[node], view)
+            assert found is not None  # as it was for the memory before
+            view = found
+        return view
 
     # -- what those need that place hops with several results
 
@@ -793,7 +876,8 @@ class Fuser:
         for node in self.order:
             self._add_cost(node, whole)
         for sink in self.sinks:
-            ask(sink.node, sink.level, sink.level)
+            for node in self.builder.args(sink.node) if sink.again else (sink.node,):
+                ask(node, sink.level, sink.level)
         chosen: dict[int, int] = {}
         """By value: from what cost on it is to be stored."""
         for node in reversed(self.order):
@@ -858,7 +942,7 @@ class Fuser:
         return len(kernel.nest.values) > MOST_VALUES or len(set(kernel.nest.accesses())) > MOST_ACCESSES
 
     def _compute(self, kernel: _Kernel, sink: _Sink) -> None:
-        value = self._value(kernel, sink.node, identity(len(sink.shape)))
+        value = self._value(kernel, sink.node, identity(len(sink.shape)), sink.again)
         nest = kernel.nest
         if sink.expected is not None:
             nest.checks.append(Check(value, sink.expected))
@@ -909,8 +993,11 @@ class Fuser:
         """Whether a kernel reads a value from memory: if it was stored before."""
         return node in self.views and (node not in self.ready or kernel.level > self.stored_at[node])
 
-    def _value(self, kernel: _Kernel, node: int, places: Map) -> int:
-        """The place of a value in a kernel's list; what it is made of comes before it. Iterative: chains are long."""
+    def _value(self, kernel: _Kernel, node: int, places: Map, again: bool = False) -> int:
+        """The place of a value in a kernel's list; what it is made of comes before it. Iterative: chains are long.
+
+        `again`: it is not read from memory itself.
+        """
         memo, nest = kernel.memo, kernel.nest
         stack: list[tuple[int, Map]] = [(node, places)]
         while stack:
@@ -919,7 +1006,7 @@ class Fuser:
                 stack.pop()
                 continue
             current, at = top
-            if self._is_loaded(kernel, current):
+            if self._is_loaded(kernel, current) and not (again and current == node):
                 memo[top] = self._append(nest, self._load(current, at, len(kernel.shape)))
                 stack.pop()
                 continue
