@@ -15,6 +15,8 @@ import realistic
 
 import hopgrad as hg
 from bench.cases import CASES as BENCHMARKS
+from bench.cases import training
+from hopgrad import nn
 from hopgrad.lower import memory
 from hopgrad.lower.fuse import KernelStep
 from hopgrad.lower.memory import touched
@@ -53,7 +55,7 @@ def check(program: Program) -> None:
         for b in (*reads, *writes):
             first.setdefault(b, k)
             last[b] = k
-    own = {b for b in first if buffers[b].role in ("temporary", "output")}
+    own = {b for b in first if buffers[b].role in ("temporary", "output") and b not in program.placed}
     for b in own:
         if buffers[b].role == "output":
             last[b] = len(schedule.steps)  # it is returned
@@ -116,6 +118,79 @@ def test_benchmarks(name: str) -> None:
         assert found
         for program in found:
             check(program)
+
+
+@pytest.mark.parametrize("name", [name for name, case in BENCHMARKS.items() if case.want == "training"])
+def test_training_steps(name: str) -> None:
+    """Parameters and averages are updated where they are, and the block holds no more than what has to live."""
+    case = BENCHMARKS[name]
+    args = case.arguments(case.sizes[1])
+    call = case.program(*args)
+    (step,) = [cell.cell_contents for cell in call.__closure__ if hasattr(cell.cell_contents, "report")]
+    with hg.use_backend("native"):
+        for _ in range(2):
+            call(*args[-2:])
+    program = step._program()
+    check(program)
+    copied = [program.buffers[program.outputs[k]] for k in program.targets if program.outputs[k] not in program.placed]
+    assert sum(buffer.bytes for buffer in copied) < 0.01 * sum(buffer.bytes for buffer in program.buffers)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
+def test_a_network_keeps_one_array_a_layer(activation: str) -> None:
+    """What activations were given; what they gave is computed once more for the gradients of the weights."""
+    batch, width = 512, 256
+    act = getattr(nn, activation)
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(batch, width)).astype(np.float32)
+
+    def loss(weights: Any, x: Any) -> Any:
+        for w in weights:
+            x = act(x @ w)
+        return np.mean(x * x)
+
+    sizes = []
+    for layers in (12, 20):
+        weights = [draw.normal(size=(width, width)).astype(np.float32) / 11 for _ in range(layers)]
+        gradient = hg.grad(loss)
+        (program,) = programs(gradient, (weights, x))
+        sizes.append(program.layout.size)
+        with hg.use_backend("native"):
+            found = gradient(weights, x)
+        with hg.use_backend("numpy"):
+            expected = hg.grad(loss)(weights, x)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * np.abs(other).max())
+    assert sizes[1] - sizes[0] <= 8 * x.nbytes + 8 * 4 * width
+
+
+def test_a_transformer_keeps_what_its_layers_need() -> None:
+    """The matrices of attention once, what the activation was given, and eight arrays as wide as the model."""
+    case = BENCHMARKS["training/transformer"]
+    size: Any = case.sizes[-1]
+    batch, time, layers, width = size
+    args = case.arguments(size)
+    call = case.program(*args)
+    (step,) = [cell.cell_contents for cell in call.__closure__ if hasattr(cell.cell_contents, "report")]
+    with hg.use_backend("native"):
+        call(*args[-2:])
+    attention = 4 * batch * (width // training.HEAD) * time * time
+    wide = 4 * batch * time * width
+    on_the_way = max(2 * attention, 3 * 4 * wide)
+    assert step._program().layout.size <= layers * (attention + 4 * wide + 8 * wide) + on_the_way
+
+
+def test_a_value_that_is_needed_again_is_stored_once_not_all_it_is_made_of() -> None:
+    """exp(sin(x) cos(x)) is stored for the second loop; neither the sine nor the cosine is."""
+
+    def f(x: Any) -> Any:
+        y = np.exp(np.sin(x) * np.cos(x))
+        return y / np.sum(y)
+
+    x = np.linspace(0.0, 1.0, 5000)
+    (program,) = programs(hg.compile(f), (x,))
+    check(program)
+    assert program.layout.size < 1.1 * x.nbytes
 
 
 def test_values_live_where_results_will_be() -> None:

@@ -731,7 +731,7 @@ class Fuser:
         like = self.builder.avals[source]
         if (
             source not in self.stored_at
-            or source in self.cut
+            or source in self.once
             or source in self._output_of
             or like.size < CACHED
             or level - self.stored_at[source] < LATER
