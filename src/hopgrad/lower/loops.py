@@ -247,7 +247,7 @@ class _Words:
             self.add("outer", place, view.buffer, view.offset * size, row)
 
     def step(self, fuser: Fuser, source: Source, header: dict[str, int], flops: int, note: str,
-             programs: Sequence[Inner]) -> tuple[Step, int]:  # fmt: skip
+             programs: Sequence[Inner], times: int = 1) -> tuple[Step, int]:  # fmt: skip
         """The step, and the buffer of its scratch memory."""
         scratch = fuser.temporary(aval((max(1, self.size),), np.uint8))
         words = dict.fromkeys(_HEADER, 0) | {"run": runner()[0].address, "scratch": scratch} | header
@@ -258,7 +258,7 @@ class _Words:
             lists += [len(found), start + len(entries)]
             entries += [word for entry in found for word in entry]
         params = [*[words[name] for name in _HEADER], *lists, *entries]
-        return Step(source, params, flops, note=note, programs=programs), scratch
+        return Step(source, params, flops, note=note, programs=programs, times=times), scratch
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------
@@ -524,10 +524,11 @@ class _Placed:
         if self.cond is not None and loop.carries in self.items:
             words.add("count", self._home(loop.carries).buffer, 0)
         source = _while() if self.cond is not None else _loop(loop.counted)
-        flops = max(1, header["limit"]) * sum(program.flops for program in bodies.parts)
+        times = max(1, header["limit"])
+        flops = times * sum(program.flops for program in bodies.parts)
         name = "scan" if self.cond is None else "while_loop"
         note = f"{name} of {'any number of' if loop.endless else loop.length} steps, each of {_told(bodies.parts)}"
-        step, scratch = words.step(fuser, source, header, flops, note, bodies.programs)
+        step, scratch = words.step(fuser, source, header, flops, note, bodies.programs, times)
         level = max([self.level, *_levels(fuser, self.operands), *[one.level for one in given if one is not None]])
         fuser.call(self.node, step, self.reads, [*self.writes, scratch], self.results, level)
 

@@ -17,7 +17,7 @@ from hopgrad.aval import aval
 from hopgrad.lower import nest as nests
 from hopgrad.lower import scalar
 from hopgrad.lower.fuse import Buffer, KernelStep, Schedule
-from hopgrad.lower.machine import Loaded, Source, table
+from hopgrad.lower.machine import Hole, Source, table
 from hopgrad.lower.nest import Access, Compute, Gather, Load, Nest, Position, Reduce
 from hopgrad.lower.scalar import KINDS
 from hopgrad.lower.views import c_strides
@@ -128,7 +128,7 @@ class Parts:
         self.source: Source = self.written[0][0]
         assert all(source == self.source for source, _ in self.written)
 
-    def connect(self, loaded: Mapping[Source, Loaded]) -> None:
-        """Fill in the code."""
-        for k in range(self.count):
-            self._table[2 * k] = loaded[self.source].address
+    @property
+    def holes(self) -> list[Hole]:
+        """Where the code's address goes."""
+        return [Hole(self._table, k, self.source) for k in range(self.count)]
