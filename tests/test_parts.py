@@ -1,7 +1,8 @@
-"""Large kernels in parts, run by threads: the same values for any number of threads, to the last bit."""
+"""Large steps in parts, run by threads: the same values for any number of threads; kernels to the last bit."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from agreeing import both
 import hopgrad as hg
 from hopgrad.backend import NativePlan
 from hopgrad.evaluate import evaluate
-from hopgrad.lower import parts, report
+from hopgrad.lower import blas, loops, parts, report
 
 RNG = np.random.default_rng(0)
 
@@ -65,6 +66,95 @@ def test_values_are_those_of_the_interpreter(f: Any, shape: tuple[int, ...], dty
         for one, other in zip(found, evaluate(graph.builder, graph.outputs, inputs), strict=True):
             close = 1e-12 if dtype == np.float64 else 1e-4
             np.testing.assert_allclose(one, other, close, close * float(np.max(np.abs(other))))
+
+
+PRODUCTS = {
+    "rows": ((200, 40), (40, 33)),
+    "columns": ((33, 40), (40, 200)),
+    "small kernels": ((7, 5, 6), (7, 6, 4)),
+    "kernels that copy": ((7, 5, 6), (7, 4, 6)),
+    "a batch": ((3, 70, 80), (3, 80, 90)),
+    "one factor for all": ((6, 70, 80), (80, 90)),
+    "a matrix times a vector": ((90, 50), (50,)),
+    "a vector times a matrix": ((50,), (50, 90)),
+    "sums of products": ((5, 1, 300), (5, 300, 1)),
+    "in blocks": ((32, 128), (128, 512)),
+    "in turns": ((24, 7744), (7744, 16)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_in_parts(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "LEAST", 20)
+    monkeypatch.setattr(blas, "PART", 5)
+    monkeypatch.setattr(blas, "processors", lambda: 3)
+    a, b = (RNG.normal(size=shape).astype(dtype) for shape in PRODUCTS[name])
+    if "copy" in name:
+        f: Any = hg.compile(lambda a, b: a @ np.swapaxes(b, 1, 2), backend="native")
+    else:
+        f = hg.compile(lambda a, b: a @ b, backend="native")
+    expected = a @ (np.swapaxes(b, 1, 2) if "copy" in name else b)
+    graph = hg.graph_of(lambda a, b: a @ (np.swapaxes(b, 1, 2) if "copy" in name else b))(a, b)
+    plan = NativePlan(graph.builder, graph.outputs, list(graph.inputs))
+    plan.run({graph.inputs[0]: a, graph.inputs[1]: b})
+    assert "parts" in "".join(map(report.plan, plan.programs))
+    f(a, b)  # by the interpreter
+    for count in (1, 2, 3):
+        hg.set_num_threads(count)
+        seen = {np.asarray(f(a, b)).tobytes() for _ in range(20)}
+        assert len(seen) == 1  # the same from run to run
+        found = np.frombuffer(seen.pop(), dtype).reshape(expected.shape)
+        close = 1e-12 if dtype == np.float64 else 1e-4
+        np.testing.assert_allclose(found, expected, close, close * float(np.max(np.abs(expected))))
+
+
+@pytest.mark.skipif(not blas.threads()[0], reason="SciPy's BLAS is not OpenBLAS")
+def test_the_library_gets_its_threads_back() -> None:
+    get = ctypes.CFUNCTYPE(ctypes.c_int)(blas.threads()[0])
+    put = ctypes.CFUNCTYPE(None, ctypes.c_int)(blas.threads()[1])
+    before = get()
+    put(2)
+    try:
+        a = RNG.normal(size=(90, 90))
+        f = hg.compile(lambda a: np.tanh(a) @ a, backend="native")
+        expected = np.tanh(a) @ a
+        f(a)
+        seen: list[Any] = []
+        many = [threading.Thread(target=lambda: seen.append([f(a) for _ in range(300)])) for _ in range(4)]
+        for one in many:
+            one.start()
+        for one in many:
+            one.join()
+        assert len(seen) == 4
+        for found in seen:
+            np.testing.assert_allclose(found[-1], expected, 1e-12, 1e-12)
+        assert get() == 2
+    finally:
+        put(before)
+
+
+@pytest.mark.parametrize("length", [40, 41, 400])
+def test_loops_whose_steps_do_not_need_each_other(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "LEAST", 20)
+    monkeypatch.setattr(loops, "PART", 5)
+    monkeypatch.setattr(loops, "processors", lambda: 3)
+    rows, weights = RNG.normal(size=(length, 30)), RNG.normal(size=(30, 7))
+
+    def f(rows: Any, weights: Any) -> Any:
+        def step(_: None, row: Any) -> Any:
+            return None, (np.tanh(row @ weights), np.sum(np.exp(weights)) + row[0])
+
+        return hg.scan(step, None, rows)[1]
+
+    g = hg.compile(f, backend="native")
+    expected = np.tanh(rows @ weights), np.sum(np.exp(weights)) + rows[:, 0]
+    for count in (1, 2, 3):
+        hg.set_num_threads(count)
+        for _ in range(20):
+            for one, other in zip(g(rows, weights), expected, strict=True):
+                np.testing.assert_allclose(one, other, 1e-12, 1e-12)
+    assert "parts" in g.plan
 
 
 @pytest.mark.usefixtures("small_parts")

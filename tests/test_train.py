@@ -8,12 +8,14 @@ import io
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import types
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +39,7 @@ from hopgrad.train import (
     batches,
     evaluate,
     fit,
+    progress,
 )
 
 rng = np.random.default_rng(0)
@@ -777,10 +780,28 @@ def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     assert shown(monkeypatch, io.StringIO(), None) == ""
     assert shown(monkeypatch, io.StringIO(), False) == ""
     lines = shown(monkeypatch, io.StringIO(), True).splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 2  # the first epoch and the last: there is no hurry
     assert lines[0].startswith("epoch 1/3  step 2/6  loss ")
-    assert "validation loss" in lines[2]
-    assert "steps/s" in lines[2]
+    assert lines[1].startswith("epoch 3/3  step 6/6  loss ")
+    assert "validation loss" in lines[1]
+    assert "steps/s" in lines[1]
+
+
+def test_a_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress.display(True, 600, 60, 0) as shown:
+        for step in range(600):
+            now[0] += 0.5
+            shown.step(step + 1, step // 10, 1.0)
+            if step % 10 == 9:
+                shown.epoch(step // 10, {"loss": 2.0})
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 1 + 600 * 0.5 // progress.QUIET
+    assert "  loss 1  (2 steps/s, " in lines[1]
+    assert lines[1].endswith(": loss 2")  # of the epoch before
 
 
 def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -790,9 +811,38 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "steps/s" in text
 
 
-def test_lines_in_a_terminal_without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_line_in_a_terminal_without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich.progress", None)
-    assert "epoch 3/3  step 6/6" in shown(monkeypatch, Terminal(), None)
+    text = shown(monkeypatch, Terminal(), None)
+    assert text.count("\n") == 1
+    *_, last = text.split("\r")
+    assert last.startswith("epoch 3/3  step 6/6  loss ")
+    assert {len(line.rstrip("\n")) for line in text.split("\r")[1:]} == {shutil.get_terminal_size().columns - 1}
+
+
+def test_one_output_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs: list[list[str]] = []
+
+    class Handle:
+        def display(self, data: dict[str, str], raw: bool) -> None:
+            assert raw
+            outputs.append([data["text/plain"]])
+
+        def update(self, data: dict[str, str], raw: bool) -> None:
+            outputs[-1].append(data["text/plain"])
+
+    shell = types.SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(DisplayHandle=Handle))
+    monkeypatch.setattr(progress, "REFRESH", 0.0)
+    assert shown(monkeypatch, io.StringIO(), None) == ""
+    ((first, *_, last),) = outputs
+    assert first.startswith("epoch 1/3  step 1/6  loss ")
+    assert last.startswith("epoch 3/3  step 6/6  loss ")
+    assert shown(monkeypatch, io.StringIO(), False) == ""
+    del shell.kernel  # a terminal's IPython
+    assert shown(monkeypatch, io.StringIO(), None) == ""
+    assert len(outputs) == 1
 
 
 def test_the_history_as_picture_and_table(tmp_path: Path) -> None:

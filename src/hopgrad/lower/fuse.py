@@ -128,6 +128,8 @@ class CallStep:
     """The buffer that the library works in, if it needs one."""
     written: list[int] = field(default_factory=list)
     """Of a native hop with several results: the buffers that it writes to."""
+    parts: Any = None
+    """It in parts, if it is large and native (`hopgrad.lower.parts`)."""
 
 
 Library = Callable[[Hop, dict[str, Any], Sequence[View], View, Sequence[np.dtype[Any]]], Step | None]
@@ -697,7 +699,7 @@ class Fuser:
         scratch = -1
         if native is not None and native.work:
             scratch = self._buffer(Buffer(aval((native.work,), np.uint8), "temporary"))
-            native.params.append(scratch)
+            native.use(scratch)
         self.calls.append(CallStep(node, hop, params, operands, buffer, level, wanted, native, scratch))
 
     # -- what those need that place hops with several results

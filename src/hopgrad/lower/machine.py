@@ -17,6 +17,7 @@ import hashlib
 import itertools
 import os
 import platform
+import sys
 import threading
 import weakref
 from collections import OrderedDict
@@ -146,6 +147,19 @@ def _math_library() -> Any:
 
 
 @functools.cache
+def c_library() -> Any:
+    """Linux's C library, for semaphores in memory of the user's own and what else not all systems have, or None."""
+    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+
+def give_back() -> None:
+    """Give memory that is free, as what tracing and compiling needed, back to the system, where glibc does so."""
+    trim = getattr(c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
 def machine() -> Machine:
     """This process's machine; starting LLVM takes some milliseconds."""
     with _lock:
@@ -197,10 +211,11 @@ class Source:
 
 @dataclass
 class Step:
-    """A step that calls a library. If it needs scratch memory, its slot has to be added to `params` as the last word.
+    """A step that calls a library. If it needs scratch memory, it has to be told which (`use`).
 
     ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes. ``programs`` are
-    those that the step itself runs, ``times`` times at most.
+    those that the step itself runs, ``times`` times at most. ``parts`` are parameters that do a part each, if it can be
+    done by several threads.
     """
 
     source: Source
@@ -210,6 +225,12 @@ class Step:
     note: str = ""
     programs: Sequence[Any] = ()
     times: int = 1
+    parts: Sequence[list[int]] = ()
+
+    def use(self, scratch: int) -> None:
+        """Have it use the scratch memory in a slot: the last of its parameters."""
+        for params in (self.params, *self.parts):
+            params.append(scratch)
 
 
 class Hole(NamedTuple):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -43,6 +43,9 @@ SMALL = 2048
 
 _CACHED = 2**17
 """From how many elements on arrays do not stay in the nearer caches."""
+
+_FAR = 40 << 20
+"""From how many bytes on what a kernel reads and writes does not stay in any cache."""
 
 _LONG = 32
 """How many vectors a loop has at least before it matters that they are aligned."""
@@ -129,6 +132,26 @@ class Gather:
 Entry = Load | Number | Compute | Convert | Position | Gather
 
 
+def operands(entry: Entry) -> tuple[int, ...]:
+    """The places in the list of what a value is made of."""
+    if isinstance(entry, Compute):
+        return entry.operands
+    if isinstance(entry, Convert):
+        return (entry.operand,)
+    return tuple(index.value for index in entry.indices) if isinstance(entry, Gather) else ()
+
+
+def renumbered(entry: Entry, at: Mapping[int, int] | Sequence[int]) -> Entry:
+    """The same value where those that it is made of stand in other places."""
+    if isinstance(entry, Compute):
+        return replace(entry, operands=tuple(at[o] for o in entry.operands))
+    if isinstance(entry, Convert):
+        return replace(entry, operand=at[entry.operand])
+    if isinstance(entry, Gather):
+        return replace(entry, indices=tuple(index._replace(value=at[index.value]) for index in entry.indices))
+    return entry
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """A value goes to memory at each place."""
@@ -185,12 +208,26 @@ class Nest:
     form: str = ""
     """"tiny" and "small": compiling it costs more than running it; "narrow": vectors of half a cache line are better
     than longer ones."""
+    streams: bool = False
+    """Whether what it writes goes past the caches: memory that will be overwritten need not be read first."""
 
     def accesses(self) -> list[Access]:
         """All places in memory that it touches."""
         found = [v.access for v in self.values if isinstance(v, (Load, Gather))]
         found += [s.access for s in self.stores] + [r.access for r in self.reduces]
         return found + [s.access for s in self.scatters]
+
+    def only(self, stores: Sequence[Store], reduces: Sequence[Reduce]) -> Nest:
+        """The kernel that does these of its stores and reductions alone, and computes what they need."""
+        needed = {s.value for s in stores} | {r.value for r in reduces}
+        for k in range(len(self.values) - 1, -1, -1):
+            if k in needed:
+                needed.update(operands(self.values[k]))
+        at = {k: place for place, k in enumerate(sorted(needed))}
+        made = replace(self, values=[renumbered(self.values[k], at) for k in at], checks=[], scatters=[])
+        made.stores = [replace(s, value=at[s.value]) for s in stores]
+        made.reduces = [replace(r, value=at[r.value]) for r in reduces]
+        return made
 
     @property
     def flops(self) -> int:
@@ -258,6 +295,7 @@ def arranged(nest: Nest) -> Nest:
         found = made
     found.reduces = [replace(r, few=_innermost_count(found, r) <= FEW) for r in found.reduces]
     size = math.prod(found.shape)
+    found.streams = bool(found.stores and found.shape) and found.shape[-1] >= 16 * _LONG and _bytes(found) >= _FAR
     found.form = "tiny" if size <= TINY else "small" if size <= SMALL else "narrow" if _crosses(found) else ""
     return found
 
@@ -273,6 +311,15 @@ def _crosses(nest: Nest) -> bool:
         return False
     rows = [v.access for v in nest.values if isinstance(v, Load) and v.access.strides and v.access.strides[-1] == 1]
     return len({access.slot for access in rows}) < len(set(rows))
+
+
+def _bytes(nest: Nest) -> int:
+    """How many bytes of memory a kernel reads and writes."""
+    sizes: dict[int, int] = {}
+    for a in nest.accesses():
+        count = math.prod(n for n, stride in zip(nest.shape, a.strides, strict=True) if stride)
+        sizes[a.slot] = max(sizes.get(a.slot, 0), count * scalar.SIZES.get(a.kind, 1))
+    return sum(sizes.values())
 
 
 def _innermost_count(nest: Nest, reduce: Reduce) -> int:
@@ -305,17 +352,11 @@ def _written_out(nest: Nest) -> Nest:
     for k in range(nest.shape[-1]):
         here: list[int] = []
         for v in nest.values:
-            entry: Entry = v
-            if isinstance(v, Load):
-                entry = Load(at(v.access, k))
-            elif isinstance(v, Gather):
-                entry = Gather(at(v.access, k), tuple(i._replace(value=here[i.value]) for i in v.indices))
-            elif isinstance(v, Position) and v.axis == last:
-                entry = Number(k, v.kind)
-            elif isinstance(v, Convert):
-                entry = replace(v, operand=here[v.operand])
-            elif isinstance(v, Compute):
-                entry = replace(v, operands=tuple(here[o] for o in v.operands))
+            entry = renumbered(v, here)
+            if isinstance(entry, (Load, Gather)):
+                entry = replace(entry, access=at(entry.access, k))
+            elif isinstance(entry, Position) and entry.axis == last:
+                entry = Number(k, entry.kind)
             here.append(add(entry))
         moved.append(here)
     for s in nest.stores:
@@ -429,6 +470,8 @@ class _Writer:
         """The index of each loop that is open but the innermost one."""
         self.bad = ""
         """Where it is noted that an index is out of bounds."""
+        self.streamed: Access | None = None
+        """What is written past the caches, by whole vectors that are aligned."""
         self.mask: str | None = None
         self.count = ""
         """With a mask, the number of places that are there, in all lanes."""
@@ -636,11 +679,12 @@ class _Writer:
             self._store_vector(at, _shuffled(code, value, value, places), mask)
             at = self._moved(access, at, str(lanes))
 
-    def _store_vector(self, at: str, value: Value, mask: str | None) -> None:
+    def _store_vector(self, at: str, value: Value, mask: str | None, streams: bool = False) -> None:
         """To neighbouring elements; with a mask, only to those that are there."""
         code, align = self.code, scalar.SIZES.get(value.kind, 1)
         if mask is None:
-            code.line(f"store {value.type} {value.name}, ptr {at}, align {align}")
+            way = f"align {self.width}, !nontemporal !0" if streams else f"align {align}"
+            code.line(f"store {value.type} {value.name}, ptr {at}, {way}")
             return
         name = f"llvm.masked.store.v{value.lanes}{_suffix(value.kind)}.p0"
         called = code.declare(name, f"declare void @{name}({value.type}, ptr, i32, <{value.lanes} x i1>)")
@@ -766,7 +810,7 @@ class _Writer:
             code.line(f"store {memory} {value.name}, ptr {self._inside(access)}")
             return
         if access.strides[-1] == 1:
-            self._store_vector(self._inside(access), value, self.mask)
+            self._store_vector(self._inside(access), value, self.mask, access == self.streamed)
             return
         if access.strides[-1] == 2 and kind in _FLOATS:
             self._store_every_second(access, value)
@@ -819,10 +863,14 @@ class _Writer:
             wrong = scalar.compare(code, "!=", value, expected)
             word = code.new(f"zext i1 {wrong.name} to i32")
             bad = word if bad == "0" else code.new(f"or i32 {bad}, {word}")
+        if self.streamed is not None:
+            code.line("fence seq_cst")  # who is told that the kernel is done has to see what it wrote
         code.line(f"ret i32 {bad}")
         body = "\n".join([*self.entry, *code.lines])
         declared = "\n".join(code.declared.values())
         attributes = "attributes #0 = { nounwind willreturn memory(none) }"
+        if self.streamed is not None:
+            attributes += "\n!0 = !{i32 1}"  # what "nontemporal" refers to
         text = f"{declared}\ndefine i32 @NAME(ptr %slots, ptr %params) {{\nentry:\n{body}\n}}\n{attributes}\n"
         effort = Effort.NONE if self.nest.form == "tiny" and self.rank else Effort.BEST
         return Source(text, effort), self.params
@@ -957,6 +1005,9 @@ class _Writer:
         address = code.new(f"ptrtoint ptr {self._at(access, self.rank - 1)} to i64")
         before = code.new(f"and i64 {code.new(f'sub i64 0, {address}')}, {self.width - 1}")
         places = code.new(f"lshr i64 {before}, {scalar.SIZES[access.kind].bit_length() - 1}")
+        if self.nest.streams and any(s.access == access for s in self.nest.stores):
+            self.streamed = access
+            return places
         long = code.new(f"icmp sgt i64 {self.sizes[-1]}, {_LONG * self.lanes}")
         return code.new(f"select i1 {long}, i64 {places}, i64 0")
 
@@ -1265,8 +1316,8 @@ class _Signs:
             [replace(r, access=self.access(r.access)) for r in nest.reduces],
             [replace(c, expected=self.number(c.expected, kinds[c.value])) for c in nest.checks],
             [replace(s, access=self.access(s.access), indices=self.indices(s.indices)) for s in nest.scatters],
-            form=nest.form,
-        )
+            form=nest.form, streams=nest.streams,
+        )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=512)
@@ -1278,9 +1329,12 @@ def _written(
     checks: tuple[Any, ...],
     scatters: tuple[Any, ...],
     form: str,
+    streams: bool,
 ) -> tuple[Source, list[int]]:
     """The kernel of a nest with signs, and the signs of its parameters."""
-    nest = Nest(shape, list(values), list(stores), list(reduces), list(checks), list(scatters), form=form)
+    nest = Nest(
+        shape, list(values), list(stores), list(reduces), list(checks), list(scatters), form=form, streams=streams
+    )
     return _Writer(nest).write()
 
 
@@ -1290,6 +1344,6 @@ def write(nest: Nest) -> tuple[Source, list[int]]:
     made = signs.nest(nest)
     source, words = _written(
         made.shape, tuple(made.values), tuple(made.stores), tuple(made.reduces), tuple(made.checks),
-        tuple(made.scatters), made.form,
+        tuple(made.scatters), made.form, made.streams,
     )  # fmt: skip
     return source, [signs.actual[word] for word in words]

@@ -1,8 +1,9 @@
-"""Large kernels in parts, which threads can run side by side.
+"""Large steps in parts, which threads can run side by side.
 
 A kernel is cut along its outermost loop. The parts are the same text with other sizes and offsets, and there are as
 many of them as the work is worth, whatever the number of threads. What is put together along that loop gets a place for
-each part, and a small kernel puts those together.
+each part, and a small kernel puts those together. Steps that call a library, and loops, bring parts of their own, the
+same text with other words; one thread alone runs them as a whole.
 """
 
 from __future__ import annotations
@@ -16,23 +17,18 @@ from itertools import pairwise
 from hopgrad.aval import aval
 from hopgrad.lower import nest as nests
 from hopgrad.lower import scalar
-from hopgrad.lower.fuse import Buffer, KernelStep, Schedule
+from hopgrad.lower.fuse import Buffer, CallStep, KernelStep, Schedule
 from hopgrad.lower.machine import Hole, Source, table
 from hopgrad.lower.nest import Access, Compute, Gather, Load, Nest, Position, Reduce
+from hopgrad.lower.pool import LEAST, MOST, PART, pool
 from hopgrad.lower.scalar import KINDS
 from hopgrad.lower.views import c_strides
 
-LEAST = 16_000
-"""How much work (in nanoseconds, about) a kernel is at least that is cut."""
-
-PART = 6_000
-"""How much work a part is at least."""
-
-MOST = 32
-"""How many parts there are at most."""
-
 _GRAIN = 64
 """Parts of a single loop are multiples of this, so that vectors are whole."""
+
+Written = tuple[Source, list[int]]
+"""The text of a step, and its parameters."""
 
 _DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
 
@@ -51,7 +47,12 @@ def cut(schedule: Schedule) -> None:
     steps = []
     for step in schedule.steps:
         steps.append(step)
-        if isinstance(step, KernelStep) and step.nest.shape:
+        if isinstance(step, CallStep):
+            native = step.native
+            if native is not None and native.parts:
+                parts = [(native.source, params) for params in native.parts]
+                step.parts = Parts(parts, (native.source, native.params))
+        elif step.nest.shape:
             large = work(step.nest) >= LEAST
             if large or step.nest.reduces:
                 steps += _cut(schedule, step, large)
@@ -66,7 +67,7 @@ def _cut(schedule: Schedule, step: KernelStep, large: bool) -> list[KernelStep]:
     length = nest.shape[0]
     grain = _GRAIN if len(nest.shape) == 1 else 1
     sizes = {r: _kept(nest, r) for r in nest.reduces if 0 in r.axes}
-    count = min(MOST, int(work(nest) / PART), length // grain) if large else 1
+    count = min(MOST, _even(int(work(nest) / PART)), length // grain) if large else 1
     if sizes:  # putting the results together should be little beside the work
         count = min(count, math.prod(nest.shape) // (4 * sum(math.prod(size) for size in sizes.values())))
     if nest.scatters or any(isinstance(v, Position) and v.axis == 0 for v in nest.values):
@@ -94,8 +95,14 @@ def _cut(schedule: Schedule, step: KernelStep, large: bool) -> list[KernelStep]:
     if count > 1:
         places = [k * (length // grain) // count * grain for k in range(count)] + [length]
         partial = {targets[r].slot: math.prod(kept) for r, kept in sizes.items()}
-        step.parts = Parts([_part(nest, start, end, k, partial) for k, (start, end) in enumerate(pairwise(places))])
+        made = [_part(nest, start, end, k, partial) for k, (start, end) in enumerate(pairwise(places))]
+        step.parts = Parts([nests.write(part) for part in made])
     return after
+
+
+def _even(count: int) -> int:
+    """About so many parts, which two and four threads can share evenly."""
+    return max(2, 4 * round(count / 4))
 
 
 def _kept(nest: Nest, reduce: Reduce) -> tuple[int, ...]:
@@ -118,17 +125,26 @@ def _part(nest: Nest, start: int, end: int, number: int, partial: Mapping[int, i
 
 
 class Parts:
-    """The parts of a kernel, as a table that the pool's threads take them from."""
+    """The parts of a step, as a table that the pool's threads take them from; `whole` is what one thread alone does."""
 
-    def __init__(self, made: Sequence[Nest]) -> None:
-        self.written = [nests.write(nest) for nest in made]
-        self.count = len(made)
-        self._table = table([params for _, params in self.written])
-        self.address = ctypes.addressof(self._table)
-        self.source: Source = self.written[0][0]
-        assert all(source == self.source for source, _ in self.written)
+    def __init__(
+        self, parts: Sequence[Written], whole: Written | None = None, library: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.parts = parts
+        self.count = len(parts)
+        self._written = [*parts, *([] if whole is None else [whole])]
+        self._table = table([params for _, params in self._written])
+        address = ctypes.addressof(self._table)
+        alone = (address, self.count) if whole is None else (address + 16 * self.count, 1)
+        self.words = [pool().address, address, self.count, *alone]
+        """The parameters of the step that has them run."""
+
+    @property
+    def sources(self) -> list[Source]:
+        """What has to be compiled."""
+        return [source for source, _ in self._written]
 
     @property
     def holes(self) -> list[Hole]:
-        """Where the code's address goes."""
-        return [Hole(self._table, k, self.source) for k in range(self.count)]
+        """Where the code's addresses go."""
+        return [Hole(self._table, k, source) for k, source in enumerate(self.sources)]

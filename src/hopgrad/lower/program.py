@@ -18,7 +18,7 @@ from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
 from hopgrad.lower import memory, nest, parts, targets
 from hopgrad.lower.fuse import Buffer, CallStep, Compounds, Fuser, KernelStep, Library, Schedule
-from hopgrad.lower.machine import Effort, Hole, Loaded, Source, load, table
+from hopgrad.lower.machine import Effort, Hole, Loaded, Source, give_back, load, table
 from hopgrad.lower.pool import SPLIT, pool
 from hopgrad.lower.views import View
 
@@ -46,6 +46,9 @@ end:
 }
 """
 
+
+LARGE = 1 << 23
+"""From how many bytes of temporary values on memory is given back first that making the program needed."""
 
 COUNT = Source("""
 define i32 @NAME(ptr %slots, ptr %params) {
@@ -152,6 +155,8 @@ class Steps:
         self.builder = builder
         self.inputs = dict(inputs)
         self.targets = dict(targets or {})
+        self.written_to = frozenset(self.targets.values())
+        """The numbers of inputs whose arrays are written to."""
         self._asked = (tuple(outputs), tuple(checks), library, compound, whole)
         self.placed: dict[int, int] = {}
         """Results that may be computed in the memory of an input, where an entry point says so: both as buffers."""
@@ -162,8 +167,8 @@ class Steps:
         native = [step.native for step in schedule.steps if isinstance(step, CallStep) and step.native is not None]
         self.inner: list[Inner] = [program for step in native for program in step.programs]
         """The programs that its own steps run."""
-        self.cut = [step.parts for step in schedule.steps if isinstance(step, KernelStep) and step.parts is not None]
-        """The kernels that are in parts."""
+        self.cut = [step.parts for step in schedule.steps if step.parts is not None]
+        """The steps that are in parts."""
         self.flops = sum(step.nest.flops for step in schedule.steps if isinstance(step, KernelStep))
         self.flops += sum(step.flops for step in native)
         """Operations on numbers, functions counted as one."""
@@ -194,7 +199,8 @@ class Steps:
     @functools.cached_property
     def sources(self) -> list[Source]:
         """The distinct kernels, those of inner programs too."""
-        found = [pair[0] for pair in self.written if pair is not None] + [one.source for one in self.cut]
+        found = [pair[0] for pair in self.written if pair is not None]
+        found += [source for one in self.cut for source in one.sources]
         for program in self.inner:
             found += program.sources
         return list(dict.fromkeys(found))
@@ -209,7 +215,8 @@ class Steps:
         found: Counter[Source] = Counter()
         for step, pair in zip(self.schedule.steps, self.written, strict=True):
             if isinstance(step, KernelStep):
-                source = pair[0] if step.parts is None and pair is not None else step.parts.source
+                assert pair is not None
+                source = pair[0] if step.parts is None else step.parts.sources[0]
                 found[source] += times * (_CALLING + round(parts.work(step.nest)))
             elif step.native is not None:
                 own = _CALLING * step.native.times if step.native.programs else step.native.flops // _SPEED
@@ -228,9 +235,9 @@ class Steps:
 
 def _written(step: KernelStep | CallStep, repeated: bool) -> tuple[Source, list[int]] | None:
     """The text and the parameters of a step, if it is native."""
+    if step.parts is not None:
+        return SPLIT, step.parts.words
     if isinstance(step, KernelStep):
-        if step.parts is not None:
-            return SPLIT, [pool().address, step.parts.address, step.parts.count]
         source, params = nest.write(nest.arranged(step.nest))
         return replace(source, effort=Effort.BEST) if repeated else source, params
     return (step.native.source, step.native.params) if step.native is not None else None
@@ -290,6 +297,8 @@ class Program(Steps):
         super().__init__(builder, outputs, inputs, checks, library, compound, targets, whole)
         self._native()
         self.forget()
+        if self.layout.size >= LARGE:
+            give_back()
         self.seconds = time.perf_counter() - start
 
     # -- making ----------------------------------------------------------------------------------------------------
@@ -357,7 +366,7 @@ class Program(Steps):
 
     def _spans(self) -> list[int]:
         """The parameters of the step that looks whether arrays overlap."""
-        strides, written = list(self.inputs.values()), set(self.targets.values())
+        strides, written = list(self.inputs.values()), self.written_to
         found: list[int] = []
         for k, buffer in enumerate(self.buffers):
             if buffer.role != "input" or strides[buffer.number] is None:
@@ -420,7 +429,11 @@ class Program(Steps):
     def run(self, given: Sequence[Any]) -> list[Any] | None:
         """The outputs for values of the inputs, arrays of the strides that were said.
 
-        None if what was computed does not count: a guard does not hold, or a library's function failed.
+        None if what was computed does not count: a guard does not hold, or a library's function failed. Results that
+        may be computed in the memory of an input are, and come back as that array.
+
+        Raises:
+            ValueError: an array that is to be written to is read-only.
         """
         if self._rough:
             self._left[0] -= 1
@@ -436,8 +449,12 @@ class Program(Steps):
         for k, number in table.inputs:
             arrays[k] = data = np.asarray(given[number])
             slots[k] = address_of(data)
+            if number in self.written_to and not data.flags.writeable:
+                raise ValueError("assignment destination is read-only")
         for k, buffer in table.outputs:
-            arrays[k] = data = np.empty(buffer.aval.shape, buffer.aval.dtype)
+            place = self.placed.get(k)
+            data = np.empty(buffer.aval.shape, buffer.aval.dtype) if place is None else arrays[place]
+            arrays[k] = data
             slots[k] = address_of(data)
         for k, (output, offset) in self.layout.shared.items():
             slots[k] = int(slots[output]) + offset

@@ -150,7 +150,7 @@ def fit(
         checkpoints: A folder, or `Checkpoints`, to save to (needs the package safetensors).
         resume: Whether to go on from the last checkpoint, if there is one. Without it a folder with checkpoints is
             refused.
-        progress: Whether to show the progress: True, False, or None: in a terminal only.
+        progress: Whether to show the progress: True, False, or None: in a terminal or a notebook only.
 
     Returns:
         The trained model with its history; see `Fit`. On Ctrl-C it is saved (if there are checkpoints) and returned as
