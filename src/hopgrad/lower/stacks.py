@@ -1,9 +1,9 @@
 """Linear algebra on stacks of small matrices, several at a time: a vector has the same element of each of them.
 
-For matrices of up to `MOST` rows everything is written out, without loops or branches on values: elimination with
-partial pivoting (rows change places by selection), substitution, Cholesky's factorization, products. So a matrix of
-2×2 or 3×3 takes some nanoseconds, where a call of LAPACK takes hundreds. A stack has to have as many matrices as a
-vector has places; the last ones are computed with those before them once more.
+For small matrices everything is written out, without loops or branches on values: elimination with partial pivoting
+(rows change places by selection), substitution, Cholesky's factorization, products. So a matrix of 2×2 or 3×3 takes
+some nanoseconds, where a call of LAPACK takes hundreds. A stack has to have as many matrices as a vector has places;
+the last ones are computed with those before them once more.
 
 As everywhere, all but products is computed in double precision.
 """
@@ -27,8 +27,14 @@ from hopgrad.lower.pool import LEAST, PART
 from hopgrad.lower.pool import MOST as MOST_PARTS
 from hopgrad.lower.views import View
 
-MOST = 4
+MOST = 8
 """How many rows and columns matrices have at most."""
+
+_FEW, _MANY = 4, 128
+"""Larger ones than the first number are long texts, for which stacks have at least the second number of matrices."""
+
+_FACTORS = 3
+"""How many rows and columns factors of products have at most. Beyond, the kernel for single products is as fast."""
 
 _SAFE = 1e200
 """Products of pivots up to here, and down to its reciprocal, are what they seem."""
@@ -406,13 +412,15 @@ def lower(
         own = 0
     row = hop == "matmul" and len(a.shape) == 1
     cores = [_core(a, min(len(a.shape), 2), row), _core(b, min(len(b.shape), 2)), _core(out, own, row)]
-    if max(max(core[:2]) for core in cores) > MOST:
+    largest = max(max(core[:2]) for core in cores)
+    if largest > (_FACTORS if hop == "matmul" else MOST):
         return None
     if hop == "cholesky" and params["upper"]:
         cores = [(m, n, column, row) for m, n, row, column in cores]
     batch = fold(axis for axis in batch_of(len(out.shape) - own, a, b, out) if axis.size != 1)
     lanes = longest() // (kind.size if hop == "matmul" else 8)
-    enough = [axis for axis in batch if axis.size >= lanes]
+    least = lanes if largest <= _FEW else _MANY
+    enough = [axis for axis in batch if axis.size >= least]
     if not enough:
         return None
 
