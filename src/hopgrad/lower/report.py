@@ -24,7 +24,7 @@ def kernels(program: Steps) -> list[str]:
 def _loops(step: KernelStep | CallStep) -> str:
     if isinstance(step, KernelStep):
         return str(step.nest)
-    return step.native.note if step.native is not None else step.hop.name
+    return "\n    ".join([step.native.note, *step.native.lowerings]) if step.native is not None else step.hop.name
 
 
 def llvm(program: Program) -> str:
