@@ -220,7 +220,8 @@ def test_what_does_not_change_is_computed_once() -> None:
 
     with as_programs():
         plan = same(f, np.array([0.5, 2.0, 3.0]), np.ones((4, 3)))
-    inner = [p for s in plan.programs[0].schedule.steps for p in getattr(getattr(s, "native", None), "programs", ())]
+        steps = [getattr(step, "native", None) for step in plan.programs[0].schedule.steps]
+    inner = [program for native in steps for program in getattr(native, "programs", ())]
     assert any(once.flops > 0 for once in inner[::2])  # w - 1, of the slope of c**w
 
 
