@@ -18,7 +18,7 @@ from hopgrad.aval import aval
 from hopgrad.lower import nest as nests
 from hopgrad.lower import scalar
 from hopgrad.lower.fuse import Buffer, CallStep, KernelStep, Schedule
-from hopgrad.lower.machine import Loaded, Source, table
+from hopgrad.lower.machine import Hole, Source, table
 from hopgrad.lower.nest import Access, Compute, Gather, Load, Nest, Position, Reduce
 from hopgrad.lower.pool import LEAST, MOST, PART, pool
 from hopgrad.lower.scalar import KINDS
@@ -144,7 +144,7 @@ class Parts:
         """What has to be compiled."""
         return [source for source, _ in self._written]
 
-    def connect(self, loaded: Mapping[Source, Loaded]) -> None:
-        """Fill in the code."""
-        for k, source in enumerate(self.sources):
-            self._table[2 * k] = loaded[source].address
+    @property
+    def holes(self) -> list[Hole]:
+        """Where the code's addresses go."""
+        return [Hole(self._table, k, source) for k, source in enumerate(self.sources)]
