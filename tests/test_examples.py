@@ -68,10 +68,15 @@ def test_neural_ode() -> None:
     assert found.history.loss[-1] < found.history.loss[0] / 5
 
 
-def test_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = network("characters")
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transformer that takes little time."""
     for name, value in {"CONTEXT": 16, "WIDTH": 16, "BLOCKS": 1}.items():
-        monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(network("characters"), name, value)
+
+
+def test_characters(small: None) -> None:
+    module = network("characters")
     found = module.fit(60)
     _, test, letters = module.pieces()
     assert 3.0 < module.bits_per_character(found.model, test) < np.log2(len(letters)) - 1
@@ -82,7 +87,7 @@ def test_characters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["two_moons", "digits_cnn", "autoencoder", "characters", "physics", "neural_ode"])
 def test_the_scripts_run(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], small: None
 ) -> None:
     count = "--epochs=1" if name in ("digits_cnn", "autoencoder") else "--steps=10"
     monkeypatch.setattr(sys, "argv", [f"{name}.py", count, "--out", str(tmp_path)])

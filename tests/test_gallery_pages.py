@@ -83,7 +83,7 @@ def test_networks_are_trained_alike_each_time() -> None:
 def test_examples_are_the_users_code() -> None:
     text = pages.explained(named("rosenbrock")).text()
     assert "side = 1 − x" in text
-    assert "off = y − v" in text
+    assert "off = y − z = y − x²" in text
     assert "displacement" in named("physics").code
     assert named("neural-ode").code.count("def ") >= 4
     assert '"""' not in "".join(example.code for example in EXAMPLES)
