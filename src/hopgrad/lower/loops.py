@@ -251,8 +251,10 @@ class _Words:
         for place in places:
             self.add("outer", place, view.buffer, view.offset * size, row)
 
-    def step(self, fuser: Fuser, source: Source, header: dict[str, int], flops: int, note: str,
-             programs: Sequence[Inner], parts: Sequence[tuple[int, int]] = ()) -> tuple[Step, int]:  # fmt: skip
+    def step(
+        self, fuser: Fuser, source: Source, header: dict[str, int], flops: int, note: str, programs: Sequence[Inner],
+        times: int = 1, parts: Sequence[tuple[int, int]] = (),
+    ) -> tuple[Step, int]:  # fmt: skip
         """The step, and the buffer of its scratch memory; parts are steps that are made side by side: from, to."""
         size = max(1, self.size)
         scratch = fuser.temporary(aval((size * max(1, len(parts)),), np.uint8))
@@ -261,7 +263,7 @@ class _Words:
             self._params(words | {"limit": stop - first, "part": number * size}, first)
             for number, (first, stop) in enumerate(parts)
         ]
-        return Step(source, self._params(words), flops, note=note, programs=programs, parts=made), scratch
+        return Step(source, self._params(words), flops, note=note, programs=programs, times=times, parts=made), scratch
 
     def _params(self, header: dict[str, int], first: int = 0) -> list[int]:
         """All words, where rows begin with the first one that is meant."""
@@ -539,10 +541,12 @@ class _Placed:
         if self.cond is not None and loop.carries in self.items:
             words.add("count", self._home(loop.carries).buffer, 0)
         source = _while() if self.cond is not None else _loop(loop.counted)
-        flops = max(1, header["limit"]) * sum(program.flops for program in bodies.parts)
+        times = max(1, header["limit"])
+        flops = times * sum(program.flops for program in bodies.parts)
         name = "scan" if self.cond is None else "while_loop"
         note = f"{name} of {'any number of' if loop.endless else loop.length} steps, each of {_told(bodies.parts)}"
-        step, scratch = words.step(fuser, source, header, flops, note, bodies.programs, self._parts(flops))
+        parts = self._parts(flops)
+        step, scratch = words.step(fuser, source, header, flops, note, bodies.programs, times, parts)
         level = max([self.level, *_levels(fuser, self.operands), *[one.level for one in given if one is not None]])
         fuser.call(self.node, step, self.reads, [*self.writes, scratch], self.results, level)
 

@@ -18,7 +18,7 @@ from hopgrad.aval import aval
 from hopgrad.lower import nest as nests
 from hopgrad.lower import scalar
 from hopgrad.lower.fuse import Buffer, CallStep, KernelStep, Schedule
-from hopgrad.lower.machine import Loaded, Source, table
+from hopgrad.lower.machine import Hole, Source, table
 from hopgrad.lower.nest import Access, Compute, Gather, Load, Nest, Position, Reduce
 from hopgrad.lower.pool import LEAST, MOST, PART, pool
 from hopgrad.lower.scalar import KINDS
@@ -67,7 +67,7 @@ def _cut(schedule: Schedule, step: KernelStep, large: bool) -> list[KernelStep]:
     length = nest.shape[0]
     grain = _GRAIN if len(nest.shape) == 1 else 1
     sizes = {r: _kept(nest, r) for r in nest.reduces if 0 in r.axes}
-    count = min(MOST, int(work(nest) / PART), length // grain) if large else 1
+    count = min(MOST, _even(int(work(nest) / PART)), length // grain) if large else 1
     if sizes:  # putting the results together should be little beside the work
         count = min(count, math.prod(nest.shape) // (4 * sum(math.prod(size) for size in sizes.values())))
     if nest.scatters or any(isinstance(v, Position) and v.axis == 0 for v in nest.values):
@@ -98,6 +98,11 @@ def _cut(schedule: Schedule, step: KernelStep, large: bool) -> list[KernelStep]:
         made = [_part(nest, start, end, k, partial) for k, (start, end) in enumerate(pairwise(places))]
         step.parts = Parts([nests.write(part) for part in made])
     return after
+
+
+def _even(count: int) -> int:
+    """About so many parts, which two and four threads can share evenly."""
+    return max(2, 4 * round(count / 4))
 
 
 def _kept(nest: Nest, reduce: Reduce) -> tuple[int, ...]:
@@ -139,7 +144,7 @@ class Parts:
         """What has to be compiled."""
         return [source for source, _ in self._written]
 
-    def connect(self, loaded: Mapping[Source, Loaded]) -> None:
-        """Fill in the code."""
-        for k, source in enumerate(self.sources):
-            self._table[2 * k] = loaded[source].address
+    @property
+    def holes(self) -> list[Hole]:
+        """Where the code's addresses go."""
+        return [Hole(self._table, k, source) for k, source in enumerate(self.sources)]
