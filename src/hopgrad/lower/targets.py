@@ -126,12 +126,13 @@ def put_last(schedule: Schedule, targets: Mapping[int, int]) -> dict[int, int]:
     for k, step in enumerate(last):  # from the end
         later = {b for other in last[:k] for b in touched(other)[0]}
         assert isinstance(step, KernelStep)
-        for store in step.nest.stores:
+        (nest,) = step.nests
+        for store in nest.stores:
             output = store.access.slot
             target = wanted.get(output)
             if target is None or target in later or target in found.values() or written.count(output) > 1:
                 continue
-            loads = {v.access for v in step.nest.values if isinstance(v, Load) and v.access.slot == target}
+            loads = {v.access for v in nest.values if isinstance(v, Load) and v.access.slot == target}
             same = all(
                 (a.strides, a.offset, a.kind) == (store.access.strides, store.access.offset, store.access.kind)
                 for a in loads
@@ -145,7 +146,7 @@ def _can_move(step: KernelStep | CallStep) -> bool:
     """Whether a step is a kernel that cannot fail, and writes each of its elements once."""
     if not isinstance(step, KernelStep):
         return False
-    nest = step.nest
+    (nest,) = step.nests
     return not (nest.checks or nest.scatters or nest.reduces or any(isinstance(v, Gather) for v in nest.values))
 
 
