@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import realistic
+from agreeing import both
 
 import hopgrad as hg
 from hopgrad.backend import NativePlan
 from hopgrad.evaluate import evaluate
-from hopgrad.lower import blas, nest, parts, report
+from hopgrad.lower import blas, loops, nest, parts, report
 
 RNG = np.random.default_rng(0)
 PROGRAMS = realistic.cases()
@@ -63,8 +64,7 @@ def test_values_are_those_of_the_interpreter(f: Any, shape: tuple[int, ...], dty
         graph = hg.graph_of(hg.value_and_grad(f))(given)
         inputs = {graph.inputs[0]: given}
         plan = NativePlan(graph.builder, graph.outputs, list(inputs))
-        found = plan.run(inputs)
-        assert found is not None
+        found = both(plan, inputs)
         assert "parts" in "".join(map(report.plan, plan.programs))
         for one, other in zip(found, evaluate(graph.builder, graph.outputs, inputs), strict=True):
             close = 1e-12 if dtype == np.float64 else 1e-4
@@ -94,16 +94,15 @@ def test_products_in_parts(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(blas, "processors", lambda: 3)
     a, b = (RNG.normal(size=shape).astype(dtype) for shape in PRODUCTS[name])
     if "copy" in name:
-        f: Any = hg.compile(lambda a, b: a @ np.swapaxes(b, 1, 2))
+        f: Any = hg.compile(lambda a, b: a @ np.swapaxes(b, 1, 2), backend="native")
     else:
-        f = hg.compile(lambda a, b: a @ b)
+        f = hg.compile(lambda a, b: a @ b, backend="native")
     expected = a @ (np.swapaxes(b, 1, 2) if "copy" in name else b)
     graph = hg.graph_of(lambda a, b: a @ (np.swapaxes(b, 1, 2) if "copy" in name else b))(a, b)
     plan = NativePlan(graph.builder, graph.outputs, list(graph.inputs))
     plan.run({graph.inputs[0]: a, graph.inputs[1]: b})
     assert "parts" in "".join(map(report.plan, plan.programs))
-    get = ctypes.CFUNCTYPE(ctypes.c_int)(blas.threads()[0]) if blas.threads()[0] else int
-    before = get()
+    f(a, b)  # by the interpreter
     for count in (1, 2, 3):
         hg.set_num_threads(count)
         seen = {np.asarray(f(a, b)).tobytes() for _ in range(20)}
@@ -111,7 +110,54 @@ def test_products_in_parts(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatc
         found = np.frombuffer(seen.pop(), dtype).reshape(expected.shape)
         close = 1e-12 if dtype == np.float64 else 1e-4
         np.testing.assert_allclose(found, expected, close, close * float(np.max(np.abs(expected))))
-    assert get() == before
+
+
+@pytest.mark.skipif(not blas.threads()[0], reason="SciPy's BLAS is not OpenBLAS")
+def test_the_library_gets_its_threads_back() -> None:
+    get = ctypes.CFUNCTYPE(ctypes.c_int)(blas.threads()[0])
+    put = ctypes.CFUNCTYPE(None, ctypes.c_int)(blas.threads()[1])
+    before = get()
+    put(2)
+    try:
+        a = RNG.normal(size=(90, 90))
+        f = hg.compile(lambda a: np.tanh(a) @ a, backend="native")
+        expected = np.tanh(a) @ a
+        f(a)
+        seen: list[Any] = []
+        many = [threading.Thread(target=lambda: seen.append([f(a) for _ in range(300)])) for _ in range(4)]
+        for one in many:
+            one.start()
+        for one in many:
+            one.join()
+        assert len(seen) == 4
+        for found in seen:
+            np.testing.assert_allclose(found[-1], expected, 1e-12, 1e-12)
+        assert get() == 2
+    finally:
+        put(before)
+
+
+@pytest.mark.parametrize("length", [40, 41, 400])
+def test_loops_whose_steps_do_not_need_each_other(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "LEAST", 20)
+    monkeypatch.setattr(loops, "PART", 5)
+    monkeypatch.setattr(loops, "processors", lambda: 3)
+    rows, weights = RNG.normal(size=(length, 30)), RNG.normal(size=(30, 7))
+
+    def f(rows: Any, weights: Any) -> Any:
+        def step(_: None, row: Any) -> Any:
+            return None, (np.tanh(row @ weights), np.sum(np.exp(weights)) + row[0])
+
+        return hg.scan(step, None, rows)[1]
+
+    g = hg.compile(f, backend="native")
+    expected = np.tanh(rows @ weights), np.sum(np.exp(weights)) + rows[:, 0]
+    for count in (1, 2, 3):
+        hg.set_num_threads(count)
+        for _ in range(20):
+            for one, other in zip(g(rows, weights), expected, strict=True):
+                np.testing.assert_allclose(one, other, 1e-12, 1e-12)
+    assert "parts" in g.plan
 
 
 @pytest.mark.usefixtures("small_parts")

@@ -62,6 +62,12 @@ class Layer(NamedTuple):
         return f"{self.name}: {self.kind}" if self.name else self.kind
 
 
+class Step(Layer):
+    """A step of a loop that was written out; `kind` says which."""
+
+    __slots__ = ()
+
+
 class Sites:
     """The table of call paths of one trace. Site 0 means nowhere.
 
@@ -83,6 +89,11 @@ class Sites:
         """Note how a module is reached, if modules are wanted; `cls` is its class as the user knows it."""
         if self.modules is not None:
             self.modules[id(module)] = Layer(name, cls.__name__)
+
+    def reached(self, module: object) -> str:
+        """How a module is reached, if that is known; else ""."""
+        layer = self.modules.get(id(module)) if self.modules else None
+        return layer.name if layer is not None else ""
 
     def at(self, frame: FrameType | None, root: FrameType | None) -> int:
         """The site of the instruction that `frame` executes now, with its callers up to but without `root`."""
@@ -120,6 +131,36 @@ class Sites:
         self._explicit[site] = (location, name)
         self._layer[site] = layer
         return site
+
+    def inside(self, site: int, layer: Layer) -> int:
+        """A new site below another: that of a call, or a step of a loop, that stands there."""
+        return self.explicit(self._place(site), None, site, layer)
+
+    def moved(self, site: int, above: int, below: int) -> int:
+        """A site whose call path goes on from `below` as that of another one does from `above`.
+
+        Of a site that `above` does not lead to, it is `below` itself.
+        """
+        links = []
+        for link in self._links(site):
+            if link == above:
+                break
+            links.append(link)
+        else:
+            return below
+        for link in reversed(links):
+            key = (link, below, "moved")
+            if key not in self._ids:
+                self._parent.append(below)
+                self._code.append(self._code[link])
+                self._instruction.append(self._instruction[link])
+                new = self._ids[key] = len(self._parent) - 1
+                if link in self._explicit:
+                    self._explicit[new] = self._explicit[link]
+                if link in self._layer:
+                    self._layer[new] = self._layer[link]
+            below = self._ids[key]
+        return below
 
     def _links(self, site: int) -> Iterator[int]:
         while site:

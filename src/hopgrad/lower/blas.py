@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopgrad.lower.machine import Source, Step, machine
+from hopgrad.lower.machine import Effort, Source, Step, load, machine
 from hopgrad.lower.pool import LEAST, MOST, PART, processors
 from hopgrad.lower.views import View
 
@@ -134,6 +134,89 @@ def threads() -> tuple[int, int]:
                 get, put = (int(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in found)  # type: ignore[arg-type]
                 return get, put
     return 0, 0
+
+
+# Whoever is first to call keeps the library to one thread, whoever is last sets free what was held. Several threads of
+# the user may call at once.
+_LOCKED = """
+define void @NAME(ptr %words) {{
+entry:
+  %calls.at = getelementptr i64, ptr %words, i64 1
+  %held.at = getelementptr i64, ptr %words, i64 2
+  %get.at = getelementptr i64, ptr %words, i64 3
+  %set.at = getelementptr i64, ptr %words, i64 4
+  %get = load ptr, ptr %get.at
+  %set = load ptr, ptr %set.at
+  br label %lock
+lock:
+  %got = cmpxchg ptr %words, i64 0, i64 1 acquire monotonic
+  %ours = extractvalue {{ i64, i1 }} %got, 1
+  br i1 %ours, label %change, label %wait
+wait:
+  %yielded = call i32 @sched_yield()
+  br label %lock
+change:
+  %calls = load i64, ptr %calls.at
+  {text}
+leave:
+  store atomic i64 0, ptr %words release, align 8
+  ret void
+}}
+declare i32 @sched_yield()
+"""
+
+_HOLD = _LOCKED.format(
+    text="""
+  %more = add i64 %calls, 1
+  store i64 %more, ptr %calls.at
+  %first = icmp eq i64 %calls, 0
+  br i1 %first, label %hold, label %leave
+hold:
+  %held = call i32 %get()
+  store i32 %held, ptr %held.at
+  call void %set(i32 1)
+  br label %leave
+"""
+)
+
+_FREE = _LOCKED.format(
+    text="""
+  %less = sub i64 %calls, 1
+  store i64 %less, ptr %calls.at
+  %last = icmp eq i64 %less, 0
+  br i1 %last, label %free, label %leave
+free:
+  %held = load i32, ptr %held.at
+  call void %set(i32 %held)
+  br label %leave
+"""
+)
+
+
+class _Hold:
+    """What keeps OpenBLAS to one thread while it is called: the threads of the pool share the work, not its own.
+
+    The words are a lock, how many calls are under way, how many threads there were before the first of them, and the
+    functions that tell and set that.
+    """
+
+    def __init__(self) -> None:
+        self.words = (ctypes.c_int64 * 5)(0, 0, 0, *threads())
+        self._loaded = load([Source(text, Effort.NONE) for text in (_HOLD, _FREE)])
+        self.params = [*(one.address for one in self._loaded), ctypes.addressof(self.words)]
+        """The words of a step that calls: two functions and what they are given."""
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        """No call is under way in a child."""
+        self.words[0] = self.words[1] = 0
+
+
+@functools.cache
+def hold() -> _Hold:
+    """That of this process."""
+    return _Hold()
 
 
 # -- text ------------------------------------------------------------------------------------------------------------
@@ -277,8 +360,23 @@ _GEMM = "{1} {2} {3} {4} {5} {6} b {7} a {8} {9} out {10}"
 _GEMV = "{1} {2} {3} {4} a {5} b {6} {7} out {8}"
 
 
+_THREADED = 2**13
+"""From how many multiplications on OpenBLAS may take several threads: vectors and matrices before matrices only."""
+
+
+@contextlib.contextmanager
+def _holding(code: Code, index: int, large: bool) -> Iterator[None]:
+    """Calls by one thread each; for the words from an index on see `_Hold`."""
+    words = code.word(index + 2, "ptr") if large else ""
+    if large:
+        code.line(f"call void {code.word(index, 'ptr')}(ptr {words})")
+    yield
+    if large:
+        code.line(f"call void {code.word(index + 1, 'ptr')}(ptr {words})")
+
+
 @functools.cache
-def _call(form: str, rank: int, adds: bool = False) -> Source:
+def _call(form: str, rank: int, large: bool, adds: bool = False) -> Source:
     """A step that calls a routine for each product of a batch; `form` lists operands and words that it is given.
 
     What `adds` puts the products along the innermost axis of the batch together: from the second one on, β is 1, which
@@ -287,9 +385,10 @@ def _call(form: str, rank: int, adds: bool = False) -> Source:
     code = Code()
     start = head_length(rank)
     target = code.word(start, "ptr")
+    start += 3
     given = {str(k): code.address(start + k) for k in range(1, 11) if f"{{{k}}}" in form}
     one = code.address(start + 11) if adds else ""
-    with each(code, rank) as (*places, number):
+    with _holding(code, start - 2, large), each(code, rank) as (*places, number):
         given |= dict(zip(("a", "b", "out"), places, strict=True))
         if adds:
             begins = code.new(f"icmp eq i64 {number}, 0")
@@ -299,14 +398,15 @@ def _call(form: str, rank: int, adds: bool = False) -> Source:
 
 
 @functools.cache
-def _dot(kind: str, accumulates: bool, rank: int) -> Source:
+def _dot(kind: str, accumulates: bool, rank: int, large: bool) -> Source:
     """A step that calls ``dot`` for each product of a batch."""
     code = Code()
     start = head_length(rank)
     target = code.word(start, "ptr")
+    start += 3
     n, x, y = (code.address(start + k) for k in (1, 2, 3))
     scales = _Scales(code, kind, accumulates, start + 4)
-    with each(code, rank) as (a, b, out, _):
+    with _holding(code, start - 2, large), each(code, rank) as (a, b, out, _):
         total = code.new(f"call {kind} {target}(ptr {n}, ptr {a}, ptr {x}, ptr {b}, ptr {y})")
         scales.put([total], [out])
     return code.source(*scales.declared)
@@ -709,13 +809,13 @@ def _called(product: _Product) -> tuple[str, Source, list[int]] | None:
     """A call of BLAS: what is called, the text of the step, its parameters."""
     kind, m, n, k, batch, a, b, out, *_ = product
     alpha, beta = product.scales
-    rank = len(batch)
+    rank, large = len(batch), m.size * n.size * k.size > _THREADED and bool(threads()[0])
     if m.size == 1:  # a sum of products
         x, y = _vector(a, k, k.a), _vector(b, k, k.b)
         if x is None or y is None:
             return None
         product = product._replace(a=x[0], b=y[0])
-        name, shown, source = "dot", "", _dot(kind.name, product.beta != 0, rank)
+        name, shown, source = "dot", "", _dot(kind.name, product.beta != 0, rank, large)
         integers = [k.size, x[1], y[1]]
         words = [*integers, alpha, beta]
     elif n.size == 1:  # a matrix times a vector
@@ -725,7 +825,7 @@ def _called(product: _Product) -> tuple[str, Source, list[int]] | None:
             return None
         product = product._replace(b=x[0], out=y[0])
         flag, distance = matrix
-        name, shown, source = "gemv", f" {flag}", _call(_GEMV, rank)
+        name, shown, source = "gemv", f" {flag}", _call(_GEMV, rank, large)
         lengths = (m.size, k.size) if flag == "N" else (k.size, m.size)
         words = [ord(flag), *lengths, alpha, distance, x[1], beta, y[1]]
         integers = [*lengths, distance, x[1], y[1]]
@@ -736,14 +836,16 @@ def _called(product: _Product) -> tuple[str, Source, list[int]] | None:
         if first is None or second is None or target is None or target[0] != "N":
             return None
         adds = any(not axis.out for axis in batch)  # sums in turns
-        name, shown, source = "gemm", f" {first[0]} {second[0]}", _call(_GEMM, rank, adds)
+        name, shown, source = "gemm", f" {first[0]} {second[0]}", _call(_GEMM, rank, large, adds)
         words = [ord(first[0]), ord(second[0]), n.size, m.size, k.size, alpha, first[1], second[1], beta, target[1]]
         words += [kind.bits(1.0)] * adds
         integers = [n.size, m.size, k.size, first[1], second[1], target[1]]
     if not all(-LIMIT < number < LIMIT for number in integers):
         return None
     name = kind.letter + name
-    return name + shown, source, [*head_words(kind, product.views, batch), routine("cython_blas", name), *words]
+    held = hold().params if large else (0, 0, 0)
+    params = [*head_words(kind, product.views, batch), routine("cython_blas", name), *held, *words]
+    return name + shown, source, params
 
 
 # -- notations -------------------------------------------------------------------------------------------------------

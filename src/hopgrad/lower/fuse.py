@@ -770,23 +770,32 @@ class Fuser:
     # -- kernels ---------------------------------------------------------------------------------------------------
 
     def _store_what_is_dear(self) -> None:
-        """Virtual values that kernels of several levels need are stored by the first of them, if they are dear."""
+        """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
+
+        Where that computes parts only, they are stored by themselves.
+        """
+        avals = self.builder.avals
         first: dict[int, int] = {}
         last: dict[int, int] = {}
+        whole: dict[int, int] = {}
+        """The level of the first kernel that needs all of a value."""
 
-        def ask(node: int, low: int, high: int) -> None:
+        def ask(node: int, low: int, high: int, all_from: int | None) -> None:
             first[node] = min(first.get(node, low), low)
             last[node] = max(last.get(node, high), high)
+            if all_from is not None:
+                whole[node] = min(whole.get(node, all_from), all_from)
 
         for sink in self.sinks:
-            ask(sink.node, sink.level, sink.level)
+            ask(sink.node, sink.level, sink.level, sink.level if avals[sink.node].shape == sink.shape else None)
         for node in reversed(self.order):
             if node in first and node in self.ready and node not in self.builder.constants:
                 # From the level after that of its storing on nobody needs its operands.
                 high = min(last[node], self.stored_at.get(node, last[node]))
+                alike = whole.get(node) if isinstance(self.builder.hop(node), Elementwise) else None
                 for a in self.builder.args(node):
                     if a in self.ready and a not in self.cut:
-                        ask(a, first[node], high)
+                        ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
         dear: dict[int, int] = {}
         for node in self.order:
             if node not in first or node not in self.ready or node in self.builder.constants:
@@ -802,7 +811,10 @@ class Fuser:
             if node in self.stored_at:
                 dear[node] = 0
             elif dear[node] >= self._limit(node) and first[node] < last[node]:
-                self.wanted[node] = first[node]
+                if whole.get(node) == first[node]:
+                    self.wanted[node] = first[node]
+                else:
+                    self.store(node)
                 dear[node] = 0
 
     def _limit(self, node: int) -> int:

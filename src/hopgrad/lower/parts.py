@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hopgrad.aval import aval
-from hopgrad.lower import blas, scalar
 from hopgrad.lower import nest as nests
+from hopgrad.lower import scalar
 from hopgrad.lower.fuse import Buffer, CallStep, KernelStep, Schedule
-from hopgrad.lower.machine import RUN, Loaded, Source, table
+from hopgrad.lower.machine import RUN, Hole, Source, table
 from hopgrad.lower.memory import in_place, read, touched, written
 from hopgrad.lower.nest import Access, Compute, Gather, Load, Nest, Position, Reduce
 from hopgrad.lower.pool import LEAST, MOST, PART, pool
@@ -67,7 +67,7 @@ def cut(schedule: Schedule, placed: Mapping[int, int]) -> None:
             native = step.native
             if native is not None and native.parts:
                 parts = [[(native.source, params)] for params in native.parts]
-                step.parts = Parts(parts, (native.source, native.params), blas.threads())
+                step.parts = Parts(parts, (native.source, native.params))
         elif step.nests[0].shape:
             steps += _cut(schedule, step)
     schedule.steps = steps
@@ -177,7 +177,7 @@ def _count(kernels: Sequence[Nest]) -> int:
     rows = min(nest.shape[0] for nest in kernels)
     if works < LEAST:
         return 1
-    count = min(MOST, int(works / PART))
+    count = min(MOST, _even(int(works / PART)))
     if len(kernels) > 1:
         count = max(count, _strips(kernels))
     count = min(count, rows // _grain(kernels))
@@ -251,6 +251,11 @@ def _written(nest: Nest, rows: int, length: int, partial: Mapping[int, int]) -> 
     return [*[(source, params) for params in between], last]
 
 
+def _even(count: int) -> int:
+    """About so many parts, which two and four threads can share evenly."""
+    return max(2, 4 * round(count / 4))
+
+
 def _kept(nest: Nest, reduce: Reduce) -> tuple[int, ...]:
     return tuple(n for d, n in enumerate(nest.shape) if d not in reduce.axes)
 
@@ -276,31 +281,29 @@ class Parts:
     A part is what is done one after the other.
     """
 
-    def __init__(
-        self, parts: Sequence[Sequence[Written]], whole: Written | None = None, library: tuple[int, int] = (0, 0)
-    ) -> None:
+    def __init__(self, parts: Sequence[Sequence[Written]], whole: Written | None = None) -> None:
         self.count = len(parts)
         self._several = [table([params for _, params in part]) for part in parts] if len(parts[0]) > 1 else []
+        self.kernels = [source for source, _ in parts[0]]
+        """The texts of what a part does."""
         self._written = [one for part in parts for one in part] + ([] if whole is None else [whole])
         self._table = table([[]] * self.count if self._several else [params for _, params in self._written])
         for k, program in enumerate(self._several):
             self._table[2 * k + 1] = ctypes.addressof(program)
         address = ctypes.addressof(self._table)
         alone = (address, self.count) if whole is None else (address + 16 * self.count, 1)
-        self.words = [pool().address, address, self.count, *library, *alone]
+        self.words = [pool().address, address, self.count, *alone]
         """The parameters of the step that has them run."""
 
     @property
     def sources(self) -> list[Source]:
         """What has to be compiled."""
-        return list(dict.fromkeys([source for source, _ in self._written] + ([RUN] if self._several else [])))
+        return [*self.kernels, *([RUN] if self._several else [])]
 
-    def connect(self, loaded: Mapping[Source, Loaded]) -> None:
-        """Fill in the code."""
-        addresses = [loaded[source].address for source, _ in self._written]
-        if self._several:
-            each = len(addresses) // self.count
-            for k, program in enumerate(self._several):
-                program[: 2 * each : 2] = addresses[k * each : (k + 1) * each]
-            addresses = [loaded[RUN].address] * self.count
-        self._table[: 2 * len(addresses) : 2] = addresses
+    @property
+    def holes(self) -> list[Hole]:
+        """Where the code's addresses go."""
+        if not self._several:
+            return [Hole(self._table, k, source) for k, (source, _) in enumerate(self._written)]
+        inner = [Hole(program, k, source) for program in self._several for k, source in enumerate(self.kernels)]
+        return [*inner, *[Hole(self._table, k, RUN) for k in range(self.count)]]

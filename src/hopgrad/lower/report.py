@@ -14,8 +14,9 @@ def kernels(program: Steps) -> list[str]:
     found: dict[str, str] = {}
     for step, pair in zip(program.schedule.steps, program.written, strict=True):
         if pair is not None:
-            sources = [pair[0]] if step.parts is None else step.parts.sources
-            found |= {source.symbol: text for source, text in zip(sources, _texts(step), strict=False)} | found
+            sources = [pair[0]] if step.parts is None else step.parts.kernels
+            for source, text in zip(sources, _texts(step), strict=True):
+                found.setdefault(source.symbol, text)
     for inner in program.inner:
         found |= {text: text for text in kernels(inner)}
     return list(dict.fromkeys(found.values()))

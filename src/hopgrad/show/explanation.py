@@ -37,6 +37,7 @@ from hopgrad.show.analysis import Analysis
 from hopgrad.show.export import dot, mermaid, tikz
 from hopgrad.show.expression import Expression, parse
 from hopgrad.show.guards import Condition, listed
+from hopgrad.show.loops import written_out
 from hopgrad.show.notebook import Explorer, static
 from hopgrad.show.page import page
 from hopgrad.show.picture import Direction, svg, svg_of_parts
@@ -504,44 +505,51 @@ def _explain(
     rest = iter(call.leaves)
     groups = {p: [next(rest) for _ in range(s.num_leaves)] for p, s in zip(both, call.structures, strict=True)}
     graph = Graph(call.builder, [*call.inputs, *parameters], [output], guards)
+    told, at = written_out(graph) if running.builder.sites.modules else (graph, {n: n for n in graph.inputs})
     reached = {
-        leaf.node: tree.format_path(path, place if isinstance(place, str) else known[place])
+        at[leaf.node]: tree.format_path(path, place if isinstance(place, str) else known[place])
         for place, structure in zip(both, call.structures, strict=True)
         if isinstance(place, str) or place < len(known)
         for leaf, path in zip(groups[place], tree.paths(structure), strict=True)
         if path
     }
     modules = outside.modules if wrt is None else {name: outside.modules[name] for name in others}
-    of_modules = [n for m in modules.values() for a in tree.flatten(m)[0] if (n := outside.input_of(a)) in parameters]
+    inputs_of = {
+        name: [at[n] if (n := outside.input_of(array)) in parameters else None for array in tree.flatten(module)[0]]
+        for name, module in modules.items()
+    }
+    of_modules = dict.fromkeys(node for nodes in inputs_of.values() for node in nodes if node is not None)
     with _no_collection():
         analysis = Analysis(
-            graph,
-            output,
-            (*[leaf.node for place in wanted for leaf in groups[place]], *dict.fromkeys(of_modules)),
-            {node: call.known[node] for node in graph.inputs},  # copies: f may write to its arguments
+            told,
+            told.outputs[0],
+            (*[at[leaf.node] for place in wanted for leaf in groups[place]], *of_modules),
+            {at[node]: call.known[node] for node in graph.inputs},  # copies: f may write to its arguments
             order=order,
             texts=texts or {},
-            reached={**reached, **parameters},
+            reached={**reached, **{at[node]: path for node, path in parameters.items()}},
         )
         structures = dict(zip(both, call.structures, strict=True))
         gradients = tuple(
-            tree.unflatten(structures[p], [finished(analysis.adjoint(leaf.node), leaf.kind) for leaf in groups[p]])
+            tree.unflatten(structures[p], [finished(analysis.adjoint(at[leaf.node]), leaf.kind) for leaf in groups[p]])
             for p in wanted
         )
-        captured = {
-            name: tree.map(lambda a: _derivative(analysis, outside.input_of(a), a), m) for name, m in modules.items()
-        }
-    if order > 1:
-        primes = "′" * (order - 1)
-        analysis.names[output] = f"y{primes}" if output not in graph.inputs else analysis.names[output]
+        captured = {name: _derivative(analysis, module, inputs_of[name]) for name, module in modules.items()}
+    if order > 1 and analysis.output not in told.inputs:
+        analysis.names[analysis.output] = f"y{'′' * (order - 1)}"
     found = [*gradients, *[captured[name] for name in (others if wanted or others else captured)]]
     gradient = found[0] if len(found) == 1 else tuple(found)
-    return Explanation(analysis, _title(f, analysis, order, call.inputs), gradient, captured)
+    return Explanation(analysis, _title(f, analysis, order, [at[n] for n in call.inputs]), gradient, captured)
 
 
-def _derivative(analysis: Analysis, node: int | None, value: Any) -> Any:
-    """The derivative by a parameter of a captured module: zeros, if it is not used."""
-    return np.zeros_like(value) if node is None else finished(analysis.adjoint(node), ARRAY)
+def _derivative(analysis: Analysis, module: Any, inputs: Sequence[int | None]) -> Any:
+    """The derivative by a captured module, of whose arrays these are the inputs: zeros for those that are not used."""
+    leaves, structure = tree.flatten(module)
+    found = [
+        np.zeros_like(leaf) if node is None else finished(analysis.adjoint(node), ARRAY)
+        for leaf, node in zip(leaves, inputs, strict=True)
+    ]
+    return tree.unflatten(structure, found)
 
 
 def _float_places(args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:
