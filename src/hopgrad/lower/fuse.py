@@ -100,12 +100,12 @@ class Buffer:
 
 @dataclass
 class KernelStep:
-    """A loop nest."""
+    """Loop nests: one, or some that follow each other part by part."""
 
-    nest: Nest
+    nests: list[Nest]
     level: int
     parts: Any = None
-    """It in parts, if it is large (`hopgrad.lower.parts`)."""
+    """They in parts, if they are large (`hopgrad.lower.parts`)."""
 
 
 @dataclass
@@ -833,7 +833,7 @@ class Fuser:
                 kernel = open_[key] = _Kernel(sink.shape, sink.level, Nest(sink.shape))
                 made.append(kernel)
             self._compute(kernel, sink)
-        return [KernelStep(k.nest, k.level) for k in made]
+        return [KernelStep([k.nest], k.level) for k in made]
 
     def _is_full(self, kernel: _Kernel) -> bool:
         if self._is_whole_at(prod(kernel.shape)):

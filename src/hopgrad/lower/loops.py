@@ -325,7 +325,7 @@ class _Writer(Code):
     def run(self, program: str, table: str) -> None:
         """Run a program; leave if it fails."""
         runner = self.header("run", "ptr")
-        bad = self.new(f"call i32 {runner}(ptr {program}, ptr {self.place(table)})")
+        bad = self.new(f"call i32 {runner}(ptr {self.place(table)}, ptr {program})")
         self.leave_if(self.new(f"icmp ne i32 {bad}, 0"))
 
     def run_named(self, name: str) -> None:

@@ -246,6 +246,32 @@ class Hole(NamedTuple):
         self.table[2 * self.step] = loaded.address
 
 
+RUN = Source("""
+define i32 @NAME(ptr %slots, ptr %program) {
+entry:
+  br label %head
+head:
+  %at = phi ptr [%program, %entry], [%next, %done]
+  %step = load ptr, ptr %at
+  %last = icmp eq ptr %step, null
+  br i1 %last, label %end, label %go
+go:
+  %after = getelementptr ptr, ptr %at, i64 1
+  %params = load ptr, ptr %after
+  %bad = call i32 %step(ptr %slots, ptr %params)
+  %fine = icmp eq i32 %bad, 0
+  br i1 %fine, label %done, label %end
+done:
+  %next = getelementptr ptr, ptr %at, i64 2
+  br label %head
+end:
+  %result = phi i32 [0, %head], [%bad, %go]
+  ret i32 %result
+}
+""")
+"""A step that runs the steps of a program one after the other, until one fails; its parameters are their `table`."""
+
+
 def table(params: Sequence[list[int]]) -> Any:
     """Pairs of a step, to be filled in, and its parameters; zeros at the end; behind them the parameters."""
     first = 2 * len(params) + 2

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ SMALL = 2048
 _CACHED = 2**17
 """From how many elements on arrays do not stay in the nearer caches."""
 
-_FAR = 40 << 20
+FAR = 40 << 20
 """From how many bytes on what a kernel reads and writes does not stay in any cache."""
 
 _LONG = 32
@@ -294,7 +294,7 @@ def arranged(nest: Nest) -> Nest:
         found = made
     found.reduces = [replace(r, few=_innermost_count(found, r) <= FEW) for r in found.reduces]
     size = math.prod(found.shape)
-    found.streams = bool(found.stores and found.shape) and found.shape[-1] >= 16 * _LONG and _bytes(found) >= _FAR
+    found.streams = bool(found.stores and found.shape) and found.shape[-1] >= 16 * _LONG and footprint([found]) >= FAR
     found.form = "tiny" if size <= TINY else "small" if size <= SMALL else "narrow" if _crosses(found) else ""
     return found
 
@@ -312,13 +312,34 @@ def _crosses(nest: Nest) -> bool:
     return len({access.slot for access in rows}) < len(set(rows))
 
 
-def _bytes(nest: Nest) -> int:
-    """How many bytes of memory a kernel reads and writes."""
+def footprint(kernels: Sequence[Nest]) -> int:
+    """How many bytes of memory some kernels read and write."""
     sizes: dict[int, int] = {}
-    for a in nest.accesses():
-        count = math.prod(n for n, stride in zip(nest.shape, a.strides, strict=True) if stride)
-        sizes[a.slot] = max(sizes.get(a.slot, 0), count * scalar.SIZES.get(a.kind, 1))
+    for nest in kernels:
+        for a in nest.accesses():
+            count = math.prod(n for n, stride in zip(nest.shape, a.strides, strict=True) if stride)
+            sizes[a.slot] = max(sizes.get(a.slot, 0), count * scalar.SIZES.get(a.kind, 1))
     return sum(sizes.values())
+
+
+def by_rows(kernels: Sequence[Nest], slots: Container[int]) -> bool:
+    """Whether some kernels touch memory row by row of their outermost loops: each row a stretch of its own, for all.
+
+    Args:
+        kernels: Arranged; the shortest of the outermost loops goes over rows, others over as many places in each row.
+        slots: Those of the memory.
+    """
+    rows = min(nest.shape[0] for nest in kernels)
+    strides, first, last = set(), math.inf, -math.inf
+    for nest in kernels:
+        each = nest.shape[0] // rows
+        for access in nest.accesses():
+            if access.slot in slots:
+                ends = [s * (n - 1) for s, n in zip(access.strides, (each, *nest.shape[1:]), strict=True)]
+                strides.add(access.strides[0] * each)
+                first = min(first, access.offset + sum(min(end, 0) for end in ends))
+                last = max(last, access.offset + sum(max(end, 0) for end in ends))
+    return len(strides) == 1 and last - first < min(strides)
 
 
 def _innermost_count(nest: Nest, reduce: Reduce) -> int:

@@ -18,34 +18,9 @@ from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
 from hopgrad.lower import memory, nest, parts, targets
 from hopgrad.lower.fuse import Buffer, CallStep, Compounds, Fuser, KernelStep, Library, Schedule
-from hopgrad.lower.machine import Effort, Hole, Loaded, Source, give_back, load, table
+from hopgrad.lower.machine import RUN, Effort, Hole, Loaded, Source, give_back, load, table
 from hopgrad.lower.pool import SPLIT, pool
 from hopgrad.lower.views import View
-
-_RUN = """
-define i32 @NAME(ptr %program, ptr %slots) {
-entry:
-  br label %head
-head:
-  %at = phi ptr [%program, %entry], [%next, %done]
-  %step = load ptr, ptr %at
-  %last = icmp eq ptr %step, null
-  br i1 %last, label %end, label %go
-go:
-  %after = getelementptr ptr, ptr %at, i64 1
-  %params = load ptr, ptr %after
-  %bad = call i32 %step(ptr %slots, ptr %params)
-  %fine = icmp eq i32 %bad, 0
-  br i1 %fine, label %done, label %end
-done:
-  %next = getelementptr ptr, ptr %at, i64 2
-  br label %head
-end:
-  %result = phi i32 [0, %head], [%bad, %go]
-  ret i32 %result
-}
-"""
-
 
 LARGE = 1 << 23
 """From how many bytes of temporary values on memory is given back first that making the program needed."""
@@ -77,7 +52,7 @@ one call fall back to Python, which sees to it. Threads may disturb each other, 
 @functools.cache
 def runner() -> tuple[Loaded, Callable[[int, int], int]]:
     """The native function that runs the steps of a program one after the other."""
-    (loaded,) = load([Source(_RUN)])
+    (loaded,) = load([RUN])
     call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)(loaded.address)
     return loaded, call
 
@@ -169,7 +144,7 @@ class Steps:
         """The programs that its own steps run."""
         self.cut = [step.parts for step in schedule.steps if step.parts is not None]
         """The steps that are in parts."""
-        self.flops = sum(step.nest.flops for step in schedule.steps if isinstance(step, KernelStep))
+        self.flops = sum(nest.flops for step in schedule.steps if isinstance(step, KernelStep) for nest in step.nests)
         self.flops += sum(step.flops for step in native)
         """Operations on numbers, functions counted as one."""
         self.is_native = None not in self.written
@@ -188,7 +163,7 @@ class Steps:
         found = Fuser(self.builder, outputs, self.inputs, checks, library, compound, whole).schedule()
         if self.targets:
             self.placed = targets.put_last(found, self.targets)
-        parts.cut(found)
+        parts.cut(found, self.placed)
         return found
 
     @functools.cached_property
@@ -216,8 +191,9 @@ class Steps:
         for step, pair in zip(self.schedule.steps, self.written, strict=True):
             if isinstance(step, KernelStep):
                 assert pair is not None
-                source = pair[0] if step.parts is None else step.parts.sources[0]
-                found[source] += times * (_CALLING + round(parts.work(step.nest)))
+                sources = [pair[0]] if step.parts is None else step.parts.kernels
+                for one, source in zip(step.nests, sources, strict=True):
+                    found[source] += times * (_CALLING + round(parts.work(one)))
             elif step.native is not None:
                 own = _CALLING * step.native.times if step.native.programs else step.native.flops // _SPEED
                 found[step.native.source] += times * (_CALLING + own)
@@ -238,7 +214,8 @@ def _written(step: KernelStep | CallStep, repeated: bool) -> tuple[Source, list[
     if step.parts is not None:
         return SPLIT, step.parts.words
     if isinstance(step, KernelStep):
-        source, params = nest.write(nest.arranged(step.nest))
+        (one,) = step.nests
+        source, params = nest.write(nest.arranged(one))
         return replace(source, effort=Effort.BEST) if repeated else source, params
     return (step.native.source, step.native.params) if step.native is not None else None
 
@@ -465,7 +442,7 @@ class Program(Steps):
         _, call = runner()
         for part in self.parts:
             if isinstance(part, Segment):
-                if call(part.address, address):
+                if call(address, part.address):
                     return None
             else:
                 self._call(part, slots, block, base, arrays, objects)
