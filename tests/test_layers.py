@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 
 import hopgrad as hg
 from hopgrad import nn, train
+from hopgrad.gallery import EXAMPLES, Example
 from hopgrad.notation import text
 from hopgrad.show.schema import from_json
 
@@ -368,10 +367,16 @@ def test_groups_hold_all_values_once() -> None:
     assert list(story._analysis.layers.root.nodes) == story._analysis.nodes
 
 
-@pytest.mark.parametrize("name", ["two_moons", "digits_cnn", "autoencoder", "characters", "physics", "neural_ode"])
-def test_the_examples_are_drawn_by_layers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "examples"))
-    sys.modules.pop(name, None)
-    story = __import__(name).explained()
+NETWORKS = [example for example in EXAMPLES if example.wrt == ("model",)]
+
+
+@pytest.mark.parametrize("example", NETWORKS, ids=lambda e: e.name)
+def test_the_networks_of_the_gallery_are_drawn_by_layers(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPGRAD_BACKEND", "native")
+    story = hg.explain(example.function, wrt="model")(**example.at)
     assert 3 <= len(boxes(story.svg())) <= 60
     assert any("model" in box for box in boxes(story.svg()))
+
+
+def test_there_are_six_networks_in_the_gallery() -> None:
+    assert len(NETWORKS) == 6

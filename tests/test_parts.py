@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import os
 import subprocess
@@ -13,13 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import realistic
+from agreeing import both
 
 import hopgrad as hg
 from hopgrad.backend import NativePlan
 from hopgrad.evaluate import evaluate
-from hopgrad.lower import blas, loops, parts, report
+from hopgrad.lower import blas, loops, nest, parts, report
 
 RNG = np.random.default_rng(0)
+PROGRAMS = realistic.cases()
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +64,7 @@ def test_values_are_those_of_the_interpreter(f: Any, shape: tuple[int, ...], dty
         graph = hg.graph_of(hg.value_and_grad(f))(given)
         inputs = {graph.inputs[0]: given}
         plan = NativePlan(graph.builder, graph.outputs, list(inputs))
-        found = plan.run(inputs)
-        assert found is not None
+        found = both(plan, inputs)
         assert "parts" in "".join(map(report.plan, plan.programs))
         for one, other in zip(found, evaluate(graph.builder, graph.outputs, inputs), strict=True):
             close = 1e-12 if dtype == np.float64 else 1e-4
@@ -283,3 +286,139 @@ def test_the_environment_and_children(name: str, count: int) -> None:
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert found.stdout.split() == [str(count)]
+
+
+# -- kernels that follow each other part by part -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_strips(small_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels over small arrays follow each other in many parts, too."""
+    monkeypatch.setattr(parts, "STRIP", 4096)
+    monkeypatch.setattr(nest, "FAR", 0)
+
+
+def softmax(x: Any) -> Any:
+    e = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    p = e / np.sum(e, axis=-1, keepdims=True)
+    return np.sum(p * np.log(p + 0.1)) + np.sum(p[..., 0] ** 2)
+
+
+def normalized(x: Any) -> Any:
+    centred = x - np.mean(x, axis=1, keepdims=True)
+    scaled = centred / np.sqrt(np.mean(centred**2, axis=1, keepdims=True) + 1e-3)
+    return np.sum(np.tanh(scaled) ** 3) + np.sum(np.sum(scaled**3, axis=0) ** 2)
+
+
+def windows(x: Any) -> Any:
+    """Rows that reach into their neighbours, which cannot be done part by part."""
+    y = np.exp(np.sin(x) - np.max(x, axis=1, keepdims=True))
+    z = y[1:] * y[:-1] / np.sum(y, axis=1, keepdims=True)[1:]
+    return np.sum(np.tanh(z[:, 1:] - z[:, :-1])) + np.sum(z / np.max(y))
+
+
+def turned(x: Any) -> Any:
+    """A square that is read by rows and by columns."""
+    n = min(x.shape)
+    y = np.exp(np.sin(x[:n, :n]))
+    return np.sum(np.log(np.sum(y, axis=1)) * np.sum(y, axis=0)) + np.sum(np.tanh(y.T @ y * 0.01) * y.T)
+
+
+def stored(x: Any) -> Any:
+    """Dear values that kernels of several levels need."""
+    dear = np.exp(np.sin(x) * np.cos(x))
+    total = np.sum(dear)
+    return np.sum(dear**2 / total) + np.mean(dear) * np.sum(np.tanh(dear - total * 1e-3))
+
+
+ROWS = [softmax, normalized, windows, turned, stored]
+
+
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("f", ROWS)
+@pytest.mark.parametrize("shape", [(40, 40), (57, 33), (2, 900), (300, 3)])
+def test_kernels_that_follow_each_other(f: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    x = RNG.normal(size=shape).astype(dtype)
+    for given in (x, np.asfortranarray(x), np.repeat(x, 2, 0)[::-2]):
+        graph = hg.graph_of(hg.value_and_grad(f))(given)
+        inputs = {graph.inputs[0]: given}
+        plan = NativePlan(graph.builder, graph.outputs, list(inputs))
+        seen = set()
+        for count in (1, 3, 1):
+            hg.set_num_threads(count)
+            found = plan.run(inputs)
+            assert found is not None
+            seen.add(b"".join(np.asarray(one).tobytes() for one in found))
+        assert len(seen) == 1
+        for one, other in zip(found, evaluate(graph.builder, graph.outputs, inputs), strict=True):
+            close = 1e-11 if dtype == np.float64 else 1e-3
+            np.testing.assert_allclose(one, other, close, close * float(np.max(np.abs(other))))
+
+
+def steps_of(f: Any, x: Any) -> list[str]:
+    """The steps of a function's gradient, with what they read and write."""
+    g = hg.grad(f, backend="native")
+    for _ in range(3):
+        g(x)
+    return [line for line in g.plan.splitlines() if line[0].isdigit()]
+
+
+@pytest.mark.usefixtures("small_strips")
+def test_rows_are_done_one_after_the_other() -> None:
+    x = RNG.normal(size=(60, 50))
+    (step,) = steps_of(lambda x: np.sum(np.exp(x - np.max(x, axis=1, keepdims=True)) ** 2), x)
+    assert "then" in step
+    assert not any("then" in step for step in steps_of(lambda x: np.sum(np.exp(x - np.max(x, axis=0)) ** 2), x)[:1])
+
+
+def test_small_arrays_are_not_done_by_rows() -> None:
+    assert not any("then" in step for step in steps_of(softmax, RNG.normal(size=(20, 30))))
+    assert any("then" in step for step in steps_of(softmax, RNG.normal(size=(4000, 1000))))
+
+
+@pytest.mark.usefixtures("small_strips")
+def test_arrays_of_the_caller_by_rows() -> None:
+    """What is written in place may be read at other rows before, and then not row by row."""
+
+    def near(w: Any) -> None:
+        y = w - np.max(w, axis=1, keepdims=True)
+        w[...] = np.exp(y) / np.sum(np.exp(y), axis=1, keepdims=True)
+
+    def far(w: Any) -> None:
+        y = np.exp(np.sin(w)) * np.max(w[::-1], axis=1, keepdims=True)
+        w[...] = y / np.sum(y, axis=1, keepdims=True) + w
+
+    for f in (near, far):
+        program, plain = hg.compile(f, backend="native"), RNG.normal(size=(70, 41))
+        found = plain.copy()
+        for _ in range(3):
+            f(plain)
+            program(found)
+            np.testing.assert_allclose(found, plain, 1e-11)
+
+
+@pytest.mark.usefixtures("small_strips")
+def test_values_that_are_read_at_other_rows_are_not_written_over() -> None:
+    def f(x: Any, w: Any) -> Any:
+        product = np.tanh(x @ w)
+        return product * np.max(product[::-1] * 2, axis=1, keepdims=True)
+
+    x, w = RNG.normal(size=(80, 90)), RNG.normal(size=(90, 70))
+    program = hg.compile(f, backend="native")
+    for _ in range(3):
+        np.testing.assert_allclose(program(x, w), f(x, w), 1e-12)
+    assert "then" in program.plan
+
+
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_by_rows(name: str) -> None:
+    case = PROGRAMS[name]
+    value, expected = hg.value_and_grad(case.function, case.argnums, backend="numpy")(*copy.deepcopy(case.args))
+    g = hg.value_and_grad(case.function, case.argnums, backend="native")
+    for _ in range(3):
+        found, gradient = g(*copy.deepcopy(case.args))
+    np.testing.assert_allclose(found, value, 1e-9)
+    for one, other in zip(hg.tree.flatten(gradient)[0], hg.tree.flatten(expected)[0], strict=True):
+        np.testing.assert_allclose(one, other, 1e-7, 1e-9 * float(np.max(np.abs(other), initial=1.0)))

@@ -220,7 +220,7 @@ def columns(x: Any) -> Any:
 @pytest.fixture
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small results go past the caches, too."""
-    monkeypatch.setattr(nest, "_FAR", 0)
+    monkeypatch.setattr(nest, "FAR", 0)
 
 
 @pytest.mark.usefixtures("near")

@@ -18,6 +18,8 @@ from typing import NamedTuple
 _PYTHON = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NETWORKS = _PACKAGE + "nn" + os.sep
+_GALLERY = _PACKAGE + "gallery" + os.sep
+"""Examples to be read as the user's own code."""
 
 
 class Location(NamedTuple):
@@ -217,7 +219,7 @@ class Sites:
             code = self._code[link]
             if code is None:
                 return None
-            if code.co_filename.startswith(_PACKAGE):
+            if _is_of_hopgrad(code.co_filename):
                 continue  # a function of NumPy in traced form: what it returns is the value
             target, returned = _assignment(code, self._instruction[link])
             # ``def g(t): return t * t`` with ``h = g(z)``: the product's name is h.
@@ -260,7 +262,11 @@ def is_library(file: str) -> bool:
     parts = file.replace("\\", "/").split("/")
     if "site-packages" in parts:
         return "numpy" in parts or "scipy" in parts
-    return file.startswith((_PACKAGE, _PYTHON))
+    return _is_of_hopgrad(file) or file.startswith(_PYTHON)
+
+
+def _is_of_hopgrad(file: str) -> bool:
+    return file.startswith(_PACKAGE) and not file.startswith(_GALLERY)
 
 
 def _function(code: CodeType) -> str:

@@ -107,12 +107,12 @@ class Buffer:
 
 @dataclass
 class KernelStep:
-    """A loop nest."""
+    """Loop nests: one, or some that follow each other part by part."""
 
-    nest: Nest
+    nests: list[Nest]
     level: int
     parts: Any = None
-    """It in parts, if it is large (`hopgrad.lower.parts`)."""
+    """They in parts, if they are large (`hopgrad.lower.parts`)."""
 
 
 @dataclass
@@ -310,7 +310,7 @@ class Fuser:
     def _is_virtual(self, node: int, hop: Hop) -> bool:
         builder = self.builder
         if hop.name == "convert" or (isinstance(hop, Elementwise) and hop.lowering):
-            if hop.name != "convert" and not _fits(hop, [builder.avals[a].dtype for a in builder.args(node)]):
+            if hop.name != "convert" and not fits(hop, [builder.avals[a].dtype for a in builder.args(node)]):
                 return False
             return self._is_native(node) and all(builder.avals[a].dtype in KINDS for a in builder.args(node))
         return False
@@ -862,40 +862,53 @@ class Fuser:
     def _store_what_is_dear(self) -> None:
         """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
 
-        From the level after that of its storing on nobody needs a value's operands: so those that are needed last are
-        asked first, and of what is stored for others' sake that is left out again which is cheap given the rest.
+        Where that computes parts only, they are stored by themselves. From the level after that of its storing on
+        nobody needs a value's operands: so those that are needed last are asked first, and of what is stored for
+        others' sake that is left out again which is cheap given the rest.
         """
+        avals = self.builder.avals
         first: dict[int, int] = {}
         last: dict[int, int] = {}
+        whole: dict[int, int] = {}
+        """The level of the first kernel that needs all of a value."""
 
-        def ask(node: int, low: int, high: int) -> None:
+        def ask(node: int, low: int, high: int, all_from: int | None) -> None:
             first[node] = min(first.get(node, low), low)
             last[node] = max(last.get(node, high), high)
+            if all_from is not None:
+                whole[node] = min(whole.get(node, all_from), all_from)
 
-        whole: dict[int, int] = {}
+        alone: dict[int, int] = {}
+        """What values cost if no more of them are stored."""
         for node in self.order:
-            self._add_cost(node, whole)
+            self._add_cost(node, alone)
         for sink in self.sinks:
             for node in self.builder.args(sink.node) if sink.again else (sink.node,):
-                ask(node, sink.level, sink.level)
+                if node in alone:
+                    ask(node, sink.level, sink.level, sink.level if avals[node].shape == sink.shape else None)
         chosen: dict[int, int] = {}
         """By value: from what cost on it is to be stored."""
         for node in reversed(self.order):
-            if node not in first or node not in whole:
+            if node not in first or node not in alone:
                 continue
             high = min(last[node], self.stored_at.get(node, last[node]))
             limit = self._limit(node, high - first[node])
-            if first[node] < high and whole[node] >= limit and self.builder.hop(node).name not in VIEWS:
+            hop = self.builder.hop(node)
+            if first[node] < high and alone[node] >= limit and hop.name not in VIEWS:
                 chosen[node] = limit
                 high = first[node]
+            alike = whole.get(node) if isinstance(hop, Elementwise) else None
             for a in self.builder.args(node):
                 if a in self.ready and a not in self.cut:
-                    ask(a, first[node], high)
+                    ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
         rest: dict[int, int] = {}
         for node in self.order:
             self._add_cost(node, rest)
             if node in chosen and rest[node] >= chosen[node]:
-                self.wanted[node] = first[node]
+                if whole.get(node) == first[node]:
+                    self.wanted[node] = first[node]
+                else:
+                    self.store(node)
                 rest[node] = 0
 
     def _add_cost(self, node: int, costs: dict[int, int]) -> None:
@@ -932,7 +945,7 @@ class Fuser:
                 kernel = open_[key] = _Kernel(sink.shape, sink.level, Nest(sink.shape))
                 made.append(kernel)
             self._compute(kernel, sink)
-        return [KernelStep(k.nest, k.level) for k in made]
+        return [KernelStep([k.nest], k.level) for k in made]
 
     def _is_full(self, kernel: _Kernel) -> bool:
         if self._is_whole_at(prod(kernel.shape)):
@@ -1135,7 +1148,7 @@ _WHOLE = _TRUTHS | {"subtract", "negative", "absolute", "sign", "floor_divide", 
 """Those whose lowering is right for integers."""
 
 
-def _fits(hop: Hop, dtypes: Sequence[np.dtype[Any]]) -> bool:
+def fits(hop: Hop, dtypes: Sequence[np.dtype[Any]]) -> bool:
     """Whether a lowering is right for the dtypes of the operands."""
     kinds = {d.kind for d in dtypes}
     if kinds == {"f"} or "predicate" in hop.traits or hop.name == "where":

@@ -142,12 +142,13 @@ def put_last(schedule: Schedule, targets: Mapping[int, int]) -> dict[int, int]:
     written = [b for step in schedule.steps for b in touched(step)[1]]
     for k, step in enumerate(last):
         later = {b for other in last[k + 1 :] for b in touched(other)[0]}
-        for store in step.nest.stores:
+        (nest,) = step.nests
+        for store in nest.stores:
             output = store.access.slot
             target = wanted.get(output)
             if target is None or target in later or target in found.values() or written.count(output) > 1:
                 continue
-            loads = {v.access for v in step.nest.values if isinstance(v, Load) and v.access.slot == target}
+            loads = {v.access for v in nest.values if isinstance(v, Load) and v.access.slot == target}
             same = all(
                 (a.strides, a.offset, a.kind) == (store.access.strides, store.access.offset, store.access.kind)
                 for a in loads
@@ -161,7 +162,7 @@ def _can_fail(step: KernelStep | CallStep) -> bool:
     """Whether a program may end at a step, or one of its elements is written more than once."""
     if not isinstance(step, KernelStep):
         return True
-    nest = step.nest
+    (nest,) = step.nests
     return bool(nest.checks or nest.scatters or any(isinstance(v, Gather) for v in nest.values))
 
 
@@ -169,7 +170,7 @@ def _split(step: KernelStep | CallStep, wanted: Container[int]) -> list[tuple[Ke
     """A step that is needed, without what it writes to some buffers; before it that, which is not needed."""
     if not isinstance(step, KernelStep) or _can_fail(step):
         return [(step, True)]
-    nest = step.nest
+    (nest,) = step.nests
     late = [s for s in nest.stores if s.access.slot in wanted]
     if not late:
         return [(step, True)]
@@ -178,7 +179,7 @@ def _split(step: KernelStep | CallStep, wanted: Container[int]) -> list[tuple[Ke
     copying = COPIED * len(late) * math.prod(nest.shape)
     if work(early) + work(update) > work(nest) + copying:
         return [(step, True)]
-    return [(KernelStep(update, step.level), False), (KernelStep(early, step.level), True)]
+    return [(KernelStep([update], step.level), False), (KernelStep([early], step.level), True)]
 
 
 def span(shape: Sequence[int], strides: Sequence[int], size: int) -> tuple[int, int] | None:
