@@ -301,7 +301,7 @@ class Fuser:
     def _is_virtual(self, node: int, hop: Hop) -> bool:
         builder = self.builder
         if hop.name == "convert" or (isinstance(hop, Elementwise) and hop.lowering):
-            if hop.name != "convert" and not _fits(hop, [builder.avals[a].dtype for a in builder.args(node)]):
+            if hop.name != "convert" and not fits(hop, [builder.avals[a].dtype for a in builder.args(node)]):
                 return False
             return self._is_native(node) and all(builder.avals[a].dtype in KINDS for a in builder.args(node))
         return False
@@ -1045,7 +1045,7 @@ _WHOLE = _TRUTHS | {"subtract", "negative", "absolute", "sign", "floor_divide", 
 """Those whose lowering is right for integers."""
 
 
-def _fits(hop: Hop, dtypes: Sequence[np.dtype[Any]]) -> bool:
+def fits(hop: Hop, dtypes: Sequence[np.dtype[Any]]) -> bool:
     """Whether a lowering is right for the dtypes of the operands."""
     kinds = {d.kind for d in dtypes}
     if kinds == {"f"} or "predicate" in hop.traits or hop.name == "where":
