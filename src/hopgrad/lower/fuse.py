@@ -81,6 +81,8 @@ the vector library takes no longer than writing its values to memory and reading
 LATER = 12
 MOST_COST = 1 << 20
 """Costs are not counted beyond this: what is needed in many ways would have them grow without bounds."""
+ROW = 256
+"""How long a row is at most that takes less time than a function of one number."""
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 
@@ -492,7 +494,10 @@ class Fuser:
         self.store(node)
 
     def _keep_if_repeated(self, node: int, large: Aval) -> None:
-        """Store a virtual value that is broadcast along an outer axis, unless it is cheap."""
+        """Store a virtual value that is broadcast along an outer axis, unless it is cheap.
+
+        And functions that are the same along short rows: one at a time they would take longer than the row.
+        """
         if node not in self.ready or node in self.cut or self.cost[node] < DEAR or not self.builder.avals[node].shape:
             return
         small = self.builder.avals[node].shape
@@ -502,8 +507,15 @@ class Fuser:
             return
         last = lead + inner[-1]
         outer = range(last)
-        if any(large.shape[d] != 1 and (d < lead or small[d - lead] == 1) for d in outer):
+        outside = any(large.shape[d] != 1 and (d < lead or small[d - lead] == 1) for d in outer)
+        alike = prod(large.shape[last + 1 :])
+        if outside or (SHORT < alike <= ROW and self.builder.avals[node].size >= MANY and self._calls(node)):
             self._cut(node)
+
+    def _calls(self, node: int) -> bool:
+        """Whether functions of the math library are among what a virtual value is computed from."""
+        lowerings = [self.builder.hop(n).lowering for n in self.cones[node] if n not in self.cut]
+        return any(text and scalar.cost(text) >= scalar.FUNCTION for text in lowerings)
 
     def _place_view(self, node: int, hop: str, params: dict[str, Any], source: int) -> bool:
         builder = self.builder
