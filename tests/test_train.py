@@ -31,6 +31,7 @@ from hopgrad.files import FileError
 from hopgrad.train import (
     Checkpoints,
     CheckpointWarning,
+    DataWarning,
     Fit,
     History,
     Moment,
@@ -155,8 +156,11 @@ def test_ready_batches_give_the_same_as_arrays(data: Any) -> None:
 def test_an_iterator_counts_once() -> None:
     found = fit(LINE, loss, generated(), optimizer=optim.SGD(0.1))
     assert (found.steps, found.epochs, found.stopped) == (5, 1, "done")
-    found = fit(LINE, loss, generated(), optimizer=optim.SGD(0.1), epochs=3)
+    with pytest.warns(DataWarning, match="ended after 5 steps, before the 3 epochs that were asked for: an iter"):
+        found = fit(LINE, loss, generated(), optimizer=optim.SGD(0.1), epochs=3)
     assert (found.steps, found.epochs, found.stopped) == (5, 1, "data ended")
+    with pytest.warns(DataWarning, match="ended after 5 steps, before the 9 steps that were asked for$"):
+        fit(LINE, loss, lambda epoch: generated() if epoch == 0 else [], optimizer=optim.SGD(0.1), steps=9)
     found = fit(LINE, loss, generated(), optimizer=optim.SGD(0.1), steps=3)
     assert (found.steps, found.epochs, found.stopped) == (3, 0, "done")
 
@@ -746,6 +750,32 @@ def test_ctrl_c_saves_and_stops(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "cut").files[-1].name == f"step-{steps:09d}.safetensors"
     finished(start(tmp_path / "cut", tmp_path / "cut.npz", 0.0))
     assert saved(tmp_path / "cut.npz") == saved(tmp_path / "whole.npz")
+
+
+def test_results_that_are_nan_are_told_once() -> None:
+    with pytest.warns(DataWarning, match="at the end of epoch 1 validation_loss is NaN") as told:
+        found = fit(LINE, loss, (X, Y), optimizer=optim.SGD(0.1), epochs=3, validation=(X * np.nan, Y))
+    assert len(told) == 1
+    assert np.isnan(found.history.values("validation_loss")).all()
+
+
+def test_a_loss_that_does_not_take_the_batch_is_told_so() -> None:
+    with pytest.raises(TypeError, match=r"the loss takes \(model, x\), but a batch has 2 parts, so that it is"):
+        fit(LINE, lambda model, x: np.sum(x @ model["w"]), (X, Y), optimizer=optim.SGD(0.1), epochs=1)
+    with pytest.raises(TypeError, match=r"called as loss\(model, …\): missing a required argument: 'y'"):
+        fit(LINE, loss, X, optimizer=optim.SGD(0.1), epochs=1)
+    with pytest.raises(TypeError, match=r"called as loss\(model, state, …, …\)"):
+        fit(LINE, loss, (X, Y), optimizer=optim.SGD(0.1), epochs=1, state=np.zeros(1))
+
+
+def test_what_is_born_in_a_loop_is_told_with_its_step() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, rng=0, dtype=np.float64))
+
+    def grown(model: Any, x: Any) -> Any:
+        return np.sum(hg.scan(lambda h, _: (model(h) ** 2 * 1e60, None), x, length=6)[0])
+
+    with pytest.raises(NonFiniteError, match=r"in layer \[0\], step [3-6] of 6: infinity is born at"):
+        fit(model, grown, [np.ones(2)], optimizer=optim.SGD(0.1), epochs=1)
 
 
 def test_the_handler_of_ctrl_c_is_put_back() -> None:
