@@ -84,6 +84,9 @@ MOST_COST = 1 << 20
 ROW = 256
 """How long a row is at most that takes less time than a function of one number."""
 
+FEW = 4
+"""A value of which only some part smaller than this is needed is not stored for that."""
+
 VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 
 # -- buffers and steps -----------------------------------------------------------------------------------------------
@@ -522,9 +525,10 @@ class Fuser:
         like, whole = builder.avals[source], builder.avals[node]
         if isinstance(like, Several) or (source in self.avail and source not in self.views):
             return False
-        if hop != "reshape" and source in self.ready and self.cost[source] >= DEAR:
-            wanted = sum(builder.avals[user].size for user in self.users[source])
-            if 2 * wanted > 3 * like.size and len(self.users[source]) > 1:
+        if hop != "reshape" and source in self.ready and len(self.users[source]) > 1:
+            again = sum(builder.avals[user].size for user in self.users[source]) - like.size
+            near = like.size <= CACHED
+            if 2 * again * self.cost[source] > DEAR * like.size and (near or self.cost[source] >= DEAR):
                 self._cut(source)  # else it would be computed for each view by itself
         if source in self.ready and source not in self.cut:
             places = through(hop, params, like, whole, identity(whole.ndim))
@@ -874,9 +878,9 @@ class Fuser:
     def _store_what_is_dear(self) -> None:
         """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
 
-        Where that computes parts only, they are stored by themselves. From the level after that of its storing on
-        nobody needs a value's operands: so those that are needed last are asked first, and of what is stored for
-        others' sake that is left out again which is cheap given the rest.
+        Where that computes parts only, they are stored by themselves. Who needs a few elements does not count. From the
+        level after that of its storing on nobody needs a value's operands: so those that are needed last are asked
+        first, and of what is stored for others' sake that is left out again which is cheap given the rest.
         """
         avals = self.builder.avals
         first: dict[int, int] = {}
@@ -911,7 +915,7 @@ class Fuser:
                 high = first[node]
             alike = whole.get(node) if isinstance(hop, Elementwise) else None
             for a in self.builder.args(node):
-                if a in self.ready and a not in self.cut:
+                if a in self.ready and a not in self.cut and FEW * avals[node].size >= avals[a].size:
                     ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
         rest: dict[int, int] = {}
         for node in self.order:
