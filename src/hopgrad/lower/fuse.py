@@ -74,6 +74,8 @@ DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
+READ = 2
+"""What reading a large array costs that a value is computed from."""
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 
@@ -786,10 +788,16 @@ class Fuser:
                     if a in self.ready and a not in self.cut:
                         ask(a, first[node], high)
         dear: dict[int, int] = {}
+        read: dict[int, frozenset[int]] = {}
+        """The large buffers that a value is computed from; of one that is stored, its own."""
         for node in self.order:
+            if node in self.views and self.buffers[self.views[node].buffer].aval.size > SMALL:
+                read[node] = frozenset((self.views[node].buffer,))
             if node not in first or node not in self.ready or node in self.builder.constants:
                 continue
             hop = self.builder.hop(node)
+            if node not in self.stored_at:
+                read[node] = _NOTHING.union(*[read.get(a, _NOTHING) for a in self.builder.args(node)])
             if isinstance(hop, Reduction):
                 (a,) = self.builder.args(node)
                 count = self.builder.avals[a].size // self.builder.avals[node].size
@@ -799,9 +807,10 @@ class Fuser:
                 dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
             if node in self.stored_at:
                 dear[node] = 0
-            elif dear[node] >= self._limit(node) and first[node] < last[node]:
+            elif dear[node] + READ * len(read[node]) >= self._limit(node) and first[node] < last[node]:
                 self.wanted[node] = first[node]
                 dear[node] = 0
+                read[node] = frozenset((-node,))
 
     def _limit(self, node: int) -> int:
         """From what cost on a value is stored."""
