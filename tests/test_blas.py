@@ -149,6 +149,55 @@ def test_all_sizes_of_blocks(dtype: Any, size: int) -> None:
         )
 
 
+@FLOATS
+@pytest.mark.parametrize("size", [*range(1, 36), 47, 64])
+def test_all_sizes_of_a_matrix_that_lies_column_by_column(dtype: Any, size: int) -> None:
+    for m, k, n in ((5, size, 6), (5, 6, size), (5, size, size), (5, 17, size)):
+        b = laid_out(numbers((k, n), dtype), (1, 0))
+        step = check_product(laid_out(numbers((m, k), dtype)), b, laid_out(numbers((m, n), dtype)))
+        assert step is not None
+
+
+@FLOATS
+@pytest.mark.parametrize(("left", "right", "note"), [
+    ((64, 100), (100, 192), "3·64x100x64"), ((33, 300), (300, 96), None), ((512, 16), (16, 128), "2·512x16x64"),
+    ((3, 40, 90), (3, 90, 160), None), ((40, 800), (800, 64), None), ((31, 200), (200, 640), "gemm T N 31x200x640"),
+    ((64, 5000), (5000, 64), None),
+])  # fmt: skip
+def test_products_with_a_matrix_that_lies_column_by_column(
+    dtype: Any, left: Any, right: Any, note: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blas, "vector_bytes", lambda: 64)
+    a = numbers(left, dtype)
+    b = laid_out(numbers(right, dtype, 1), (*range(len(right) - 2), len(right) - 1, len(right) - 2))
+    for beta, x in itertools.product((0.0, 0.5), (a, laid_out(a))):
+        step = check_product(x, b, laid_out(np.ones((*left[:-1], right[-1]), dtype)), beta=beta)
+        assert step is not None
+        assert note is None or dtype == np.float64 or step.note.endswith(note)
+
+
+@FLOATS
+@pytest.mark.parametrize(("left", "right"), [
+    ((256, 64), (64, 256)), ((4, 2, 64, 80), (4, 2, 80, 64)), ((64, 500), (500, 96)), ((48, 100), (100, 320)),
+])  # fmt: skip
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_parts_of_products(dtype: Any, left: Any, right: Any, order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any order they give what the whole gives, to the last bit, each with scratch memory of its own."""
+    monkeypatch.setattr(blas, "vector_bytes", lambda: 64)
+    last = [len(right) - 2 + k for k in order]
+    a, b = numbers(left, dtype), laid_out(numbers(right, dtype, 1), (*range(len(right) - 2), *last))
+    out = np.zeros((*left[:-1], right[-1]), dtype)
+    whole = check_product(a, b, out)
+    assert whole is not None
+    assert whole.parts
+    wanted = np.zeros_like(out)
+    run(whole, [a, b, wanted])
+    found = np.full_like(out, np.nan)
+    for params in reversed(whole.parts):
+        run(Step(whole.source, params, 0, whole.work), [a, b, found])
+    np.testing.assert_array_equal(found, wanted)
+
+
 @st.composite
 def arrays(draw: Any, shape: tuple[int, ...], dtype: Any, seed: int, strides: bool = True) -> np.ndarray:
     order = draw(st.permutations(range(len(shape))))
@@ -243,13 +292,13 @@ def test_products_with_a_short_axis_are_computed_in_blocks(
 
 def test_structure_alone_makes_code() -> None:
     first, second = (
-        blas.matmul(np.dtype(float), View(3, (n, 90), (100, 1)), View(1, (90, 80), (1, 95)), View(0, (n, 80), (80, 1)))
+        blas.matmul(np.dtype(float), View(3, (n, 90), (100, 1)), View(1, (90, 81), (1, 95)), View(0, (n, 81), (81, 1)))
         for n in (70, 75)
     )  # fmt: skip
     assert first is not None
     assert second is not None
     assert first.source is second.source
-    assert first.note == "dgemm T N 70x90x80"
+    assert first.note == "dgemm T N 70x90x81"
     small = blas.matmul(np.dtype(float), View(0, (9, 8), (8, 1)), View(1, (8, 7), (7, 1)), View(2, (9, 7), (7, 1)))
     assert small is not None
     assert small.note == "d kernel 9x8x7"

@@ -193,3 +193,24 @@ def test_the_environment_and_children(name: str, count: int) -> None:
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert found.stdout.split() == [str(count)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_are_the_same_for_any_number_of_threads(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, w, v = (rng.normal(size=shape).astype(dtype) for shape in ((256, 64), (256, 64), (64, 256)))
+
+    def f(x: Any, w: Any, v: Any) -> Any:
+        return np.sum(np.tanh(np.tanh(x @ w.T) @ v.T) ** 2)
+
+    g = hg.grad(f, (0, 1, 2), backend="native")
+    expected = hg.grad(f, (0, 1, 2), backend="numpy")(x, w, v)
+    found = []
+    for count in (1, 2, 3):
+        hg.set_num_threads(count)
+        found += [g(x, w, v) for _ in range(20)]
+    for one in found[1:]:
+        for a, b in zip(one, found[0], strict=True):
+            np.testing.assert_array_equal(a, b)
+    for a, b in zip(found[0], expected, strict=True):
+        np.testing.assert_allclose(a, b, 0, np.max(np.abs(b)) * (1e-5 if dtype == np.float32 else 1e-13))

@@ -17,11 +17,12 @@ import ctypes
 import functools
 import importlib.machinery
 import importlib.util
+import itertools
 import os
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,11 @@ LIMIT = 2**31  # of C's int
 # With vectors of 32 bytes and more the kernel below is faster than OpenBLAS up to products of 64×64 matrices, beyond
 # which that takes several threads; with shorter ones up to 16×16. Its second operand stays in the first-level cache.
 _FEW, _FEWER = 2**18, 2**12
-_CACHE = 2**15
+_CACHE, _NEAR = 2**15, 2**17
+
+# How many operations there are in a product that is cut into parts for threads, and in a part, at least; and how many
+# parts at most. A processor makes about a hundred in a nanosecond (see `hopgrad.lower.parts` for kernels).
+_CUT, _PART, _MOST_PARTS = 1_600_000, 600_000, 32
 
 
 @dataclass(frozen=True)
@@ -386,22 +391,26 @@ def vector_bytes() -> int:
 
 
 @functools.cache
-def _kernel(kind: Kind, packed: bool, accumulates: bool, rank: int) -> Source:
+def _kernel(kind: Kind, packed: bool, turned: bool, accumulates: bool, rank: int) -> Source:
     """A step that multiplies small matrices, in blocks of rows times vectors of columns kept in registers.
 
-    Columns of b and of the result have stride 1; `packed`: those of b have not, so b is copied into scratch memory.
+    Columns of b and of the result have stride 1; `packed`: those of b have not, so b is copied into scratch memory;
+    `turned`: but its rows have.
     """
     code = Code()
     start = head_length(rank)
     m, n, k, a_row, out_row, a_term, b_term, b_column = (code.word(start + j) for j in range(8))
     scales = _Scales(code, kind.name, accumulates, start + 8)
-    scratch = code.slot(start + 10) if packed else ""
+    scratch = code.at(code.slot(start + 11), code.word(start + 10)) if packed else ""
     lanes = vector_bytes() // kind.size
     last = code.add(m, -1)
     whole = code.new(f"and i64 {n}, {-2 * lanes}")
     with each(code, rank) as (a, b, out, _):
         if packed:
-            _pack(code, scales, (b, b_term, b_column), scratch, k, n)
+            if turned:
+                _turn(code, scales, (b, b_column), scratch, k, n)
+            else:
+                _pack(code, scales, (b, b_term, b_column), scratch, k, n)
             b, b_term = scratch, code.mul(n, kind.size)
         with code.loop("0", m, _ROWS) as block:
             # Beyond the last row it is taken again: the same results are stored twice.
@@ -423,6 +432,38 @@ def _pack(code: Code, scales: _Scales, matrix: tuple[str, str, str], target: str
         with code.loop("0", columns) as column:
             element = scales.load(code.at(source, column.index, column_stride))
             code.line(f"store {scales.kind} {element}, ptr {code.at(line, column.index, scales.bytes)}")
+
+
+def _turn(code: Code, vectors: Vectors, matrix: tuple[str, str], target: str, rows: str, columns: str) -> None:
+    """Copy a matrix that lies in memory column by column, given by its place and columns' stride, row by row.
+
+    In squares as wide as a vector, which are transposed in registers by exchanging halves, quarters and so on.
+    """
+    place, stride = matrix
+    lanes = vector_bytes() // vectors.bytes
+    whole, line = vectors.type(lanes), code.mul(columns, vectors.bytes)
+    last = code.add(columns, -1), code.add(rows, -1)
+    with code.loop("0", rows, lanes) as row:
+        inside = code.below(row.index, rows, lanes)
+        source = code.at(place, row.index, vectors.bytes)
+        with code.loop("0", columns, lanes) as column:
+            beyond = code.below(column.index, columns, lanes)
+            # Beyond the last column or row it is taken again; the rows are written from there to the first.
+            places = [code.at(source, code.min(code.add(column.index, k), last[0]), stride) for k in range(lanes)]
+            square = [vectors.load(at, lanes, inside) for at in places]
+            for step in [2**j for j in range(lanes.bit_length() - 1)]:
+                for k in range(lanes):
+                    if not k & step:
+                        pair = square[k], square[k + step]
+                        upper = [j if not j & step else lanes + j - step for j in range(lanes)]
+                        for number, mask in ((k, upper), (k + step, [j + step for j in upper])):
+                            picked = ", ".join(f"i32 {j}" for j in mask)
+                            square[number] = code.new(
+                                f"shufflevector {whole} {pair[0]}, {whole} {pair[1]}, <{lanes} x i32> <{picked}>"
+                            )
+            for k in reversed(range(lanes)):
+                at = code.at(target, code.min(code.add(row.index, k), last[1]), line)
+                vectors.store(square[k], code.at(at, column.index, vectors.bytes), lanes, beyond)
 
 
 def _block(
@@ -535,13 +576,37 @@ def _small(
     if n.size > 1 and n.out != 1:
         return None
     packed = n.size > 1 and n.b != 1
-    params = head_words(kind, (a, b, out), batch)
-    params += [m.size, n.size, k.size]
-    params += [stride * kind.size for stride in (m.a, m.out, k.a, k.b, n.b)]
-    params += [kind.bits(alpha), kind.bits(beta)]
-    source = _kernel(kind, packed, beta != 0, len(batch))
+    rest = [m.size, n.size, k.size]
+    rest += [stride * kind.size for stride in (m.a, m.out, k.a, k.b, n.b)]
+    rest += [kind.bits(alpha), kind.bits(beta)]
     work = max(n.size * k.size, 1) * kind.size if packed else 0
-    return Step(source, params, _flops(m, n, k, batch), work, _noted(f"{kind.letter} kernel", m, n, k, batch))
+    flops = _flops(m, n, k, batch)
+    params, parts = _in_parts(kind, (a, b, out), batch, rest, flops, work)
+    source = _kernel(kind, packed, k.b == 1, beta != 0, len(batch))
+    note = _noted(f"{kind.letter} kernel", m, n, k, batch)
+    return Step(source, params, flops, work * max(1, len(parts)), note, parts=parts)
+
+
+def _in_parts(
+    kind: Kind, views: Sequence[View], batch: Sequence[Axis], rest: Sequence[int], flops: int, work: int = 0
+) -> tuple[list[int], list[list[int]]]:
+    """The parameters of a product, and those of its parts: it is cut along the outermost loop around it.
+
+    Each part that works in scratch memory has a place of its own there, which is the last word.
+    """
+    place = [0] if work else []
+    whole = [*head_words(kind, views, batch), *rest, *place]
+    count = min(_MOST_PARTS, flops // _PART, batch[0].size if batch else 1)
+    if count < 2 or flops < _CUT or not batch[0].out:
+        return whole, []
+    first, *others = batch
+    parts: list[list[int]] = []
+    for start, end in itertools.pairwise(first.size * k // count for k in range(count + 1)):
+        moves = zip(views, first[1:], strict=True)
+        moved = [replace(view, offset=view.offset + start * stride) for view, stride in moves]
+        place = [work * len(parts)] if work else []
+        parts.append([*head_words(kind, moved, [first._replace(size=end - start), *others]), *rest, *place])
+    return whole, parts
 
 
 def _stored(rows: int, row_stride: int, columns: int, column_stride: int) -> tuple[str, int] | None:
@@ -582,6 +647,25 @@ def _in_blocks(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, Axis
     return m._replace(size=rows), n._replace(size=columns), [*batch, *[axis for axis in more if axis.size > 1]]
 
 
+def _in_columns(kind: Kind, m: Axis, n: Axis, k: Axis) -> list[Axis]:
+    """Columns in blocks for the kernel of small matrices, and the loop over them, where b lies column by column.
+
+    The kernel copies a block, for which there have to be some rows, and which stays in a cache; OpenBLAS copies both
+    factors. Of products that do not stay in the caches it computes enough with what it copies.
+    """
+    if vector_bytes() < 64 or m.size < 32 or k.b != 1 or n.out != 1 or m.size * n.size * k.size > _LARGE:
+        return []
+    least = 2 * vector_bytes() // kind.size
+    sizes = [n.size // parts for parts in range(1, n.size // least + 1) if n.size % parts == 0]
+    sizes = [size for size in sizes if size % least == 0 and size * k.size * kind.size <= _NEAR]
+    if not sizes:
+        return []
+    near = [size for size in sizes if size * k.size * kind.size <= _CACHE and 2 * size <= n.size]
+    size = max(near, default=min(sizes))
+    blocks = Axis(n.size // size, 0, n.b * size, n.out * size)
+    return [n._replace(size=size), *([blocks] if blocks.size > 1 else [])]
+
+
 def _in_turns(m: Axis, n: Axis, k: Axis, straight: bool) -> tuple[Axis, list[Axis]]:
     """A long sum for few results in equal parts that are added up, each small enough not to be copied first."""
     count = -(-m.size * n.size * k.size // _UNPACKED)
@@ -606,6 +690,7 @@ def _large(
 ) -> Step | None:
     """The step that calls BLAS, or None where strides or sizes are not of its kind."""
     scales = kind.bits(alpha), kind.bits(beta)
+    cut = False
     if m.size == 1:  # a sum of products
         x, y = _vector(a, k, k.a), _vector(b, k, k.b)
         if x is None or y is None:
@@ -633,17 +718,21 @@ def _large(
             return None
         if first[0] == "N":
             m, n, batch = _in_blocks(m, n, k, batch)
+        elif blocks := _in_columns(kind, m, n, k):
+            return _small(kind, m, blocks[0], k, [*batch, *blocks[1:]], a, b, out, alpha, beta)
         k, turns = _in_turns(m, n, k, first[0] == "N")
         batch = [*batch, *turns]
         name, source = "gemm", _call(_GEMM, len(batch), bool(turns))
+        cut = k.size * m.size * n.size <= _UNPACKED  # else the library has threads of its own
         words = [ord(first[0]), ord(second[0]), n.size, m.size, k.size, scales[0], first[1], second[1], scales[1],
                  target[1], *[kind.bits(1.0) for _ in turns]]  # fmt: skip
         integers, shown = [n.size, m.size, k.size, first[1], second[1], target[1]], f" {first[0]} {second[0]}"
     if not all(-LIMIT < number < LIMIT for number in integers):
         return None
     name = kind.letter + name
-    params = [*head_words(kind, (a, b, out), batch), routine("cython_blas", name), *words]
-    return Step(source, params, _flops(m, n, k, batch), 0, _noted(name + shown, m, n, k, batch))
+    flops = _flops(m, n, k, batch)
+    params, parts = _in_parts(kind, (a, b, out), batch, [routine("cython_blas", name), *words], flops if cut else 0)
+    return Step(source, params, flops, 0, _noted(name + shown, m, n, k, batch), parts=parts)
 
 
 # -- notations -------------------------------------------------------------------------------------------------------

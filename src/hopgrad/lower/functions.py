@@ -6,7 +6,7 @@ what they have in common (σ(x) and σ(−x) have the same exponential) is compu
 
 Exponentials follow Cody and Waite (1980): x = n log 2 + r with |r| ≤ ½ log 2, and eʳ = 1 + r + r² q(r), where q is the
 polynomial of least relative error in eʳ. All coefficients were fitted for this module. The largest errors that were
-found, in units in the last place: exp 1.0, tanh 2.6, erf in single precision 1.8.
+found, in units in the last place: exp 1.0, and in single precision tanh 2.6, erf 1.8.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ def _exp(kind: str) -> str:
     return f"y = select(x < {low}, {low}, select(x > {high}, {high}, x)); {_reduced(kind)} scale(p + 1, n)"
 
 
-def _tanh(kind: str) -> str:
-    """(e²ˣ − 1)/(e²ˣ + 1), which is 1 from 20 on in either kind."""
+def _tanh() -> str:
+    """(e²ˣ − 1)/(e²ˣ + 1), which is 1 from 10 on."""
     return (
-        f"y = fabs(x); y = select(y > 20, 40, y + y); {_reduced(kind)}"
+        f"y = fabs(x); y = select(y > 10, 20, y + y); {_reduced('float')}"
         "s = power2(n); e = fma(s, p, s - 1); copysign(e / (e + 2), x)"
     )
 
@@ -82,7 +82,8 @@ def _erf() -> str:
 
 WRITTEN = {
     **{("exp", kind): _exp(kind) for kind in _REDUCED},
-    **{("tanh", kind): _tanh(kind) for kind in _REDUCED},
+    ("tanh", "float"): _tanh(),
     ("erf", "float"): _erf(),
 }
-"""Lowerings by name and kind, of vectors: single numbers wait for each result, and the library is faster there."""
+"""Lowerings by name and kind, of vectors: single numbers wait for each result, and the library is faster there. In
+double precision the library's hyperbolic tangent is as fast, and its errors are smaller."""

@@ -130,6 +130,8 @@ class CallStep:
     """The buffer that the library works in, if it needs one."""
     written: list[int] = field(default_factory=list)
     """Of a native hop with several results: the buffers that it writes to."""
+    parts: Any = None
+    """It in parts, as those of a kernel."""
 
 
 Library = Callable[[Hop, dict[str, Any], Sequence[View], View, Sequence[np.dtype[Any]]], Step | None]
@@ -699,7 +701,8 @@ class Fuser:
         scratch = -1
         if native is not None and native.work:
             scratch = self._buffer(Buffer(aval((native.work,), np.uint8), "temporary"))
-            native.params.append(scratch)
+            for words in (native.params, *native.parts):
+                words.append(scratch)
         self.calls.append(CallStep(node, hop, params, operands, buffer, level, wanted, native, scratch))
 
     # -- what those need that place hops with several results
@@ -789,9 +792,9 @@ class Fuser:
                         ask(a, first[node], high)
         dear: dict[int, int] = {}
         read: dict[int, frozenset[int]] = {}
-        """The large buffers that a value is computed from; of one that is stored, its own."""
+        """The buffers of large arrays that a value is computed from; of one that is stored, its own."""
         for node in self.order:
-            if node in self.views and self.buffers[self.views[node].buffer].aval.size > SMALL:
+            if node in self.views and self.builder.avals[node].size > SMALL:
                 read[node] = frozenset((self.views[node].buffer,))
             if node not in first or node not in self.ready or node in self.builder.constants:
                 continue

@@ -195,7 +195,7 @@ class Step:
     """A step that calls a library. If it needs scratch memory, its slot has to be added to `params` as the last word.
 
     ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes. ``programs`` are
-    those that the step itself runs.
+    those that the step itself runs. ``parts`` are the parameters of parts that threads can run side by side.
     """
 
     source: Source
@@ -204,6 +204,7 @@ class Step:
     work: int = 0
     note: str = ""
     programs: Sequence[Any] = ()
+    parts: Sequence[list[int]] = ()
 
 
 def table(params: Sequence[list[int]]) -> Any:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from hopgrad.aval import aval
 from hopgrad.lower import nest as nests
 from hopgrad.lower import scalar
-from hopgrad.lower.fuse import Buffer, KernelStep, Schedule
+from hopgrad.lower.fuse import Buffer, CallStep, KernelStep, Schedule
 from hopgrad.lower.machine import Loaded, Source, table
 from hopgrad.lower.nest import Access, Compute, Gather, Load, Nest, Position, Reduce
 from hopgrad.lower.scalar import KINDS
@@ -55,6 +55,8 @@ def cut(schedule: Schedule) -> None:
             large = work(step.nest) >= LEAST
             if large or step.nest.reduces:
                 steps += _cut(schedule, step, large)
+        elif isinstance(step, CallStep) and step.native is not None and step.native.parts:
+            step.parts = Parts([(step.native.source, params) for params in step.native.parts])
     schedule.steps = steps
 
 
@@ -94,7 +96,8 @@ def _cut(schedule: Schedule, step: KernelStep, large: bool) -> list[KernelStep]:
     if count > 1:
         places = [k * (length // grain) // count * grain for k in range(count)] + [length]
         partial = {targets[r].slot: math.prod(kept) for r, kept in sizes.items()}
-        step.parts = Parts([_part(nest, start, end, k, partial) for k, (start, end) in enumerate(pairwise(places))])
+        made = [_part(nest, start, end, k, partial) for k, (start, end) in enumerate(pairwise(places))]
+        step.parts = Parts([nests.write(nest) for nest in made])
     return after
 
 
@@ -118,15 +121,14 @@ def _part(nest: Nest, start: int, end: int, number: int, partial: Mapping[int, i
 
 
 class Parts:
-    """The parts of a kernel, as a table that the pool's threads take them from."""
+    """The parts of a step, as a table that the pool's threads take them from."""
 
-    def __init__(self, made: Sequence[Nest]) -> None:
-        self.written = [nests.write(nest) for nest in made]
-        self.count = len(made)
-        self._table = table([params for _, params in self.written])
+    def __init__(self, written: Sequence[tuple[Source, list[int]]]) -> None:
+        self.count = len(written)
+        self._table = table([params for _, params in written])
         self.address = ctypes.addressof(self._table)
-        self.source: Source = self.written[0][0]
-        assert all(source == self.source for source, _ in self.written)
+        self.source = written[0][0]
+        assert all(source == self.source for source, _ in written)
 
     def connect(self, loaded: Mapping[Source, Loaded]) -> None:
         """Fill in the code."""

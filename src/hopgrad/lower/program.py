@@ -130,8 +130,8 @@ class Steps:
         native = [step.native for step in schedule.steps if isinstance(step, CallStep) and step.native is not None]
         self.inner: list[Inner] = [program for step in native for program in step.programs]
         """The programs that its own steps run."""
-        self.cut = [step.parts for step in schedule.steps if isinstance(step, KernelStep) and step.parts is not None]
-        """The kernels that are in parts."""
+        self.cut = [step.parts for step in schedule.steps if step.parts is not None]
+        """The steps that are in parts."""
         self.flops = sum(step.nest.flops for step in schedule.steps if isinstance(step, KernelStep))
         self.flops += sum(step.flops for step in native)
         """Operations on numbers, functions counted as one."""
@@ -184,9 +184,9 @@ class Steps:
 
 def _written(step: KernelStep | CallStep, repeated: bool) -> tuple[Source, list[int]] | None:
     """The text and the parameters of a step, if it is native."""
+    if step.parts is not None:
+        return SPLIT, [pool().address, step.parts.address, step.parts.count]
     if isinstance(step, KernelStep):
-        if step.parts is not None:
-            return SPLIT, [pool().address, step.parts.address, step.parts.count]
         source, params = nest.write(nest.arranged(step.nest))
         return replace(source, effort=Effort.BEST) if repeated else source, params
     return (step.native.source, step.native.params) if step.native is not None else None

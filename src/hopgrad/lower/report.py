@@ -14,8 +14,7 @@ def kernels(program: Steps) -> list[str]:
     found: dict[str, str] = {}
     for step, pair in zip(program.schedule.steps, program.written, strict=True):
         if pair is not None:
-            cut = step.parts if isinstance(step, KernelStep) else None
-            found.setdefault((cut.source if cut is not None else pair[0]).symbol, _loops(step))
+            found.setdefault((step.parts.source if step.parts is not None else pair[0]).symbol, _loops(step))
     for inner in program.inner:
         found |= {text: text for text in kernels(inner)}
     return list(dict.fromkeys(found.values()))
@@ -57,11 +56,11 @@ def plan(program: Steps) -> str:
         if isinstance(step, KernelStep):
             nest = step.nest
             what = f"loop over {' × '.join(map(str, nest.shape)) or 'one place'}, {len(nest.values)} values"
-            what += f", in {step.parts.count} parts" if step.parts is not None else ""
         elif step.native is not None:
             what, inner = step.native.note, step.native.programs
         else:
             what = f"{step.hop.name} by NumPy"
+        what += f", in {step.parts.count} parts" if step.parts is not None else ""
         read, written = (", ".join(f"slot{b}" for b in dict.fromkeys(found)) for found in (reads, writes))
         lines.append(f"{k}: {what}: {read or 'nothing'} -> {written or 'nothing'}")
         for one in inner:
