@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import CASES
-from bench.report import THREADED, TUNING, environment, machine, markdown, save, stamp
+from bench.report import MEASURED, THREADED, TUNING, environment, machine, markdown, memory_table, save, stamp
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 900  # seconds a process, which takes some ten, but minutes with torch.compile
-MEASURED = ("hopgrad", "JAX")  # whose memory is measured
 
 
 def confine(count: int) -> None:
@@ -63,11 +62,25 @@ def run_case(name: str, budget: float, repeats: int) -> dict[str, Any]:
             result["first_call_warm"] = min(warm)
         again = ("--budget", str(budget / 2), "--largest", "--tools", ",".join(THREADED))
         result["two_threads"] = worker(name, Path(folder) / "main", *again, threads=2)["rows"]
-        result["peaks"] = {}
-        for tool in MEASURED:
-            found = worker(name, Path(folder) / "main", "--memory", "--tools", tool)
-            result["peaks"].update({tool: peak for tool, peak in found.get("peaks", {}).items() if peak})
+        result["peaks"] = peaks(name)
         return result
+
+
+def peaks(name: str) -> list[dict[str, Any]]:
+    """The memory that tools take at the largest size that each of them runs, each in a process of its own."""
+    case = CASES[name]
+    largest = {tool: [k for k, size in enumerate(case.sizes) if not case.excuse(tool, size)][-1:] for tool in MEASURED}
+    rows = []
+    for k in sorted({k for found in largest.values() for k in found}):
+        row: dict[str, Any] = {"size": case.label(case.sizes[k]), "bytes": {}}
+        for tool in MEASURED:
+            if not case.excuse(tool, case.sizes[k]):
+                with tempfile.TemporaryDirectory() as empty:
+                    peak = worker(name, Path(empty), "--memory", str(k), "--tools", tool).get("peak")
+                if peak is not None:
+                    row["bytes"][tool] = peak
+        rows.append(row)
+    return rows
 
 
 def main() -> None:
@@ -78,12 +91,16 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=4.0, help="for a size, all tools together (default: %(default)s)"
     )
+    parser.add_argument("--memory", action="store_true", help="measure memory only, print its table and end")
     parser.add_argument("--list", action="store_true", help="list the cases and end")
     options = parser.parse_args()
     names = [name for name in CASES if options.only in name]
     if options.list or not names:
         print("\n".join(names or [f"no case has {options.only!r} in its name; there are:", *CASES]))
         sys.exit(not names)
+    if options.memory:
+        print(memory_table([{"case": name, "peaks": peaks(name)} for name in names]))
+        return
     budget, repeats = (0.5, 1) if options.quick else (options.seconds, 2)
     start, load = time.perf_counter(), os.getloadavg()[0]
     results = []

@@ -1,4 +1,4 @@
-"""The model of examples/characters.py, trained here and by PyTorch: ``python -m bench.characters [--steps N]``.
+"""The transformer of the gallery, trained here and by PyTorch: ``python -m bench.characters [--steps N]``.
 
 Both start from the same parameters, see the same batches in the same order, and have the same optimizer, in single
 precision. What counts is how well they predict text that they have not seen, in bits per character.
@@ -7,18 +7,13 @@ precision. What counts is how well they predict text that they have not seen, in
 from __future__ import annotations
 
 import argparse
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hopgrad import nn, train
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-import characters as example
+from hopgrad.gallery.networks import characters as example
 
 
 def by_pytorch(steps: int) -> Any:
@@ -83,8 +78,8 @@ def main() -> int:
     steps = parser.parse_args().steps
     _, test, _ = example.pieces()
     begun = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        found, bits, _ = example.run(steps, Path(folder))
+    found = example.fit(steps)
+    bits = example.bits_per_character(found.model, test)
     middle = time.perf_counter()
     model, losses = by_pytorch(steps)
     end = time.perf_counter()

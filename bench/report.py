@@ -27,6 +27,7 @@ def environment(threads: int = 1) -> dict[str, str]:
 PEER_NAMES = [tool.name for tool in PEERS]
 AHEAD_OF_TIME = "C++"  # compiled before it is called
 THREADED = ("hopgrad", "JAX", "PyTorch")  # which are measured with two threads, too
+MEASURED = ("hopgrad", "JAX", "PyTorch")  # whose memory is measured
 
 
 def duration(seconds: float | None) -> str:
@@ -142,12 +143,16 @@ def threads_table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def memory_table(results: Sequence[dict[str, Any]]) -> str:
-    """The most memory that the largest size took."""
+    """The most memory that the largest sizes took."""
     lines = []
     for result in results:
-        for name, peak in result.get("peaks", {}).items():
-            lines.append([result["case"], peak["size"], name, f"{peak['bytes'] / 1e6:,.1f} MB"])
-    return table(["case", "size", "tool", "peak"], lines, left=3) if lines else ""
+        for row in result.get("peaks", []):
+            found = row["bytes"]
+            cells = [f"{found[name] / 1e6:,.1f} MB" if name in found else "–" for name in MEASURED]
+            peers = [found[name] for name in MEASURED[1:] if name in found]
+            against = min(peers) / found["hopgrad"] if peers and found.get("hopgrad") else None
+            lines.append([result["case"], row["size"], *cells, times(against)])
+    return table(["case", "size", *MEASURED, "least peer / hopgrad"], lines, left=2) if lines else ""
 
 
 def bandwidth_table(results: Sequence[dict[str, Any]]) -> str:
@@ -242,9 +247,10 @@ def markdown(run: dict[str, Any]) -> str:
     if memory := memory_table(results):
         parts += [
             "## Memory",
-            "The most resident memory of a process that calls the largest size thrice, above what it had after the "
-            "imports, a first derivative of something else, and making the arguments. Tracing, compiling and results "
-            "are in it.",
+            "The most resident memory of a process of its own that calls the largest size thrice, above what it had "
+            "after the imports, a first derivative of something else, and making the arguments: copies of parameters "
+            "that a tool keeps, tracing, compiling (with an empty cache of kernels), values on the way and results. "
+            "Where a tool does not run the largest size, there is a row for the largest that it runs, too.",
             memory,
         ]
     if bandwidth := bandwidth_table(results):

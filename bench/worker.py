@@ -124,18 +124,17 @@ def memory_now(name: str) -> int:
     return 1024 * int(found[1])
 
 
-def peak_memory(case: Case, tool: Tool) -> dict[str, Any] | None:
-    """The most memory that the largest size takes from the first call on, above what there was before."""
-    sizes = [size for size in case.sizes if not case.excuse(tool.name, size)]
-    if not (sizes and STATUS.exists()):
+def peak_memory(case: Case, tool: Tool, size: Size) -> int | None:
+    """The most bytes that a size takes from the first call on, above what there was before; None if nobody can tell."""
+    if not STATUS.exists():
         return None
-    args = case.arguments(sizes[-1])
+    args = case.arguments(size)
     Path("/proc/self/clear_refs").write_text("5")  # begins the most that ever was anew
     before = memory_now("VmRSS")
     call = tool.prepare(case, args)
     for _ in range(3):
         call()
-    return {"size": case.label(sizes[-1]), "bytes": memory_now("VmHWM") - before}
+    return memory_now("VmHWM") - before
 
 
 def main() -> None:
@@ -144,16 +143,16 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("output", type=Path)
     parser.add_argument("--tools", default=",".join(tool.name for tool in TOOLS))
-    parser.add_argument("--memory", action="store_true", help="measure the peak of memory only, with one tool")
+    parser.add_argument("--memory", type=int, metavar="K", help="only the peak of memory, of one tool, at the size K")
     parser.add_argument("--budget", type=float, default=4.0, help="seconds a size; 0: first calls only")
     parser.add_argument("--largest", action="store_true", help="the two largest sizes only, without first calls")
     options = parser.parse_args()
     case = CASES[options.case]
     warnings.simplefilter("ignore")  # what tools warn of is no result
     tools, failures = started(options.tools.split(","))
-    if options.memory:
-        peaks = {name: peak_memory(case, tool) for name, tool in tools.items()}
-        options.output.write_text(json.dumps({"peaks": peaks}))
+    if options.memory is not None:
+        (tool,) = tools.values()
+        options.output.write_text(json.dumps({"peak": peak_memory(case, tool, case.sizes[options.memory])}))
         return
     first = {} if options.largest else first_calls(case, tools)
     sizes = case.sizes[-2:] if options.largest else case.sizes

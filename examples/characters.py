@@ -1,135 +1,27 @@
 """A small transformer that writes like Python's manual: ``python examples/characters.py [--steps N] [--out DIR]``.
 
 It is trained to guess the next character of the help texts that come with every Python (``pydoc_data.topics``), and
-then continues a text of its own.
+then continues a text of its own. The network, its loss and its training are in
+``src/hopgrad/gallery/networks/characters.py``.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-from pydoc_data.topics import topics
-from typing import Any
-
-import numpy as np
 from common import options
 
 import hopgrad as hg
-from hopgrad import nn, optim, train
-
-CONTEXT, WIDTH, HEADS, BLOCKS = 64, 64, 4, 2
-BATCH, DECAY, MAX_NORM = 32, 0.01, 1.0
-
-
-@dataclasses.dataclass
-class Model:
-    """Characters and places as vectors, blocks of attention, and a score for each character that may come next."""
-
-    characters: nn.Embedding
-    places: nn.Embedding
-    blocks: list[nn.TransformerBlock]
-    norm: nn.LayerNorm
-    head: nn.Linear
-
-    def __call__(self, tokens: Any) -> Any:
-        """From numbers of characters, (n, length), to scores, (n, length, characters)."""
-        x = self.characters(tokens) + self.places(np.arange(tokens.shape[1]))
-        for block in self.blocks:
-            x = block(x, causal=True)
-        return self.head(self.norm(x))
-
-
-def network(size: int, seed: int) -> Model:
-    """The first parameters, for an alphabet of so many characters."""
-    rng = np.random.default_rng(seed)
-    blocks = [
-        nn.TransformerBlock(WIDTH, HEADS, 4 * WIDTH, activation=nn.gelu, norm_first=True, rng=rng)
-        for _ in range(BLOCKS)
-    ]
-    return Model(
-        nn.Embedding(size, WIDTH, rng=rng),
-        nn.Embedding(CONTEXT, WIDTH, rng=rng),
-        blocks,
-        nn.LayerNorm(WIDTH),
-        nn.Linear(WIDTH, size, rng=rng),
-    )
-
-
-def loss(model: Any, tokens: Any) -> Any:
-    """The cross-entropy of each next character, in nats."""
-    scores = model(tokens[:, :-1])
-    return nn.losses.cross_entropy(scores.reshape(-1, scores.shape[-1]), tokens[:, 1:].reshape(-1))
-
-
-def alphabet() -> tuple[str, str]:
-    """The text, and all its characters in order."""
-    text = "\n\n".join(topics[name] for name in sorted(topics))
-    text = text.encode("ascii", "ignore").decode()
-    return text, "".join(sorted(set(text)))
-
-
-def pieces() -> tuple[Any, Any, str]:
-    """Numbers of characters in rows of `CONTEXT` + 1: nine tenths to train on, the rest, and the alphabet."""
-    text, letters = alphabet()
-    numbers = np.array([letters.index(c) for c in text])
-    rows = numbers[: len(numbers) // (CONTEXT + 1) * (CONTEXT + 1)].reshape(-1, CONTEXT + 1)
-    cut = len(rows) * 9 // 10
-    return rows[:cut], rows[cut:], letters
-
-
-def rate(steps: int) -> optim.Schedule:
-    """The learning rate: up a line, and down half a cosine."""
-    return optim.schedules.warmup(optim.schedules.cosine(3e-3, steps), 50)
-
-
-def bits_per_character(model: Any, rows: Any) -> float:
-    """The loss in bits."""
-    return train.evaluate(model, {"loss": loss}, rows, batch_size=64)["loss"] / float(np.log(2))
-
-
-def explained(model: Any = None) -> hg.Explanation:
-    """The loss of eight characters, layer by layer."""
-    training, _, letters = pieces()
-    found: hg.Explanation = hg.explain(loss, wrt="model")(model or network(len(letters), 0), training[:1, :9])
-    return found
-
-
-def run(steps: int, out: Path, progress: bool | None = None) -> tuple[train.Fit, float, str]:
-    """Train; the result, the bits per character on text that it has not seen, and the alphabet."""
-    training, test, letters = pieces()
-    found = train.fit(
-        network(len(letters), 0),
-        loss,
-        training,
-        optimizer=optim.AdamW(rate(steps), weight_decay=DECAY),
-        steps=steps,
-        batch_size=BATCH,
-        max_norm=MAX_NORM,
-        progress=progress,
-    )
-    found.history.save(out / "characters.svg")
-    return found, bits_per_character(found.model, test), letters
-
-
-def continued(model: Any, letters: str, start: str, length: int, seed: int = 0) -> str:
-    """A text with so many more characters, drawn by their probabilities."""
-    rng = np.random.default_rng(seed)
-    words = [letters.index(c) for c in start]
-    for _ in range(length):
-        tokens = np.array([words[-CONTEXT:]])
-        chances = nn.softmax(model(tokens)[0, -1].astype(float) / 0.8)
-        words.append(int(rng.choice(len(letters), p=chances)))
-    return "".join(letters[k] for k in words)
+from hopgrad.gallery.networks.characters import at, bits_per_character, continued, fit, loss, pieces
 
 
 def main() -> None:
     """Run the example."""
     chosen = options(__doc__, steps=600)
-    found, bits, letters = run(chosen.steps, chosen.out, progress=True)
-    print(f"{bits:.3f} bits per character on text that it has not seen")
+    found = fit(chosen.steps, progress=True)
+    _, test, letters = pieces()
+    print(f"{bits_per_character(found.model, test):.3f} bits per character on text that it has not seen")
     print(continued(found.model, letters, "The statement ", 300))
-    print(f"wrote {chosen.out / 'characters.svg'}")
-    print(f"wrote {explained(found.model).save(chosen.out / 'characters.html')}")
+    print(f"wrote {found.history.save(chosen.out / 'characters.svg')}")
+    print(f"wrote {hg.explain(loss, wrt='model')(**at(found.model)).save(chosen.out / 'characters.html')}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import unicodedata
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
@@ -192,6 +193,88 @@ def test_several_paths_are_summed_and_arrays_have_their_adjoints(opened: Open) -
     assert "sum over 3 uses" in "".join(texts(lines)), "W is used three times"
 
 
+def small_network() -> hg.Explanation:
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.gelu, nn.Linear(3, 2, rng=1))
+    labels = np.array([0, 1, 1])
+
+    def loss(model, x):
+        return nn.cross_entropy(model(x), labels)
+
+    return hg.explain(loss)(model, np.ones((3, 2), np.float32))
+
+
+def plain(words: str) -> str:
+    return unicodedata.normalize("NFKC", re.sub(r"[\s\u2061\u2062]", "", words))
+
+
+def test_the_derivation_of_a_network_is_by_layers_which_open(opened: Open) -> None:
+    page = opened(small_network(), permissions=["clipboard-read", "clipboard-write"])
+    lines = page.locator(".derivation .line")
+    heads = page.locator(".derivation .line.layer .title")
+    assert texts(heads) == ["cross_entropy", "model: Sequential", "model[2]: Linear", "gelu", "model[0]: Linear"]
+    last = lines.filter(has=page.locator(".title", has_text="model[2]: Linear"))
+    assert plain(last.inner_text()) == "▸model[2]:Linear∂y∂v8=∂y∂v11·∂v11∂v8"
+    # What goes into the layer, and its two parameters: three derivatives for each Linear, one for each function.
+    assert lines.count() == 1 + 1 + 3 + 1 + 3
+    notes = texts(page.locator(".derivation .note"))
+    assert notes == ["model[2].bias", "model[2].weight", "model[0].bias", "model[0].weight"]
+    # The factor is the layer's derivative: it marks the layer in the picture.
+    last.locator(".factor").hover()
+    assert page.locator("g.node.hot text.name").all_text_contents() == ["model[2]: Linear"]
+    # Opened, the layer is seen hop by hop, in the picture as in the derivation.
+    boxes = page.locator("g.node").count()
+    last.get_by_role("button", name="Open model[2]: Linear").click()
+    assert page.locator("g.node").count() == boxes + 4
+    assert page.get_by_role("button", name="Close model[2]: Linear").evaluate("e => e === document.activeElement")
+    assert lines.count() == 1 + 1 + 1 + 5 + 1 + 3
+    assert page.locator(".derivation .factor[data-use]").count() == 5
+    for level, row in {
+        "Leibniz": "∂y∂weight1=∂y∂v9·∂v9∂weight1model[2].weight",
+        "spelled out": "∂y∂weight1=∂y∂v9·∂weight1⊤∂weight1model[2].weight",
+        "multiplied out": "weight¯1=v¯9⊤transpose",
+        "numbers": "weight¯1=2×3:−0.1703…0.1703transpose",
+    }.items():
+        page.get_by_role("radio", name=level).click()
+        assert lines.count() == 1 + 1 + 1 + 5 + 1 + 3
+        assert plain(lines.nth(7).inner_text()) == plain(row)
+    assert plain(lines.last.inner_text()).endswith(plain("=3×2:−0.06449…−0.01142model[0].weight"))
+    page.get_by_role("button", name="Copy LaTeX").click()
+    page.locator(".bar [role=status]", has_text="copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.count(r"\frac{\partial y}") >= 5
+    if AXE.exists():
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        assert page.evaluate(AUDIT) == []
+
+
+def test_what_goes_past_a_layer_is_told_where_its_sum_is_complete(opened: Open) -> None:
+    block = nn.TransformerBlock(4, 2, 8, norm_first=True, rng=0)
+    page = opened(hg.explain(block)(np.ones((1, 3, 4), np.float32)))
+    lines = page.locator(".derivation .line")
+    parts = lines.filter(has_text="a term of the sum below")
+    assert parts.count() == 2  # the two ways past
+    norm = lines.filter(has=page.locator(".title", has_text="norm2"))
+    assert " + " in norm.inner_text()
+
+
+def test_the_steps_of_a_loop_open_in_derivation_and_picture(opened: Open) -> None:
+    model = nn.LSTM(2, 3, rng=0)
+
+    def loss(model, x):
+        return np.mean(model(x)[0] ** 2)
+
+    page = opened(hg.explain(loss, wrt="model")(model, np.ones((4, 1, 2), np.float32)))
+    page.get_by_role("button", name="Open model: LSTM").click()
+    for k in range(1, 5):
+        step = page.locator("g.node.group").filter(has=page.locator("text.name", has_text=f"step {k} of 4"))
+        assert texts(step.locator("text.value"))[0].startswith("1×3: ")  # its state, not the row that is kept of it
+    page.get_by_role("button", name="Open step 4 of 4").click()
+    assert page.locator(".derivation .factor[data-use]").count() > 10
+    assert (
+        page.locator("g.node text.name", has_text="tanh").count() == 2
+    )  # of the new memory, and of what is shown of it
+
+
 # -- 4. live inputs --------------------------------------------------------------------------------------------------
 
 
@@ -360,7 +443,7 @@ def test_the_network_of_the_gallery_learns_to_tell_the_corners_apart(opened: Ope
     page.get_by_role("button", name="Pause").click()
     plane = page.locator("canvas.contours")
     assert plane.count() == 1, "six parameters and more have no contours"
-    assert "divided by v₅ into 2 kinds" in (plane.get_attribute("aria-label") or "")
+    assert "divided by score into 2 kinds" in (plane.get_attribute("aria-label") or "")
     # Exclusive or: places beside the points, of which the corners across are of one kind.
     beside = [(62, 47), (358, 47), (62, 273), (358, 273)]
     colours = plane.evaluate(

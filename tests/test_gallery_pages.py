@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,22 +24,72 @@ def named(name: str) -> Example:
     return next(example for example in EXAMPLES if example.name == name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def native() -> Iterator[None]:
+    """Networks are trained as a user would have them trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOPGRAD_BACKEND", "native")
+        yield
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(native: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("gallery") / "below"
     assert main(["gallery", "-o", str(made)]) == 0
     return made
 
 
-def test_there_are_twelve_with_texts() -> None:
-    assert len({example.name for example in EXAMPLES}) == 12
+PROGRAMS = [example for example in EXAMPLES if example.wrt != ("model",)]
+NETWORKS = [example for example in EXAMPLES if example.wrt == ("model",)]
+
+
+def test_there_are_twelve_programs_and_six_networks_with_texts() -> None:
+    assert len({example.name for example in EXAMPLES}) == len(EXAMPLES)
+    assert (len(PROGRAMS), len(NETWORKS)) == (12, 6)
     for example in EXAMPLES:
         assert example.title
         assert len(example.look) > 80
         assert not re.search(r"\s\s", example.look)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
+@pytest.mark.parametrize("example", NETWORKS, ids=lambda e: e.name)
+def test_gradients_of_networks_agree_with_differences_along_a_direction(example: Example) -> None:
+    rng = np.random.default_rng(0)
+    leaves, structure = hg.tree.flatten({**example.at})
+    leaves = [v.astype(float) if np.asarray(v).dtype.kind == "f" else v for v in leaves]
+    at = hg.tree.unflatten(structure, leaves)
+    story = hg.explain(example.function, wrt="model")(**at)
+    arrays, inner = hg.tree.flatten(at["model"])
+    along = [rng.normal(size=a.shape) / np.sqrt(hg.nn.num_parameters(at["model"])) for a in arrays]
+
+    def moved(t: float) -> Any:
+        return example.function(
+            **{**at, "model": hg.tree.unflatten(inner, [a + t * d for a, d in zip(arrays, along, strict=True)])}
+        )
+
+    numeric = (moved(1e-6) - moved(-1e-6)) / 2e-6
+    found = sum(np.sum(g * d) for g, d in zip(hg.tree.flatten(story.gradient)[0], along, strict=True))
+    assert found == pytest.approx(float(numeric), rel=1e-4, abs=1e-8)
+    assert story._analysis.layers
+
+
+def test_networks_are_trained_alike_each_time() -> None:
+    made = named("two-moons")
+    first, second = (hg.tree.flatten(made.made()["model"])[0] for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_examples_are_the_users_code() -> None:
+    text = pages.explained(named("rosenbrock")).text()
+    assert "side = 1 − x" in text
+    assert "off = y − z = y − x²" in text
+    assert "displacement" in named("physics").code
+    assert named("neural-ode").code.count("def ") >= 4
+    assert '"""' not in "".join(example.code for example in EXAMPLES)
+
+
+@pytest.mark.parametrize("example", PROGRAMS, ids=lambda e: e.name)
 def test_gradients_agree_with_finite_differences(example: Example) -> None:
     names = list(example.wrt)
 
@@ -97,7 +148,7 @@ def test_the_index_and_its_pages_open(browser: Browser, folder: Path) -> None:
     page.on("pageerror", lambda error: problems.append(str(error)))
     try:
         page.goto((folder / "index.html").as_uri())
-        assert page.locator("li img").count() == 12
+        assert page.locator("li img").count() == len(EXAMPLES)
         assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         if AXE.exists():

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 
 import hopgrad as hg
 from hopgrad import nn, train
+from hopgrad.gallery import EXAMPLES, Example
 from hopgrad.notation import text
 from hopgrad.show.schema import from_json
 
@@ -65,6 +64,142 @@ def test_a_model_is_explained_by_itself() -> None:
     for found, expected in zip(hg.tree.flatten(story.gradient)[0], hg.tree.flatten(wanted)[0], strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert story.title.startswith("Sequential(model, x)")
+
+
+MODEL = classifier()
+
+
+@dataclasses.dataclass
+class Task:
+    """A loss that is a method of what holds the model."""
+
+    model: nn.Sequential
+
+    def loss(self, x: Any, y: Any) -> Any:
+        return classify(self.model, x, y)
+
+
+def test_captured_modules_are_seen_as_those_that_are_arguments() -> None:
+    given = hg.explain(classify, wrt="model")(MODEL, X, Y)
+    model = MODEL
+    captured = {
+        "a cell": hg.explain(lambda x, y: classify(model, x, y))(X, Y),
+        "a global": hg.explain(lambda x, y: nn.cross_entropy(MODEL(x), y))(X, Y),
+        "nothing but them": hg.explain(lambda: classify(model, X, Y))(),
+    }
+    for name, story in captured.items():
+        title = "MODEL" if name == "a global" else "model"
+        assert outline(story) == [(d, t.replace("model", title)) for d, t in outline(given)], name
+        assert f"input, 3×3, {title}[2].weight" in story.text()
+        for found, wanted in zip(
+            *(hg.tree.flatten(m)[0] for m in (story.captured[title], given.gradient)), strict=True
+        ):
+            np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        layers = boxes(story.svg())
+        assert len(layers) == 6
+        assert "weight" in story.svg()
+    np.testing.assert_allclose(captured["a cell"].gradient, hg.grad(lambda x: classify(model, x, Y))(X), rtol=1e-5)
+    assert isinstance(captured["nothing but them"].gradient, nn.Sequential)
+    assert given.captured == {}
+
+
+def test_captured_modules_can_be_what_is_differentiated_by() -> None:
+    model = MODEL
+    story = hg.explain(lambda x, y: classify(model, x, y), wrt="model")(X, Y)
+    assert isinstance(story.gradient, nn.Sequential)
+    assert len(story._analysis.wrt) == 6
+    gradients = hg.explain(lambda x, y: classify(model, x, y), wrt=["x", "model"])(X, Y).gradient
+    assert gradients[0].shape == X.shape
+    only = hg.explain(lambda x, y: classify(model, x, y), wrt="x")(X, Y)
+    assert only.captured == {}
+    assert "model[0]: Linear" in only.text()
+    with pytest.raises(ValueError, match="argnums names argument 'modell'"):
+        hg.explain(lambda x, y: classify(model, x, y), wrt="modell")(X, Y)
+
+
+def test_modules_are_found_in_what_is_captured() -> None:
+    task = Task(MODEL)
+    titles = [title for _, title in outline(hg.explain(task.loss)(X, Y))]
+    assert "Task.model[2]: Linear" in titles
+    layers = [nn.Linear(2, 3, rng=0), nn.Linear(3, 2, rng=1)]
+    story = hg.explain(lambda x: layers[1](np.tanh(layers[0](x))))(X)
+    assert [title for _, title in outline(story)] == ["layers[0]: Linear", "layers[1]: Linear"]
+    inner = hg.explain(lambda x: np.sum(hg.grad(lambda x: np.sum(MODEL(x)))(x) ** 2))(X)
+    assert {"MODEL: Sequential", "MODEL: Sequential, backward"} <= {title for _, title in outline(inner)}
+    assert hg.tree.flatten(inner.captured["MODEL"])[0][0].any()
+
+
+def test_captured_arrays_of_no_module_stay_constants() -> None:
+    weights = {"W": np.ones((2, 2))}
+    scale = np.full(2, 3.0)
+    story = hg.explain(lambda x: x @ weights["W"] * scale)(np.ones(2))
+    assert not story._analysis.layers
+    assert len(story.graph.inputs) == 1
+    assert story.captured == {}
+
+
+def test_what_a_captured_module_is_changed_to_is_kept() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, rng=0))
+    before = model[0].weight.copy()
+
+    def halved(x: Any) -> Any:
+        y = np.sum(model(x))
+        model[0].weight[...] *= 0.5
+        return y
+
+    story = hg.explain(halved)(X)
+    np.testing.assert_array_equal(model[0].weight, before / 2)
+    assert float(story.value) == pytest.approx(float(np.sum(X @ before.T + model[0].bias)), rel=1e-5)
+
+
+def test_without_data_a_model_tells_what_it_is_made_of() -> None:
+    block = nn.TransformerBlock(4, 2, 8, activation=nn.gelu, norm_first=True, rng=0)
+    shown = hg.explain(block)
+    assert repr(shown).splitlines() == [
+        "model: TransformerBlock (172 parameters)",
+        "  model.self_attn: MultiheadAttention  in_proj_weight 12×4  in_proj_bias 12 (80 parameters)",
+        "    model.self_attn.out_proj: Linear  weight 4×4  bias 4",
+        "  model.linear1: Linear  weight 8×4  bias 8",
+        "  model.linear2: Linear  weight 4×8  bias 4",
+        "  model.norm1: LayerNorm  weight 4  bias 4",
+        "  model.norm2: LayerNorm  weight 4  bias 4",
+        "  gelu",
+        "To see values and gradients, give it data: explain(model)(x)",
+    ]
+    assert len(boxes(shown.svg())) == 8
+    assert shown._repr_mimebundle_().keys() == {"text/plain", "image/svg+xml"}
+    twins = Twins(nn.Linear(2, 2, rng=0), {"left": nn.Linear(2, 1, rng=1)}, np.float32(2))
+    assert '  model.heads["left"]: Linear  weight 1×2  bias 1' in repr(hg.explain(twins)).splitlines()
+    assert "weight_hh_l1 10×5" not in repr(hg.explain(nn.RNN(3, 5, num_layers=1, rng=0)))
+    assert "weight_hh_l1 5×5" in repr(hg.explain(nn.RNN(3, 5, num_layers=2, rng=0)))
+
+
+def test_boxes_of_a_model_lie_in_each_other() -> None:
+    root = ET.fromstring(hg.explain(nn.Sequential(*[nn.Linear(9, 9, rng=0)] * 30)).svg())
+    space = "{http://www.w3.org/2000/svg}"
+    found = [g.find(f"{space}rect") for g in root.iter(f"{space}g") if g.get("class", "").startswith("node")]
+    places = [[float(r.get(key, "0")) for key in ("x", "y", "width", "height")] for r in found if r is not None]
+    x, y, w, h = places[0]
+    for a, b, c, d in places[1:]:
+        assert x < a and y < b and a + c < x + w and b + d < y + h  # noqa: PT018
+    assert w < 800
+    inner = places[1:]
+    for k, (a, b, c, d) in enumerate(inner):
+        for a2, b2, c2, d2 in inner[k + 1 :]:
+            assert a + c < a2 or a2 + c2 < a or b + d < b2 or b2 + d2 < b
+
+
+def test_without_arguments_it_is_told_what_to_give() -> None:
+    assert repr(hg.explain(classify)) == "<explain(classify): call it with the arguments of classify>"
+    with pytest.raises(TypeError, match=r"in a second call: explain\(f\)\(…\)"):
+        hg.explain(classify, X)
+    with pytest.raises(TypeError, match=r"explain\(f\)\(x=…\)"):
+        hg.explain(classify, x=X)
+    with pytest.raises(TypeError, match=r"explain\(classify\)\(…\)\.svg\(\)"):
+        hg.explain(classify).svg()
+    with pytest.raises(TypeError, match="by name"):
+        hg.explain("x^2", 3)
+    assert hg.explain(classify)._repr_mimebundle_().keys() == {"text/plain"}
 
 
 @dataclasses.dataclass
@@ -232,10 +367,16 @@ def test_groups_hold_all_values_once() -> None:
     assert list(story._analysis.layers.root.nodes) == story._analysis.nodes
 
 
-@pytest.mark.parametrize("name", ["two_moons", "digits_cnn", "autoencoder", "characters", "physics", "neural_ode"])
-def test_the_examples_are_drawn_by_layers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "examples"))
-    sys.modules.pop(name, None)
-    story = __import__(name).explained()
+NETWORKS = [example for example in EXAMPLES if example.wrt == ("model",)]
+
+
+@pytest.mark.parametrize("example", NETWORKS, ids=lambda e: e.name)
+def test_the_networks_of_the_gallery_are_drawn_by_layers(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPGRAD_BACKEND", "native")
+    story = hg.explain(example.function, wrt="model")(**example.at)
     assert 3 <= len(boxes(story.svg())) <= 60
     assert any("model" in box for box in boxes(story.svg()))
+
+
+def test_there_are_six_networks_in_the_gallery() -> None:
+    assert len(NETWORKS) == 6

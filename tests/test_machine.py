@@ -27,6 +27,7 @@ from hopgrad.lower import cache
 from hopgrad.lower.loader import BLOCK, Blocks
 from hopgrad.lower.machine import UNUSED, Effort, Loaded, Source, load, machine
 from hopgrad.lower.machine import _loaded as in_memory
+from hopgrad.lower.program import Program
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 elf = pytest.mark.skipif(
@@ -156,6 +157,76 @@ def test_functions_larger_than_a_block() -> None:
     code = Blocks().place(compiled(source), source.symbol, no_address)
     for k in (0, 12345, count - 1):
         assert called(code, (ctypes.c_int64 * 1)(k)) == k
+
+
+def test_the_best_code_there_is_takes_the_place_of_rough_code() -> None:
+    source = Source(f"; another text\n{SINE}")
+    (rough,) = load([source], {source})
+    assert rough.symbol == source.light.symbol != source.symbol
+    (good,) = load([source])
+    assert good.symbol == source.symbol
+    assert load([source], {source}) == [good]
+    for one in (rough, good):
+        check_sine(one)
+
+
+def programs_of(f: Any) -> list[Program]:
+    return [program for plan in f._replays.latest().plans for program in plan.programs]
+
+
+@pytest.mark.parametrize(("calls", "function"), [(1, np.exp), (3, np.tanh), (40, np.cosh)])  # kernels of their own
+def test_kernels_are_made_better_once_they_have_run_for_long(calls: int, function: Any) -> None:
+    f = hg.grad(lambda x: np.sum(np.sin(x) * function(x) * 0.75))
+    x = np.linspace(0.0, 1.0, 100)
+    f(x)
+    wanted = f(x)
+    (program,) = programs_of(f)
+    assert program._rough
+    program._left[0] = calls
+    before = program.runs
+    for k in range(calls + 20):
+        assert bool(program._rough) == (k < calls)
+        np.testing.assert_array_equal(f(x), wanted)
+    assert program.runs == before + calls + 20
+    assert len(f.entries) == 1  # and the same
+
+
+def test_what_does_much_at_a_call_is_good_code_at_once() -> None:
+    f = hg.grad(lambda x: np.sum(np.sin(x) * np.exp(x) * 0.75))
+    f(np.linspace(0.0, 1.0, 10**6))
+    (program,) = programs_of(f)
+    assert not program._rough
+
+    def steps(x: Any) -> Any:
+        return hg.fori_loop(0, 10**6, lambda k, y: np.sin(y) * 0.5 + x, x)
+
+    g = hg.compile(steps)
+    for _ in range(2):
+        g(np.ones(3))
+    assert not any("sin" in hole.source.text for program in programs_of(g) for hole in program._rough)
+
+
+def test_threads_run_what_is_made_better_meanwhile() -> None:
+    f = hg.grad(lambda x: np.sum(np.cos(x) * np.exp(x) * 0.625))
+    x = np.linspace(0.0, 1.0, 300)
+    f(x)
+    wanted = f(x)
+    (program,) = programs_of(f)
+    assert program._rough
+    program._left[0] = 2000
+    wrong: list[Any] = []
+
+    def call() -> None:
+        with hg.use_backend("native"):
+            wrong.extend(x for _ in range(1500) if not np.array_equal(f(x), wanted))
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert not program._rough
 
 
 def test_functions_go_when_nobody_uses_them() -> None:

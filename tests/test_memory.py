@@ -12,7 +12,7 @@ import realistic
 
 import hopgrad as hg
 from bench.cases import CASES as BENCHMARKS
-from hopgrad.lower import memory
+from hopgrad.lower import memory, nest, parts
 from hopgrad.lower.fuse import KernelStep
 from hopgrad.lower.memory import touched
 from hopgrad.lower.program import Program
@@ -67,15 +67,21 @@ def check(program: Program) -> None:
     most = 0
     for k, step in enumerate(schedule.steps):
         alive = [b for b in own if first[b] <= k <= last[b] and buffers[b].bytes]
-        replaced = dict(memory._in_place(step.nest)) if isinstance(step, KernelStep) else {}
+        kernels = step.nests if isinstance(step, KernelStep) else []
+        replaced: dict[int, set[int]] = {}
+        """What each value may be written over."""
+        for kernel in kernels:
+            for new, old in memory.in_place(kernel):
+                replaced.setdefault(new, set()).update({old}, replaced.get(old, set()))
         together: set[int] = set()
         taken: dict[int, list[tuple[int, int, int]]] = {}
         for b in alive:
             home, start, end = place(b)
             for other_start, other_end, other in taken.get(home, ()):
                 if start < other_end and other_start < end:
-                    old = replaced.get(b) if other == replaced.get(b) else replaced.get(other)
-                    assert old in (b, other), f"step {k}: buffers {b} and {other} are both alive in one place"
+                    old = other if other in replaced.get(b, ()) else b
+                    new = b if old == other else other
+                    assert old in replaced.get(new, ()), f"step {k}: {b} and {other} are both alive in one place"
                     assert last[old] == k
                     assert (start, end) == (other_start, other_end)
                     together.add(old)
@@ -85,8 +91,13 @@ def check(program: Program) -> None:
     assert whole <= 1.2 * most + 512
 
 
+@pytest.mark.parametrize("by_rows", [False, True])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_programs(name: str) -> None:
+def test_programs(name: str, by_rows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by_rows:  # even small kernels follow each other part by part
+        for attribute, value in {"LEAST": 20, "PART": 5, "_GRAIN": 3, "STRIP": 4096}.items():
+            monkeypatch.setattr(parts, attribute, value)
+        monkeypatch.setattr(nest, "FAR", 0)
     case = PROGRAMS[name]
     found = programs(hg.value_and_grad(case.function, case.argnums), case.args)
     for program in found:
@@ -226,3 +237,81 @@ def test_first_calls_of_large_arrays_follow_their_guards() -> None:
     with hg.use_backend("native"):
         for scale in (1.0, 0.1, 1.0, 0.1):
             np.testing.assert_array_equal(gradient(scale * x, y), y if scale == 1.0 else 2 * scale * x)
+
+
+def chained(p: Any, x: Any) -> Any:
+    """A step of descent on a function with many values on the way; returns what the parameters were."""
+
+    def loss(p: Any) -> Any:
+        for _ in range(8):
+            p = np.sin(p * x) * np.exp(-p)
+        return np.sum(p)
+
+    before = p.copy()
+    p -= 0.1 * hg.grad(loss)(p)
+    return before
+
+
+def test_first_calls_that_write_to_large_arrays_store_no_values_on_the_way() -> None:
+    p, x = np.linspace(0.1, 1.0, 1_000_000), np.linspace(1.0, 0.1, 1_000_000)
+    step = hg.compile(chained)
+    expected, found = p.copy(), p.copy()
+    with hg.use_backend("numpy"):
+        for _ in range(2):
+            before = hg.compile(chained)(expected, x)
+    with hg.use_backend("native"):
+        for _ in range(2):
+            given = found.copy()
+            returned: list[Any] = []
+            assert resident_peak(lambda to=returned: to.append(step(found, x))) < 5 * x.nbytes  # there are 40 values
+            np.testing.assert_array_equal(returned[0], given)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(returned[0], before, rtol=1e-12, atol=1e-14)
+    assert "entry point of its own" in step.report()
+
+
+def test_first_calls_that_write_to_large_arrays_are_right_without_native_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any, **keywords: Any) -> Any:
+        raise RuntimeError("no code today")
+
+    monkeypatch.setattr("hopgrad.backend.Program", broken)
+    p, x = np.linspace(0.1, 1.0, 700_000), np.ones(700_000)
+    expected, given = p.copy(), p.copy()
+    chained(expected, x)
+    with hg.use_backend("native"), pytest.warns(hg.NativeCodeWarning, match="no code today"):
+        before = hg.compile(chained)(p, x)
+    assert before is not p
+    np.testing.assert_array_equal(before, given)
+    np.testing.assert_allclose(p, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_first_calls_with_a_large_array_in_two_places_that_is_written_to() -> None:
+    def moved(a: Any, b: Any) -> Any:
+        a += 1
+        return np.sum(b * b)
+
+    whole = hg.compile(moved)
+    own, plain = np.linspace(0, 1, 700_000), np.linspace(0, 1, 700_000)
+    with hg.use_backend("native"):
+        for _ in range(3):
+            np.testing.assert_allclose(whole(own, own), moved(plain, plain), 1e-12)
+            np.testing.assert_array_equal(own, plain)
+
+
+def test_first_calls_that_fail_leave_large_arrays_as_numpy_does() -> None:
+    def scaled(p: Any) -> Any:
+        p *= 2.0
+        return np.sum(np.linalg.cholesky(p))
+
+    whole = hg.compile(scaled)
+    with hg.use_backend("native"):
+        p, plain = np.zeros((900, 900)), np.zeros((900, 900))
+        p[0] = plain[0] = 1.0
+        for _ in range(2):
+            for f, a in ((whole, p), (scaled, plain)):
+                with pytest.raises(np.linalg.LinAlgError):
+                    f(a)
+            np.testing.assert_array_equal(p, plain)
+        p = np.eye(900)
+        np.testing.assert_allclose(whole(p), 900 * np.sqrt(2), 1e-12)
+        np.testing.assert_array_equal(p, 2 * np.eye(900))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import realistic
+from agreeing import both
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sampling import FAR_OFF, RESIZED_USES, USES, Program, Use, is_moving, layouts, normal
@@ -34,9 +35,7 @@ every_use = pytest.mark.parametrize("use", USES, ids=str)
 def native(builder: Builder, nodes: list[int], values: dict[int, Any]) -> tuple[list[Any], Native]:
     """The values of nodes by native code, and the program."""
     plan = NativePlan(builder, nodes, list(values))
-    found = plan.run(values)
-    assert found is not None
-    return found, plan.programs[0]
+    return both(plan, values), plan.programs[0]
 
 
 def with_gradient(use: Use, operands: list[Array]) -> tuple[Program, list[Expr]]:

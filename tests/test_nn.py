@@ -3,6 +3,7 @@
 import dataclasses
 import doctest
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 import hopgrad as hg
 from hopgrad import nn, optim, random, tree
-from hopgrad.errors import ShapeError
+from hopgrad.errors import DtypeError, ShapeError
 
 
 def small(rng: Any = 0) -> nn.Sequential:
@@ -446,3 +447,49 @@ def test_functions_in_a_model_stay_the_same_functions() -> None:
         for made in step(model, np.ones((4, 2), np.float32)):
             assert tree.flatten(made)[1] == tree.flatten(model)[1]
             assert all(a is b for a, b in zip(made.layers[1:], model.layers[1:], strict=True))
+
+
+# -- errors tell the way to the layer ----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Stacked:
+    """A model of one's own with layers in a dict."""
+
+    parts: dict[str, nn.Sequential]
+
+    def __call__(self, x: Any) -> Any:
+        return self.parts["right"](self.parts["left"](x))
+
+
+def test_an_error_in_a_layer_tells_how_it_is_reached() -> None:
+    left = nn.Sequential(nn.Linear(2, 4, rng=0), np.tanh)
+    right = nn.Sequential(nn.Linear(4, 3, rng=0), nn.LayerNorm(5))
+    model = Stacked({"left": left, "right": right})
+    x = np.ones((6, 2), np.float32)
+
+    def loss(model: Any, x: Any) -> Any:
+        return np.sum(model(x))
+
+    def captured(x: Any) -> Any:
+        return np.sum(model(x))
+
+    way = r'LayerNorm needs .*\(6, 3\)\n  in layer parts\["right"\](\.layers)?\[1\] of the Stacked'
+    calls: list[Callable[[], Any]] = [
+        lambda: model(x), lambda: hg.grad(loss)(model, x), lambda: hg.compile(loss)(model, x),
+        lambda: hg.compile(captured)(x), lambda: hg.explain(model)(x), lambda: nn.summary(model, x),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(ShapeError, match=way):
+            call()
+    with pytest.raises(ShapeError, match=r"shape is \(6, 3\)$"):  # alone it is reached by itself
+        nn.Linear(2, 4, rng=0)(np.ones((6, 3), np.float32))
+    block = nn.TransformerBlock(4, 2, 8, rng=0)
+    with pytest.raises(ShapeError, match="in layer self_attn of the TransformerBlock"):
+        block(np.ones((1, 3, 5), np.float32))
+
+
+def test_embeddings_take_integers() -> None:
+    with pytest.raises(DtypeError, match="integers, not float64"):
+        nn.Embedding(4, 2, rng=0)(np.ones(3))
+    assert nn.Embedding(4, 2, rng=0)([1, 2]).shape == (2, 2)

@@ -1,7 +1,9 @@
-"""Large kernels in parts, run by threads: the same values for any number of threads, to the last bit."""
+"""Large steps in parts, run by threads: the same values for any number of threads; kernels to the last bit."""
 
 from __future__ import annotations
 
+import copy
+import ctypes
 import os
 import subprocess
 import sys
@@ -12,13 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import realistic
+from agreeing import both
 
 import hopgrad as hg
 from hopgrad.backend import NativePlan
 from hopgrad.evaluate import evaluate
-from hopgrad.lower import parts, report
+from hopgrad.lower import blas, loops, nest, parts, report
 
 RNG = np.random.default_rng(0)
+PROGRAMS = realistic.cases()
 
 
 @pytest.fixture(autouse=True)
@@ -59,12 +64,100 @@ def test_values_are_those_of_the_interpreter(f: Any, shape: tuple[int, ...], dty
         graph = hg.graph_of(hg.value_and_grad(f))(given)
         inputs = {graph.inputs[0]: given}
         plan = NativePlan(graph.builder, graph.outputs, list(inputs))
-        found = plan.run(inputs)
-        assert found is not None
+        found = both(plan, inputs)
         assert "parts" in "".join(map(report.plan, plan.programs))
         for one, other in zip(found, evaluate(graph.builder, graph.outputs, inputs), strict=True):
             close = 1e-12 if dtype == np.float64 else 1e-4
             np.testing.assert_allclose(one, other, close, close * float(np.max(np.abs(other))))
+
+
+PRODUCTS = {
+    "rows": ((200, 40), (40, 33)),
+    "columns": ((33, 40), (40, 200)),
+    "small kernels": ((7, 5, 6), (7, 6, 4)),
+    "kernels that copy": ((7, 5, 6), (7, 4, 6)),
+    "a batch": ((3, 70, 80), (3, 80, 90)),
+    "one factor for all": ((6, 70, 80), (80, 90)),
+    "a matrix times a vector": ((90, 50), (50,)),
+    "a vector times a matrix": ((50,), (50, 90)),
+    "sums of products": ((5, 1, 300), (5, 300, 1)),
+    "in blocks": ((32, 128), (128, 512)),
+    "in turns": ((24, 7744), (7744, 16)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_in_parts(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "LEAST", 20)
+    monkeypatch.setattr(blas, "PART", 5)
+    monkeypatch.setattr(blas, "processors", lambda: 3)
+    a, b = (RNG.normal(size=shape).astype(dtype) for shape in PRODUCTS[name])
+    if "copy" in name:
+        f: Any = hg.compile(lambda a, b: a @ np.swapaxes(b, 1, 2), backend="native")
+    else:
+        f = hg.compile(lambda a, b: a @ b, backend="native")
+    expected = a @ (np.swapaxes(b, 1, 2) if "copy" in name else b)
+    graph = hg.graph_of(lambda a, b: a @ (np.swapaxes(b, 1, 2) if "copy" in name else b))(a, b)
+    plan = NativePlan(graph.builder, graph.outputs, list(graph.inputs))
+    plan.run({graph.inputs[0]: a, graph.inputs[1]: b})
+    assert "parts" in "".join(map(report.plan, plan.programs))
+    f(a, b)  # by the interpreter
+    for count in (1, 2, 3):
+        hg.set_num_threads(count)
+        seen = {np.asarray(f(a, b)).tobytes() for _ in range(20)}
+        assert len(seen) == 1  # the same from run to run
+        found = np.frombuffer(seen.pop(), dtype).reshape(expected.shape)
+        close = 1e-12 if dtype == np.float64 else 1e-4
+        np.testing.assert_allclose(found, expected, close, close * float(np.max(np.abs(expected))))
+
+
+@pytest.mark.skipif(not blas.threads()[0], reason="SciPy's BLAS is not OpenBLAS")
+def test_the_library_gets_its_threads_back() -> None:
+    get = ctypes.CFUNCTYPE(ctypes.c_int)(blas.threads()[0])
+    put = ctypes.CFUNCTYPE(None, ctypes.c_int)(blas.threads()[1])
+    before = get()
+    put(2)
+    try:
+        a = RNG.normal(size=(90, 90))
+        f = hg.compile(lambda a: np.tanh(a) @ a, backend="native")
+        expected = np.tanh(a) @ a
+        f(a)
+        seen: list[Any] = []
+        many = [threading.Thread(target=lambda: seen.append([f(a) for _ in range(300)])) for _ in range(4)]
+        for one in many:
+            one.start()
+        for one in many:
+            one.join()
+        assert len(seen) == 4
+        for found in seen:
+            np.testing.assert_allclose(found[-1], expected, 1e-12, 1e-12)
+        assert get() == 2
+    finally:
+        put(before)
+
+
+@pytest.mark.parametrize("length", [40, 41, 400])
+def test_loops_whose_steps_do_not_need_each_other(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "LEAST", 20)
+    monkeypatch.setattr(loops, "PART", 5)
+    monkeypatch.setattr(loops, "processors", lambda: 3)
+    rows, weights = RNG.normal(size=(length, 30)), RNG.normal(size=(30, 7))
+
+    def f(rows: Any, weights: Any) -> Any:
+        def step(_: None, row: Any) -> Any:
+            return None, (np.tanh(row @ weights), np.sum(np.exp(weights)) + row[0])
+
+        return hg.scan(step, None, rows)[1]
+
+    g = hg.compile(f, backend="native")
+    expected = np.tanh(rows @ weights), np.sum(np.exp(weights)) + rows[:, 0]
+    for count in (1, 2, 3):
+        hg.set_num_threads(count)
+        for _ in range(20):
+            for one, other in zip(g(rows, weights), expected, strict=True):
+                np.testing.assert_allclose(one, other, 1e-12, 1e-12)
+    assert "parts" in g.plan
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -195,23 +288,137 @@ def test_the_environment_and_children(name: str, count: int) -> None:
     assert found.stdout.split() == [str(count)]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_products_are_the_same_for_any_number_of_threads(dtype: Any) -> None:
-    rng = np.random.default_rng(0)
-    x, w, v = (rng.normal(size=shape).astype(dtype) for shape in ((256, 64), (256, 64), (64, 256)))
+# -- kernels that follow each other part by part -----------------------------------------------------------------------
 
-    def f(x: Any, w: Any, v: Any) -> Any:
-        return np.sum(np.tanh(np.tanh(x @ w.T) @ v.T) ** 2)
 
-    g = hg.grad(f, (0, 1, 2), backend="native")
-    expected = hg.grad(f, (0, 1, 2), backend="numpy")(x, w, v)
-    found = []
-    g(x, w, v)  # by the interpreter
-    for count in (1, 2, 3):
-        hg.set_num_threads(count)
-        found += [g(x, w, v) for _ in range(20)]
-    for one in found[1:]:
-        for a, b in zip(one, found[0], strict=True):
-            np.testing.assert_array_equal(a, b)
-    for a, b in zip(found[0], expected, strict=True):
-        np.testing.assert_allclose(a, b, 0, np.max(np.abs(b)) * (1e-5 if dtype == np.float32 else 1e-13))
+@pytest.fixture
+def small_strips(small_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels over small arrays follow each other in many parts, too."""
+    monkeypatch.setattr(parts, "STRIP", 4096)
+    monkeypatch.setattr(nest, "FAR", 0)
+
+
+def softmax(x: Any) -> Any:
+    e = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    p = e / np.sum(e, axis=-1, keepdims=True)
+    return np.sum(p * np.log(p + 0.1)) + np.sum(p[..., 0] ** 2)
+
+
+def normalized(x: Any) -> Any:
+    centred = x - np.mean(x, axis=1, keepdims=True)
+    scaled = centred / np.sqrt(np.mean(centred**2, axis=1, keepdims=True) + 1e-3)
+    return np.sum(np.tanh(scaled) ** 3) + np.sum(np.sum(scaled**3, axis=0) ** 2)
+
+
+def windows(x: Any) -> Any:
+    """Rows that reach into their neighbours, which cannot be done part by part."""
+    y = np.exp(np.sin(x) - np.max(x, axis=1, keepdims=True))
+    z = y[1:] * y[:-1] / np.sum(y, axis=1, keepdims=True)[1:]
+    return np.sum(np.tanh(z[:, 1:] - z[:, :-1])) + np.sum(z / np.max(y))
+
+
+def turned(x: Any) -> Any:
+    """A square that is read by rows and by columns."""
+    n = min(x.shape)
+    y = np.exp(np.sin(x[:n, :n]))
+    return np.sum(np.log(np.sum(y, axis=1)) * np.sum(y, axis=0)) + np.sum(np.tanh(y.T @ y * 0.01) * y.T)
+
+
+def stored(x: Any) -> Any:
+    """Dear values that kernels of several levels need."""
+    dear = np.exp(np.sin(x) * np.cos(x))
+    total = np.sum(dear)
+    return np.sum(dear**2 / total) + np.mean(dear) * np.sum(np.tanh(dear - total * 1e-3))
+
+
+ROWS = [softmax, normalized, windows, turned, stored]
+
+
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("f", ROWS)
+@pytest.mark.parametrize("shape", [(40, 40), (57, 33), (2, 900), (300, 3)])
+def test_kernels_that_follow_each_other(f: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    x = RNG.normal(size=shape).astype(dtype)
+    for given in (x, np.asfortranarray(x), np.repeat(x, 2, 0)[::-2]):
+        graph = hg.graph_of(hg.value_and_grad(f))(given)
+        inputs = {graph.inputs[0]: given}
+        plan = NativePlan(graph.builder, graph.outputs, list(inputs))
+        seen = set()
+        for count in (1, 3, 1):
+            hg.set_num_threads(count)
+            found = plan.run(inputs)
+            assert found is not None
+            seen.add(b"".join(np.asarray(one).tobytes() for one in found))
+        assert len(seen) == 1
+        for one, other in zip(found, evaluate(graph.builder, graph.outputs, inputs), strict=True):
+            close = 1e-11 if dtype == np.float64 else 1e-3
+            np.testing.assert_allclose(one, other, close, close * float(np.max(np.abs(other))))
+
+
+def steps_of(f: Any, x: Any) -> list[str]:
+    """The steps of a function's gradient, with what they read and write."""
+    g = hg.grad(f, backend="native")
+    for _ in range(3):
+        g(x)
+    return [line for line in g.plan.splitlines() if line[0].isdigit()]
+
+
+@pytest.mark.usefixtures("small_strips")
+def test_rows_are_done_one_after_the_other() -> None:
+    x = RNG.normal(size=(60, 50))
+    (step,) = steps_of(lambda x: np.sum(np.exp(x - np.max(x, axis=1, keepdims=True)) ** 2), x)
+    assert "then" in step
+    assert not any("then" in step for step in steps_of(lambda x: np.sum(np.exp(x - np.max(x, axis=0)) ** 2), x)[:1])
+
+
+def test_small_arrays_are_not_done_by_rows() -> None:
+    assert not any("then" in step for step in steps_of(softmax, RNG.normal(size=(20, 30))))
+    assert any("then" in step for step in steps_of(softmax, RNG.normal(size=(4000, 1000))))
+
+
+@pytest.mark.usefixtures("small_strips")
+def test_arrays_of_the_caller_by_rows() -> None:
+    """What is written in place may be read at other rows before, and then not row by row."""
+
+    def near(w: Any) -> None:
+        y = w - np.max(w, axis=1, keepdims=True)
+        w[...] = np.exp(y) / np.sum(np.exp(y), axis=1, keepdims=True)
+
+    def far(w: Any) -> None:
+        y = np.exp(np.sin(w)) * np.max(w[::-1], axis=1, keepdims=True)
+        w[...] = y / np.sum(y, axis=1, keepdims=True) + w
+
+    for f in (near, far):
+        program, plain = hg.compile(f, backend="native"), RNG.normal(size=(70, 41))
+        found = plain.copy()
+        for _ in range(3):
+            f(plain)
+            program(found)
+            np.testing.assert_allclose(found, plain, 1e-11)
+
+
+@pytest.mark.usefixtures("small_strips")
+def test_values_that_are_read_at_other_rows_are_not_written_over() -> None:
+    def f(x: Any, w: Any) -> Any:
+        product = np.tanh(x @ w)
+        return product * np.max(product[::-1] * 2, axis=1, keepdims=True)
+
+    x, w = RNG.normal(size=(80, 90)), RNG.normal(size=(90, 70))
+    program = hg.compile(f, backend="native")
+    for _ in range(3):
+        np.testing.assert_allclose(program(x, w), f(x, w), 1e-12)
+    assert "then" in program.plan
+
+
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_by_rows(name: str) -> None:
+    case = PROGRAMS[name]
+    value, expected = hg.value_and_grad(case.function, case.argnums, backend="numpy")(*copy.deepcopy(case.args))
+    g = hg.value_and_grad(case.function, case.argnums, backend="native")
+    for _ in range(3):
+        found, gradient = g(*copy.deepcopy(case.args))
+    np.testing.assert_allclose(found, value, 1e-9)
+    for one, other in zip(hg.tree.flatten(gradient)[0], hg.tree.flatten(expected)[0], strict=True):
+        np.testing.assert_allclose(one, other, 1e-7, 1e-9 * float(np.max(np.abs(other), initial=1.0)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from agreeing import both
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
@@ -46,8 +47,7 @@ def check(f: Callable[..., Any], *args: Any, loops: int | None = None) -> list[i
         wanted = evaluate(graph.builder, graph.outputs, actual)
         moved = {new: actual[old] for old, new in made.inputs.items()}
         found = evaluate(made.builder, made.outputs, moved)
-    native = NativePlan(graph.builder, graph.outputs, list(actual)).run(actual)
-    assert native is not None
+    native = both(NativePlan(graph.builder, graph.outputs, list(actual)), actual)
     for one, two, three in zip(wanted, found, native, strict=True):
         assert np.shape(one) == np.shape(two) == np.shape(three)
         assert_allclose(two, one, 1e-12, 1e-13)

@@ -8,12 +8,14 @@ import io
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import types
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,7 @@ from hopgrad.files import FileError
 from hopgrad.train import (
     Checkpoints,
     CheckpointWarning,
+    DataWarning,
     Fit,
     History,
     Moment,
@@ -37,6 +40,7 @@ from hopgrad.train import (
     batches,
     evaluate,
     fit,
+    progress,
 )
 
 rng = np.random.default_rng(0)
@@ -152,8 +156,11 @@ def test_ready_batches_give_the_same_as_arrays(data: Any) -> None:
 def test_an_iterator_counts_once() -> None:
     found = fit(LINE, loss, generated(), optimizer=optim.SGD(0.1))
     assert (found.steps, found.epochs, found.stopped) == (5, 1, "done")
-    found = fit(LINE, loss, generated(), optimizer=optim.SGD(0.1), epochs=3)
+    with pytest.warns(DataWarning, match="ended after 5 steps, before the 3 epochs that were asked for: an iter"):
+        found = fit(LINE, loss, generated(), optimizer=optim.SGD(0.1), epochs=3)
     assert (found.steps, found.epochs, found.stopped) == (5, 1, "data ended")
+    with pytest.warns(DataWarning, match="ended after 5 steps, before the 9 steps that were asked for$"):
+        fit(LINE, loss, lambda epoch: generated() if epoch == 0 else [], optimizer=optim.SGD(0.1), steps=9)
     found = fit(LINE, loss, generated(), optimizer=optim.SGD(0.1), steps=3)
     assert (found.steps, found.epochs, found.stopped) == (3, 0, "done")
 
@@ -745,6 +752,32 @@ def test_ctrl_c_saves_and_stops(tmp_path: Path) -> None:
     assert saved(tmp_path / "cut.npz") == saved(tmp_path / "whole.npz")
 
 
+def test_results_that_are_nan_are_told_once() -> None:
+    with pytest.warns(DataWarning, match="at the end of epoch 1 validation_loss is NaN") as told:
+        found = fit(LINE, loss, (X, Y), optimizer=optim.SGD(0.1), epochs=3, validation=(X * np.nan, Y))
+    assert len(told) == 1
+    assert np.isnan(found.history.values("validation_loss")).all()
+
+
+def test_a_loss_that_does_not_take_the_batch_is_told_so() -> None:
+    with pytest.raises(TypeError, match=r"the loss takes \(model, x\), but a batch has 2 parts, so that it is"):
+        fit(LINE, lambda model, x: np.sum(x @ model["w"]), (X, Y), optimizer=optim.SGD(0.1), epochs=1)
+    with pytest.raises(TypeError, match=r"called as loss\(model, …\): missing a required argument: 'y'"):
+        fit(LINE, loss, X, optimizer=optim.SGD(0.1), epochs=1)
+    with pytest.raises(TypeError, match=r"called as loss\(model, state, …, …\)"):
+        fit(LINE, loss, (X, Y), optimizer=optim.SGD(0.1), epochs=1, state=np.zeros(1))
+
+
+def test_what_is_born_in_a_loop_is_told_with_its_step() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, rng=0, dtype=np.float64))
+
+    def grown(model: Any, x: Any) -> Any:
+        return np.sum(hg.scan(lambda h, _: (model(h) ** 2 * 1e60, None), x, length=6)[0])
+
+    with pytest.raises(NonFiniteError, match=r"in layer \[0\], step [3-6] of 6: infinity is born at"):
+        fit(model, grown, [np.ones(2)], optimizer=optim.SGD(0.1), epochs=1)
+
+
 def test_the_handler_of_ctrl_c_is_put_back() -> None:
     before = signal.getsignal(signal.SIGINT)
     fit(LINE, loss, (X, Y), optimizer=optim.SGD(0.1), epochs=1)
@@ -777,10 +810,28 @@ def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     assert shown(monkeypatch, io.StringIO(), None) == ""
     assert shown(monkeypatch, io.StringIO(), False) == ""
     lines = shown(monkeypatch, io.StringIO(), True).splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 2  # the first epoch and the last: there is no hurry
     assert lines[0].startswith("epoch 1/3  step 2/6  loss ")
-    assert "validation loss" in lines[2]
-    assert "steps/s" in lines[2]
+    assert lines[1].startswith("epoch 3/3  step 6/6  loss ")
+    assert "validation loss" in lines[1]
+    assert "steps/s" in lines[1]
+
+
+def test_a_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress.display(True, 600, 60, 0) as shown:
+        for step in range(600):
+            now[0] += 0.5
+            shown.step(step + 1, step // 10, 1.0)
+            if step % 10 == 9:
+                shown.epoch(step // 10, {"loss": 2.0})
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 1 + 600 * 0.5 // progress.QUIET
+    assert "  loss 1  (2 steps/s, " in lines[1]
+    assert lines[1].endswith(": loss 2")  # of the epoch before
 
 
 def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -790,9 +841,38 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "steps/s" in text
 
 
-def test_lines_in_a_terminal_without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_line_in_a_terminal_without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich.progress", None)
-    assert "epoch 3/3  step 6/6" in shown(monkeypatch, Terminal(), None)
+    text = shown(monkeypatch, Terminal(), None)
+    assert text.count("\n") == 1
+    *_, last = text.split("\r")
+    assert last.startswith("epoch 3/3  step 6/6  loss ")
+    assert {len(line.rstrip("\n")) for line in text.split("\r")[1:]} == {shutil.get_terminal_size().columns - 1}
+
+
+def test_one_output_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs: list[list[str]] = []
+
+    class Handle:
+        def display(self, data: dict[str, str], raw: bool) -> None:
+            assert raw
+            outputs.append([data["text/plain"]])
+
+        def update(self, data: dict[str, str], raw: bool) -> None:
+            outputs[-1].append(data["text/plain"])
+
+    shell = types.SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(DisplayHandle=Handle))
+    monkeypatch.setattr(progress, "REFRESH", 0.0)
+    assert shown(monkeypatch, io.StringIO(), None) == ""
+    ((first, *_, last),) = outputs
+    assert first.startswith("epoch 1/3  step 1/6  loss ")
+    assert last.startswith("epoch 3/3  step 6/6  loss ")
+    assert shown(monkeypatch, io.StringIO(), False) == ""
+    del shell.kernel  # a terminal's IPython
+    assert shown(monkeypatch, io.StringIO(), None) == ""
+    assert len(outputs) == 1
 
 
 def test_the_history_as_picture_and_table(tmp_path: Path) -> None:

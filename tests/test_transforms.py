@@ -539,7 +539,7 @@ Frame.__module__ = "pandas.core.frame"
         (np.array([True]), r"^x has dtype bool"),
         (True, r"^x is of type bool"),
         (np.ma.masked_array(X), r"^x is a masked array: pass x\.filled"),
-        (np.matrix([[1.0]]), r"^x is an np\.matrix: pass np\.asarray\(x\)"),
+        (np.ones((1, 1)).view(np.matrix), r"^x is an np\.matrix: pass np\.asarray\(x\)"),
         (np.array([1.0, None]), r"^x has dtype object"),
         (np.array(["a"]), r"^x has dtype <U1"),
         (np.array(["2020-01-01"], "datetime64[D]"), r"^x has dtype datetime64"),

@@ -154,6 +154,32 @@ export class App {
     return !group.parent || this.opening.has(group.id) !== this.store.state.toggled.includes(group.id);
   }
 
+  /** The group as which the value at a position is seen: the outermost closed one. */
+  closedAround(position: number): Group | null {
+    let closed: Group | null = null;
+    for (let group: Group | null = this.scopes.inner[position]; group; group = group.parent) if (!this.isOpen(group)) closed = group;
+    return closed;
+  }
+
+  /** The value that a group gives: the last one that is used outside of it; of a step of a loop, not its row of a stack. */
+  resultOf(group: Group): number {
+    const found = this.lastUsed(group);
+    const { hop, args } = this.model.nodes[found];
+    return this.scopes.isStep(group) && hop === "reshape" && args ? args[0] : found;
+  }
+
+  private lastUsed(group: Group): number {
+    const { shown, rank, uses, outof, doc } = this.model;
+    for (let k = group.last - 1; k >= group.first; k--) {
+      const outside = (use: number): boolean => {
+        const at = rank.get(uses[use].target) ?? -1;
+        return at < group.first || at >= group.last;
+      };
+      if (shown[k] === doc.output || (outof.get(shown[k]) ?? []).some(outside)) return shown[k];
+    }
+    return shown[group.last - 1];
+  }
+
   toggle(...groups: Group[]): void {
     const toggled = new Set(this.store.state.toggled);
     for (const { id } of groups) if (!toggled.delete(id)) toggled.add(id);
@@ -247,8 +273,7 @@ export class App {
     const { uses, rank } = this.model;
     const end = (id: number): [number, number] => {
       const at = rank.get(id) ?? -1;
-      let closed: Group | null = null;
-      for (let group: Group | null = this.scopes.inner[at]; group; group = group.parent) if (!this.isOpen(group)) closed = group;
+      const closed = this.closedAround(at);
       return closed ? [closed.first, closed.last] : [at, at + 1];
     };
     const [from, to] = [end(uses[use].source), end(uses[use].target)];

@@ -86,7 +86,7 @@ export function boxRows(app: App, box: Box, whole = false): Row[] {
   if (box.group) {
     const count = box.group.last - box.group.first;
     const name: Row = { text: box.group.label, role: "name" };
-    if (box.group.layer) return [name, ...numberRows(app, resultOf(app, box.group), whole)];
+    if (box.group.layer) return [name, ...numberRows(app, app.resultOf(box.group), whole)];
     return [name, { text: `${count.toLocaleString("en")} values`, role: "soft" }];
   }
   const id = box.node;
@@ -94,20 +94,6 @@ export function boxRows(app: App, box: Box, whole = false): Row[] {
   const path = app.model.nodes[id].path;
   if (path) rows.push({ text: path, role: "soft" });
   return [...rows, ...numberRows(app, id, whole)];
-}
-
-/** The value that a group gives: the last one that is used outside of it. */
-function resultOf(app: App, group: Group): number {
-  const { model } = app;
-  for (let k = group.last - 1; k >= group.first; k--) {
-    const id = model.shown[k];
-    const outside = (use: number): boolean => {
-      const rank = model.rank.get(model.uses[use].target) ?? -1;
-      return rank < group.first || rank >= group.last;
-    };
-    if (id === model.doc.output || (model.outof.get(id) ?? []).some(outside)) return id;
-  }
-  return model.shown[group.last - 1];
 }
 
 /** A value and its adjoint. */
@@ -197,24 +183,17 @@ function reserve(app: App, id: number): number {
  * scene `before` it keeps direction and places as well as it can.
  */
 export function makeScene(app: App, window: Size, before?: Scene): Scene {
-  const { model, scopes } = app;
+  const { model } = app;
   const boxes: Box[] = [];
   const at = new Int32Array(model.shown.length).fill(-1);
   const near = app.neighbourhood();
   const blank = { x: 0, y: 0, width: 0, height: 0 };
 
-  const closedAround = (position: number): Group | null => {
-    let closed: Group | null = null;
-    for (let group: Group | null = scopes.inner[position]; group; group = group.parent) {
-      if (!app.isOpen(group)) closed = group;
-    }
-    return closed;
-  };
   // The parameters of a closed layer are in its box.
   const inside = new Map<Group, number[]>();
   const layerOf = (id: number): Group | null => {
     if (!model.nodes[id].path) return null;
-    const users = (model.outof.get(id) ?? []).map((use) => closedAround(model.rank.get(model.uses[use].target)!));
+    const users = (model.outof.get(id) ?? []).map((use) => app.closedAround(model.rank.get(model.uses[use].target)!));
     return users.length && users[0]?.layer && users.every((user) => user === users[0]) ? users[0] : null;
   };
 
@@ -225,7 +204,7 @@ export function makeScene(app: App, window: Size, before?: Scene): Scene {
       push(inside, layer, position);
       return position + 1;
     }
-    const closed = closedAround(position);
+    const closed = app.closedAround(position);
     const end = closed ? closed.last : position + 1;
     let wanted = !near;
     for (let k = position; k < end && !wanted; k++) wanted = near!.has(model.shown[k]);

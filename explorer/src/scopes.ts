@@ -162,6 +162,16 @@ export class Scopes {
     return group.last - group.first;
   }
 
+  /** Whether a group is a step of a loop that was written out: no class has such a name. */
+  isStep(group: Group): boolean {
+    return group.layer && /^steps? \d/.test(group.label);
+  }
+
+  /** Whether this is a network: there are calls of modules. */
+  get network(): boolean {
+    return this.model.doc.graph.sites.some((site) => site.layer?.name);
+  }
+
   /** From the outermost group inward, without the root. */
   ancestors(position: number): Group[] {
     const found: Group[] = [];
@@ -172,7 +182,7 @@ export class Scopes {
   /** Which groups to open at first: from the outermost inward, all parts of a group or none, while they fit. Of a network,
    * layers are seen, not the values in them. */
   opening(most: number): Set<number> {
-    const modules = this.model.doc.graph.sites.some((site) => site.layer?.name);
+    const modules = this.network;
     const closed = (group: Group): boolean => {
       const inside = group.parts.filter((part) => part.layer && part.label.includes(": "));
       return modules && group.layer && (!inside.length || this.boxes(group) > 2 * group.parts.length);

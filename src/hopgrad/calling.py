@@ -32,7 +32,6 @@ from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.builder import Builder, Expr
 from hopgrad.graph.graph import Graph, Guard
 from hopgrad.graph.operators import all_finite
-from hopgrad.graph.sites import Layer
 from hopgrad.hops.control import looped
 from hopgrad.lower import report
 from hopgrad.lower.entry import Function
@@ -400,7 +399,7 @@ def start_call(
         call.structures.append(structure)
         copies.append(_Copy(own, tree.unflatten(structure, tracers), structure, tracers, originals))
         give(place, copies[-1].made)
-        _name_modules(running, title, copies[-1].made)
+        name_modules(running, title, copies[-1].made)
     names = parameter_names(f)
     for place, (structure, originals) in read.rest.items():
         title = place if isinstance(place, str) else names[place] if place < len(names) else f"x{place}"
@@ -409,7 +408,7 @@ def start_call(
         if leaves_change(own) or any(new is not v for new, v in zip(found, originals, strict=True)):
             copies.append(_Copy(own, tree.unflatten(structure, found), structure, found, originals))
             give(place, copies[-1].made)
-            _name_modules(running, title, copies[-1].made)
+            name_modules(running, title, copies[-1].made)
     for copy in copies:
         outside.adopt(copy.made, frame)
     running.sited = len(call.builder)  # inputs have no place in the code
@@ -435,13 +434,13 @@ def start_call(
     return call
 
 
-def _name_modules(trace: Trace, title: str, value: Any) -> None:
-    """Note how the modules in an argument are reached, if that is wanted: ``model.blocks[0]``."""
-    modules = trace.builder.sites.modules
-    if modules is not None:
+def name_modules(trace: Trace, title: str, value: Any) -> None:
+    """Note how the modules in a value are reached, if that is wanted: ``model.blocks[0]``."""
+    sites = trace.builder.sites
+    if sites.modules is not None:
         for path, item in tree.containers(value):
             if callable(item):
-                modules[id(item)] = Layer(tree.format_path(path, title), users_class(type(item)).__name__)
+                sites.name_module(item, users_class(type(item)), tree.format_path(path, title))
 
 
 def leaves_change(value: Any) -> bool:
@@ -572,7 +571,7 @@ def trace_leaves(
     trace = call.trace
     tracers = []
     for (like, kind, actual), original, path in zip(leaves, originals, tree.paths(structure), strict=True):
-        name = leaf_name(title, path)
+        name = tree.leaf_name(title, path)
         # Made first, since values are computed in the order of their ids.
         given = -1
         if type(actual) is Tracer:
@@ -593,15 +592,6 @@ def trace_leaves(
             trace.known[node] = actual.copy("K") if kind == ARRAY else actual
     trace.sited = len(trace.builder)  # inputs have no place in the code
     return tracers
-
-
-def leaf_name(title: str, path: tree.Path) -> str:
-    """How an input is called: ``x``, ``W1`` for ``params["W1"]``, ``x[0]`` for a list's item."""
-    name = title
-    for key in path:
-        word = key.name
-        name = word if word.isidentifier() else f"{name}[{word}]"
-    return name
 
 
 def finish_call(call: Call, result: Any) -> None:
@@ -972,6 +962,9 @@ class _Run:
         later = results[len(results) - count :] if results is not None and count else None
         results = results[: len(results) - count] if later is not None and results is not None else results
         again = replace(call.again(self.actual, known, results), native=self.native)
+        arrays = [v for n, v in known.items() if call.builder.hop(n).name == "input" and isinstance(v, np.ndarray)]
+        if any(sum(np.may_share_memory(known[place], v) for v in arrays) > 1 for _, place in call.writes):
+            raise TraceError("an array that is written to overlaps another one")  # traced anew, it says which
         return _written(again, self.finish, later)
 
     def compile_later(self, recorded: Recorded) -> None:
@@ -983,12 +976,12 @@ class _Run:
                 recorded.later = compile_it
 
     def first_result(self, running: Trace, call: Call) -> tuple[Any, bool]:
-        """What the function gives at a trace that was just made, or that native code is to compute it."""
+        """What the function gives at a trace that was just made, or that native code is to compute it.
+
+        What it writes to arrays of the caller is put off with it.
+        """
         call.native = self.native
         keeps = self.kept is not None
-        put_off = self.native and keeps and not running.dirty and not running.once and _is_large(running)
-        call.results = entries.MARKED if put_off else None
-        result = self.finish(call)
         inputs = (*call.inputs, *outside_of(running).data)
         arrays = {id(v): n for n, v in zip(inputs, self.actual, strict=False)}
         for memory in running.dirty if keeps else ():
@@ -997,6 +990,11 @@ class _Run:
                 running.only_once("writes to an array of the caller that had to be converted", frame=None)
             else:
                 call.writes.append((memory.node, place))
+        put_off = self.native and keeps and not running.once and _is_large(running)
+        call.results = entries.MARKED if put_off else None
+        result = self.finish(call)
+        if put_off:
+            running.dirty.clear()
         return result, put_off
 
     def keep(self, running: Trace, call: Call, result: Any, put_off: bool, by_name: bool) -> Any:
@@ -1005,7 +1003,7 @@ class _Run:
         inputs = {node: array for array, node in world.arrays}
         inputs.update(zip((*call.inputs, *world.data), self.actual, strict=False))
         if put_off:
-            running.known = call.known = {}  # copies, which are not needed any more
+            running.known.clear()  # copies, which are not needed any more: calls inside refer to them, too
             call.results = None
         guards, data = outer_guards(running), list(world.data)
         recorded = self.replays.keep(self.kept, running, call, [*call.inputs, *data])
@@ -1019,7 +1017,9 @@ class _Run:
                 found = self.replay()
         if found is not None:
             return found[0]
-        return self.finish(replace(call, known=inputs)) if put_off else result
+        if put_off:
+            return _written(replace(call, known=inputs, held=list(inputs.values())), self.finish)
+        return result
 
 
 _MUCH = 1 << 22
@@ -1121,25 +1121,21 @@ def _docstring(f: Any, title: str) -> str:
 
 
 def _written(call: Call, finish: Callable[[Call], Any], values: Sequence[Any] | None = None) -> Any:
-    """Finish a replayed call, and then write to the caller's arrays what the function writes to them.
+    """Finish a call, and then write to the caller's arrays what the function writes to them.
 
     `values` are what is written, if native code has computed it.
     """
     if not call.writes:
         return finish(call)
-    builder = call.builder
-    arrays = [v for n, v in call.known.items() if builder.hop(n).name == "input" and isinstance(v, np.ndarray)]
     targets = [call.known[place] for _, place in call.writes]
-    for target in targets:
-        if sum(np.may_share_memory(target, v) for v in arrays) > 1:
-            raise TraceError("an array that is written to overlaps another one")  # traced anew, it says which
     result = finish(call)
     if values is None:
-        found = evaluate(builder, [n for n, _ in call.writes], call.known)
+        found = evaluate(call.builder, [n for n, _ in call.writes], call.known)
         # What is written to one array may be what was in another one.
         values = [v.copy() if any(np.may_share_memory(v, t) for t in targets) else v for v in found]
     for target, value in zip(targets, values, strict=True):
-        target[...] = value
+        if value is not target:  # else it was computed there
+            target[...] = value
     return result
 
 

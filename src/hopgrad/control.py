@@ -22,7 +22,7 @@ import numpy as np
 
 from hopgrad import tree
 from hopgrad.aval import Aval, aval, aval_of
-from hopgrad.calling import Level, finished, leaf_name, parameter_names, title_of
+from hopgrad.calling import Level, finished, name_modules, parameter_names, title_of
 from hopgrad.differentiate import transplant
 from hopgrad.errors import DtypeError, HopgradError, ShapeError
 from hopgrad.evaluate import evaluate
@@ -73,6 +73,8 @@ class Nest:
 
     leaves: list[Value]
     structure: tree.Structure
+    title: str = ""
+    """How modules in it are reached."""
 
     def rebuilt(self, values: Sequence[Any]) -> Any:
         """Other leaves in the same structure."""
@@ -111,10 +113,11 @@ def _nest(trace: Trace, value: Any, name: str, title: str = "") -> Nest:
     paths = tree.paths(structure)
     return Nest(
         [
-            _value(trace, leaf, tree.format_path(path, name), leaf_name(title or name, path))
+            _value(trace, leaf, tree.format_path(path, name), tree.leaf_name(title or name, path))
             for leaf, path in zip(leaves, paths, strict=True)
         ],
         structure,
+        trace.builder.sites.reached(value) or title or name,
     )
 
 
@@ -169,6 +172,7 @@ def _trace_body(
                     shared.name = fixed
                 tracers.append(tracer)
             args.append(nest.rebuilt(tracers))
+            name_modules(trace, nest.title, args[-1])
         trace.sited = len(builder)  # inputs have no place in the code
         return Body(start, inputs, f(*args))
 
@@ -307,7 +311,7 @@ def _steady(
             ]
             return init, body, Nest(after, carry.structure), rest
         adapted = [_converted(trace, a, *one) for a, one in zip(init.leaves, merged, strict=True)]
-        init = Nest(adapted, init.structure)
+        init = replace(init, leaves=adapted)
 
 
 # -- loops -------------------------------------------------------------------------------------------------------------
@@ -356,7 +360,7 @@ def scan(
         carry = _nest(trace, init, "carry", names[0])
         rows = _nest(trace, xs, "xs", names[1] if len(names) > 3 else "x")
         steps = _length(rows, length)
-        slices = Nest([replace(v, like=aval(v.like.shape[1:], v.like.dtype)) for v in rows.leaves], rows.structure)
+        slices = replace(rows, leaves=[replace(v, like=aval(v.like.shape[1:], v.like.dtype)) for v in rows.leaves])
         for leaf in slices.leaves:
             leaf.kind = ARRAY if leaf.like.shape else SCALAR
 

@@ -93,7 +93,7 @@ def entry_for(
         results = maker.result(answer)
         slots = maker.slots(program)
         return entry.Entry(
-            program=segment.address,  # type: ignore[union-attr]  # native programs have segments only
+            program=segment.entry,  # type: ignore[union-attr]  # native programs have segments only
             slots=slots,
             arguments=made,
             results=results,

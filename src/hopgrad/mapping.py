@@ -24,7 +24,6 @@ from hopgrad.calling import (
     NOTHING,
     Level,
     check_function,
-    leaf_name,
     parameter_names,
     returned,
     title_of,
@@ -203,7 +202,7 @@ def _arguments(
     ):
         leaves, structure = tree.flatten(value)
         rows = [
-            None if axis is None else _row(leaf, axis, tree.format_path(path, title), leaf_name(title, path))
+            None if axis is None else _row(leaf, axis, tree.format_path(path, title), tree.leaf_name(title, path))
             for leaf, axis, path in zip(
                 leaves, _axes_of(own, value, "in_axes", title), tree.paths(structure), strict=True
             )

@@ -312,6 +312,19 @@ def format_path(path: Path, root: str = "x") -> str:
     return root + "".join(str(key) for key in path)
 
 
+def leaf_name(title: str, path: Path) -> str:
+    """What a leaf is called for short: ``W1`` for ``params["W1"]``, ``x[0]`` for a list's item.
+
+    >>> leaf_name("model", (Key("index", 0), Key("attribute", "bias"))), leaf_name("x", (Key("index", 0),))
+    ('bias', 'x[0]')
+    """
+    name = title
+    for key in path:
+        word = key.name
+        name = word if word.isidentifier() else f"{name}[{word}]"
+    return name
+
+
 def _container(cls: type) -> _Container | None:
     """How instances of `cls` are taken apart and rebuilt, or None where they are leaves."""
     known = _registry.get(cls)

@@ -1,17 +1,21 @@
-"""The functions of the gallery: twelve small programs, each with what there is to see on its page.
+"""The examples of the gallery, each with what there is to see on its page: small programs, and networks.
 
-They are plain NumPy, to be read, copied and changed. The decorator says at which point each is explained, and by what
-it is differentiated.
+The programs stand here, in plain NumPy, to be read, copied and changed. The decorator says at which point each is
+explained, and by what it is differentiated. The networks have a module each in `hopgrad.gallery.networks`.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from hopgrad.gallery.networks import autoencoder, characters, digits_cnn, neural_ode, physics, two_moons
 
 __all__ = ["EXAMPLES", "Example"]
 
@@ -21,10 +25,12 @@ class Example:
     """A function and the point at which it is explained.
 
     Attributes:
-        function: Takes the values of `at` by name. The first line of its docstring is a title, the rest says what to
-            look at.
-        at: The values of its arguments.
+        name: The name of its file, without a suffix.
+        about: A title, and after an empty line what to look at.
+        function: What is explained.
         wrt: The arguments to differentiate by.
+        made: Gives the point. That of a network is trained, which takes a second or a few.
+        parts: The functions whose code is shown.
 
     >>> [e.name for e in EXAMPLES][:3]
     ['chain', 'product-and-quotient', 'used-twice']
@@ -32,28 +38,38 @@ class Example:
     'The chain rule'
     """
 
+    name: str
+    about: str
     function: Callable[..., Any]
-    at: dict[str, Any]
     wrt: tuple[str, ...]
+    made: Callable[[], dict[str, Any]] = field(repr=False)
+    parts: Sequence[Callable[..., Any]] = ()
+
+    @cached_property
+    def at(self) -> dict[str, Any]:
+        """The values of the function's arguments, by name."""
+        return self.made()
 
     @property
     def title(self) -> str:
         """What it is, in a few words."""
-        return self._text[0].rstrip(".")
+        return self.about.partition("\n")[0].rstrip(".")
 
     @property
     def look(self) -> str:
         """What to look at on its page, in a few sentences."""
-        return " ".join(self._text[1].split())
+        return " ".join(self.about.partition("\n\n")[2].split())
 
     @property
-    def _text(self) -> list[str]:
-        return (inspect.getdoc(self.function) or "").split("\n\n", 1)
+    def code(self) -> str:
+        """The source, without docstrings of functions that are explained above it."""
+        return "\n\n".join(_without_docstring(inspect.getsource(part)) for part in self.parts or (self.function,))
 
-    @property
-    def name(self) -> str:
-        """The name of its file, without a suffix."""
-        return self.function.__name__.replace("_", "-")
+
+def _without_docstring(source: str) -> str:
+    code = "def " + source.partition("def ")[2]
+    head, quotes, rest = code.partition('    """')
+    return head + rest.partition('"""\n')[2] if quotes else code
 
 
 EXAMPLES: list[Example] = []
@@ -62,7 +78,8 @@ EXAMPLES: list[Example] = []
 
 def _example(*wrt: str, **at: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def note(function: Callable[..., Any]) -> Callable[..., Any]:
-        EXAMPLES.append(Example(function, at, wrt or tuple(at)))
+        name = function.__name__.replace("_", "-")
+        EXAMPLES.append(Example(name, inspect.getdoc(function) or "", function, wrt or tuple(at), lambda: at))
         return function
 
     return note
@@ -300,3 +317,20 @@ def kalman_step(q: Any, r: Any, state: Any, spread: Any, measured: Any) -> Any:
     gain = spread @ seen.T @ np.linalg.inv(variance)
     state = state + gain @ surprise
     return surprise @ np.linalg.solve(variance, surprise) + np.log(np.linalg.det(variance)) + np.sum(state**2)
+
+
+# -- whole networks ---------------------------------------------------------------------------------------------------
+
+
+def _network(module: ModuleType, *parts: Callable[..., Any]) -> None:
+    name = module.__name__.rpartition(".")[2].replace("_", "-")
+    shown = (module.network, *parts, module.loss)
+    EXAMPLES.append(Example(name, inspect.getdoc(module) or "", module.loss, ("model",), module.at, shown))
+
+
+_network(two_moons)
+_network(digits_cnn)
+_network(characters, characters.Model.__call__)
+_network(autoencoder)
+_network(physics, physics.displacement)
+_network(neural_ode, neural_ode.runge_kutta, neural_ode.trajectories)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -70,7 +69,8 @@ def _index(pictures: dict[str, str]) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>Gradients to explore</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>"
     yield "<h1>Gradients to explore</h1>"
-    yield "<p>Small programs in plain NumPy. Each page shows how the gradient comes about, step by step.</p>\n<ul>"
+    yield "<p>Small programs in plain NumPy, and networks, which open from layers to hops."
+    yield "Each page shows how the gradient comes about, step by step.</p>\n<ul>"
     for example in EXAMPLES:
         yield _entry(example, pictures[example.name])
     yield "</ul>\n</main>\n</body>\n</html>\n"
@@ -81,16 +81,10 @@ def _entry(example: Example, picture: str) -> str:
     data = base64.b64encode(picture.encode()).decode("ascii")
     width, height = (float(found) for found in re.findall(r'\b(?:width|height)="([0-9.]+)', picture)[:2])
     shape = ' class="tall"' if height > width else ""
-    code = inspect.getsource(example.function).partition("def ")[2]
     image = f'<img{shape} src="data:image/svg+xml;base64,{data}" alt="">'
     page = f"{example.name}.html"
     return (
         f'<li><a href="{page}" tabindex="-1" aria-hidden="true">{image}</a>'
         f'<h2><a href="{page}">{escape(example.title)}</a></h2><p>{escape(example.look)}</p>'
-        f"<details><summary>The code</summary><pre>def {escape(_without_docstring(code))}</pre></details></li>"
+        f"<details><summary>The code</summary><pre>{escape(example.code)}</pre></details></li>"
     )
-
-
-def _without_docstring(code: str) -> str:
-    head, _, rest = code.partition('    """')
-    return head + rest.partition('"""\n')[2]

@@ -18,6 +18,8 @@ from typing import NamedTuple
 _PYTHON = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NETWORKS = _PACKAGE + "nn" + os.sep
+_GALLERY = _PACKAGE + "gallery" + os.sep
+"""Examples to be read as the user's own code."""
 
 
 class Location(NamedTuple):
@@ -62,6 +64,12 @@ class Layer(NamedTuple):
         return f"{self.name}: {self.kind}" if self.name else self.kind
 
 
+class Step(Layer):
+    """A step of a loop that was written out; `kind` says which."""
+
+    __slots__ = ()
+
+
 class Sites:
     """The table of call paths of one trace. Site 0 means nowhere.
 
@@ -78,6 +86,16 @@ class Sites:
         self._ids: dict[tuple[object, ...], int] = {}
         self.hits: set[tuple[int, int]] = set()
         """Further (value, site) pairs: an equal value was computed again at that site."""
+
+    def name_module(self, module: object, cls: type, name: str) -> None:
+        """Note how a module is reached, if modules are wanted; `cls` is its class as the user knows it."""
+        if self.modules is not None:
+            self.modules[id(module)] = Layer(name, cls.__name__)
+
+    def reached(self, module: object) -> str:
+        """How a module is reached, if that is known; else ""."""
+        layer = self.modules.get(id(module)) if self.modules else None
+        return layer.name if layer is not None else ""
 
     def at(self, frame: FrameType | None, root: FrameType | None) -> int:
         """The site of the instruction that `frame` executes now, with its callers up to but without `root`."""
@@ -115,6 +133,36 @@ class Sites:
         self._explicit[site] = (location, name)
         self._layer[site] = layer
         return site
+
+    def inside(self, site: int, layer: Layer) -> int:
+        """A new site below another: that of a call, or a step of a loop, that stands there."""
+        return self.explicit(self._place(site), None, site, layer)
+
+    def moved(self, site: int, above: int, below: int) -> int:
+        """A site whose call path goes on from `below` as that of another one does from `above`.
+
+        Of a site that `above` does not lead to, it is `below` itself.
+        """
+        links = []
+        for link in self._links(site):
+            if link == above:
+                break
+            links.append(link)
+        else:
+            return below
+        for link in reversed(links):
+            key = (link, below, "moved")
+            if key not in self._ids:
+                self._parent.append(below)
+                self._code.append(self._code[link])
+                self._instruction.append(self._instruction[link])
+                new = self._ids[key] = len(self._parent) - 1
+                if link in self._explicit:
+                    self._explicit[new] = self._explicit[link]
+                if link in self._layer:
+                    self._layer[new] = self._layer[link]
+            below = self._ids[key]
+        return below
 
     def _links(self, site: int) -> Iterator[int]:
         while site:
@@ -171,7 +219,7 @@ class Sites:
             code = self._code[link]
             if code is None:
                 return None
-            if code.co_filename.startswith(_PACKAGE):
+            if _is_of_hopgrad(code.co_filename):
                 continue  # a function of NumPy in traced form: what it returns is the value
             target, returned = _assignment(code, self._instruction[link])
             # ``def g(t): return t * t`` with ``h = g(z)``: the product's name is h.
@@ -214,7 +262,11 @@ def is_library(file: str) -> bool:
     parts = file.replace("\\", "/").split("/")
     if "site-packages" in parts:
         return "numpy" in parts or "scipy" in parts
-    return file.startswith((_PACKAGE, _PYTHON))
+    return _is_of_hopgrad(file) or file.startswith(_PYTHON)
+
+
+def _is_of_hopgrad(file: str) -> bool:
+    return file.startswith(_PACKAGE) and not file.startswith(_GALLERY)
 
 
 def _function(code: CodeType) -> str:

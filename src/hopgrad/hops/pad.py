@@ -119,19 +119,44 @@ def _statistics(x: Expr, axis: int, widths: tuple[int, int], mode: str, lengths:
     return sides
 
 
+_RUNS = 8
+"""How many slices an array is put together from at most."""
+
+
+def _taken(x: Expr, places: Any, axis: int) -> Expr:
+    """The elements at some places along an axis, put together from slices where these are few."""
+    steps = np.diff(places)
+    parts: list[Expr] = []
+    start = 0
+    while start < len(places):
+        if len(parts) == _RUNS:
+            return fn.take(x, places, axis)
+        step = int(steps[start]) if start < len(steps) and abs(steps[start]) < 2 else 1
+        others = np.flatnonzero(steps[start:] != step)
+        end = start + 1 + (int(others[0]) if len(others) else len(steps) - start)
+        first, last = int(places[start]), int(places[end - 1])
+        if step:
+            span = sh.Slice(first, None if last + step < 0 else last + step, step)
+            parts.append(sh.index(x, items=(*[sh.Slice(None, None, None)] * axis, span)))
+        else:
+            parts.append(_filled(sh.slice_axis(x, axis, first, first + 1, 1), x, axis, end - start))
+        start = end
+    return sh.concatenate(*parts, axis=axis) if len(parts) > 1 else parts[0]
+
+
 def _continued(x: Expr, axis: int, low: int, high: int, mode: str, odd: bool) -> Expr:
     """The elements again and again: as they are, or mirrored at the ends; with `odd`, in values as well."""
     n = x.shape[axis]
     where = np.arange(-low, n + high)
     if mode == "edge" or (mode == "reflect" and n == 1):
-        return fn.take(x, where.clip(0, n - 1), axis)
+        return _taken(x, where.clip(0, n - 1), axis)
     if mode == "wrap":
-        return fn.take(x, where % n, axis)
+        return _taken(x, where % n, axis)
     period = 2 * n if mode == "symmetric" else 2 * (n - 1)
     turns, place = np.divmod(where, period)
     back = place >= n
     place = np.where(back, (period - 1 if mode == "symmetric" else period) - place, place)
-    found = fn.take(x, place, axis)
+    found = _taken(x, place, axis)
     if not odd:
         return found
     # Mirrored at the ends' values: 2·first − x before, 2·last − x after, and a whole turn adds twice their difference.

@@ -206,9 +206,9 @@ def _logsumexp(x: Any, *, axes: Axes, keepdims: bool) -> Any:
 
 
 def _logsumexp_parts(x: Expr, *, axes: Axes, keepdims: bool) -> Expr:
+    # The exponentials are those of `softmax`, which is the derivative.
     top = max_(x, axes=axes, keepdims=True)
-    safe = where(isfinite(top), top, x.builder.constant(0, x.dtype))
-    out = log(sum_(exp(x - safe), axes=axes, keepdims=True)) + safe
+    out = where(isfinite(top), log(sum_(exp(x - top), axes=axes, keepdims=True)) + top, top)
     return out if keepdims else reshape(out, shape=tuple(n for k, n in enumerate(x.shape) if k not in axes))
 
 

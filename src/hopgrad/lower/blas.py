@@ -17,17 +17,19 @@ import ctypes
 import functools
 import importlib.machinery
 import importlib.util
-import itertools
+import math
 import os
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopgrad.lower.machine import Source, Step, machine
+from hopgrad.lower.machine import Effort, Source, Step, load, machine
+from hopgrad.lower.pool import LEAST, MOST, PART, processors
 from hopgrad.lower.views import View
 
 
@@ -46,11 +48,7 @@ LIMIT = 2**31  # of C's int
 # With vectors of 32 bytes and more the kernel below is faster than OpenBLAS up to products of 64×64 matrices, beyond
 # which that takes several threads; with shorter ones up to 16×16. Its second operand stays in the first-level cache.
 _FEW, _FEWER = 2**18, 2**12
-_CACHE, _NEAR = 2**15, 2**17
-
-# How many operations there are in a product that is cut into parts for threads, and in a part, at least; and how many
-# parts at most. A processor makes about a hundred in a nanosecond (see `hopgrad.lower.parts` for kernels).
-_CUT, _PART, _MOST_PARTS = 1_600_000, 600_000, 32
+_CACHE = 2**15
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,8 @@ KINDS = {
 
 
 @functools.cache
-def _exported(module: str) -> dict[str, Any]:
-    """The C functions that a module of SciPy's exports, as capsules.
+def _module(module: str) -> Any:
+    """A module of SciPy's that exports C functions.
 
     Only the module itself is loaded, by its file: importing ``scipy.linalg`` takes five times as long. Where that does
     not work, it is imported as usual.
@@ -91,7 +89,7 @@ def _exported(module: str) -> dict[str, Any]:
             found = _by_file(name)
     if found is None:
         found = importlib.import_module(name)
-    return dict(found.__pyx_capi__)
+    return found
 
 
 def _by_file(name: str) -> Any:
@@ -121,8 +119,104 @@ _capsule_name.argtypes = [ctypes.py_object]
 @functools.cache
 def routine(module: str, name: str) -> int:
     """The address of a routine of ``cython_blas`` or ``cython_lapack``, whose integers are C's ``int``."""
-    capsule = _exported(module)[name]
+    capsule = _module(module).__pyx_capi__[name]
     return int(_capsule(capsule, _capsule_name(capsule)) or 0)
+
+
+@functools.cache
+def threads() -> tuple[int, int]:
+    """The functions of OpenBLAS that tell and set how many threads it takes; zeros with another library."""
+    with contextlib.suppress(OSError):
+        library = ctypes.CDLL(_module("cython_blas").__file__)  # what this was linked with is found by it, too
+        for prefix in ("scipy_openblas", "openblas"):
+            found = [getattr(library, f"{prefix}_{verb}_num_threads", None) for verb in ("get", "set")]
+            if None not in found:
+                get, put = (int(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in found)  # type: ignore[arg-type]
+                return get, put
+    return 0, 0
+
+
+# Whoever is first to call keeps the library to one thread, whoever is last sets free what was held. Several threads of
+# the user may call at once.
+_LOCKED = """
+define void @NAME(ptr %words) {{
+entry:
+  %calls.at = getelementptr i64, ptr %words, i64 1
+  %held.at = getelementptr i64, ptr %words, i64 2
+  %get.at = getelementptr i64, ptr %words, i64 3
+  %set.at = getelementptr i64, ptr %words, i64 4
+  %get = load ptr, ptr %get.at
+  %set = load ptr, ptr %set.at
+  br label %lock
+lock:
+  %got = cmpxchg ptr %words, i64 0, i64 1 acquire monotonic
+  %ours = extractvalue {{ i64, i1 }} %got, 1
+  br i1 %ours, label %change, label %wait
+wait:
+  %yielded = call i32 @sched_yield()
+  br label %lock
+change:
+  %calls = load i64, ptr %calls.at
+  {text}
+leave:
+  store atomic i64 0, ptr %words release, align 8
+  ret void
+}}
+declare i32 @sched_yield()
+"""
+
+_HOLD = _LOCKED.format(
+    text="""
+  %more = add i64 %calls, 1
+  store i64 %more, ptr %calls.at
+  %first = icmp eq i64 %calls, 0
+  br i1 %first, label %hold, label %leave
+hold:
+  %held = call i32 %get()
+  store i32 %held, ptr %held.at
+  call void %set(i32 1)
+  br label %leave
+"""
+)
+
+_FREE = _LOCKED.format(
+    text="""
+  %less = sub i64 %calls, 1
+  store i64 %less, ptr %calls.at
+  %last = icmp eq i64 %less, 0
+  br i1 %last, label %free, label %leave
+free:
+  %held = load i32, ptr %held.at
+  call void %set(i32 %held)
+  br label %leave
+"""
+)
+
+
+class _Hold:
+    """What keeps OpenBLAS to one thread while it is called: the threads of the pool share the work, not its own.
+
+    The words are a lock, how many calls are under way, how many threads there were before the first of them, and the
+    functions that tell and set that.
+    """
+
+    def __init__(self) -> None:
+        self.words = (ctypes.c_int64 * 5)(0, 0, 0, *threads())
+        self._loaded = load([Source(text, Effort.NONE) for text in (_HOLD, _FREE)])
+        self.params = [*(one.address for one in self._loaded), ctypes.addressof(self.words)]
+        """The words of a step that calls: two functions and what they are given."""
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        """No call is under way in a child."""
+        self.words[0] = self.words[1] = 0
+
+
+@functools.cache
+def hold() -> _Hold:
+    """That of this process."""
+    return _Hold()
 
 
 # -- text ------------------------------------------------------------------------------------------------------------
@@ -266,8 +360,23 @@ _GEMM = "{1} {2} {3} {4} {5} {6} b {7} a {8} {9} out {10}"
 _GEMV = "{1} {2} {3} {4} a {5} b {6} {7} out {8}"
 
 
+_THREADED = 2**13
+"""From how many multiplications on OpenBLAS may take several threads: vectors and matrices before matrices only."""
+
+
+@contextlib.contextmanager
+def _holding(code: Code, index: int, large: bool) -> Iterator[None]:
+    """Calls by one thread each; for the words from an index on see `_Hold`."""
+    words = code.word(index + 2, "ptr") if large else ""
+    if large:
+        code.line(f"call void {code.word(index, 'ptr')}(ptr {words})")
+    yield
+    if large:
+        code.line(f"call void {code.word(index + 1, 'ptr')}(ptr {words})")
+
+
 @functools.cache
-def _call(form: str, rank: int, adds: bool = False) -> Source:
+def _call(form: str, rank: int, large: bool, adds: bool = False) -> Source:
     """A step that calls a routine for each product of a batch; `form` lists operands and words that it is given.
 
     What `adds` puts the products along the innermost axis of the batch together: from the second one on, β is 1, which
@@ -276,9 +385,10 @@ def _call(form: str, rank: int, adds: bool = False) -> Source:
     code = Code()
     start = head_length(rank)
     target = code.word(start, "ptr")
+    start += 3
     given = {str(k): code.address(start + k) for k in range(1, 11) if f"{{{k}}}" in form}
     one = code.address(start + 11) if adds else ""
-    with each(code, rank) as (*places, number):
+    with _holding(code, start - 2, large), each(code, rank) as (*places, number):
         given |= dict(zip(("a", "b", "out"), places, strict=True))
         if adds:
             begins = code.new(f"icmp eq i64 {number}, 0")
@@ -288,14 +398,15 @@ def _call(form: str, rank: int, adds: bool = False) -> Source:
 
 
 @functools.cache
-def _dot(kind: str, accumulates: bool, rank: int) -> Source:
+def _dot(kind: str, accumulates: bool, rank: int, large: bool) -> Source:
     """A step that calls ``dot`` for each product of a batch."""
     code = Code()
     start = head_length(rank)
     target = code.word(start, "ptr")
+    start += 3
     n, x, y = (code.address(start + k) for k in (1, 2, 3))
     scales = _Scales(code, kind, accumulates, start + 4)
-    with each(code, rank) as (a, b, out, _):
+    with _holding(code, start - 2, large), each(code, rank) as (a, b, out, _):
         total = code.new(f"call {kind} {target}(ptr {n}, ptr {a}, ptr {x}, ptr {b}, ptr {y})")
         scales.put([total], [out])
     return code.source(*scales.declared)
@@ -364,15 +475,23 @@ class _Scales(Vectors):
         super().__init__(code, kind)
         self.alpha = code.word(index, kind)
         self.beta = code.word(index + 1, kind) if accumulates else ""
+        self.begins = ""
+        """Whether these are the first terms of several, to which others are added; always, if empty."""
 
     def put(self, values: Sequence[str], places: Sequence[str], lanes: int = 1, mask: str = "") -> None:
         """Results into memory, scaled, and added to what is there. All is read before anything is written."""
         whole = self.type(lanes)
         alpha = self.spread(self.alpha, lanes)
         values = [self.code.new(f"fmul {whole} {value}, {alpha}") for value in values]
-        if self.beta:
-            beta = self.spread(self.beta, lanes)
+        if self.beta or self.begins:
             old = [self.load(place, lanes, mask) for place in places]
+            scale = self.beta
+            if self.begins:
+                one = f"0x{struct.pack('>d', 1.0).hex()}"
+                scale = self.code.new(f"select i1 {self.begins}, {self.kind} {scale or one}, {self.kind} {one}")
+            if not self.beta:
+                old = [self.code.new(f"select i1 {self.begins}, {whole} zeroinitializer, {whole} {x}") for x in old]
+            beta = self.spread(scale, lanes)
             values = [self.muladd(beta, x, value, lanes) for x, value in zip(old, values, strict=True)]
         for value, place in zip(values, places, strict=True):
             self.store(value, place, lanes, mask)
@@ -403,25 +522,87 @@ def _kernel(kind: Kind, packed: bool, turned: bool, accumulates: bool, rank: int
     scales = _Scales(code, kind.name, accumulates, start + 8)
     scratch = code.at(code.slot(start + 11), code.word(start + 10)) if packed else ""
     lanes = vector_bytes() // kind.size
-    last = code.add(m, -1)
-    whole = code.new(f"and i64 {n}, {-2 * lanes}")
     with each(code, rank) as (a, b, out, _):
         if packed:
             if turned:
-                _turn(code, scales, (b, b_column), scratch, k, n)
+                _transpose(code, scales, (b, b_column), scratch, k, n)
             else:
                 _pack(code, scales, (b, b_term, b_column), scratch, k, n)
             b, b_term = scratch, code.mul(n, kind.size)
-        with code.loop("0", m, _ROWS) as block:
-            # Beyond the last row it is taken again: the same results are stored twice.
-            rows = [code.min(code.add(block.index, r), last) for r in range(_ROWS)]
-            lefts, outs = [code.at(a, r, a_row) for r in rows], [code.at(out, r, out_row) for r in rows]
-            with code.loop("0", whole, 2 * lanes) as column:
-                _block(code, scales, column.index, 2 * lanes, "", (lefts, a_term), (b, b_term), outs, k)
-            with code.loop(whole, n, lanes) as column:
-                mask = code.below(column.index, n, lanes)
-                _block(code, scales, column.index, lanes, mask, (lefts, a_term), (b, b_term), outs, k)
+        _rows(code, scales, (a, a_row, a_term), (b, b_term), (out, out_row), (m, n, k), lanes)
     return code.source(*scales.declared)
+
+
+_DEPTH, _BAND = 256, 512
+"""Terms and rows of the blocks of large matrices: what is multiplied with a block of b stays in the second cache."""
+
+
+@functools.cache
+def _panels(kind: Kind, turned: bool, accumulates: bool, rank: int) -> Source:
+    """A step that multiplies large matrices, in blocks of b that are copied first (Goto and van de Geijn 2008).
+
+    A block is as wide as the sums that are kept in registers, and stays in the first cache. Columns of the result have
+    stride 1, and columns of b, or its rows if it is `turned`.
+    """
+    code = Code()
+    start = head_length(rank)
+    lanes = vector_bytes() // kind.size
+    wide = 2 * lanes
+    panel = code.new(f"alloca [{_DEPTH * wide} x {kind.name}], align 64")
+    m, n, k, a_row, out_row, a_term, b_term, b_column = (code.word(start + j) for j in range(8))
+    scales = _Scales(code, kind.name, accumulates, start + 8)
+    with each(code, rank) as (a, b, out, _), code.loop("0", k, _DEPTH) as chunk, code.loop("0", m, _BAND) as band:
+        terms = code.min(code.new(f"sub i64 {k}, {chunk.index}"), str(_DEPTH))
+        rows = code.min(code.new(f"sub i64 {m}, {band.index}"), str(_BAND))
+        scales.begins = code.new(f"icmp eq i64 {chunk.index}, 0")
+        left = code.at(code.at(a, band.index, a_row), chunk.index, a_term)
+        right, target = code.at(b, chunk.index, b_term), code.at(out, band.index, out_row)
+        with code.loop("0", n, wide) as strip:
+            columns = code.min(code.new(f"sub i64 {n}, {strip.index}"), str(wide))
+            source = code.at(right, strip.index, b_column)
+            if turned:
+                _transpose(code, scales, (source, b_column), panel, terms, columns)
+            else:
+                _copy(code, scales, (source, b_term), panel, terms, columns)
+            place = code.at(target, strip.index, kind.size), out_row
+            line = code.mul(columns, kind.size)
+            _rows(code, scales, (left, a_row, a_term), (panel, line), place, (rows, columns, terms), lanes)
+    return code.source(*scales.declared)
+
+
+def _copy(code: Code, vectors: Vectors, matrix: tuple[str, str], target: str, rows: str, columns: str) -> None:
+    """Copy a matrix that lies in memory row by row, given by its place and rows' stride, with no gaps between rows."""
+    place, stride = matrix
+    lanes, line = vector_bytes() // vectors.bytes, code.mul(columns, vectors.bytes)
+    with code.loop("0", rows) as row:
+        source, to = code.at(place, row.index, stride), code.at(target, row.index, line)
+        with code.loop("0", columns, lanes) as column:
+            inside = code.below(column.index, columns, lanes)
+            shift = code.mul(column.index, vectors.bytes)
+            vectors.store(vectors.load(code.at(source, shift), lanes, inside), code.at(to, shift), lanes, inside)
+
+
+def _rows(
+    code: Code, scales: _Scales, left: tuple[str, str, str], right: tuple[str, str], target: tuple[str, str],
+    sizes: tuple[str, str, str], lanes: int,
+) -> None:  # fmt: skip
+    """A product in blocks of rows times vectors of columns kept in registers.
+
+    Places of a, with strides of rows and terms, of b, with that of terms, and of the result, with that of rows; how
+    many rows, columns and terms there are.
+    """
+    rows, columns, terms = sizes
+    last, whole = code.add(rows, -1), code.new(f"and i64 {columns}, {-2 * lanes}")
+    with code.loop("0", rows, _ROWS) as block:
+        # Beyond the last row it is taken again: the same results are stored twice.
+        numbers = [code.min(code.add(block.index, r), last) for r in range(_ROWS)]
+        lefts = [code.at(left[0], r, left[1]) for r in numbers], left[2]
+        outs = [code.at(target[0], r, target[1]) for r in numbers]
+        with code.loop("0", whole, 2 * lanes) as column:
+            _block(code, scales, column.index, 2 * lanes, "", lefts, right, outs, terms)
+        with code.loop(whole, columns, lanes) as column:
+            mask = code.below(column.index, columns, lanes)
+            _block(code, scales, column.index, lanes, mask, lefts, right, outs, terms)
 
 
 def _pack(code: Code, scales: _Scales, matrix: tuple[str, str, str], target: str, rows: str, columns: str) -> None:
@@ -434,7 +615,7 @@ def _pack(code: Code, scales: _Scales, matrix: tuple[str, str, str], target: str
             code.line(f"store {scales.kind} {element}, ptr {code.at(line, column.index, scales.bytes)}")
 
 
-def _turn(code: Code, vectors: Vectors, matrix: tuple[str, str], target: str, rows: str, columns: str) -> None:
+def _transpose(code: Code, vectors: Vectors, matrix: tuple[str, str], target: str, rows: str, columns: str) -> None:
     """Copy a matrix that lies in memory column by column, given by its place and columns' stride, row by row.
 
     In squares as wide as a vector, which are transposed in registers by exchanging halves, quarters and so on.
@@ -497,12 +678,6 @@ def fold(axes: Iterable[Axis]) -> list[Axis]:
     return found
 
 
-def _turned(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, Axis, Axis, list[Axis]]:
-    """Everything transposed: the product of b and a, in this order."""
-    n, m, k, *rest = (axis._replace(a=axis.b, b=axis.a) for axis in (m, n, k, *batch))
-    return m, n, k, rest
-
-
 def _pick(axes: list[Axis]) -> Axis:
     """The axis that becomes rows or columns; it is taken out of the list."""
     if not axes:
@@ -510,6 +685,86 @@ def _pick(axes: list[Axis]) -> Axis:
     best = max(axes, key=lambda x: (x.out == 1, 1 in (x.a, x.b), x.size))
     axes.remove(best)
     return best
+
+
+class _Product(NamedTuple):
+    """A product of a kind of numbers: rows, columns and terms, loops around it, operands and result, α and β."""
+
+    kind: Kind
+    m: Axis
+    n: Axis
+    k: Axis
+    batch: list[Axis]
+    a: View
+    b: View
+    out: View
+    alpha: float
+    beta: float
+
+    @property
+    def turned(self) -> _Product:
+        """Everything transposed: the product of b and a, in this order."""
+        n, m, k, *batch = (axis._replace(a=axis.b, b=axis.a) for axis in (self.m, self.n, self.k, *self.batch))
+        return self._replace(m=m, n=n, k=k, batch=batch, a=self.b, b=self.a)
+
+    @property
+    def views(self) -> tuple[View, View, View]:
+        """Operands and result."""
+        return self.a, self.b, self.out
+
+    @property
+    def scales(self) -> list[int]:
+        """The words for α and β."""
+        return [self.kind.bits(self.alpha), self.kind.bits(self.beta)]
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions."""
+        return 2 * math.prod(axis.size for axis in (self.m, self.n, self.k, *self.batch))
+
+    @property
+    def work(self) -> float:
+        """About how many nanoseconds it takes: arithmetic, or reading the operands."""
+        m, n, k = self.m.size, self.n.size, self.k.size
+        read = math.prod(axis.size for axis in self.batch) * (m * k + k * n + m * n)
+        return self.kind.size * max(self.flops / 250, read / 20)
+
+    def noted(self, text: str) -> str:
+        """What it is, to read."""
+        times = "".join(f"{axis.size}·" for axis in self.batch)
+        return f"{text} {times}{self.m.size}x{self.k.size}x{self.n.size}"
+
+    def part(self, number: int, start: int, stop: int) -> _Product:
+        """Some of the rows (0), columns (1) or of a loop around it (2 and so on)."""
+        axes = [self.m, self.n, *self.batch]
+        axis = axes[number]
+        axes[number] = axis._replace(size=stop - start)
+        moved = zip(self.views, axis[1:], strict=True)
+        a, b, out = (replace(view, offset=view.offset + start * stride) for view, stride in moved)
+        return self._replace(m=axes[0], n=axes[1], batch=axes[2:], a=a, b=b, out=out)
+
+    def parts(self) -> list[_Product]:
+        """It in parts for several threads, if it is large: as equal as can be, and with as little done twice."""
+        count = processors()
+        most = min(MOST, int(self.work / PART))
+        if count < 2 or self.work < LEAST:
+            return []
+        found = []
+        for number, axis in enumerate((self.m, self.n, *self.batch)):
+            # If rows are cut, each part copies all columns, and the other way round.
+            grain, cost = ((8, 1.1), (32, 1.1), (1, 1.0))[min(number, 2)]
+            limit = min(most, count if number < 2 else 4 * count)
+            units = axis.size // grain
+            if axis.out and min(limit, units) > 1:
+                parts = min(limit, units)
+                time = -(-parts // count) * -(-units // parts) / units
+                found.append((cost * time, -axis.size, number, parts, units, grain))
+        if not found:
+            return []
+        *_, number, parts, units, grain = min(found)
+        size = (self.m, self.n, *self.batch)[number].size
+        places = [*(k * units // parts * grain for k in range(parts)), size]
+        return [self.part(number, start, stop) for start, stop in pairwise(places)]
 
 
 def _product(
@@ -520,7 +775,7 @@ def _product(
     if kind is None:
         return None
     if 0 in out.shape:
-        return _small(kind, NONE._replace(size=0), NONE, NONE, [], a, b, out, alpha, beta)
+        return _small(_Product(kind, NONE._replace(size=0), NONE, NONE, [], a, b, out, alpha, beta))
     axes = [axis for axis in axes if axis.size != 1]
     inner = fold(axis for axis in axes if not axis.out)
     rows = fold(axis for axis in axes if axis.out and axis.a and not axis.b)
@@ -529,84 +784,55 @@ def _product(
     if len(inner) > 1:
         return None
     m, n, k = _pick(rows), _pick(columns), inner[0] if inner else NONE
-    batch = fold([*batch, *rows, *columns])
+    made = _Product(kind, m, n, k, fold([*batch, *rows, *columns]), a, b, out, alpha, beta)
     # Results are stored by rows here, which is by columns for BLAS: it gets everything turned round.
     if n.size > 1 and (m.out == 1 or m.size == 1):
-        m, n, k, batch, a, b = *_turned(m, n, k, batch), b, a
+        made = made.turned
     found = None
-    if k.size == 0 or _is_small(kind, m, n, k):
-        if m.out == 1 == m.a:  # vectors of columns pay for a single row, too
-            turned = *_turned(m, n, k, batch), b, a
-            found = _small(kind, *turned, out, alpha, beta)
-        else:
-            found = _small(kind, m, n, k, batch, a, b, out, alpha, beta)
-    return found or _large(kind, m, n, k, batch, a, b, out, alpha, beta)
+    if k.size == 0 or _is_small(made):
+        # Vectors of columns pay for a single row, too.
+        found = _small(made.turned if made.m.out == 1 == made.m.a else made)
+    return found or _large(made)
 
 
-_SHORT, _TERMS, _UNPACKED, _LARGE = 64, 512, 10**6, 2**26
+_SHORT, _TERMS, _UNPACKED, _LARGE, _LARGEST = 64, 512, 10**6, 2**26, 2**28
 """OpenBLAS multiplies without copying factors first up to so many multiplications, where vectors have 64 bytes. Copies
 do not pay if an axis has at most the first number of places, unless the sum has more terms than the second, or what is
-multiplied does not stay in the caches, as with more multiplications than the last."""
+multiplied does not stay in the caches, as with more multiplications than the fourth. Up to the last one, copying blocks
+of one factor only is faster than OpenBLAS, which copies both."""
 
 
-def _is_small(kind: Kind, m: Axis, n: Axis, k: Axis) -> bool:
+def _is_small(product: _Product) -> bool:
     """Whether the kernel is faster than BLAS; where BLAS would use several threads, it is not."""
+    kind, m, n, k, *_ = product
     if n.size == 1:
         return k.size * m.size <= (16 if m.size == 1 else 100)
     few = _FEW if vector_bytes() > 16 else _FEWER
     return m.size * n.size * k.size <= few and n.size * k.size * kind.size <= _CACHE and k.size <= _CACHE // 16
 
 
-def _flops(m: Axis, n: Axis, k: Axis, batch: Sequence[Axis]) -> int:
-    count = 2 * m.size * n.size * k.size
-    for axis in batch:
-        count *= axis.size
-    return count
-
-
-def _noted(text: str, m: Axis, n: Axis, k: Axis, batch: Sequence[Axis]) -> str:
-    times = "".join(f"{axis.size}·" for axis in batch)
-    return f"{text} {times}{m.size}x{k.size}x{n.size}"
-
-
-def _small(
-    kind: Kind, m: Axis, n: Axis, k: Axis, batch: list[Axis], a: View, b: View, out: View, alpha: float, beta: float
-) -> Step | None:
+def _small(product: _Product) -> Step | None:
     """The step with the kernel for small matrices."""
+    kind, _, n, k, batch, *_ = product
     if n.size > 1 and n.out != 1:
         return None
     packed = n.size > 1 and n.b != 1
-    rest = [m.size, n.size, k.size]
-    rest += [stride * kind.size for stride in (m.a, m.out, k.a, k.b, n.b)]
-    rest += [kind.bits(alpha), kind.bits(beta)]
+    source = _kernel(kind, packed, k.b == 1, product.beta != 0, len(batch))
     work = max(n.size * k.size, 1) * kind.size if packed else 0
-    flops = _flops(m, n, k, batch)
-    params, parts = _in_parts(kind, (a, b, out), batch, rest, flops, work)
-    source = _kernel(kind, packed, k.b == 1, beta != 0, len(batch))
-    note = _noted(f"{kind.letter} kernel", m, n, k, batch)
-    return Step(source, params, flops, work * max(1, len(parts)), note, parts=parts)
+    return _own(product, source, product.noted(f"{kind.letter} kernel"), work)
 
 
-def _in_parts(
-    kind: Kind, views: Sequence[View], batch: Sequence[Axis], rest: Sequence[int], flops: int, work: int = 0
-) -> tuple[list[int], list[list[int]]]:
-    """The parameters of a product, and those of its parts: it is cut along the outermost loop around it.
+def _own(product: _Product, source: Source, note: str, work: int = 0) -> Step:
+    """The step with a kernel of our own, each part of which has scratch memory of its own."""
+    kind, m, n, k, *_ = product
 
-    Each part that works in scratch memory has a place of its own there, which is the last word.
-    """
-    place = [0] if work else []
-    whole = [*head_words(kind, views, batch), *rest, *place]
-    count = min(_MOST_PARTS, flops // _PART, batch[0].size if batch else 1)
-    if count < 2 or flops < _CUT or not batch[0].out:
-        return whole, []
-    first, *others = batch
-    parts: list[list[int]] = []
-    for start, end in itertools.pairwise(first.size * k // count for k in range(count + 1)):
-        moves = zip(views, first[1:], strict=True)
-        moved = [replace(view, offset=view.offset + start * stride) for view, stride in moves]
-        place = [work * len(parts)] if work else []
-        parts.append([*head_words(kind, moved, [first._replace(size=end - start), *others]), *rest, *place])
-    return whole, parts
+    def words(p: _Product, number: int) -> list[int]:
+        strides = [stride * kind.size for stride in (m.a, m.out, k.a, k.b, n.b)]
+        sizes = [p.m.size, p.n.size, k.size]
+        return [*head_words(kind, p.views, p.batch), *sizes, *strides, *p.scales, number * work]
+
+    parts = [words(part, number) for number, part in enumerate(product.parts())]
+    return Step(source, words(product, 0), product.flops, work * max(1, len(parts)), note, parts=parts)
 
 
 def _stored(rows: int, row_stride: int, columns: int, column_stride: int) -> tuple[str, int] | None:
@@ -647,25 +873,6 @@ def _in_blocks(m: Axis, n: Axis, k: Axis, batch: list[Axis]) -> tuple[Axis, Axis
     return m._replace(size=rows), n._replace(size=columns), [*batch, *[axis for axis in more if axis.size > 1]]
 
 
-def _in_columns(kind: Kind, m: Axis, n: Axis, k: Axis) -> list[Axis]:
-    """Columns in blocks for the kernel of small matrices, and the loop over them, where b lies column by column.
-
-    The kernel copies a block, for which there have to be some rows, and which stays in a cache; OpenBLAS copies both
-    factors. Of products that do not stay in the caches it computes enough with what it copies.
-    """
-    if vector_bytes() < 64 or m.size < 32 or k.b != 1 or n.out != 1 or m.size * n.size * k.size > _LARGE:
-        return []
-    least = 2 * vector_bytes() // kind.size
-    sizes = [n.size // parts for parts in range(1, n.size // least + 1) if n.size % parts == 0]
-    sizes = [size for size in sizes if size % least == 0 and size * k.size * kind.size <= _NEAR]
-    if not sizes:
-        return []
-    near = [size for size in sizes if size * k.size * kind.size <= _CACHE and 2 * size <= n.size]
-    size = max(near, default=min(sizes))
-    blocks = Axis(n.size // size, 0, n.b * size, n.out * size)
-    return [n._replace(size=size), *([blocks] if blocks.size > 1 else [])]
-
-
 def _in_turns(m: Axis, n: Axis, k: Axis, straight: bool) -> tuple[Axis, list[Axis]]:
     """A long sum for few results in equal parts that are added up, each small enough not to be copied first."""
     count = -(-m.size * n.size * k.size // _UNPACKED)
@@ -685,54 +892,86 @@ def _parts(size: int) -> list[int]:
     ]
 
 
-def _large(
-    kind: Kind, m: Axis, n: Axis, k: Axis, batch: list[Axis], a: View, b: View, out: View, alpha: float, beta: float
-) -> Step | None:
-    """The step that calls BLAS, or None where strides or sizes are not of its kind."""
-    scales = kind.bits(alpha), kind.bits(beta)
-    cut = False
+def _large(product: _Product) -> Step | None:
+    """The step that calls BLAS or copies blocks itself, or None where strides or sizes are not of their kind."""
+    made = _blocked(product)
+    if _pays(product, made):
+        source = _panels(product.kind, product.n.b != 1, product.beta != 0, len(product.batch))
+        return _own(product, source, product.noted(f"{product.kind.letter} blocks"))
+    found = _called(made)
+    if found is None:
+        return None
+    name, source, params = found
+    parts = [_called(part) for part in made.parts()] if threads()[0] else []
+    alike = [part[2] for part in parts if part is not None and part[1] == source]
+    return Step(source, params, made.flops, 0, made.noted(name), parts=alike if len(alike) == len(parts) else ())
+
+
+def _pays(product: _Product, blocked: _Product) -> bool:
+    """Whether a kernel of our own is faster than BLAS: where that would copy blocks, but for very large matrices."""
+    _, m, n, k, *_ = product
+    count = m.size * n.size * k.size
+    if vector_bytes() < 64 or m.size < 32 or n.size < 32 or n.out != 1 or count > _LARGEST:
+        return False
+    if n.b != 1:
+        return k.b == 1
+    return blocked == product and count > _UNPACKED and 1 in (m.a, k.a)
+
+
+def _blocked(product: _Product) -> _Product:
+    """The product in blocks, where that is faster, as loops around it."""
+    _, m, n, k, batch, *_ = product
+    first = _stored(n.size, n.b, k.size, k.b)
+    if m.size == 1 or n.size == 1 or first is None:
+        return product
+    straight = first[0] == "N"
+    if straight:
+        m, n, batch = _in_blocks(m, n, k, batch)
+    k, turns = _in_turns(m, n, k, straight)
+    return product._replace(m=m, n=n, k=k, batch=[*batch, *turns])
+
+
+def _called(product: _Product) -> tuple[str, Source, list[int]] | None:
+    """A call of BLAS: what is called, the text of the step, its parameters."""
+    kind, m, n, k, batch, a, b, out, *_ = product
+    alpha, beta = product.scales
+    rank, large = len(batch), m.size * n.size * k.size > _THREADED and bool(threads()[0])
     if m.size == 1:  # a sum of products
         x, y = _vector(a, k, k.a), _vector(b, k, k.b)
         if x is None or y is None:
             return None
-        a, b = x[0], y[0]
-        name, source = "dot", _dot(kind.name, beta != 0, len(batch))
-        words = [k.size, x[1], y[1], *scales]
-        integers, shown = words[:3], ""
+        product = product._replace(a=x[0], b=y[0])
+        name, shown, source = "dot", "", _dot(kind.name, product.beta != 0, rank, large)
+        integers = [k.size, x[1], y[1]]
+        words = [*integers, alpha, beta]
     elif n.size == 1:  # a matrix times a vector
         x, y = _vector(b, k, k.b), _vector(out, m, m.out)
         matrix = _stored(m.size, m.a, k.size, k.a)
         if x is None or y is None or matrix is None:
             return None
-        b, out = x[0], y[0]
+        product = product._replace(b=x[0], out=y[0])
         flag, distance = matrix
-        name, source = "gemv", _call(_GEMV, len(batch))
+        name, shown, source = "gemv", f" {flag}", _call(_GEMV, rank, large)
         lengths = (m.size, k.size) if flag == "N" else (k.size, m.size)
-        words = [ord(flag), *lengths, scales[0], distance, x[1], scales[1], y[1]]
-        integers, shown = [*lengths, distance, x[1], y[1]], f" {flag}"
+        words = [ord(flag), *lengths, alpha, distance, x[1], beta, y[1]]
+        integers = [*lengths, distance, x[1], y[1]]
     else:
         first = _stored(n.size, n.b, k.size, k.b)
         second = _stored(k.size, k.a, m.size, m.a)
         target = _stored(n.size, n.out, m.size, m.out)
         if first is None or second is None or target is None or target[0] != "N":
             return None
-        if first[0] == "N":
-            m, n, batch = _in_blocks(m, n, k, batch)
-        elif blocks := _in_columns(kind, m, n, k):
-            return _small(kind, m, blocks[0], k, [*batch, *blocks[1:]], a, b, out, alpha, beta)
-        k, turns = _in_turns(m, n, k, first[0] == "N")
-        batch = [*batch, *turns]
-        name, source = "gemm", _call(_GEMM, len(batch), bool(turns))
-        cut = k.size * m.size * n.size <= _UNPACKED  # else the library has threads of its own
-        words = [ord(first[0]), ord(second[0]), n.size, m.size, k.size, scales[0], first[1], second[1], scales[1],
-                 target[1], *[kind.bits(1.0) for _ in turns]]  # fmt: skip
-        integers, shown = [n.size, m.size, k.size, first[1], second[1], target[1]], f" {first[0]} {second[0]}"
+        adds = any(not axis.out for axis in batch)  # sums in turns
+        name, shown, source = "gemm", f" {first[0]} {second[0]}", _call(_GEMM, rank, large, adds)
+        words = [ord(first[0]), ord(second[0]), n.size, m.size, k.size, alpha, first[1], second[1], beta, target[1]]
+        words += [kind.bits(1.0)] * adds
+        integers = [n.size, m.size, k.size, first[1], second[1], target[1]]
     if not all(-LIMIT < number < LIMIT for number in integers):
         return None
     name = kind.letter + name
-    flops = _flops(m, n, k, batch)
-    params, parts = _in_parts(kind, (a, b, out), batch, [routine("cython_blas", name), *words], flops if cut else 0)
-    return Step(source, params, flops, 0, _noted(name + shown, m, n, k, batch), parts=parts)
+    held = hold().params if large else (0, 0, 0)
+    params = [*head_words(kind, product.views, batch), routine("cython_blas", name), *held, *words]
+    return name + shown, source, params
 
 
 # -- notations -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import CellType, FunctionType, MethodType
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from hopgrad.lower import entry_native
+from hopgrad.lower import entry_native, results
 from hopgrad.lower.entry_code import SLOTS, Build, Check, Fetch, Header, call_source, release_source
 from hopgrad.lower.entry_form import (
     MISSING,
@@ -201,7 +202,9 @@ class _Writer:
         """Offsets of numbers in a block."""
         self.filled: set[tuple[str, int]] = set()
         self.first_cell = _up(SLOTS + WORD * len(self.slots), 16)
-        self.held = self.outputs = self.depth = self.deepest = 0
+        self.held = self.depth = self.deepest = 0
+        self.sizes: list[int] = []
+        """Bytes of the arrays that are made."""
         self.matching: list[int] = []
         self.making: list[int] = []
         self.building: list[int] = []
@@ -343,7 +346,7 @@ class _Writer:
             self.making.extend(
                 (dtype, length, len(shape), len(places), *[word for pair in places for word in pair], *shape)
             )
-            self.outputs += 1
+            self.sizes.append(math.prod(shape) * _dtype(pattern.dtype).itemsize)
             write(Build.ARRAY, 0, 0)
         elif isinstance(pattern, Items):
             for item in pattern.items:
@@ -367,7 +370,7 @@ class _Writer:
         """The descriptor."""
         held = self.first_cell + 16 * len(self.cells)
         arrays = held + WORD * self.held
-        stack = arrays + WORD * self.outputs
+        stack = arrays + WORD * len(self.sizes)
         buffers = _up(stack + WORD * self.deepest, 64)
         header = dict.fromkeys(Header, 0)
         matching = [*self.matching, *[0] * 8]  # ends with an instruction that is read as a whole
@@ -381,11 +384,11 @@ class _Writer:
             Header.HELD: held,
             Header.ARRAYS: arrays,
             Header.STACK: stack,
-            Header.OUTPUTS: self.outputs,
+            Header.OUTPUTS: len(self.sizes),
             Header.MAKE: len(header) + len(matching),
             Header.BUILD: len(header) + len(matching) + len(self.making),
             Header.FILL: len(header) + len(matching) + len(self.making) + len(building),
-            Header.NEW_ARRAY: self.found.new_array,
+            Header.NEW_ARRAY: results.new_array(self.found, self.sizes),
             Header.NEW_SCALAR: self.found.new_scalar,
             Header.ARRAY_TYPE: id(np.ndarray),
         }

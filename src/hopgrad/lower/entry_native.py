@@ -110,7 +110,7 @@ def set_vectorcall(instance: Any, address: int) -> None:
     ctypes.c_uint64.from_address(id(instance) + object.__basicsize__).value = address
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Structures:
     """Offsets for `entry_code`; offsets of attributes of functions and cells; functions of NumPy."""
 
@@ -118,6 +118,8 @@ class Structures:
     fields: Mapping[str, int]
     new_array: int
     new_scalar: int
+    handlers: Mapping[str, int]
+    """Of NumPy's memory handlers: functions that set and get the one in force, and where the default one is."""
 
 
 def structures(instance: Any, slots: Mapping[str, Any]) -> Structures | None:
@@ -133,10 +135,11 @@ def structures(instance: Any, slots: Mapping[str, Any]) -> Structures | None:
         return None
     from numpy._core import _multiarray_umath  # type: ignore[attr-defined]  # which its stubs do not know
 
-    table = _words(_capsule_pointer(_multiarray_umath._ARRAY_API, None), 95)
-    if table[2] != id(np.ndarray):
+    table = _words(_capsule_pointer(_multiarray_umath._ARRAY_API, None), 307)
+    if table[2] != id(np.ndarray) or word(word(table[306]) + WORD) != id(type(_multiarray_umath._ARRAY_API)):
         return None
-    return Structures(offsets, fields, new_array=table[94], new_scalar=table[60])
+    handlers = {"set_handler": table[304], "get_handler": table[305], "default_handler": table[306]}
+    return Structures(offsets, fields, table[94], table[60], handlers)
 
 
 def _require(condition: bool) -> None:

@@ -56,7 +56,7 @@ def place(fuser: Fuser, node: int) -> bool:
     if step is None:
         return False
     scratch = fuser.temporary(aval((step.work,), "uint8"))
-    step.params.append(scratch)
+    step.use(scratch)
     writes = [*[result.buffer for result in results.values()], scratch]
     fuser.call(node, step, [view], writes, results, fuser.avail[a])
     return True

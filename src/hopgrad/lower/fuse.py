@@ -102,12 +102,12 @@ class Buffer:
 
 @dataclass
 class KernelStep:
-    """A loop nest."""
+    """Loop nests: one, or some that follow each other part by part."""
 
-    nest: Nest
+    nests: list[Nest]
     level: int
     parts: Any = None
-    """It in parts, if it is large (`hopgrad.lower.parts`)."""
+    """They in parts, if they are large (`hopgrad.lower.parts`)."""
 
 
 @dataclass
@@ -131,7 +131,7 @@ class CallStep:
     written: list[int] = field(default_factory=list)
     """Of a native hop with several results: the buffers that it writes to."""
     parts: Any = None
-    """It in parts, as those of a kernel."""
+    """It in parts, if it is large and native (`hopgrad.lower.parts`)."""
 
 
 Library = Callable[[Hop, dict[str, Any], Sequence[View], View, Sequence[np.dtype[Any]]], Step | None]
@@ -701,8 +701,7 @@ class Fuser:
         scratch = -1
         if native is not None and native.work:
             scratch = self._buffer(Buffer(aval((native.work,), np.uint8), "temporary"))
-            for words in (native.params, *native.parts):
-                words.append(scratch)
+            native.use(scratch)
         self.calls.append(CallStep(node, hop, params, operands, buffer, level, wanted, native, scratch))
 
     # -- what those need that place hops with several results
@@ -773,23 +772,32 @@ class Fuser:
     # -- kernels ---------------------------------------------------------------------------------------------------
 
     def _store_what_is_dear(self) -> None:
-        """Virtual values that kernels of several levels need are stored by the first of them, if they are dear."""
+        """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
+
+        Where that computes parts only, they are stored by themselves.
+        """
+        avals = self.builder.avals
         first: dict[int, int] = {}
         last: dict[int, int] = {}
+        whole: dict[int, int] = {}
+        """The level of the first kernel that needs all of a value."""
 
-        def ask(node: int, low: int, high: int) -> None:
+        def ask(node: int, low: int, high: int, all_from: int | None) -> None:
             first[node] = min(first.get(node, low), low)
             last[node] = max(last.get(node, high), high)
+            if all_from is not None:
+                whole[node] = min(whole.get(node, all_from), all_from)
 
         for sink in self.sinks:
-            ask(sink.node, sink.level, sink.level)
+            ask(sink.node, sink.level, sink.level, sink.level if avals[sink.node].shape == sink.shape else None)
         for node in reversed(self.order):
             if node in first and node in self.ready and node not in self.builder.constants:
                 # From the level after that of its storing on nobody needs its operands.
                 high = min(last[node], self.stored_at.get(node, last[node]))
+                alike = whole.get(node) if isinstance(self.builder.hop(node), Elementwise) else None
                 for a in self.builder.args(node):
                     if a in self.ready and a not in self.cut:
-                        ask(a, first[node], high)
+                        ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
         dear: dict[int, int] = {}
         read: dict[int, frozenset[int]] = {}
         """The buffers of large arrays that a value is computed from; of one that is stored, its own."""
@@ -810,8 +818,13 @@ class Fuser:
                 dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
             if node in self.stored_at:
                 dear[node] = 0
-            elif dear[node] + READ * len(read[node]) >= self._limit(node) and first[node] < last[node]:
-                self.wanted[node] = first[node]
+            elif first[node] < last[node]:
+                if whole.get(node) == first[node] and dear[node] + READ * len(read[node]) >= self._limit(node):
+                    self.wanted[node] = first[node]
+                elif dear[node] >= self._limit(node):
+                    self.store(node)
+                else:
+                    continue
                 dear[node] = 0
                 read[node] = frozenset((-node,))
 
@@ -831,7 +844,7 @@ class Fuser:
                 kernel = open_[key] = _Kernel(sink.shape, sink.level, Nest(sink.shape))
                 made.append(kernel)
             self._compute(kernel, sink)
-        return [KernelStep(k.nest, k.level) for k in made]
+        return [KernelStep([k.nest], k.level) for k in made]
 
     def _is_full(self, kernel: _Kernel) -> bool:
         if self._is_whole_at(prod(kernel.shape)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hopgrad.graph.hop import Elementwise, Hop
-from hopgrad.lower import along, blas, convolve, factors, lapack, loops, ufunc
+from hopgrad.lower import along, blas, convolve, factors, lapack, loops, stacks, ufunc
 from hopgrad.lower.fuse import Fuser
 from hopgrad.lower.machine import Step
 from hopgrad.lower.views import View
@@ -23,6 +23,9 @@ def library(
         return ufunc.call(hop.ufunc, operands, result, dtypes)
     if not all(dtype == made for dtype in given):
         return along.lower(hop.name, params, operands, result, given)
+    small = stacks.lower(hop.name, params, operands, result, given)
+    if small is not None:
+        return small
     if hop.name == "matmul":
         return blas.matmul(made, operands[0], operands[1], result)
     if hop.name == "einsum" and len(operands) == 2:

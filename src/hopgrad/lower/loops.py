@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from hopgrad.lower.expand import expanded
 from hopgrad.lower.fuse import VIEWS, Fuser
 from hopgrad.lower.machine import Source, Step
 from hopgrad.lower.memory import ALIGNMENT
+from hopgrad.lower.pool import LEAST, MOST, PART, processors
 from hopgrad.lower.program import Inner, NotNativeError, address_of, runner
 from hopgrad.lower.scalar import KINDS
 from hopgrad.lower.views import View, c_strides
@@ -44,6 +46,9 @@ WORD = 8
 
 _MOST_ZEROS = 2**27
 """How many bytes of rows are made zero at most."""
+
+_FLOPS, _SCRATCH = 16, 2**24
+"""Operations of a body in a nanosecond, about; how much scratch memory all parts of a loop have at most."""
 
 
 def place(fuser: Fuser, node: int) -> bool:
@@ -246,29 +251,41 @@ class _Words:
         for place in places:
             self.add("outer", place, view.buffer, view.offset * size, row)
 
-    def step(self, fuser: Fuser, source: Source, header: dict[str, int], flops: int, note: str,
-             programs: Sequence[Inner]) -> tuple[Step, int]:  # fmt: skip
-        """The step, and the buffer of its scratch memory."""
-        scratch = fuser.temporary(aval((max(1, self.size),), np.uint8))
-        words = dict.fromkeys(_HEADER, 0) | {"run": runner()[0].address, "scratch": scratch} | header
+    def step(
+        self, fuser: Fuser, source: Source, header: dict[str, int], flops: int, note: str, programs: Sequence[Inner],
+        times: int = 1, parts: Sequence[tuple[int, int]] = (),
+    ) -> tuple[Step, int]:  # fmt: skip
+        """The step, and the buffer of its scratch memory; parts are steps that are made side by side: from, to."""
+        size = max(1, self.size)
+        scratch = fuser.temporary(aval((size * max(1, len(parts)),), np.uint8))
+        words = {"run": runner()[0].address, "scratch": scratch} | header
+        made = [
+            self._params(words | {"limit": stop - first, "part": number * size}, first)
+            for number, (first, stop) in enumerate(parts)
+        ]
+        return Step(source, self._params(words), flops, note=note, programs=programs, times=times, parts=made), scratch
+
+    def _params(self, header: dict[str, int], first: int = 0) -> list[int]:
+        """All words, where rows begin with the first one that is meant."""
+        rows = [(place, slot, offset + first * row, row) for place, slot, offset, row in self.lists["outer"]]
         entries: list[int] = []
         start = len(_HEADER) + 2 * len(_LISTS)
         lists: list[int] = []
-        for found in self.lists.values():
+        for found in (self.lists | {"outer": rows}).values():
             lists += [len(found), start + len(entries)]
             entries += [word for entry in found for word in entry]
-        params = [*[words[name] for name in _HEADER], *lists, *entries]
-        return Step(source, params, flops, note=note, programs=programs), scratch
+        return [*[header.get(name, 0) for name in _HEADER], *lists, *entries]
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------
 
 _HEADER = (
-    "run", "scratch", "limit", "reverse", "slot", "offset", "once", "once_table", "test", "test_table", "answer",
-    "body", "body_table",
+    "run", "scratch", "part", "limit", "reverse", "slot", "offset", "once", "once_table", "test", "test_table",
+    "answer", "body", "body_table",
 )  # fmt: skip
-"""The words at the beginning: the runner of programs; how many steps; where their number, or that of a branch, is; the
-programs, each with the place of its table of slots."""
+"""The words at the beginning: the runner of programs; the scratch memory, and where in it a part of the loop has its
+own; how many steps; where their number, or that of a branch, is; the programs, each with the place of its table of
+slots."""
 
 _LISTS = {
     "fixed": ("place", "word"),
@@ -297,7 +314,7 @@ class _Writer(Code):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scratch = self.slot(_HEADER.index("scratch"))
+        self.scratch = self.at(self.slot(_HEADER.index("scratch")), self.header("part"))
 
     def header(self, name: str, kind: str = "i64") -> str:
         """A word at the beginning."""
@@ -327,7 +344,7 @@ class _Writer(Code):
     def run(self, program: str, table: str) -> None:
         """Run a program; leave if it fails."""
         runner = self.header("run", "ptr")
-        bad = self.new(f"call i32 {runner}(ptr {program}, ptr {self.place(table)})")
+        bad = self.new(f"call i32 {runner}(ptr {self.place(table)}, ptr {program})")
         self.leave_if(self.new(f"icmp ne i32 {bad}, 0"))
 
     def run_named(self, name: str) -> None:
@@ -524,12 +541,22 @@ class _Placed:
         if self.cond is not None and loop.carries in self.items:
             words.add("count", self._home(loop.carries).buffer, 0)
         source = _while() if self.cond is not None else _loop(loop.counted)
-        flops = max(1, header["limit"]) * sum(program.flops for program in bodies.parts)
+        times = max(1, header["limit"])
+        flops = times * sum(program.flops for program in bodies.parts)
         name = "scan" if self.cond is None else "while_loop"
         note = f"{name} of {'any number of' if loop.endless else loop.length} steps, each of {_told(bodies.parts)}"
-        step, scratch = words.step(fuser, source, header, flops, note, bodies.programs)
+        parts = self._parts(flops)
+        step, scratch = words.step(fuser, source, header, flops, note, bodies.programs, times, parts)
         level = max([self.level, *_levels(fuser, self.operands), *[one.level for one in given if one is not None]])
         fuser.call(self.node, step, self.reads, [*self.writes, scratch], self.results, level)
+
+    def _parts(self, flops: int) -> list[tuple[int, int]]:
+        """Steps that threads can make side by side, if none needs what another one computes."""
+        loop, work = self.loop, flops / _FLOPS
+        if self.carries or self.counted or loop.reverse or work < LEAST:
+            return []
+        count = min(MOST, processors(), loop.length, int(work / PART), _SCRATCH // max(1, self.words.size))
+        return list(pairwise(k * loop.length // count for k in range(count + 1))) if count > 1 else []
 
     def _home(self, number: int) -> View:
         """Memory for a result."""

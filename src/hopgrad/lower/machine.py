@@ -17,12 +17,13 @@ import hashlib
 import itertools
 import os
 import platform
+import sys
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from hopgrad.lower import cache
 from hopgrad.lower.loader import Blocks
@@ -97,8 +98,9 @@ class Machine:
 
     def module(self, source: Source) -> tuple[Any, Any]:
         """What makes the code of a function, and its module."""
-        module = self._parsed(source.llvm) if source.effort == Effort.NONE else self.optimized(source.llvm)
-        return self.target if source.effort == Effort.BEST else self._quick, module
+        if source.effort == Effort.NONE:
+            return self._quick, self._parsed(source.llvm)
+        return self.target, self.optimized(source.llvm)
 
     def _parsed(self, text: str) -> Any:
         # In a context of its own, which goes with it: one for all would keep every constant.
@@ -145,6 +147,19 @@ def _math_library() -> Any:
 
 
 @functools.cache
+def c_library() -> Any:
+    """Linux's C library, for semaphores in memory of the user's own and what else not all systems have, or None."""
+    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+
+def give_back() -> None:
+    """Give memory that is free, as what tracing and compiling needed, back to the system, where glibc does so."""
+    trim = getattr(c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
 def machine() -> Machine:
     """This process's machine; starting LLVM takes some milliseconds."""
     with _lock:
@@ -155,10 +170,9 @@ class Effort(enum.Enum):
     """How much LLVM does for the speed of a function."""
 
     NONE = 0
-    """It makes code of the text as it stands."""
-    SMALL = 1
-    """A few passes, and quick code generation: a fourth of the time, for straight code that is as fast."""
-    BEST = 2
+    """It makes code of the text as it stands, in a fifth of the time: loops take several times as long."""
+    BEST = 1
+    """A few passes, and good code."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +192,11 @@ class Source:
         return "hg" + hashlib.blake2b(f"{self.effort.value}{self.text}".encode(), digest_size=12).hexdigest()
 
     @property
+    def light(self) -> Source:
+        """The same with the least effort."""
+        return replace(self, effort=Effort.NONE)
+
+    @property
     def llvm(self) -> str:
         """The text as LLVM takes it."""
         return self.text.replace("NAME", self.symbol)
@@ -192,10 +211,11 @@ class Source:
 
 @dataclass
 class Step:
-    """A step that calls a library. If it needs scratch memory, its slot has to be added to `params` as the last word.
+    """A step that calls a library. If it needs scratch memory, it has to be told which (`use`).
 
     ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes. ``programs`` are
-    those that the step itself runs. ``parts`` are the parameters of parts that threads can run side by side.
+    those that the step itself runs, ``times`` times at most. ``parts`` are parameters that do a part each, if it can be
+    done by several threads.
     """
 
     source: Source
@@ -204,7 +224,51 @@ class Step:
     work: int = 0
     note: str = ""
     programs: Sequence[Any] = ()
+    times: int = 1
     parts: Sequence[list[int]] = ()
+
+    def use(self, scratch: int) -> None:
+        """Have it use the scratch memory in a slot: the last of its parameters."""
+        for params in (self.params, *self.parts):
+            params.append(scratch)
+
+
+class Hole(NamedTuple):
+    """Where the address of a function goes: a table of steps, and the number of the step."""
+
+    table: Any
+    step: int
+    source: Source
+
+    def fill(self, loaded: Loaded) -> None:
+        """Write the address, which is one store: whoever runs the table meanwhile runs the old or the new code."""
+        self.table[2 * self.step] = loaded.address
+
+
+RUN = Source("""
+define i32 @NAME(ptr %slots, ptr %program) {
+entry:
+  br label %head
+head:
+  %at = phi ptr [%program, %entry], [%next, %done]
+  %step = load ptr, ptr %at
+  %last = icmp eq ptr %step, null
+  br i1 %last, label %end, label %go
+go:
+  %after = getelementptr ptr, ptr %at, i64 1
+  %params = load ptr, ptr %after
+  %bad = call i32 %step(ptr %slots, ptr %params)
+  %fine = icmp eq i32 %bad, 0
+  br i1 %fine, label %done, label %end
+done:
+  %next = getelementptr ptr, ptr %at, i64 2
+  br label %head
+end:
+  %result = phi i32 [0, %head], [%bad, %go]
+  ret i32 %result
+}
+""")
+"""A step that runs the steps of a program one after the other, until one fails; its parameters are their `table`."""
 
 
 def table(params: Sequence[list[int]]) -> Any:
@@ -235,10 +299,13 @@ _latest: OrderedDict[str, Loaded] = OrderedDict()
 """Those that were asked for last."""
 
 
-def load(sources: Sequence[Source]) -> list[Loaded]:
-    """The functions, compiled or read from disk where they are not in memory yet. Thread-safe."""
+def load(sources: Sequence[Source], light: Collection[Source] = ()) -> list[Loaded]:
+    """The functions, compiled or read from disk where they are not in memory yet. Thread-safe.
+
+    Those in `light` are made with the least effort if nothing better is there.
+    """
     with _lock:
-        found = [_loaded.get(source.symbol) or _load(source) for source in sources]
+        found = [(source in light and _found(source)) or _made(source, source in light) for source in sources]
         for loaded in found:
             _latest[loaded.symbol] = loaded
             _latest.move_to_end(loaded.symbol)
@@ -247,15 +314,33 @@ def load(sources: Sequence[Source]) -> list[Loaded]:
     return found
 
 
-def _load(source: Source) -> Loaded:
-    made = machine()
-    name = cache.key(made.identity, source.effort.name, source.text)
-    image = cache.load(name)
-    stored = image is not None
-    if image is None:
-        image = made.compiled(source)
-        cache.store(name, image)
-    loaded = _loaded[source.symbol] = Loaded(source.symbol, *made.linked(image, source.symbol), stored)
+def _found(source: Source) -> Loaded | None:
+    """A function that is in memory or on disk."""
+    loaded = _loaded.get(source.symbol)
+    if loaded is None:
+        image = cache.load(_key(source))
+        loaded = _placed(source, image, True) if image is not None else None
+    return loaded
+
+
+def _made(source: Source, light: bool) -> Loaded:
+    """A function that is compiled unless it is there."""
+    source = source.light if light else source
+    loaded = _found(source)
+    if loaded is None:
+        image = machine().compiled(source)
+        cache.store(_key(source), image)
+        loaded = _placed(source, image, False)
+    return loaded
+
+
+def _key(source: Source) -> str:
+    # The code has its symbol in it, which says how much effort went into it.
+    return cache.key(machine().identity, source.symbol, source.text)
+
+
+def _placed(source: Source, image: bytes, stored: bool) -> Loaded:
+    loaded = _loaded[source.symbol] = Loaded(source.symbol, *machine().linked(image, source.symbol), stored)
     return loaded
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from hopgrad.aval import Aval
 from hopgrad.lower.fuse import CallStep, KernelStep, Schedule
-from hopgrad.lower.nest import Access, Gather, Load, Nest
+from hopgrad.lower.nest import Access, Gather, Load, Nest, by_rows
 from hopgrad.lower.views import View
 
 ALIGNMENT = 64
@@ -40,9 +40,7 @@ class Layout:
 def touched(step: KernelStep | CallStep) -> tuple[list[int], list[int]]:
     """(buffers that a step reads, buffers that it writes)."""
     if isinstance(step, KernelStep):
-        nest = step.nest
-        reads = [v.access.slot for v in nest.values if isinstance(v, (Load, Gather))]
-        return reads, _written(nest)
+        return [b for nest in step.nests for b in read(nest)], [b for nest in step.nests for b in written(nest)]
     reads = [v.buffer for v in step.operands if isinstance(v, View)]
     writes = [*step.written, step.result] if step.result >= 0 else list(step.written)
     if step.scratch >= 0:
@@ -57,8 +55,15 @@ def plan(schedule: Schedule, lends: bool = True, placed: Container[int] = ()) ->
     """
     born: dict[int, int] = {}
     dies: dict[int, int] = {}
-    for k, step in enumerate(schedule.steps):
-        reads, writes = touched(step)
+    work: list[Nest | CallStep] = []
+    spans: list[range] = []
+    """For each kernel and call those of its step."""
+    for step in schedule.steps:
+        own: Sequence[Nest | CallStep] = step.nests if isinstance(step, KernelStep) else [step]
+        spans += [range(len(work), len(work) + len(own))] * len(own)
+        work += own
+    for k, one in enumerate(work):
+        reads, writes = (read(one), written(one)) if isinstance(one, Nest) else touched(one)
         for b in (*reads, *writes):
             born.setdefault(b, k)
             dies[b] = k
@@ -70,14 +75,18 @@ def plan(schedule: Schedule, lends: bool = True, placed: Container[int] = ()) ->
             b = leader[b]
         return b
 
-    for k, step in enumerate(schedule.steps):
-        if isinstance(step, KernelStep):
-            for new, last in _in_place(step.nest):
+    for k, one in enumerate(work):
+        if isinstance(one, Nest):
+            taken: set[int] = set()
+            for new, last in in_place(one):
                 old = find(last)
-                if born[new] != k or dies[old] != k or find(new) == old:
+                if born[new] != k or dies[old] != k or new in leader or old in taken or find(new) == old:
                     continue
                 if schedule.buffers[old].role != "temporary":
                     continue
+                together = [it for it in work[spans[k].start : spans[k].stop] if isinstance(it, Nest)]
+                if len(together) > 1 and not by_rows(together, {last}):
+                    continue  # later parts would read it at this place
                 if not _as_large(schedule.buffers[new].aval, schedule.buffers[old].aval):
                     continue  # a kernel may write a part only
                 if schedule.buffers[new].role == "output":
@@ -88,6 +97,10 @@ def plan(schedule: Schedule, lends: bool = True, placed: Container[int] = ()) ->
                 elif schedule.buffers[new].role == "temporary":
                     leader[new] = old
                     dies[old] = dies[new]
+                taken.add(old)
+    # What follows each other part by part does so at the same time.
+    born = {b: spans[k].start for b, k in born.items()}
+    dies = {b: spans[k].stop - 1 for b, k in dies.items()}
     temporary = [b for b in born if schedule.buffers[b].role == "temporary"]
     shared = {b: (find(b), 0) for b in temporary if schedule.buffers[find(b)].role == "output"}
     groups = [b for b in temporary if find(b) == b]
@@ -99,8 +112,8 @@ def plan(schedule: Schedule, lends: bool = True, placed: Container[int] = ()) ->
     guests = _guests(large, outputs if lends else [], sizes, born, dies)
     groups = [b for b in groups if b not in guests]
     shared |= {b: guests[find(b)] for b in temporary if find(b) in guests}
-    live = _live(groups, sizes, born, dies, len(schedule.steps))
-    offsets, size = _by_step(groups, sizes, born, dies, len(schedule.steps))
+    live = _live(groups, sizes, born, dies, len(work))
+    offsets, size = _by_step(groups, sizes, born, dies, len(work))
     if size > live and len(groups) <= MOST:
         offsets, size = min((offsets, size), _by_size(groups, sizes, born, dies), key=lambda found: found[1])
     return Layout({b: offsets[find(b)] for b in temporary if b not in shared}, shared, size, live)
@@ -161,30 +174,32 @@ def _free(b: int, offsets: Mapping[int, int], sizes: dict[int, int], born: dict[
     return _up(at, alignment)
 
 
-def _in_place(nest: Nest) -> list[tuple[int, int]]:
+def in_place(nest: Nest) -> list[tuple[int, int]]:
     """Pairs of a buffer that is written and one that is read at the same place, and nowhere else."""
     reads: dict[int, set[Access]] = {}
     for v in nest.values:
         if isinstance(v, Load):
             reads.setdefault(v.access.slot, set()).add(v.access)
-    written = set(_written(nest))
-    written.update(v.access.slot for v in nest.values if isinstance(v, Gather))  # it is read anywhere
+    elsewhere = set(written(nest))
+    elsewhere.update(v.access.slot for v in nest.values if isinstance(v, Gather))  # it is read anywhere
     found = []
-    taken: set[int] = set()
     for store in nest.stores:
         for slot, accesses in reads.items():
             (one, *more) = accesses
             same = not more and (one.strides, one.offset, one.kind) == (
                 store.access.strides, store.access.offset, store.access.kind,
             )  # fmt: skip
-            if same and slot not in written and slot not in taken:
-                taken.add(slot)
+            if same and slot not in elsewhere:
                 found.append((store.access.slot, slot))
-                break
     return found
 
 
-def _written(nest: Nest) -> list[int]:
+def read(nest: Nest) -> list[int]:
+    """The buffers that a kernel reads."""
+    return [v.access.slot for v in nest.values if isinstance(v, (Load, Gather))]
+
+
+def written(nest: Nest) -> list[int]:
     """The buffers that a kernel writes to."""
     stores = [s.access.slot for s in nest.stores]
     return stores + [r.access.slot for r in nest.reduces] + [s.access.slot for s in nest.scatters]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -28,6 +28,13 @@ from hopgrad.simplify.sums import SHORT
 BLOCK = 128
 """How many vectors are added up before their sum is added to the total."""
 
+_APART = 1.5
+"""From how many additions and other accesses on, for each access to elements that do not lie side by side, vectors are
+worth it."""
+
+_APART_TINY = 8
+"""The same where compiling it costs more than running it."""
+
 TINY = 16
 """How many elements there are at most where a kernel makes one or two steps: then the best code is no faster."""
 
@@ -36,6 +43,9 @@ SMALL = 2048
 
 _CACHED = 2**17
 """From how many elements on arrays do not stay in the nearer caches."""
+
+FAR = 40 << 20
+"""From how many bytes on what a kernel reads and writes does not stay in any cache."""
 
 _LONG = 32
 """How many vectors a loop has at least before it matters that they are aligned."""
@@ -52,6 +62,14 @@ class Access:
     kind: str
     strides: tuple[int, ...]
     offset: int = 0
+
+    @property
+    def row(self) -> Row:
+        """What it has in common with all that differ from it by their offset alone."""
+        return self.slot, self.strides
+
+
+Row = tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +132,26 @@ class Gather:
 Entry = Load | Number | Compute | Convert | Position | Gather
 
 
+def operands(entry: Entry) -> tuple[int, ...]:
+    """The places in the list of what a value is made of."""
+    if isinstance(entry, Compute):
+        return entry.operands
+    if isinstance(entry, Convert):
+        return (entry.operand,)
+    return tuple(index.value for index in entry.indices) if isinstance(entry, Gather) else ()
+
+
+def renumbered(entry: Entry, at: Mapping[int, int] | Sequence[int]) -> Entry:
+    """The same value where those that it is made of stand in other places."""
+    if isinstance(entry, Compute):
+        return replace(entry, operands=tuple(at[o] for o in entry.operands))
+    if isinstance(entry, Convert):
+        return replace(entry, operand=at[entry.operand])
+    if isinstance(entry, Gather):
+        return replace(entry, indices=tuple(index._replace(value=at[index.value]) for index in entry.indices))
+    return entry
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """A value goes to memory at each place."""
@@ -170,12 +208,26 @@ class Nest:
     form: str = ""
     """"tiny" and "small": compiling it costs more than running it; "narrow": vectors of half a cache line are better
     than longer ones."""
+    streams: bool = False
+    """Whether what it writes goes past the caches: memory that will be overwritten need not be read first."""
 
     def accesses(self) -> list[Access]:
         """All places in memory that it touches."""
         found = [v.access for v in self.values if isinstance(v, (Load, Gather))]
         found += [s.access for s in self.stores] + [r.access for r in self.reduces]
         return found + [s.access for s in self.scatters]
+
+    def only(self, stores: Sequence[Store], reduces: Sequence[Reduce]) -> Nest:
+        """The kernel that does these of its stores and reductions alone, and computes what they need."""
+        needed = {s.value for s in stores} | {r.value for r in reduces}
+        for k in range(len(self.values) - 1, -1, -1):
+            if k in needed:
+                needed.update(operands(self.values[k]))
+        at = {k: place for place, k in enumerate(sorted(needed))}
+        made = replace(self, values=[renumbered(self.values[k], at) for k in at], checks=[], scatters=[])
+        made.stores = [replace(s, value=at[s.value]) for s in stores]
+        made.reduces = [replace(r, value=at[r.value]) for r in reduces]
+        return made
 
     @property
     def flops(self) -> int:
@@ -243,6 +295,7 @@ def arranged(nest: Nest) -> Nest:
         found = made
     found.reduces = [replace(r, few=_innermost_count(found, r) <= FEW) for r in found.reduces]
     size = math.prod(found.shape)
+    found.streams = bool(found.stores and found.shape) and found.shape[-1] >= 16 * _LONG and footprint([found]) >= FAR
     found.form = "tiny" if size <= TINY else "small" if size <= SMALL else "narrow" if _crosses(found) else ""
     return found
 
@@ -258,6 +311,36 @@ def _crosses(nest: Nest) -> bool:
         return False
     rows = [v.access for v in nest.values if isinstance(v, Load) and v.access.strides and v.access.strides[-1] == 1]
     return len({access.slot for access in rows}) < len(set(rows))
+
+
+def footprint(kernels: Sequence[Nest]) -> int:
+    """How many bytes of memory some kernels read and write."""
+    sizes: dict[int, int] = {}
+    for nest in kernels:
+        for a in nest.accesses():
+            count = math.prod(n for n, stride in zip(nest.shape, a.strides, strict=True) if stride)
+            sizes[a.slot] = max(sizes.get(a.slot, 0), count * scalar.SIZES.get(a.kind, 1))
+    return sum(sizes.values())
+
+
+def by_rows(kernels: Sequence[Nest], slots: Container[int]) -> bool:
+    """Whether some kernels touch memory row by row of their outermost loops: each row a stretch of its own, for all.
+
+    Args:
+        kernels: Arranged; the shortest of the outermost loops goes over rows, others over as many places in each row.
+        slots: Those of the memory.
+    """
+    rows = min(nest.shape[0] for nest in kernels)
+    strides, first, last = set(), math.inf, -math.inf
+    for nest in kernels:
+        each = nest.shape[0] // rows
+        for access in nest.accesses():
+            if access.slot in slots:
+                ends = [s * (n - 1) for s, n in zip(access.strides, (each, *nest.shape[1:]), strict=True)]
+                strides.add(access.strides[0] * each)
+                first = min(first, access.offset + sum(min(end, 0) for end in ends))
+                last = max(last, access.offset + sum(max(end, 0) for end in ends))
+    return len(strides) == 1 and last - first < min(strides)
 
 
 def _innermost_count(nest: Nest, reduce: Reduce) -> int:
@@ -290,17 +373,11 @@ def _written_out(nest: Nest) -> Nest:
     for k in range(nest.shape[-1]):
         here: list[int] = []
         for v in nest.values:
-            entry: Entry = v
-            if isinstance(v, Load):
-                entry = Load(at(v.access, k))
-            elif isinstance(v, Gather):
-                entry = Gather(at(v.access, k), tuple(i._replace(value=here[i.value]) for i in v.indices))
-            elif isinstance(v, Position) and v.axis == last:
-                entry = Number(k, v.kind)
-            elif isinstance(v, Convert):
-                entry = replace(v, operand=here[v.operand])
-            elif isinstance(v, Compute):
-                entry = replace(v, operands=tuple(here[o] for o in v.operands))
+            entry = renumbered(v, here)
+            if isinstance(entry, (Load, Gather)):
+                entry = replace(entry, access=at(entry.access, k))
+            elif isinstance(entry, Position) and entry.axis == last:
+                entry = Number(k, entry.kind)
             here.append(add(entry))
         moved.append(here)
     for s in nest.stores:
@@ -399,19 +476,37 @@ class _Writer:
         kinds = {self._kind(v) for v in nest.values} | {a.kind for a in nest.accesses()}
         largest = max((scalar.SIZES[k] for k in kinds), default=8)
         self.width = min(machine().width, 32) if nest.form == "narrow" else machine().width
-        self.lanes = self.width // max(largest, 4) if self.rank else 1
+        self.lanes = self.width // max(largest, 4) if self.rank and not self._moves() else 1
         self.values: dict[int, Value] = {}
         self.sizes = [self._param(n) for n in nest.shape]
-        self.pointers: dict[tuple[Access, int], str] = {}
-        self.strides: dict[tuple[Access, int], str] = {}
+        self.slots: dict[int, str] = {}
+        """The addresses of what is in the slots."""
+        self.pointers: dict[tuple[Row, int], str] = {}
+        """Where rows are at the indices of so many loops."""
+        self.strides: dict[tuple[Row, int], str] = {}
+        self.offsets: dict[Access, str] = {}
+        self.here: dict[Row, str] = {}
+        """Where rows are at the current index of the innermost loop."""
         self.indices: dict[int, str] = {}
         """The index of each loop that is open but the innermost one."""
         self.bad = ""
         """Where it is noted that an index is out of bounds."""
+        self.streamed: Access | None = None
+        """What is written past the caches, by whole vectors that are aligned."""
         self.mask: str | None = None
         self.count = ""
         """With a mask, the number of places that are there, in all lanes."""
         self.index = ""
+
+    def _moves(self) -> bool:
+        """Whether it mostly moves elements that do not lie side by side: then vectors only have to be taken apart."""
+        nest = self.nest
+        apart = {
+            a for a in nest.accesses() if a.strides[-1] not in (0, 1) and (a.strides[-1] != 2 or a.kind not in _FLOATS)
+        }
+        work = sum(scalar.cost(v.lowering) for v in nest.values if isinstance(v, Compute))
+        together = len(set(nest.accesses()) - apart)
+        return work + together < len(apart) * (_APART_TINY if nest.form == "tiny" else _APART)
 
     # -- parameters and memory -----------------------------------------------------------------------------------
 
@@ -430,46 +525,59 @@ class _Writer:
         return name
 
     def _pointer(self, access: Access) -> None:
-        """The address of an access's first element, and its strides."""
-        if (access, 0) in self.pointers:
-            return
-        slot = self._param(access.slot)
-        at, base = self.code.fresh("at"), self.code.fresh("b")
-        self.entry.append(f"  {at} = getelementptr ptr, ptr %slots, i64 {slot}")
-        self.entry.append(f"  {base} = load ptr, ptr {at}")
+        """The address of the first element of an access's row, its strides, and its offset from there."""
+        row = access.row
+        if access.slot not in self.slots:
+            slot, at, base = self._param(access.slot), self.code.fresh("at"), self.code.fresh("b")
+            self.entry.append(f"  {at} = getelementptr ptr, ptr %slots, i64 {slot}")
+            self.entry.append(f"  {base} = load ptr, ptr {at}")
+            self.slots[access.slot] = base
+        if (row, 0) not in self.pointers:
+            self.pointers[row, 0] = self.slots[access.slot]
+            for d, stride in enumerate(access.strides):
+                if stride not in (0, 1):
+                    self.strides[row, d] = "2" if stride == 2 else self._param(stride)
         if access.offset:
-            moved = self.code.fresh("b")
-            self.entry.append(
-                f"  {moved} = getelementptr {_memory(access.kind)}, ptr {base}, i64 {self._param(access.offset)}"
-            )
-            base = moved
-        self.pointers[access, 0] = base
-        for d, stride in enumerate(access.strides):
-            if stride not in (0, 1):
-                self.strides[access, d] = "2" if stride == 2 else self._param(stride)
+            self.offsets[access] = self._param(access.offset)
 
     def _step(self, access: Access, d: int, index: str) -> str:
         """The offset of an index along an axis, in elements."""
-        stride = self.strides.get((access, d))
+        stride = self.strides.get((access.row, d))
         return index if stride is None else self.code.new(f"mul i64 {index}, {stride}")
+
+    def _moved(self, access: Access, base: str, offset: str) -> str:
+        """An address so many elements on."""
+        return self.code.new(f"getelementptr {_memory(access.kind)}, ptr {base}, i64 {offset}")
+
+    def _row_at(self, access: Access, level: int) -> str:
+        """Where an access's row is for the indices of the loops down to `level`."""
+        while (found := self.pointers.get((access.row, level))) is None:
+            level -= 1
+        return found
+
+    def _offset_from(self, access: Access, at: str) -> str:
+        """An access's address, given where its row is."""
+        offset = self.offsets.get(access)
+        return at if offset is None else self._moved(access, at, offset)
 
     def _at(self, access: Access, level: int) -> str:
         """The address for the indices of the loops down to `level`."""
-        found = self.pointers.get((access, level))
-        while found is None:
-            level -= 1
-            found = self.pointers.get((access, level))
-        return found
+        return self._offset_from(access, self._row_at(access, level))
+
+    def _inside(self, access: Access) -> str:
+        """The address at the current index of the innermost loop."""
+        at = self.here.get(access.row)
+        if at is None:
+            offset = self._step(access, self.rank - 1, self.index)
+            at = self.here[access.row] = self._moved(access, self._row_at(access, self.rank - 1), offset)
+        return self._offset_from(access, at)
 
     def _advance(self, level: int, index: str) -> None:
         """Addresses inside of the loop `level` (counted from 1), which is not the innermost one."""
-        for access in dict.fromkeys(self.nest.accesses()):
+        for access in {access.row: access for access in self.nest.accesses()}.values():
             if access.strides[level - 1]:
                 offset = self._step(access, level - 1, index)
-                base = self._at(access, level - 1)
-                self.pointers[access, level] = self.code.new(
-                    f"getelementptr {_memory(access.kind)}, ptr {base}, i64 {offset}"
-                )
+                self.pointers[access.row, level] = self._moved(access, self._row_at(access, level - 1), offset)
 
     # -- values --------------------------------------------------------------------------------------------------
 
@@ -542,32 +650,29 @@ class _Writer:
         if not innermost or not access.strides or not access.strides[-1]:
             at = self._at(access, level)
             return _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
-        base = self._at(access, self.rank - 1)
         stride = access.strides[-1]
         if lanes == 1:
-            offset = self._step(access, self.rank - 1, self.index)
-            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {offset}")
-            return _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
+            return _from_memory(code, Value(code.new(f"load {memory}, ptr {self._inside(access)}"), memory), kind)
         if stride == 1 and (self.mask is None or kind != "i1"):
-            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self.index}")
-            return _from_memory(code, self._load_vector(at, memory, lanes, self.mask), kind)
+            return _from_memory(code, self._load_vector(self._inside(access), memory, lanes, self.mask), kind)
         if stride == 2 and kind in _FLOATS:
-            return self._load_every_second(access, base, lanes)
+            return self._load_every_second(access, lanes)
+        base = self._at(access, self.rank - 1)
         parts = []
         for lane in range(lanes):
             index = code.new(f"add i64 {self.index}, {lane}") if lane else self.index
             if self.mask is not None:  # an element that is there, in place of those that are not
                 inside = code.new(f"extractelement <{lanes} x i1> {self.mask}, i64 {lane}")
                 index = code.new(f"select i1 {inside}, i64 {index}, i64 {self.index}")
-            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self._step(access, self.rank - 1, index)}")
+            at = self._moved(access, base, self._step(access, self.rank - 1, index))
             parts.append(Value(code.new(f"load {memory}, ptr {at}"), memory))
         return _from_memory(code, scalar.gathered(code, parts), kind)
 
-    def _load_every_second(self, access: Access, base: str, lanes: int) -> Value:
+    def _load_every_second(self, access: Access, lanes: int) -> Value:
         """Two vectors, the second of which ends with the last element that is wanted, and what is wanted of both."""
         code, kind = self.code, access.kind
-        first = code.new(f"getelementptr {kind}, ptr {base}, i64 {self._step(access, self.rank - 1, self.index)}")
-        second = code.new(f"getelementptr {kind}, ptr {first}, i64 {lanes - 1}")
+        first = self._inside(access)
+        second = self._moved(access, first, str(lanes - 1))
         even = [k // 2 if k % 2 == 0 else _NOWHERE for k in range(lanes)]
         odd = [(lanes + k) // 2 if k % 2 else _NOWHERE for k in range(lanes)]
         masks = [None, None] if self.mask is None else [self._among(even), self._among(odd)]
@@ -585,21 +690,22 @@ class _Writer:
         given = f"ptr {at}, i32 {align}, <{lanes} x i1> {mask}, {whole} {other}"
         return code.value(memory, lanes, f"call {whole} {called}({given})")
 
-    def _store_every_second(self, access: Access, base: str, value: Value) -> None:
+    def _store_every_second(self, access: Access, value: Value) -> None:
         """Two vectors with a gap after each element, where nothing is written."""
-        code, lanes, kind = self.code, value.lanes, access.kind
-        at = code.new(f"getelementptr {kind}, ptr {base}, i64 {self._step(access, self.rank - 1, self.index)}")
+        code, lanes = self.code, value.lanes
+        at = self._inside(access)
         for half in range(2):
             places = [half * lanes // 2 + k // 2 for k in range(lanes)]
             mask = self._among([k if n % 2 == 0 else _NOWHERE for n, k in enumerate(places)])
             self._store_vector(at, _shuffled(code, value, value, places), mask)
-            at = code.new(f"getelementptr {kind}, ptr {at}, i64 {lanes}")
+            at = self._moved(access, at, str(lanes))
 
-    def _store_vector(self, at: str, value: Value, mask: str | None) -> None:
+    def _store_vector(self, at: str, value: Value, mask: str | None, streams: bool = False) -> None:
         """To neighbouring elements; with a mask, only to those that are there."""
         code, align = self.code, scalar.SIZES.get(value.kind, 1)
         if mask is None:
-            code.line(f"store {value.type} {value.name}, ptr {at}, align {align}")
+            way = f"align {self.width}, !nontemporal !0" if streams else f"align {align}"
+            code.line(f"store {value.type} {value.name}, ptr {at}, {way}")
             return
         name = f"llvm.masked.store.v{value.lanes}{_suffix(value.kind)}.p0"
         called = code.declare(name, f"declare void @{name}({value.type}, ptr, i32, <{value.lanes} x i1>)")
@@ -659,7 +765,7 @@ class _Writer:
         innermost = level == self.rank and level > 0
         if innermost and access.strides[-1]:
             along = self._innermost_index(lanes)
-            stride = self.strides.get((access, self.rank - 1))
+            stride = self.strides.get((access.row, self.rank - 1))
             if stride is not None:
                 along = scalar.arithmetic(code, "*", along, Value(stride, "i64"))
             total = scalar.arithmetic(code, "+", total, along)
@@ -739,18 +845,16 @@ class _Writer:
         if not self.rank:
             code.line(f"store {memory} {value.name}, ptr {self._at(access, 0)}")
             return
-        base = self._at(access, self.rank - 1)
         if lanes == 1:
-            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self._step(access, self.rank - 1, self.index)}")
-            code.line(f"store {memory} {value.name}, ptr {at}")
+            code.line(f"store {memory} {value.name}, ptr {self._inside(access)}")
             return
         if access.strides[-1] == 1:
-            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self.index}")
-            self._store_vector(at, value, self.mask)
+            self._store_vector(self._inside(access), value, self.mask, access == self.streamed)
             return
         if access.strides[-1] == 2 and kind in _FLOATS:
-            self._store_every_second(access, base, value)
+            self._store_every_second(access, value)
             return
+        base = self._at(access, self.rank - 1)
         for lane in range(lanes):
             after = ""
             if self.mask is not None:
@@ -759,7 +863,7 @@ class _Writer:
                 code.line(f"br i1 {inside}, label {there}, label {after}")
                 code.label(there)
             index = code.new(f"add i64 {self.index}, {lane}") if lane else self.index
-            at = code.new(f"getelementptr {memory}, ptr {base}, i64 {self._step(access, self.rank - 1, index)}")
+            at = self._moved(access, base, self._step(access, self.rank - 1, index))
             part = code.new(f"extractelement {value.type} {value.name}, i64 {lane}")
             code.line(f"store {memory} {part}, ptr {at}")
             if after:
@@ -798,12 +902,16 @@ class _Writer:
             wrong = scalar.compare(code, "!=", value, expected)
             word = code.new(f"zext i1 {wrong.name} to i32")
             bad = word if bad == "0" else code.new(f"or i32 {bad}, {word}")
+        if self.streamed is not None:
+            code.line("fence seq_cst")  # who is told that the kernel is done has to see what it wrote
         code.line(f"ret i32 {bad}")
         body = "\n".join([*self.entry, *code.lines])
         declared = "\n".join(code.declared.values())
         attributes = "attributes #0 = { nounwind willreturn memory(none) }"
+        if self.streamed is not None:
+            attributes += "\n!0 = !{i32 1}"  # what "nontemporal" refers to
         text = f"{declared}\ndefine i32 @NAME(ptr %slots, ptr %params) {{\nentry:\n{body}\n}}\n{attributes}\n"
-        effort = Effort.SMALL if self.nest.form == "tiny" else Effort.BEST
+        effort = Effort.NONE if self.nest.form == "tiny" and self.rank else Effort.BEST
         return Source(text, effort), self.params
 
     def _open(self, level: int) -> None:
@@ -849,6 +957,9 @@ class _Writer:
         if any(s.compensated for s in self.sums.values()):
             self._in_blocks()
             return
+        if self.lanes == 1:
+            self._one_by_one()
+            return
         if self.nest.form in ("tiny", "small") and self.width == 64:
             self._all_masked()
             return
@@ -885,6 +996,21 @@ class _Writer:
         code.line(f"br label {head}")
         code.label(done)
 
+    def _one_by_one(self) -> None:
+        """Without vectors."""
+        code = self.code
+        counter = self._counter()
+        head, body, end = code.fresh("L"), code.fresh("L"), code.fresh("L")
+        code.line(f"br label {head}")
+        code.label(head)
+        self.index = code.new(f"load i64, ptr {counter}")
+        code.line(f"br i1 {code.new(f'icmp slt i64 {self.index}, {self.sizes[-1]}')}, label {body}, label {end}")
+        code.label(body)
+        self._places(1)
+        code.line(f"store i64 {code.new(f'add i64 {self.index}, 1')}, ptr {counter}")
+        code.line(f"br label {head}")
+        code.label(end)
+
     def _all_masked(self) -> None:
         """Every vector with a mask, which costs nothing where there are registers for masks: half the code."""
         code, n = self.code, self.sizes[-1]
@@ -918,6 +1044,9 @@ class _Writer:
         address = code.new(f"ptrtoint ptr {self._at(access, self.rank - 1)} to i64")
         before = code.new(f"and i64 {code.new(f'sub i64 0, {address}')}, {self.width - 1}")
         places = code.new(f"lshr i64 {before}, {scalar.SIZES[access.kind].bit_length() - 1}")
+        if self.nest.streams and any(s.access == access for s in self.nest.stores):
+            self.streamed = access
+            return places
         long = code.new(f"icmp sgt i64 {self.sizes[-1]}, {_LONG * self.lanes}")
         return code.new(f"select i1 {long}, i64 {places}, i64 0")
 
@@ -959,6 +1088,8 @@ class _Writer:
         self._add_blocks()
         code.line(f"br label {outer_head}")
         code.label(outer_end)
+        if lanes == 1:
+            return
         rest, done = code.fresh("L"), code.fresh("L")
         some = code.new(f"icmp slt i64 {whole}, {n}")
         code.line(f"br i1 {some}, label {rest}, label {done}")
@@ -976,6 +1107,7 @@ class _Writer:
 
     def _places(self, lanes: int) -> None:
         """Everything that is done for one vector of places."""
+        self.here.clear()
         self._compute(self.rank, lanes)
         for s in self.nest.stores:
             self._store(s.access, self.values[s.value], lanes)
@@ -1019,7 +1151,7 @@ class _Accumulator:
         access = self.reduce.access
         kept = [d for d in range(self.writer.rank) if d not in self.reduce.axes]
         code, writer = self.writer.code, self.writer
-        at = writer.pointers[access, 0]
+        at = writer._at(access, 0)
         ends = []
         for d in kept:
             counter = writer._counter()
@@ -1030,7 +1162,7 @@ class _Accumulator:
             more = code.new(f"icmp slt i64 {index}, {writer.sizes[d]}")
             code.line(f"br i1 {more}, label {body}, label {end}")
             code.label(body)
-            at = code.new(f"getelementptr {_memory(self.kind)}, ptr {at}, i64 {writer._step(access, d, index)}")
+            at = writer._moved(access, at, writer._step(access, d, index))
             ends.append((index, counter, head, end))
         value = _to_memory(code, self._neutral())
         code.line(f"store {value.type} {value.name}, ptr {at}")
@@ -1156,6 +1288,8 @@ class _Signs:
         self.actual: dict[int, int] = {}
         """The numbers by their signs."""
         self.accesses: dict[Access, Access] = {}
+        self.slots: dict[int, int] = {}
+        self.rows: dict[Row, tuple[int, ...]] = {}
 
     def whole(self, value: int) -> int:
         """The sign of an integer."""
@@ -1178,12 +1312,18 @@ class _Signs:
         """The same place with signs."""
         found = self.accesses.get(access)
         if found is None:
-            # Every second element is read and written by whole vectors: that is another text.
-            last = len(access.strides) - 1
-            plain = [s in (0, 1) or (s == 2 and d == last) for d, s in enumerate(access.strides)]
-            strides = tuple([s if own else self.whole(s) for s, own in zip(access.strides, plain, strict=True)])
+            strides = self.rows.get(access.row)
+            if strides is None:
+                # Every second element is read and written by whole vectors: that is another text.
+                last = len(access.strides) - 1
+                plain = [s in (0, 1) or (s == 2 and d == last) for d, s in enumerate(access.strides)]
+                strides = tuple([s if own else self.whole(s) for s, own in zip(access.strides, plain, strict=True)])
+                self.rows[access.row] = strides
             offset = self.whole(access.offset) if access.offset or self.part else 0
-            found = self.accesses[access] = Access(self.whole(access.slot), access.kind, strides, offset)
+            slot = self.slots.get(access.slot)
+            if slot is None:
+                slot = self.slots[access.slot] = self.whole(access.slot)
+            found = self.accesses[access] = Access(slot, access.kind, strides, offset)
         return found
 
     def indices(self, indices: Sequence[Index]) -> tuple[Index, ...]:
@@ -1215,8 +1355,8 @@ class _Signs:
             [replace(r, access=self.access(r.access)) for r in nest.reduces],
             [replace(c, expected=self.number(c.expected, kinds[c.value])) for c in nest.checks],
             [replace(s, access=self.access(s.access), indices=self.indices(s.indices)) for s in nest.scatters],
-            form=nest.form,
-        )
+            form=nest.form, streams=nest.streams,
+        )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=512)
@@ -1228,9 +1368,12 @@ def _written(
     checks: tuple[Any, ...],
     scatters: tuple[Any, ...],
     form: str,
+    streams: bool,
 ) -> tuple[Source, list[int]]:
     """The kernel of a nest with signs, and the signs of its parameters."""
-    nest = Nest(shape, list(values), list(stores), list(reduces), list(checks), list(scatters), form=form)
+    nest = Nest(
+        shape, list(values), list(stores), list(reduces), list(checks), list(scatters), form=form, streams=streams
+    )
     return _Writer(nest).write()
 
 
@@ -1240,6 +1383,6 @@ def write(nest: Nest) -> tuple[Source, list[int]]:
     made = signs.nest(nest)
     source, words = _written(
         made.shape, tuple(made.values), tuple(made.stores), tuple(made.reduces), tuple(made.checks),
-        tuple(made.scatters), made.form,
+        tuple(made.scatters), made.form, made.streams,
     )  # fmt: skip
     return source, [signs.actual[word] for word in words]

@@ -3,11 +3,11 @@
 The pool is some words of memory: how many threads there are, whether somebody uses them, and the work at hand, which is
 a table of pairs (function, parameters) like a program, in any order. Whoever has work says that a new round begins,
 takes parts like everybody else, and waits until all parts are done; a thread that is late finds none left and delays
-nobody. While the pool is in use, others do their work alone. The parts are the same for any number of threads, so
-results do not depend on it.
+nobody. While the pool is in use, others do their work alone.
 
 The next part is counted together with the round, so that a late thread cannot take a part of a later round for one of
-its own: what it reads of the work counts only if the round is still the same after that (a sequence lock). Threads
+its own: what it reads of the work counts only if the round is still the same after that (a sequence lock). Each thread
+has a share of the parts and takes those first: the same places of the arrays, kernel after kernel. Threads
 look out for a new round for some microseconds before they fall asleep, since kernels follow each other.
 
 The threads are Python's own, which wait in native code, without the interpreter's lock.
@@ -19,22 +19,25 @@ import ctypes
 import functools
 import os
 import platform
-import sys
 import threading
 from typing import Any
 
-from hopgrad.lower.machine import Effort, Source, load
+from hopgrad.lower.machine import Effort, Source, c_library, load
 
 MOST = 32
-"""How many threads there are at most: as many as there are parts of a kernel (`hopgrad.lower.parts`)."""
+"""How many threads there are at most, and how many parts of a step."""
 
-# Words of the pool: its threads with the one that has the work, whether it is in use, slots, table, length of the
-# table, whether a part failed; in lines of their own the round, the next part, how many are done. Each thread has a
-# line with a word that says whether it sleeps, and one with the semaphore that wakes it.
+LEAST, PART = 8_000, 4_000
+"""How much work (in nanoseconds, about) a step is at least that is cut, and a part of it."""
+
+# Words of the pool: its threads with the one that has the work, whether it is in use, slots, table, threads among which
+# the work is divided, whether a part failed; in lines of their own the round, and how many parts are done. Each thread
+# has a line with a word that says whether it sleeps, one with the semaphore that wakes it, and one with the next of its
+# own parts and the one behind the last.
 _PLACES = {
-    "threads": 0, "busy": 1, "slots": 2, "table": 3, "count": 4, "failed": 5, "round": 16, "next": 24, "done": 32,
+    "threads": 0, "busy": 1, "slots": 2, "table": 3, "shares": 4, "failed": 5, "round": 16, "done": 24,
 }  # fmt: skip
-_FIRST, _EACH, _SEMAPHORE = 40, 16, 8
+_FIRST, _EACH, _SEMAPHORE, _NEXT = 32, 24, 8, 16
 _WORDS = _FIRST + _EACH * MOST
 
 _LOOKS = 1500
@@ -49,7 +52,24 @@ _PAUSES = {
 _PAUSE = _PAUSES.get(platform.machine(), "llvm.donothing()")
 """Tells the processor that it is waiting."""
 
-_TAKE = """
+_TAKE = f"""
+  br label %shared
+shared:
+  br label %share
+share:
+  %turn = phi i64 [0, %shared], [%turn.next, %dry]
+  %shares = load atomic i64, ptr %shares.at acquire, align 8
+  %whose.far = add i64 %number, %turn
+  %whose.near = sub i64 %whose.far, %shares
+  %around = icmp sge i64 %whose.far, %shares
+  %whose = select i1 %around, i64 %whose.near, i64 %whose.far
+  %more.shares = icmp slt i64 %turn, %shares
+  br i1 %more.shares, label %look.up, label %none
+look.up:
+  %whose.words = mul i64 %whose, {_EACH}
+  %whose.first = add i64 %whose.words, {_FIRST + _NEXT}
+  %next.at = getelementptr i64, ptr %pool, i64 %whose.first
+  %end.at = getelementptr i64, ptr %next.at, i64 1
   br label %take
 take:
   %ticket = atomicrmw add ptr %next.at, i64 1 seq_cst
@@ -57,12 +77,12 @@ take:
   %k = and i64 %ticket, 4294967295
   %slots.now = load atomic ptr, ptr %slots.at acquire, align 8
   %table.now = load atomic ptr, ptr %table.at acquire, align 8
-  %count.now = load atomic i64, ptr %count.at acquire, align 8
+  %end.now = load atomic i64, ptr %end.at acquire, align 8
   %round.now = load atomic i64, ptr %round.at acquire, align 8
-  %there = icmp ult i64 %k, %count.now
+  %there = icmp ult i64 %k, %end.now
   %same = icmp eq i64 %ticket.round, %round.now
   %some = and i1 %there, %same
-  br i1 %some, label %part, label %none
+  br i1 %some, label %part, label %dry
 part:
   %first = mul i64 %k, 2
   %pair = getelementptr ptr, ptr %table.now, i64 %first
@@ -74,9 +94,13 @@ part:
   %before = atomicrmw or ptr %failed.at, i64 %word monotonic
   %ended = atomicrmw add ptr %done.at, i64 1 release
   br label %take
+dry:
+  %turn.next = add i64 %turn, 1
+  br label %share
 none:
 """
-"""Parts of the work, as long as there are some."""
+"""Parts of the work, as long as there are some: one's own first, so that what a thread computed for a kernel is in its
+cache for the next one, and then those of others who come late."""
 
 _DECLARED = f"""
 declare void @{_PAUSE.replace("i32 1", "i32")}
@@ -142,9 +166,10 @@ entry:
   %table = load ptr, ptr %param.1
   %param.2 = getelementptr i64, ptr %params, i64 2
   %count = load i64, ptr %param.2
+  %number = add i64 0, 0
 {_AT}  %threads = load atomic i64, ptr %threads.at monotonic, align 8
   %several = icmp sgt i64 %threads, 1
-  br i1 %several, label %ask, label %alone
+  br i1 %several, label %ask, label %single
 ask:
   %got = cmpxchg ptr %busy.at, i64 0, i64 1 acq_rel monotonic
   %ours = extractvalue {{ i64, i1 }} %got, 1
@@ -156,14 +181,29 @@ set:
   store atomic i64 %round.this, ptr %round.at seq_cst, align 8
   store atomic ptr %slots, ptr %slots.at release, align 8
   store atomic ptr %table, ptr %table.at release, align 8
-  store atomic i64 %count, ptr %count.at release, align 8
+  store atomic i64 %threads, ptr %shares.at release, align 8
   store atomic i64 0, ptr %failed.at release, align 8
   store atomic i64 0, ptr %done.at release, align 8
   %round.high = shl i64 %round.this, 32
-  store atomic i64 %round.high, ptr %next.at seq_cst, align 8
-  br label %call
+  br label %deal
+deal:
+  %dealt = phi i64 [0, %set], [%dealt.next, %deal]
+  %dealt.next = add i64 %dealt, 1
+  %from.many = mul i64 %dealt, %count
+  %from = udiv i64 %from.many, %threads
+  %to.many = mul i64 %dealt.next, %count
+  %to = udiv i64 %to.many, %threads
+  %deal.words = mul i64 %dealt, {_EACH}
+  %deal.first = add i64 %deal.words, {_FIRST + _NEXT}
+  %deal.at = getelementptr i64, ptr %pool, i64 %deal.first
+  %deal.end.at = getelementptr i64, ptr %deal.at, i64 1
+  store atomic i64 %to, ptr %deal.end.at release, align 8
+  %ticket.first = or i64 %round.high, %from
+  store atomic i64 %ticket.first, ptr %deal.at seq_cst, align 8
+  %deal.more = icmp slt i64 %dealt.next, %threads
+  br i1 %deal.more, label %deal, label %call
 call:
-  %called = phi i64 [1, %set], [%more, %next.call]
+  %called = phi i64 [1, %deal], [%more, %next.call]
   %enough = icmp sge i64 %called, %threads
   br i1 %enough, label %work, label %see
 see:
@@ -203,16 +243,24 @@ finish:
   store atomic i64 0, ptr %busy.at release, align 8
   %answer = trunc i64 %failed to i32
   ret i32 %answer
+single:
+  %param.3 = getelementptr i64, ptr %params, i64 3
+  %single.table = load ptr, ptr %param.3
+  %param.4 = getelementptr i64, ptr %params, i64 4
+  %single.count = load i64, ptr %param.4
+  br label %alone
 alone:
+  %alone.table = phi ptr [%table, %ask], [%single.table, %single]
+  %alone.count = phi i64 [%count, %ask], [%single.count, %single]
   br label %head
 head:
   %i = phi i64 [0, %alone], [%i.next, %step]
   %bad = phi i32 [0, %alone], [%bad.next, %step]
-  %left = icmp slt i64 %i, %count
+  %left = icmp slt i64 %i, %alone.count
   br i1 %left, label %step, label %end
 step:
   %i.first = mul i64 %i, 2
-  %i.pair = getelementptr ptr, ptr %table, i64 %i.first
+  %i.pair = getelementptr ptr, ptr %alone.table, i64 %i.first
   %i.function = load ptr, ptr %i.pair
   %i.second = getelementptr ptr, ptr %i.pair, i64 1
   %i.params = load ptr, ptr %i.second
@@ -226,7 +274,9 @@ end:
 """
 
 SPLIT = Source(_SPLIT, Effort.NONE)
-"""The step: its words are the addresses of the pool and of the table, and how many parts there are."""
+"""The step. Its words: the address of the pool; the table of the parts, and how many there are; the table that is run
+if there is but one thread, and how many there are in it. Who finds the pool in use does the parts, too: with several
+threads, results do not depend on what else is going on."""
 
 
 class Pool:
@@ -245,10 +295,10 @@ class Pool:
     def _reset(self) -> None:
         ctypes.memset(self._words, 0, ctypes.sizeof(self._words))
         self._words[0] = self._started = 1
-        if _semaphores() is not None:
+        if c_library() is not None:
             for number in range(MOST):
                 place = _FIRST + _EACH * number + _SEMAPHORE
-                _semaphores().sem_init(ctypes.c_void_p(self.address + 8 * place), 0, 0)
+                c_library().sem_init(ctypes.c_void_p(self.address + 8 * place), 0, 0)
 
     def _forked(self) -> None:
         """A child has no threads but the one that forked; others start when there is work again."""
@@ -257,7 +307,7 @@ class Pool:
 
     def start(self) -> None:
         """Have as many threads as are wanted."""
-        if _semaphores() is None:
+        if c_library() is None:
             return
         with self._lock:
             count = min(self.wanted, MOST)
@@ -272,14 +322,13 @@ def _default() -> int:
     for name in ("HOPGRAD_NUM_THREADS", "OMP_NUM_THREADS"):
         if os.environ.get(name, "").isdigit():
             return max(1, int(os.environ[name]))
+    return processors()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
     found: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return found
-
-
-@functools.cache
-def _semaphores() -> Any:
-    """The C library, if it has semaphores in memory of the user's own; macOS has not."""
-    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
 @functools.cache
@@ -297,11 +346,12 @@ def pool() -> Pool:
 
 
 def set_num_threads(count: int) -> None:
-    """Say how many threads large loops of native code may use, the calling one included.
+    """Say how many threads large loops and products of matrices of native code may use, the calling one included.
 
     The default is HOPGRAD_NUM_THREADS or OMP_NUM_THREADS from the environment, else the number of processors. Results
-    do not depend on it, to the last bit. Products of matrices and linear algebra use the threads of the BLAS library,
-    which has settings of its own (OPENBLAS_NUM_THREADS).
+    are the same from run to run; those of loops do not depend on the number of threads, to the last bit, those of
+    products may in the last digits. Factorizations of matrices use the threads of the BLAS library, which has settings
+    of its own (OPENBLAS_NUM_THREADS), and so do products where SciPy comes with another library than OpenBLAS.
 
     Raises:
         ValueError: it is not a positive integer.
@@ -320,5 +370,5 @@ def set_num_threads(count: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads large loops of native code may use."""
+    """How many threads large loops and products of native code may use."""
     return pool().wanted

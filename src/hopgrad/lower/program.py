@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,49 +18,41 @@ from hopgrad.graph.builder import Builder
 from hopgrad.graph.hop import Compound
 from hopgrad.lower import memory, nest, parts, targets
 from hopgrad.lower.fuse import Buffer, CallStep, Compounds, Fuser, KernelStep, Library, Schedule
-from hopgrad.lower.machine import Effort, Loaded, Source, load, table
+from hopgrad.lower.machine import RUN, Effort, Hole, Loaded, Source, give_back, load, table
 from hopgrad.lower.pool import SPLIT, pool
 from hopgrad.lower.views import View
 
-_RUN = """
-define i32 @NAME(ptr %program, ptr %slots) {
-entry:
-  br label %head
-head:
-  %at = phi ptr [%program, %entry], [%next, %done]
-  %step = load ptr, ptr %at
-  %last = icmp eq ptr %step, null
-  br i1 %last, label %end, label %go
-go:
-  %after = getelementptr ptr, ptr %at, i64 1
-  %params = load ptr, ptr %after
-  %bad = call i32 %step(ptr %slots, ptr %params)
-  %fine = icmp eq i32 %bad, 0
-  br i1 %fine, label %done, label %end
-done:
-  %next = getelementptr ptr, ptr %at, i64 2
-  br label %head
-end:
-  %result = phi i32 [0, %head], [%bad, %go]
-  ret i32 %result
-}
-"""
+LARGE = 1 << 23
+"""From how many bytes of temporary values on memory is given back first that making the program needed."""
 
-
-_COUNT = """
+COUNT = Source("""
 define i32 @NAME(ptr %slots, ptr %params) {
   %runs = load ptr, ptr %params
   %one = atomicrmw add ptr %runs, i64 1 monotonic
   ret i32 0
 }
-"""
+""", Effort.NONE)  # fmt: skip
 """The last step of a program: it counts the runs that came so far; its parameter is the counter's address."""
+
+GATE = Source("""
+define i32 @NAME(ptr %slots, ptr %params) {
+  %left = load ptr, ptr %params
+  %before = load i64, ptr %left
+  %after = sub i64 %before, 1
+  store i64 %after, ptr %left
+  %is_last = icmp eq i64 %before, 1
+  %bad = zext i1 %is_last to i32
+  ret i32 %bad
+}
+""", Effort.NONE)  # fmt: skip
+"""The first step of a program whose kernels are to be made better later: it counts down the runs until then, and has
+one call fall back to Python, which sees to it. Threads may disturb each other, but somebody counts down from 1."""
 
 
 @functools.cache
 def runner() -> tuple[Loaded, Callable[[int, int], int]]:
     """The native function that runs the steps of a program one after the other."""
-    (loaded,) = load([Source(_RUN)])
+    (loaded,) = load([RUN])
     call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)(loaded.address)
     return loaded, call
 
@@ -69,6 +63,22 @@ class Segment:
 
     table: Any
     address: int
+    entry: int
+    """Where calls begin that do not come from Python: at the gate, if there is one."""
+
+
+HEAVY = 1_000_000
+"""How much work (in nanoseconds, about) a kernel does at a call if LLVM's full effort is to pay at once."""
+
+PATIENCE = 100
+"""How many nanoseconds, about, a program has run before its kernels are made better, for each character of their text:
+a small part of what that takes."""
+
+_CALLING = 50
+"""How many nanoseconds a step takes, about, beside its work."""
+
+_SPEED = 4
+"""How many operations libraries make in a nanosecond."""
 
 
 class _Slots(NamedTuple):
@@ -120,6 +130,8 @@ class Steps:
         self.builder = builder
         self.inputs = dict(inputs)
         self.targets = dict(targets or {})
+        self.written_to = frozenset(self.targets.values())
+        """The numbers of inputs whose arrays are written to."""
         self._asked = (tuple(outputs), tuple(checks), library, compound, whole)
         self.placed: dict[int, int] = {}
         """Results that may be computed in the memory of an input, where an entry point says so: both as buffers."""
@@ -132,7 +144,7 @@ class Steps:
         """The programs that its own steps run."""
         self.cut = [step.parts for step in schedule.steps if step.parts is not None]
         """The steps that are in parts."""
-        self.flops = sum(step.nest.flops for step in schedule.steps if isinstance(step, KernelStep))
+        self.flops = sum(nest.flops for step in schedule.steps if isinstance(step, KernelStep) for nest in step.nests)
         self.flops += sum(step.flops for step in native)
         """Operations on numbers, functions counted as one."""
         self.is_native = None not in self.written
@@ -151,7 +163,7 @@ class Steps:
         found = Fuser(self.builder, outputs, self.inputs, checks, library, compound, whole).schedule()
         if self.targets:
             self.placed = targets.put_last(found, self.targets)
-        parts.cut(found)
+        parts.cut(found, self.placed)
         return found
 
     @functools.cached_property
@@ -162,17 +174,32 @@ class Steps:
     @functools.cached_property
     def sources(self) -> list[Source]:
         """The distinct kernels, those of inner programs too."""
-        found = [pair[0] for pair in self.written if pair is not None] + [one.source for one in self.cut]
+        found = [pair[0] for pair in self.written if pair is not None]
+        found += [source for one in self.cut for source in one.sources]
         for program in self.inner:
             found += program.sources
         return list(dict.fromkeys(found))
 
-    def _connect(self, loaded: Mapping[Source, Loaded]) -> None:
-        """Fill in the code of what its steps run."""
-        for program in self.inner:
-            program.connect(loaded)
-        for one in self.cut:
-            one.connect(loaded)
+    @property
+    def holes(self) -> list[Hole]:
+        """Where code goes that its steps run."""
+        return [hole for one in [*self.inner, *self.cut] for hole in one.holes]
+
+    def work(self, times: int = 1) -> Counter[Source]:
+        """About how many nanoseconds each of the kernels takes, of a program that runs so many times at a call."""
+        found: Counter[Source] = Counter()
+        for step, pair in zip(self.schedule.steps, self.written, strict=True):
+            if isinstance(step, KernelStep):
+                assert pair is not None
+                sources = [pair[0]] if step.parts is None else step.parts.kernels
+                for one, source in zip(step.nests, sources, strict=True):
+                    found[source] += times * (_CALLING + round(parts.work(one)))
+            elif step.native is not None:
+                own = _CALLING * step.native.times if step.native.programs else step.native.flops // _SPEED
+                found[step.native.source] += times * (_CALLING + own)
+                for program in step.native.programs:
+                    found += program.work(times * step.native.times)
+        return found
 
     def forget(self) -> None:
         """Drop what is not needed to run."""
@@ -185,9 +212,10 @@ class Steps:
 def _written(step: KernelStep | CallStep, repeated: bool) -> tuple[Source, list[int]] | None:
     """The text and the parameters of a step, if it is native."""
     if step.parts is not None:
-        return SPLIT, [pool().address, step.parts.address, step.parts.count]
+        return SPLIT, step.parts.words
     if isinstance(step, KernelStep):
-        source, params = nest.write(nest.arranged(step.nest))
+        (one,) = step.nests
+        source, params = nest.write(nest.arranged(one))
         return replace(source, effort=Effort.BEST) if repeated else source, params
     return (step.native.source, step.native.params) if step.native is not None else None
 
@@ -216,12 +244,11 @@ class Inner(Steps):
         self._table = table([pair[1] for pair in self.written if pair is not None])
         self.address = ctypes.addressof(self._table)
 
-    def connect(self, loaded: Mapping[Source, Loaded]) -> None:
-        """Fill in the code."""
-        self._connect(loaded)
-        for k, pair in enumerate(self.written):
-            assert pair is not None
-            self._table[2 * k] = loaded[pair[0]].address
+    @property
+    def holes(self) -> list[Hole]:
+        """Where code goes, its own too."""
+        own = [Hole(self._table, k, pair[0]) for k, pair in enumerate(self.written) if pair is not None]
+        return own + super().holes
 
     def places(self, role: str, number: int) -> list[int]:
         """The slots of an input or output: its own, and of what lives in an output's memory."""
@@ -247,53 +274,76 @@ class Program(Steps):
         super().__init__(builder, outputs, inputs, checks, library, compound, targets, whole)
         self._native()
         self.forget()
+        if self.layout.size >= LARGE:
+            give_back()
         self.seconds = time.perf_counter() - start
 
     # -- making ----------------------------------------------------------------------------------------------------
 
     def _native(self) -> None:
-        """Compile, and group the steps."""
-        *found, count, apart, copy = load(
-            [*self.sources, Source(_COUNT, effort=Effort.NONE), targets.APART, targets.COPY]
-        )
-        loaded = dict(zip(self.sources, found, strict=True))
-        self._loaded = [*found, count, apart, copy]
-        self.kernels = len(found)
-        """How many distinct kernels there are."""
-        self.stored = sum(one.stored for one in found)
-        """How many of them came from disk."""
-        self._connect(loaded)
-        if SPLIT in loaded:
-            pool().start()
+        """Group the steps, and compile."""
         self.parts: list[Segment | CallStep] = []
-        group: list[tuple[Loaded, list[int]]] = []
         self._runs = (ctypes.c_int64 * 1)()
+        self._left = (ctypes.c_int64 * 1)()
+        """How many runs are left until kernels that were made with little effort are made better."""
+        self._loaded: list[Loaded] = []
+        work = self.work()
+        light = {s for s, nanoseconds in work.items() if s.effort == Effort.BEST and nanoseconds < HEAVY}
+        holes = self.holes
+        group: list[tuple[Source, list[int]]] = []
 
         def close() -> None:
             if not group:
                 return
             steps = table([params for _, params in group])
-            for k, (function, _) in enumerate(group):
-                steps[2 * k] = function.address
-            self.parts.append(Segment(steps, ctypes.addressof(steps)))
+            holes.extend(Hole(steps, k, source) for k, (source, _) in enumerate(group))
+            start = ctypes.addressof(steps)
+            behind = start + 16 if group[0][0] is GATE else start
+            self.parts.append(Segment(steps, behind, start))
             group.clear()
 
+        if light and self.is_native:
+            group.append((GATE, [ctypes.addressof(self._left)]))
         if self.targets:
-            group.append((apart, self._spans()))
+            group.append((targets.APART, self._spans()))
         for pair, step in zip(self.written, self.schedule.steps, strict=True):
             if pair is not None:
-                group.append((loaded[pair[0]], pair[1]))
+                group.append(pair)
             else:
                 close()
                 assert isinstance(step, CallStep)
                 self.parts.append(step)
-        group += [(copy, words) for words in self._copies()]
-        group.append((count, [ctypes.addressof(self._runs)]))
+        group += [(targets.COPY, words) for words in self._copies()]
+        group.append((COUNT, [ctypes.addressof(self._runs)]))
         close()
+        loaded = self._fill(holes, light)
+        patience = PATIENCE * sum(len(source.text) for source in {hole.source for hole in self._rough})
+        self._left[0] = math.ceil(patience / max(1000, work.total()))
+        if SPLIT in loaded:
+            pool().start()
+        self.kernels = len(self.sources)
+        """How many distinct kernels there are."""
+        self.stored = sum(loaded[source].stored for source in self.sources)
+        """How many of them came from disk."""
+
+    def _fill(self, holes: Sequence[Hole], light: Collection[Source] = ()) -> dict[Source, Loaded]:
+        """Compile, and write the addresses. What was made with little effort is noted, to be made better later."""
+        sources = list(dict.fromkeys(hole.source for hole in holes))
+        loaded = dict(zip(sources, load(sources, light), strict=True))
+        for hole in holes:
+            hole.fill(loaded[hole.source])
+        rough = {source for source, one in loaded.items() if one.symbol != source.symbol}
+        self._rough = [hole for hole in holes if hole.source in rough]
+        self._loaded += loaded.values()  # what other threads run meanwhile has to stay
+        return loaded
+
+    def improve(self) -> None:
+        """Have LLVM's full effort for kernels that were made with little."""
+        self._fill(self._rough)
 
     def _spans(self) -> list[int]:
         """The parameters of the step that looks whether arrays overlap."""
-        strides, written = list(self.inputs.values()), set(self.targets.values())
+        strides, written = list(self.inputs.values()), self.written_to
         found: list[int] = []
         for k, buffer in enumerate(self.buffers):
             if buffer.role != "input" or strides[buffer.number] is None:
@@ -356,8 +406,16 @@ class Program(Steps):
     def run(self, given: Sequence[Any]) -> list[Any] | None:
         """The outputs for values of the inputs, arrays of the strides that were said.
 
-        None if what was computed does not count: a guard does not hold, or a library's function failed.
+        None if what was computed does not count: a guard does not hold, or a library's function failed. Results that
+        may be computed in the memory of an input are, and come back as that array.
+
+        Raises:
+            ValueError: an array that is to be written to is read-only.
         """
+        if self._rough:
+            self._left[0] -= 1
+            if self._left[0] <= 0:
+                self.improve()
         table = self._slots
         slots = table.template.copy()
         block = np.empty(self.layout.size + memory.ALIGNMENT, np.uint8)
@@ -368,8 +426,12 @@ class Program(Steps):
         for k, number in table.inputs:
             arrays[k] = data = np.asarray(given[number])
             slots[k] = address_of(data)
+            if number in self.written_to and not data.flags.writeable:
+                raise ValueError("assignment destination is read-only")
         for k, buffer in table.outputs:
-            arrays[k] = data = np.empty(buffer.aval.shape, buffer.aval.dtype)
+            place = self.placed.get(k)
+            data = np.empty(buffer.aval.shape, buffer.aval.dtype) if place is None else arrays[place]
+            arrays[k] = data
             slots[k] = address_of(data)
         for k, (output, offset) in self.layout.shared.items():
             slots[k] = int(slots[output]) + offset
@@ -380,7 +442,7 @@ class Program(Steps):
         _, call = runner()
         for part in self.parts:
             if isinstance(part, Segment):
-                if call(part.address, address):
+                if call(address, part.address):
                     return None
             else:
                 self._call(part, slots, block, base, arrays, objects)

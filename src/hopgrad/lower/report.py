@@ -14,16 +14,18 @@ def kernels(program: Steps) -> list[str]:
     found: dict[str, str] = {}
     for step, pair in zip(program.schedule.steps, program.written, strict=True):
         if pair is not None:
-            found.setdefault((step.parts.source if step.parts is not None else pair[0]).symbol, _loops(step))
+            sources = [pair[0]] if step.parts is None else step.parts.kernels
+            for source, text in zip(sources, _texts(step), strict=True):
+                found.setdefault(source.symbol, text)
     for inner in program.inner:
         found |= {text: text for text in kernels(inner)}
     return list(dict.fromkeys(found.values()))
 
 
-def _loops(step: KernelStep | CallStep) -> str:
+def _texts(step: KernelStep | CallStep) -> list[str]:
     if isinstance(step, KernelStep):
-        return str(step.nest)
-    return step.native.note if step.native is not None else step.hop.name
+        return [str(nest) for nest in step.nests]
+    return [step.native.note if step.native is not None else step.hop.name]
 
 
 def llvm(program: Program) -> str:
@@ -54,8 +56,10 @@ def plan(program: Steps) -> str:
         reads, writes = touched(step)
         inner: Sequence[Steps] = ()
         if isinstance(step, KernelStep):
-            nest = step.nest
-            what = f"loop over {' × '.join(map(str, nest.shape)) or 'one place'}, {len(nest.values)} values"
+            what = ", then ".join(
+                f"loop over {' × '.join(map(str, nest.shape)) or 'one place'}, {len(nest.values)} values"
+                for nest in step.nests
+            )
         elif step.native is not None:
             what, inner = step.native.note, step.native.programs
         else:
@@ -72,7 +76,7 @@ def plan(program: Steps) -> str:
 def summary(program: Program) -> list[str]:
     """A few lines for `report`."""
     steps = program.schedule.steps
-    own = [step for step in steps if isinstance(step, KernelStep)]
+    own = [nest for step in steps if isinstance(step, KernelStep) for nest in step.nests]
     calls = [step for step in steps if isinstance(step, CallStep)]
     native = [step for step in calls if step.native is not None]
     by_numpy = [step.hop.name for step in calls if step.native is None]

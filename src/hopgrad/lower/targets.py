@@ -7,12 +7,17 @@ ends early leaves the caller's arrays as they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Container, Mapping, Sequence
 
 from hopgrad.lower.fuse import CallStep, KernelStep, Schedule
 from hopgrad.lower.machine import Source
 from hopgrad.lower.memory import touched
 from hopgrad.lower.nest import Gather, Load
+from hopgrad.lower.parts import work
+
+COPIED = 0.4
+"""About how many nanoseconds it takes to write an element to new memory and copy it to where it belongs."""
 
 COPY = Source(
     """
@@ -104,34 +109,46 @@ def put_last(schedule: Schedule, targets: Mapping[int, int]) -> dict[int, int]:
     """Have kernels that can write into inputs come last; for each result that goes there, the input (as buffers).
 
     Args:
-        schedule: Its steps are put in another order.
+        schedule: Its steps are put in another order. Where a kernel writes such a result, and something else that is
+            needed before (whether a gradient is finite, say), it becomes two if that costs less than copying.
         targets: By the number of a result, the number of the input that it is for.
     """
     inputs = {b.number: k for k, b in enumerate(schedule.buffers) if b.role == "input"}
     wanted = {schedule.outputs[result]: inputs[number] for result, number in targets.items() if number in inputs}
     wanted = {b: i for b, i in wanted.items() if schedule.buffers[b].role == "output"}
-    last: list[KernelStep | CallStep] = []
-    first: list[KernelStep | CallStep] = []
+    ordered: list[tuple[KernelStep | CallStep, bool]] = []
+    """From the end, with whether something that can fail needs it."""
     needed: set[int] = set()
     for step in reversed(schedule.steps):
+        if _can_fail(step) or not needed.isdisjoint(touched(step)[1]):
+            for part, is_needed in _split(step, {b for b in wanted if b not in needed}):
+                ordered.append((part, is_needed))
+                if is_needed:
+                    needed.update(touched(part)[0])
+        else:
+            ordered.append((step, False))
+    first: list[KernelStep | CallStep] = []
+    last: list[KernelStep] = []
+    moved = set(wanted)
+    for step, is_needed in reversed(ordered):
         reads, writes = touched(step)
-        if _can_move(step) and not wanted.keys().isdisjoint(writes) and needed.isdisjoint(writes):
+        if not is_needed and isinstance(step, KernelStep) and not moved.isdisjoint((*reads, *writes)):
             last.append(step)
+            moved.update(writes)
         else:
             first.append(step)
-            needed.update(reads)
-    schedule.steps = [*reversed(first), *reversed(last)]
+    schedule.steps = [*first, *last]
     found: dict[int, int] = {}
     written = [b for step in schedule.steps for b in touched(step)[1]]
-    for k, step in enumerate(last):  # from the end
-        later = {b for other in last[:k] for b in touched(other)[0]}
-        assert isinstance(step, KernelStep)
-        for store in step.nest.stores:
+    for k, step in enumerate(last):
+        later = {b for other in last[k + 1 :] for b in touched(other)[0]}
+        (nest,) = step.nests
+        for store in nest.stores:
             output = store.access.slot
             target = wanted.get(output)
             if target is None or target in later or target in found.values() or written.count(output) > 1:
                 continue
-            loads = {v.access for v in step.nest.values if isinstance(v, Load) and v.access.slot == target}
+            loads = {v.access for v in nest.values if isinstance(v, Load) and v.access.slot == target}
             same = all(
                 (a.strides, a.offset, a.kind) == (store.access.strides, store.access.offset, store.access.kind)
                 for a in loads
@@ -141,12 +158,28 @@ def put_last(schedule: Schedule, targets: Mapping[int, int]) -> dict[int, int]:
     return found
 
 
-def _can_move(step: KernelStep | CallStep) -> bool:
-    """Whether a step is a kernel that cannot fail, and writes each of its elements once."""
+def _can_fail(step: KernelStep | CallStep) -> bool:
+    """Whether a program may end at a step, or one of its elements is written more than once."""
     if not isinstance(step, KernelStep):
-        return False
-    nest = step.nest
-    return not (nest.checks or nest.scatters or nest.reduces or any(isinstance(v, Gather) for v in nest.values))
+        return True
+    (nest,) = step.nests
+    return bool(nest.checks or nest.scatters or any(isinstance(v, Gather) for v in nest.values))
+
+
+def _split(step: KernelStep | CallStep, wanted: Container[int]) -> list[tuple[KernelStep | CallStep, bool]]:
+    """A step that is needed, without what it writes to some buffers; before it that, which is not needed."""
+    if not isinstance(step, KernelStep) or _can_fail(step):
+        return [(step, True)]
+    (nest,) = step.nests
+    late = [s for s in nest.stores if s.access.slot in wanted]
+    if not late:
+        return [(step, True)]
+    early = nest.only([s for s in nest.stores if s not in late], nest.reduces)
+    update = nest.only(late, ())
+    copying = COPIED * len(late) * math.prod(nest.shape)
+    if work(early) + work(update) > work(nest) + copying:
+        return [(step, True)]
+    return [(KernelStep([update], step.level), False), (KernelStep([early], step.level), True)]
 
 
 def span(shape: Sequence[int], strides: Sequence[int], size: int) -> tuple[int, int] | None:

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from hopgrad.errors import ShapeError
 from hopgrad.nn import initializers
 from hopgrad.nn.activations import relu, softmax
 from hopgrad.nn.dropout import Dropout, dropout
 from hopgrad.nn.linear import Linear
-from hopgrad.nn.module import Array, Module, Rng, check_last, floating, generator, size
+from hopgrad.nn.module import Array, Module, Rng, check_last, floating, generator, misfit, size
 from hopgrad.nn.normalization import LayerNorm
 from hopgrad.random import fold_in
 from hopgrad.tree import static
@@ -157,7 +156,7 @@ class MultiheadAttention(Module):
         for given in (x, context):
             check_last(given, width, "MultiheadAttention")
             if np.ndim(given) != 3:
-                raise ShapeError(f"MultiheadAttention needs an input of three axes, but its shape is {np.shape(given)}")
+                raise misfit(f"MultiheadAttention needs an input of three axes, but its shape is {np.shape(given)}")
         if context is x:
             joined = x @ self.in_proj_weight.T
             joined = joined if self.in_proj_bias is None else joined + self.in_proj_bias

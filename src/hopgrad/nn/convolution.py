@@ -16,9 +16,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from hopgrad.errors import ShapeError
 from hopgrad.nn import initializers
-from hopgrad.nn.module import Array, Module, Rng, floating, generator, size
+from hopgrad.nn.module import Array, Module, Rng, floating, generator, misfit, size
 from hopgrad.tree import static
 
 __all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "conv", "conv_transpose"]
@@ -40,7 +39,7 @@ def window_counts(
     """How many windows there are along each axis."""
     if any(n < d * (k - 1) + 1 for n, k, d in zip(sizes, kernel, dilation, strict=True)):
         reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
-        raise ShapeError(f"a window of {reach} is larger than the input, which is {tuple(sizes)} with padding")
+        raise misfit(f"a window of {reach} is larger than the input, which is {tuple(sizes)} with padding")
     return [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)]
 
 
@@ -59,7 +58,7 @@ def check_images(x: Array, channels: int | None, axes: int, layer: str) -> None:
     names = ("length",) if axes == 1 else ("height", "width")
     if len(shape) != axes + 2 or (channels is not None and shape[1] != channels):
         wanted = f"(n, {channels or 'channels'}, {', '.join(names)})"
-        raise ShapeError(f"{layer} needs an input of shape {wanted}, but its shape is {shape}")
+        raise misfit(f"{layer} needs an input of shape {wanted}, but its shape is {shape}")
 
 
 def conv(

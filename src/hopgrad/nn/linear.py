@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from hopgrad.errors import DtypeError
 from hopgrad.nn import initializers
 from hopgrad.nn.module import Array, Module, Rng, check_last, floating, generator, size
 
@@ -73,6 +74,7 @@ class Embedding(Module):
         weight: (num_embeddings, features).
 
     Raises:
+        DtypeError: They are no integers.
         IndexError: A number is outside of the table.
 
     >>> Embedding(10, 4, rng=0)(np.array([[1, 2, 3]])).shape
@@ -86,4 +88,6 @@ class Embedding(Module):
         self.weight = initializers.normal()(shape, generator(rng), floating(dtype))
 
     def __call__(self, indices: Array) -> Any:
+        if hasattr(indices, "dtype") and indices.dtype.kind not in "iu":
+            raise DtypeError(f"Embedding needs numbers of rows: integers, not {indices.dtype}")
         return self.weight[indices]

@@ -8,7 +8,9 @@ activation) belong to the structure.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any, Self
 
 import numpy as np
@@ -212,4 +214,22 @@ def check_last(x: Any, expected: int, layer: str) -> None:
     """The error that a layer gives for an input of another width."""
     shape = np.shape(x)
     if not shape or shape[-1] != expected:
-        raise ShapeError(f"{layer} needs an input whose last axis has {expected} elements, but its shape is {shape}")
+        raise misfit(f"{layer} needs an input whose last axis has {expected} elements, but its shape is {shape}")
+
+
+def misfit(words: str) -> ShapeError:
+    """The error of a layer about its input, which tells how the layer is reached from the model that was called."""
+    calls: list[Any] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__call__" and code.co_argcount:
+            owner = frame.f_locals.get(code.co_varnames[0])
+            calls += [] if tree.is_leaf(owner) else [owner]
+        frame = frame.f_back
+    for model in reversed(calls[1:]):
+        for path, part in tree.containers(model):
+            if part is calls[0] and path:
+                way = tree.format_path(path, "").lstrip(".")
+                return ShapeError(f"{words}\n  in layer {way} of the {type(model).__name__}")
+    return ShapeError(words)

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from hopgrad.errors import ShapeError
-from hopgrad.nn.module import Array, Module, floating, size
+from hopgrad.nn.module import Array, Module, floating, misfit, size
 from hopgrad.tree import static
 
 __all__ = ["BatchNorm", "BatchStatistics", "GroupNorm", "LayerNorm", "RMSNorm"]
@@ -30,7 +29,7 @@ def _last_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
 
 def _check_end(x: Array, shape: tuple[int, ...], layer: str) -> None:
     if np.shape(x)[-len(shape) :] != shape:
-        raise ShapeError(f"{layer} needs an input whose shape ends with {shape}, but it is {np.shape(x)}")
+        raise misfit(f"{layer} needs an input whose shape ends with {shape}, but it is {np.shape(x)}")
 
 
 @dataclasses.dataclass(eq=False, repr=False, init=False)
@@ -146,7 +145,7 @@ class GroupNorm(Module):
 
 def _check_channels(x: Array, weight: Array, layer: str) -> None:
     if np.ndim(x) < 2 or np.shape(x)[1] != np.size(weight):
-        raise ShapeError(f"{layer} needs an input of shape (n, {np.size(weight)}, …), but its shape is {np.shape(x)}")
+        raise misfit(f"{layer} needs an input of shape (n, {np.size(weight)}, …), but its shape is {np.shape(x)}")
 
 
 def _by_channel(values: Array, x: Array) -> Any:
@@ -214,7 +213,7 @@ class BatchNorm(Module):
             axes = (0, *range(2, np.ndim(x)))
             count = np.size(x) // np.shape(x)[1]
             if count < 2:
-                raise ShapeError(f"BatchNorm needs more than one value of each channel, not an input of {np.shape(x)}")
+                raise misfit(f"BatchNorm needs more than one value of each channel, not an input of {np.shape(x)}")
             mean = np.mean(x, axes)
             centred = x - _by_channel(mean, x)
             variance = np.mean(centred * centred, axes)

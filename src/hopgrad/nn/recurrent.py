@@ -10,10 +10,9 @@ from numpy.typing import DTypeLike
 
 from hopgrad import tree
 from hopgrad.control import scan
-from hopgrad.errors import ShapeError
 from hopgrad.nn import initializers
 from hopgrad.nn.activations import sigmoid
-from hopgrad.nn.module import Array, Module, Rng, floating, generator, size
+from hopgrad.nn.module import Array, Module, Rng, floating, generator, misfit, size
 from hopgrad.tree import static
 
 __all__ = ["GRU", "LSTM", "RNN", "RecurrentLayer"]
@@ -110,7 +109,7 @@ class _Recurrent(Module):
         shape, width = np.shape(x), np.shape(self.layers[0].weight_ih)[1]
         if len(shape) not in (2, 3) or shape[-1] != width:
             order = "(batch, time" if self.batch_first else "(time, batch"
-            raise ShapeError(f"{type(self).__name__} needs an input of shape {order}, {width}), or (time, {width}), "
+            raise misfit(f"{type(self).__name__} needs an input of shape {order}, {width}), or (time, {width}), "
                              f"but its shape is {shape}")  # fmt: skip
         alone = len(shape) == 2
         if alone:

@@ -49,6 +49,8 @@ class Optimizer:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(v, str) or v is None for v in numbers):
+                raise TypeError(f"{field.name} must be a number, not {value!r}")
             if not callable(value) and not all(0 <= v < np.inf for v in numbers):
                 raise ValueError(f"{field.name} must be finite and not negative, but is {value!r}")
             if field.name in ("betas", "alpha", "momentum") and not all(v < 1 for v in numbers):

@@ -202,6 +202,10 @@ class Outside:
         self._inside: dict[int, Any] = {}
         """Values that the traced code put where it reads them again, by identity."""
         self._packages: set[str] = set()
+        self.modules: dict[str, Any] = {}
+        """Captured modules by the names under which they were read, if modules are wanted."""
+        self._reached: dict[int, tuple[str, str]] = {}
+        """By identity of their parts, modules and arrays: how these are reached, and called for short."""
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -215,6 +219,8 @@ class Outside:
             return value
         if cls is np.ndarray and value.dtype.kind in "fiubc":
             return self._array(value, get, name)
+        if self.trace.builder.sites.modules is not None:
+            self._name_module(value, name)
         if cls is FunctionType:
             self.reads.append(Read(get, value))
             if type(value.__globals__) is Globals:
@@ -246,7 +252,12 @@ class Outside:
             return value
         if is_copyable(kind):
             self.reads.append(Read(get, value))
-            return self.objects.copy(value, frame) if kind is value else self.objects.view(value, frame)
+            if kind is value:
+                return self.objects.copy(value, frame)
+            view = self.objects.view(value, frame)
+            if id(value) in self._reached and callable(value):
+                self.trace.builder.sites.name_module(view, cls, self._reached[id(value)][0])
+            return view
         if cls is types.MethodType and type(value.__func__) is FunctionType and self._is_users(value.__func__):
             self.reads.append(Read(get, value))
             owner = self.hand(value.__self__, lambda: value.__self__, f"{name}.__self__", frame)
@@ -352,21 +363,37 @@ class Outside:
             known = self._handed[id(value)] = (value, make())
         return known[1]
 
+    def _name_module(self, value: Any, name: str) -> None:
+        """Note how a captured module is reached, and what it is made of; nothing else has such parts."""
+        cls: Any = type(value)
+        if id(value) in self._reached or not is_copyable(cls) or not callable(value) or tree.is_leaf(value):
+            return
+        name = name.removesuffix(".__self__")
+        self.modules.setdefault(name, value)
+        leaves, structure = tree.flatten(value)
+        for path, part in [*tree.containers(value), *zip(tree.paths(structure), leaves, strict=True)]:
+            if callable(part) or (type(part) is np.ndarray and part.dtype.kind in "fc"):
+                self._reached.setdefault(id(part), (tree.format_path(path, name), tree.leaf_name(name, path)))
+
     def _array(self, value: np.ndarray[Any, Any], get: Get, name: str) -> Any:
-        place = window_of(value)
+        is_parameter = id(value) in self._reached
+        place = None if is_parameter else window_of(value)
         if place is not None:
             # Another view of the same array may be captured, too, and what is written to one is seen in both.
             owner, key = place
             whole = self._array(owner, functools.partial(_owner, get), name)
             self.reads.append(Window(get, value))
             return self._memo(value, lambda: whole[key])
-        if not self.inputs:
+        if not self.inputs and not is_parameter:
             return homes.captured(self.trace, value)
 
         def traced() -> Tracer:
-            node = self._nodes[id(value)] = self.trace.builder.input(aval_of(value), name).id
+            title = self._reached[id(value)][1] if is_parameter else name
+            node = self._nodes[id(value)] = self.trace.builder.input(aval_of(value), title).id
             # A copy, since user code that runs unseen may write to the array.
             self.trace.known[node] = value.copy("K")
+            if is_parameter and self.trace.wrt is not None:
+                self.trace.wrt.add(node)
             made = Tracer(self.trace, node, ARRAY)
             homes.argument(made, value)
             self.arrays.append((value, node))
@@ -375,6 +402,10 @@ class Outside:
         made = self._memo(value, traced)
         self.reads.append(Input(get, value, self._nodes[id(value)]))
         return made
+
+    def parameters(self) -> dict[int, str]:
+        """The inputs that stand for parameters of captured modules, with how these are reached."""
+        return {node: self._reached[key][0] for key, node in self._nodes.items() if key in self._reached}
 
     def input_of(self, array: Any) -> int | None:
         """The input that stands for a captured array."""

@@ -90,7 +90,10 @@ class Analysis:
             for n, name in self.graph.names.items()
             if not isinstance(builder.avals[n], Several) and (n in told or n in self.graph.inputs)
         }
-        self.nodes = [n for n in self.graph.order if n in told and self._shown(n)]
+        shown = [n for n in self.graph.order if n in told and self._shown(n)]
+        # Parameters of captured modules became inputs when they were read.
+        inputs = set(self.graph.inputs)
+        self.nodes = sorted(shown, key=lambda n: n not in inputs)
         seed = ones(builder, builder.avals[self.output])
         self.back = pull(builder, {self.output: seed}, self.wrt, record=True, why=True)
 

@@ -15,23 +15,37 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from hopgrad import tree
-from hopgrad.calling import Level, finished, float_arguments, outer_guards, parameter_names, positions, start_call
+from hopgrad.calling import (
+    NOTHING,
+    Level,
+    finished,
+    float_arguments,
+    outer_guards,
+    parameter_names,
+    positions,
+    start_call,
+    title_of,
+)
 from hopgrad.errors import DtypeError, ExpressionError
 from hopgrad.files import replacing
 from hopgrad.graph.graph import Graph
 from hopgrad.graph.sites import Location
 from hopgrad.notation import Infix, Symbol, Term, equation, latex, text, value_text
+from hopgrad.outside import outside_of
 from hopgrad.show import render
 from hopgrad.show.analysis import Analysis
 from hopgrad.show.export import dot, mermaid, tikz
 from hopgrad.show.expression import Expression, parse
 from hopgrad.show.guards import Condition, listed
+from hopgrad.show.loops import written_out
 from hopgrad.show.notebook import Explorer, static
 from hopgrad.show.page import page
-from hopgrad.show.picture import Direction, svg
+from hopgrad.show.picture import Direction, svg, svg_of_parts
 from hopgrad.show.schema import to_json
 from hopgrad.show.story import Line, Section, tell, troubles
+from hopgrad.show.structure import parts
 from hopgrad.trace.context import current
+from hopgrad.trace.tracer import ARRAY
 from hopgrad.transforms import grad
 
 __all__ = ["Explanation", "explain"]
@@ -68,16 +82,19 @@ class Explanation:
     Attributes:
         value: The result.
         gradient: The derivatives by the chosen arguments, in their structure.
+        captured: Those by the modules that the function captured, by the names under which it reads them. Each has its
+            module's structure.
         graph: The traced graph.
         zeros: For inputs whose derivative is structurally zero the reason, by name.
     """
 
-    def __init__(self, analysis: Analysis, title: Term, gradient: Any) -> None:
+    def __init__(self, analysis: Analysis, title: Term, gradient: Any, captured: dict[str, Any]) -> None:
         self._analysis = analysis
         self._title = title
         self.graph = analysis.graph
         self.value: Any = analysis.value(analysis.output)
         self.gradient = gradient
+        self.captured = captured
         names = analysis.names
         self.zeros = {names[n]: str(z) for n in analysis.wrt if (z := analysis.zero(n)) is not None}
 
@@ -269,19 +286,21 @@ class Explanation:
 def explain(
     f: Callable[..., Any] | str,
     /,
-    *,
+    *args: Any,
     wrt: str | int | Sequence[str | int] | None = None,
     order: int = 1,
     **values: Any,
 ) -> Any:
     """Explain a function and its gradient.
 
-    ``explain(f)`` returns a function of the same arguments that gives the `Explanation`;
+    ``explain(f)`` returns a function of the same arguments that gives the `Explanation`, an `Explainer`;
     ``explain("sin((x+1)**2)", x=0.5)`` explains a text formula (``^`` also means power) at once.
 
     Args:
         f: A function of NumPy values, or a formula as text.
-        wrt: Which arguments to differentiate by, as names or positions; None: all floating-point ones.
+        args: There are none; the arguments of `f` are given in a second call.
+        wrt: Which arguments to differentiate by, as names or positions; None: all floating-point ones. Names of modules
+            that the function captures will do, too.
         order: 1 explains the gradient, 2 the derivative of the derivative, and so on; above 1 choose one argument.
         **values: For a formula, the values of its variables.
 
@@ -299,19 +318,71 @@ def explain(
     if order < 1:
         raise ValueError(f"order is 1 or more, not {order}")
     if isinstance(f, str):
+        if args:
+            raise TypeError('the values of a formula are given by name: explain("x^2", x=3)')
         return _explain_formula(parse(f, values), wrt, order, values)
     if not callable(f):
         raise TypeError(f"explain needs a function or a formula as text, not {type(f).__name__}")
-    if values:
-        raise TypeError(f"explain(f) takes the arguments of f in a second call: explain(f)({', '.join(values)}=…)")
+    if args or values:
+        given = ", ".join(["…"] * len(args) + [f"{name}=…" for name in values])
+        raise TypeError(f"explain(f) takes the arguments of f in a second call: explain(f)({given})")
+    return Explainer(f, wrt, order)
 
-    def explained(*args: Any, **keywords: Any) -> Explanation:
-        if tree.is_leaf(f):
-            return _explain(f, wrt, order, args, keywords)
-        return _explain(_of_module(f), wrt, order, (f, *args), keywords)
 
-    explained.__doc__ = f"The explanation of {getattr(f, '__name__', 'the function')} at these arguments."
-    return explained
+class Explainer:
+    """A function of the same arguments as `f` that gives the `Explanation`. Made by `explain`.
+
+    Of a model it shows, before there are data, what that is made of: layers, parameters and their shapes.
+
+    >>> from hopgrad import nn
+    >>> explain(nn.Sequential(nn.Linear(2, 3, rng=0), nn.relu))
+    model: Sequential (9 parameters)
+      model[0]: Linear  weight 3×2  bias 3
+      relu
+    To see values and gradients, give it data: explain(model)(x)
+    >>> explain(abs)
+    <explain(abs): call it with the arguments of abs>
+    """
+
+    def __init__(self, f: Callable[..., Any], wrt: Any, order: int) -> None:
+        self._f, self._wrt, self._order = f, wrt, order
+
+    def __call__(self, *args: Any, **keywords: Any) -> Explanation:
+        if self._is_model:
+            return _explain(_of_module(self._f), self._wrt, self._order, (self._f, *args), keywords)
+        return _explain(self._f, self._wrt, self._order, args, keywords)
+
+    @property
+    def _is_model(self) -> bool:
+        return not tree.is_leaf(self._f)
+
+    @property
+    def _hint(self) -> str:
+        """What to do next."""
+        if not self._is_model:
+            name = title_of(self._f)
+            return f"<explain({name}): call it with the arguments of {name}>"
+        names = ", ".join(parameter_names(self._f)[:1]) or "…"
+        return f"To see values and gradients, give it data: explain(model)({names})"
+
+    def __repr__(self) -> str:
+        return "\n".join([*(parts(self._f).text() if self._is_model else ()), self._hint])
+
+    def svg(self, *, theme: Literal["auto", "light", "dark"] = "auto") -> str:
+        """A model's layers, one in the other, with the shapes of their parameters.
+
+        Raises:
+            TypeError: it is a function that is explained: it has no picture before it is called.
+        """
+        if not self._is_model:
+            name = title_of(self._f)
+            raise TypeError(
+                f"there is nothing to draw of a function alone: explain({name})(…).svg() draws a call of it"
+            )
+        return svg_of_parts(parts(self._f), self._hint, theme)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": repr(self), **({"image/svg+xml": self.svg()} if self._is_model else {})}
 
 
 def _of_module(module: Any) -> Callable[..., Any]:
@@ -394,12 +465,15 @@ def _explain(
     keywords: dict[str, Any],
     texts: Mapping[str, str] | None = None,
 ) -> Explanation:
-    everything = _float_places(f, args, keywords)
-    chosen = everything if wrt is None else [wrt] if isinstance(wrt, (str, int)) else list(wrt)
+    known = parameter_names(f)
+    wished = [] if wrt is None else [wrt] if isinstance(wrt, (str, int)) else list(wrt)
+    others = [w for w in wished if isinstance(w, str) and w not in keywords and w not in known]  # captured modules?
+    everything = _float_places(args, keywords)
+    chosen = everything if wrt is None else [w for w in wished if w not in others]
     with Level() as running:
         running.builder.sites.modules = {}
-        names = positions(f, everything, args, keywords)
-        wanted = positions(f, chosen, args, keywords)
+        names = positions(f, everything or NOTHING, args, keywords)
+        wanted = positions(f, chosen or NOTHING, args, keywords)
         both = [*names, *[p for p in wanted if p not in names]]
         target = f
         for _ in range(order - 1):
@@ -408,8 +482,14 @@ def _explain(
                     f"order={order} explains the derivative of a derivative by one argument: choose it with wrt="
                 )
             target = grad(target, wanted[0])
-        call = start_call(target, running, both, args, keywords)
+        call = start_call(target, running, both or NOTHING, args, keywords)
         guards = outer_guards(running)
+        outside = outside_of(running)
+    if unknown := [name for name in others if name not in outside.modules]:
+        positions(f, unknown, args, keywords)  # tells that there are none
+    parameters = outside.parameters()
+    if not everything and not parameters:
+        float_arguments([*args, *keywords.values()])  # tells that there is nothing to differentiate by
     call_outputs = [o for o in call.outputs if o.node is not None]
     if len(call_outputs) != 1 or len(call.outputs) != 1:
         raise TypeError(
@@ -424,50 +504,70 @@ def _explain(
         raise DtypeError(f"the result has dtype {dtype}, which has no derivative{cure}")
     rest = iter(call.leaves)
     groups = {p: [next(rest) for _ in range(s.num_leaves)] for p, s in zip(both, call.structures, strict=True)}
-    graph = Graph(call.builder, call.inputs, [output], guards)
-    titles = parameter_names(f)
+    graph = Graph(call.builder, [*call.inputs, *parameters], [output], guards)
+    told, at = written_out(graph) if running.builder.sites.modules else (graph, {n: n for n in graph.inputs})
     reached = {
-        leaf.node: tree.format_path(path, place if isinstance(place, str) else titles[place])
+        at[leaf.node]: tree.format_path(path, place if isinstance(place, str) else known[place])
         for place, structure in zip(both, call.structures, strict=True)
-        if isinstance(place, str) or place < len(titles)
+        if isinstance(place, str) or place < len(known)
         for leaf, path in zip(groups[place], tree.paths(structure), strict=True)
         if path
     }
+    modules = outside.modules if wrt is None else {name: outside.modules[name] for name in others}
+    inputs_of = {
+        name: [at[n] if (n := outside.input_of(array)) in parameters else None for array in tree.flatten(module)[0]]
+        for name, module in modules.items()
+    }
+    of_modules = dict.fromkeys(node for nodes in inputs_of.values() for node in nodes if node is not None)
     with _no_collection():
         analysis = Analysis(
-            graph,
-            output,
-            tuple(leaf.node for place in wanted for leaf in groups[place]),
-            {leaf.node: call.known[leaf.node] for leaf in call.leaves},  # copies: f may write to its arguments
+            told,
+            told.outputs[0],
+            (*[at[leaf.node] for place in wanted for leaf in groups[place]], *of_modules),
+            {at[node]: call.known[node] for node in graph.inputs},  # copies: f may write to its arguments
             order=order,
             texts=texts or {},
-            reached=reached,
+            reached={**reached, **{at[node]: path for node, path in parameters.items()}},
         )
         structures = dict(zip(both, call.structures, strict=True))
         gradients = tuple(
-            tree.unflatten(structures[p], [finished(analysis.adjoint(leaf.node), leaf.kind) for leaf in groups[p]])
+            tree.unflatten(structures[p], [finished(analysis.adjoint(at[leaf.node]), leaf.kind) for leaf in groups[p]])
             for p in wanted
         )
-    if order > 1:
-        primes = "′" * (order - 1)
-        analysis.names[output] = f"y{primes}" if output not in graph.inputs else analysis.names[output]
-    gradient = gradients[0] if len(gradients) == 1 else gradients
-    return Explanation(analysis, _title(f, analysis, order), gradient)
+        captured = {name: _derivative(analysis, module, inputs_of[name]) for name, module in modules.items()}
+    if order > 1 and analysis.output not in told.inputs:
+        analysis.names[analysis.output] = f"y{'′' * (order - 1)}"
+    found = [*gradients, *[captured[name] for name in (others if wanted or others else captured)]]
+    gradient = found[0] if len(found) == 1 else tuple(found)
+    return Explanation(analysis, _title(f, analysis, order, [at[n] for n in call.inputs]), gradient, captured)
 
 
-def _float_places(f: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:
+def _derivative(analysis: Analysis, module: Any, inputs: Sequence[int | None]) -> Any:
+    """The derivative by a captured module, of whose arrays these are the inputs: zeros for those that are not used."""
+    leaves, structure = tree.flatten(module)
+    found = [
+        np.zeros_like(leaf) if node is None else finished(analysis.adjoint(node), ARRAY)
+        for leaf, node in zip(leaves, inputs, strict=True)
+    ]
+    return tree.unflatten(structure, found)
+
+
+def _float_places(args: tuple[Any, ...], keywords: dict[str, Any]) -> list[int | str]:
     """Arguments that hold floating-point values (Python ints too, if nothing else does)."""
     keys: list[int | str] = [*range(len(args)), *keywords]
-    return [keys[k] for k in float_arguments([*args, *keywords.values()])]
+    try:
+        return [keys[k] for k in float_arguments([*args, *keywords.values()])]
+    except DtypeError:
+        return []
 
 
-def _title(f: Any, analysis: Analysis, order: int) -> Term:
+def _title(f: Any, analysis: Analysis, order: int, inputs: Sequence[int]) -> Term:
     """y = sin((x+1)²), or f(W, b) where that is too long."""
     name = getattr(f, "__name__", "f")
     name = "f" if name == "<lambda>" else name
-    symbols = [analysis.symbol(n) for n in analysis.graph.inputs]
+    symbols = [analysis.symbol(n) for n in inputs]
     if analysis.layers:  # a network by its name alone
-        roots = [analysis.reached.get(n, "") for n in analysis.graph.inputs]
+        roots = [analysis.reached.get(n, "") for n in inputs]
         symbols = [Symbol(re.split(r"[.\[]", path)[0]) if path else s for path, s in zip(roots, symbols, strict=True)]
         symbols = list(dict.fromkeys(symbols))
     inside = Infix(",", ",", tuple(symbols), 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from hopgrad.graph.sites import Layer
+from hopgrad.graph.sites import Layer, Step
 
 if TYPE_CHECKING:
     from hopgrad.show.analysis import Analysis
@@ -64,8 +64,13 @@ class Group:
     @property
     def contains_layers(self) -> bool:
         """Whether it mainly puts layers together, as `hopgrad.nn.Sequential` does."""
-        named = [group for group in self.groups if group.layer is not None and group.layer.name]
+        named = [g for g in self.groups if g.layer is not None and (g.layer.name or (g.is_step and g.contains_layers))]
         return bool(named) and len(self.items) <= 2 * len(self.groups)
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a step of a loop."""
+        return isinstance(self.layer, Step)
 
 
 class Layers:
@@ -125,7 +130,10 @@ class Layers:
         return list(self.seen(opened))
 
     def taken_apart(self, names: Sequence[str]) -> set[Group]:
-        """The groups to open so that those of these names (``model[0]``, or ``cross_entropy``) are seen hop by hop."""
+        """The groups to open so that those of these names (``model[0]``, or ``cross_entropy``) are seen hop by hop.
+
+        Steps of loops that lie in them stay closed: they have names of their own (``step 3 of 64``).
+        """
         found = set(self.opened)
         for name in names:
             ways = [way for way in _ways(self.root) if name in way[-1].names]
@@ -134,7 +142,8 @@ class Layers:
                 raise ValueError(f"no layer is called {name!r}: there are {', '.join(known) or 'none'}")
             for way in ways:
                 found.update(way)
-                found.update(_all(way[-1]))
+                inside = (more[1:] for more in _ways(way[-1]))
+                found.update(more[-1] for more in inside if more and not any(group.is_step for group in more))
         return found
 
     def results(self, group: Group) -> list[int]:
@@ -145,7 +154,11 @@ class Layers:
 
     def result(self, group: Group) -> int:
         """The value that stands for a group: the last one that it gives."""
-        return max(self.results(group), default=max(group.nodes))
+        found = max(self.results(group), default=max(group.nodes))
+        builder = self._analysis.graph.builder
+        if group.is_step and builder.hop(found).name == "reshape":  # a row of what the loop gives
+            return self._analysis.visible(builder.args(found)[0])
+        return found
 
     def parameters(self, group: Group) -> list[int]:
         """The inputs that are used in a group alone."""

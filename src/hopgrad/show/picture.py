@@ -8,7 +8,7 @@ words).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
@@ -22,6 +22,7 @@ from hopgrad.show.guards import BOUNDARY, HOLDS, listed, sentence
 from hopgrad.show.layers import Group
 from hopgrad.show.layout import Edge as Line
 from hopgrad.show.layout import Layout, Point, layout
+from hopgrad.show.structure import Part
 
 Direction = Literal["right", "down"]
 
@@ -404,16 +405,21 @@ def svg(
     if caption:
         middle = (plan.height + _CAPTION_GAP + high) / 2
         body.append(f'<g class="conditions">{_rows(caption, plan.width / 2, middle)}</g>')
+    left = (plan.width - wide) / 2
+    return _document(body, title, _description(analysis, boxes, arrows), (left, wide, high), theme)
+
+
+def _document(body: Sequence[str], title: str, description: str, extent: tuple[float, float, float], theme: str) -> str:
+    """What is drawn as a whole document; `extent` is its left end, width and height."""
     digest = hashlib.blake2b(("".join(body) + theme).encode(), digest_size=4).hexdigest()
     scope = f"hop{digest}"
     margin = 14.0
-    left = (plan.width - wide) / 2 - margin
-    width, height = wide + 2 * margin, high + 2 * margin
+    left, width, height = extent[0] - margin, extent[1] + 2 * margin, extent[2] + 2 * margin
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{scope}" role="img" aria-labelledby="{scope}t {scope}d"'
         f' width="{width:.0f}" height="{height:.0f}" viewBox="{left:.0f} {-margin:.0f} {width:.1f} {height:.1f}">',
         f'<title id="{scope}t">{escape(title)}</title>',
-        f'<desc id="{scope}d">{escape(_description(analysis, boxes, arrows))}</desc>',
+        f'<desc id="{scope}d">{escape(description)}</desc>',
         f"<style>{_style(scope, theme)}</style>",
         f'<defs><marker id="{scope}h" viewBox="0 0 10 10" refX="9.2" refY="5" markerWidth="7.5" markerHeight="7.5"'
         ' orient="auto-start-reverse"><path class="head" d="M0 0.8L10 5L0 9.2z"/></marker>'
@@ -422,6 +428,63 @@ def svg(
         f'<rect class="paper" x="{left:.0f}" y="{-margin:.0f}" width="{width:.1f}" height="{height:.1f}"/>',
     ]
     return "\n".join(head) + "\n" + "\n".join(body).replace("SCOPE", scope) + "\n</svg>\n"
+
+
+# -- a model without data ------------------------------------------------------------------------------------------
+
+_ROOM = 720.0
+"""Layers stand side by side as far as they find room in this width."""
+_GAP = 12.0
+
+
+def svg_of_parts(part: Part, hint: str, theme: str = "auto") -> str:
+    """What a model is made of: boxes in boxes, each with the shapes of its own parameters."""
+    drawn = _drawn_part(part)
+    caption = _row(hint, SMALL, "caption")
+    width, height = max(drawn.size[0], caption.width), drawn.size[1] + _CAPTION_GAP + caption.height
+    body = [*drawn.at(max(0.0, (width - drawn.size[0]) / 2), 0.0)]
+    body.append(_rows([caption], width / 2, height - caption.height / 2))
+    words = "; ".join(line.strip() for line in part.text())
+    return _document(body, f"{part.layer}, {part.count:,} parameters", words, (0.0, width, height), theme)
+
+
+@dataclass
+class _DrawnPart:
+    """A box with others in it, which have their places."""
+
+    part: Part
+    head: list[Row]
+    inside: list[tuple[float, float, _DrawnPart]]
+    size: Point
+
+    def at(self, x: float, y: float) -> Iterator[str]:
+        """The box with its upper left corner there."""
+        w, h = self.size
+        top = sum(row.height for row in self.head)
+        tip = next(self.part.text())
+        yield (
+            f'<g class="node layer"><title>{escape(tip)}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}"'
+            f' height="{h:.1f}" rx="6"/>{_rows(self.head, x + w / 2, y + _PAD_Y + top / 2)}</g>'
+        )
+        for dx, dy, inner in self.inside:
+            yield from inner.at(x + dx, y + dy)
+
+
+def _drawn_part(part: Part) -> _DrawnPart:
+    count = [f"{part.count:,} parameters"] if part.parts and part.count else []
+    head = [_row(str(part.layer), TITLE, "name"), *[_row(words, SMALL, "value") for words in (*count, *part.rows)]]
+    top = sum(row.height for row in head) + 2 * _PAD_Y
+    inside: list[tuple[float, float, _DrawnPart]] = []
+    x, y, tall, wide = _GAP, top, 0.0, 0.0
+    for inner in map(_drawn_part, part.parts):
+        w, h = inner.size
+        if x > _GAP and x + w + _GAP > _ROOM:
+            x, y, tall = _GAP, y + tall + _GAP, 0.0
+        inside.append((x, y, inner))
+        x, tall = x + w + _GAP, max(tall, h)
+        wide = max(wide, x)
+    width = max(wide, 46.0, max(row.width for row in head) + 2 * _PAD_X)
+    return _DrawnPart(part, head, inside, (width, y + tall + _GAP if inside else top))
 
 
 def _description(analysis: Analysis, boxes: Sequence[Box], arrows: Sequence[Arrow]) -> str:

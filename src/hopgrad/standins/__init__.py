@@ -39,7 +39,7 @@ __all__ = ["Cached", "builtins_stand_in", "is_pure", "stand_in"]
 
 _PURE_PACKAGES = frozenset({"array_api_compat", "hopgrad", "numpy"})
 
-_AS_USERS = ("hopgrad.nn", "hopgrad.optim")
+_AS_USERS = ("hopgrad.gallery", "hopgrad.nn", "hopgrad.optim")
 
 _PURE_MODULES = frozenset({
     "__future__", "_bisect", "_collections", "_collections_abc", "_functools", "_heapq", "_operator", "_sre", "_struct",

@@ -19,6 +19,7 @@ from hopgrad.train.history import History as History
 from hopgrad.train.layers import Activity as Activity
 from hopgrad.train.layers import Layer as Layer
 from hopgrad.train.layers import activity as activity
+from hopgrad.train.loop import DataWarning as DataWarning
 from hopgrad.train.loop import Fit as Fit
 from hopgrad.train.loop import Moment as Moment
 from hopgrad.train.loop import evaluate as evaluate

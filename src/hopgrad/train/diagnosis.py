@@ -11,6 +11,7 @@ from hopgrad import tree
 from hopgrad.errors import HopgradError
 from hopgrad.files import is_numeric
 from hopgrad.graph.graph import Graph
+from hopgrad.graph.sites import Step
 from hopgrad.show.explanation import explain
 
 __all__ = ["NonFiniteError", "diagnose"]
@@ -98,9 +99,17 @@ def _born(loss: Callable[..., Any], model: Any, batch: Sequence[Any]) -> list[st
     layers = _layers(story.graph, model)
     found = []
     for line in story.troubles:
-        layer = _layer_of(story.graph, line.node, layers)
-        found.append(f"in layer {layer}: {line.prose}" if layer else line.prose)
+        where = [f"layer {layer}"] if (layer := _layer_of(story.graph, line.node, layers)) else []
+        where += _steps(story.graph, line.node)
+        found.append(f"in {', '.join(where)}: {line.prose}" if where else line.prose)
     return found
+
+
+def _steps(graph: Graph, node: int | None) -> list[str]:
+    """The steps of loops in which a value was computed."""
+    builder = graph.builder
+    calls = [] if node is None else builder.sites.layers(builder.made_at(node))
+    return [layer.kind for _, layer in calls if isinstance(layer, Step)]
 
 
 def _layers(graph: Graph, model: Any) -> dict[int, str]:

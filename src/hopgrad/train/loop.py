@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -29,6 +29,10 @@ from hopgrad.transforms import compile, value_and_grad
 __all__ = ["Fit", "Moment", "Optimizer", "evaluate", "fit"]
 
 Stopped = Literal["done", "patience", "callback", "interrupted", "data ended"]
+
+
+class DataWarning(UserWarning):
+    """Data ended before they should, or an evaluation on them gave NaN: the message says what came of it."""
 
 
 class Optimizer(Protocol):
@@ -150,7 +154,7 @@ def fit(
         checkpoints: A folder, or `Checkpoints`, to save to (needs the package safetensors).
         resume: Whether to go on from the last checkpoint, if there is one. Without it a folder with checkpoints is
             refused.
-        progress: Whether to show the progress: True, False, or None: in a terminal only.
+        progress: Whether to show the progress: True, False, or None: in a terminal or a notebook only.
 
     Returns:
         The trained model with its history; see `Fit`. On Ctrl-C it is saved (if there are checkpoints) and returned as
@@ -318,6 +322,10 @@ class _Trainer:
     stop: Stopped | None = None
     saved: int | None = None
     """At which step a checkpoint was written last."""
+    fits: bool = False
+    """Whether the loss is known to take the batches."""
+    told: set[str] = field(default_factory=set)
+    """The results of which it was said that they are NaN."""
 
     @property
     def is_stateful(self) -> bool:
@@ -357,11 +365,19 @@ class _Trainer:
             self.epochs is not None and now.epoch >= self.epochs
         )
 
+    def _end_of_data(self) -> None:
+        """An iterator can be read only once: less was made than was asked for."""
+        self.stop = "data ended"
+        asked = [f"{n} {what}" for n, what in ((self.steps, "steps"), (self.epochs, "epochs")) if n is not None]
+        cure = ": an iterator can be read once; give a list, or a function that makes an iterator for each epoch"
+        words = f"the data ended after {self.now.step} steps, before the {' or '.join(asked)} that were asked for"
+        warnings.warn(words + cure * self.source.once, DataWarning, stacklevel=2)
+
     def _epoch(self) -> None:
         """The rest of the epoch that `now` is in."""
         now = self.now
         if self.source.once and now.epoch:
-            self.stop = "data ended"
+            self._end_of_data()
             return
         for batch in self.source.epoch(now.epoch, now.batch):
             self._make_step(batch)
@@ -370,9 +386,9 @@ class _Trainer:
                 break
         else:
             if not now.batch:
-                self.stop = "data ended"
                 if not now.step:
                     raise ValueError("the data gave no batch")
+                self._end_of_data()
                 return
             self._end_epoch()
             return
@@ -382,6 +398,9 @@ class _Trainer:
     def _make_step(self, batch: Batch) -> None:
         now = self.now
         given = (now.state, *batch) if self.is_stateful else batch
+        if not self.fits:
+            _check_call(self.loss, 1 + len(given), len(batch), self.is_stateful, self.key is not None)
+            self.fits = True
         with np.errstate(all="ignore"):  # it is told below
             drawn = None if self.key is None else (self.key, np.int64(now.step))
             value, norm, model, memory, state = self.step(now.model, now.memory, drawn, *given)
@@ -427,6 +446,10 @@ class _Trainer:
     def _end_epoch(self) -> None:
         now = self.now
         values = {"loss": now.history.mean_loss(now.batch), **self.evaluate(now.model, now.state)}
+        if unknown := [name for name, value in values.items() if math.isnan(value) and name not in self.told]:
+            self.told.update(unknown)
+            message = f"at the end of epoch {now.epoch + 1} {', '.join(unknown)} is NaN, which counts as the worst"
+            warnings.warn(message, DataWarning, stacklevel=2)
         now.history.evaluations.append(Evaluation(now.epoch, now.step, values))
         self._shown.epoch(now.epoch, values)
         is_best, is_over = self.goal.standing(now.history)
@@ -527,6 +550,22 @@ def _step_of(loss: Callable[..., Any], optimizer: Optimizer, max_norm: float | N
         return _kept_step(loss, optimizer, max_norm, stateful)
     except TypeError:  # not hashable
         return _compiled_step(loss, optimizer, max_norm, stateful)
+
+
+def _check_call(loss: Callable[..., Any], arguments: int, arrays: int, stateful: bool, keyed: bool) -> None:
+    """Raise `TypeError` if a loss cannot be called with a model and a batch: Python's own words would tell neither."""
+    try:
+        signature = inspect.signature(loss)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*[None] * arguments, **({"key": None} if keyed else {}))
+    except TypeError as error:
+        form = f"loss(model, {'state, ' if stateful else ''}{', '.join(['…'] * arrays)})"
+        raise TypeError(
+            f"the loss takes {signature}, but a batch has {arrays} part{'s' * (arrays > 1)}, so that it is called as"
+            f" {form}: {error}"
+        ) from None
 
 
 def _takes_key(loss: Callable[..., Any]) -> bool:
