@@ -998,8 +998,8 @@ def matmul(dtype: np.dtype[Any], a: View, b: View, out: View, *, alpha: float = 
     """The step for out = α a b + β out, with the shapes of NumPy's ``matmul``; None if there is none.
 
     There is none for other dtypes than float64 and float32, and, but for small matrices, for operands neither rows nor
-    columns of which have stride 1: copy these first. The result must not overlap with an operand. If β is 0, the result
-    is not read.
+    columns of which have stride 1: copy these first. The result must not overlap with an operand. If β is 0, what
+    the result was does not matter.
     """
     lead = len(out.shape) - (len(a.shape) > 1) - (len(b.shape) > 1)
     axes = batch_of(lead, a, b, out)
