@@ -369,6 +369,18 @@ def test_the_backend_that_was_asked_for_computes_replays() -> None:
             fast(0.0)
 
 
+def test_functions_that_are_alike_along_short_rows_are_computed_by_vectors() -> None:
+    def f(w: Any, x: Any) -> Any:
+        return np.tanh(x @ w)[:, :, None] * x[:, None, :]
+
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=(10, 20)), rng.normal(size=(50, 10))
+    g = hg.compile(f, backend="native")
+    for _ in range(3):
+        np.testing.assert_allclose(g(w, x), f(w, x), 1e-12)
+    assert all("tanh" not in kernel for kernel in g.kernels if "k < 10" in kernel)
+
+
 def test_products_with_the_hessian() -> None:
     def f(x: Any, scale: Any = 2.0) -> Any:
         return np.sum(np.sin(x) * scale) ** 2 + np.sum(np.sqrt(x) * x)

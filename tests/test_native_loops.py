@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import hopgrad as hg
 from hopgrad.backend import NativePlan
 from hopgrad.evaluate import Plan, evaluate
 from hopgrad.graph.graph import reachable
+from hopgrad.lower import straight
 
 LOOPS = {"scan", "while_loop", "switch"}
 SLOW = {"test_many_steps_take_seconds", "test_a_plain_loop_of_many_steps"}
@@ -41,17 +43,28 @@ def beside(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> N
             return values
         busy.here = True
         try:
-            found = both(NativePlan(builder, self.outputs, list(inputs)), inputs)
+            every = [both(NativePlan(builder, self.outputs, list(inputs)), inputs)]
+            with as_programs():
+                every.append(both(NativePlan(builder, self.outputs, list(inputs)), inputs))
         finally:
             busy.here = False
-        for one, other in zip(found, values, strict=True):
-            assert np.shape(one) == np.shape(other)
-            single = np.asarray(other).dtype == np.float32
-            assert_allclose(one, other, 1e-4 if single else 1e-10, 1e-5 if single else 1e-12)
+        for found in every:
+            for one, other in zip(found, values, strict=True):
+                assert np.shape(one) == np.shape(other)
+                single = np.asarray(other).dtype == np.float32
+                assert_allclose(one, other, 1e-4 if single else 1e-10, 1e-5 if single else 1e-12)
         return values
 
     if request.node.originalname not in SLOW:
         monkeypatch.setattr(Plan, "run", run)
+
+
+@contextlib.contextmanager
+def as_programs() -> Iterator[None]:
+    """Has no loop written as one function."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(straight, "MOST", 0)
+        yield
 
 
 def natively(f: Any, *args: Any) -> tuple[list[Any], list[Any], NativePlan]:
@@ -64,6 +77,10 @@ def natively(f: Any, *args: Any) -> tuple[list[Any], list[Any], NativePlan]:
     plan = NativePlan(graph.builder, graph.outputs, list(inputs))
     found = both(plan, inputs)
     assert plan.programs[0].is_native
+    with as_programs():
+        for one, other in zip(both(NativePlan(graph.builder, graph.outputs, list(inputs)), inputs), found, strict=True):
+            single = np.asarray(other).dtype == np.float32
+            assert_allclose(one, other, 1e-4 if single else 1e-10, 1e-5 if single else 1e-12)
     return wanted, found, plan
 
 
@@ -201,8 +218,10 @@ def test_what_does_not_change_is_computed_once() -> None:
     def f(w: Any, x: Any) -> Any:
         return hg.grad(lambda w: np.sum(hg.scan(lambda c, row: (c**w + row, None), np.ones(3), x)[0]))(w)
 
-    plan = same(f, np.array([0.5, 2.0, 3.0]), np.ones((4, 3)))
-    inner = [p for s in plan.programs[0].schedule.steps for p in getattr(getattr(s, "native", None), "programs", ())]
+    with as_programs():
+        plan = same(f, np.array([0.5, 2.0, 3.0]), np.ones((4, 3)))
+        steps = [getattr(step, "native", None) for step in plan.programs[0].schedule.steps]
+    inner = [program for native in steps for program in getattr(native, "programs", ())]
     assert any(once.flops > 0 for once in inner[::2])  # w - 1, of the slope of c**w
 
 
@@ -220,7 +239,7 @@ def test_a_library_that_fails_in_a_loop_leaves_it_to_numpy() -> None:
 
 
 def test_loops_have_an_entry_point_and_a_report() -> None:
-    with hg.use_backend("native"):
+    with hg.use_backend("native"), as_programs():
         g = hg.value_and_grad(network)
         x = np.random.default_rng(3).standard_normal((20, 3))
         first, second = g(x, W), g(x, W)

@@ -76,6 +76,8 @@ DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
 READ = 2
 """What reading a large array costs that a value is computed from."""
+ROW = 256
+"""How long a row is at most that takes less time than a function of one number."""
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 
@@ -301,7 +303,7 @@ class Fuser:
     def _is_virtual(self, node: int, hop: Hop) -> bool:
         builder = self.builder
         if hop.name == "convert" or (isinstance(hop, Elementwise) and hop.lowering):
-            if hop.name != "convert" and not _fits(hop, [builder.avals[a].dtype for a in builder.args(node)]):
+            if hop.name != "convert" and not fits(hop, [builder.avals[a].dtype for a in builder.args(node)]):
                 return False
             return self._is_native(node) and all(builder.avals[a].dtype in KINDS for a in builder.args(node))
         return False
@@ -483,7 +485,10 @@ class Fuser:
         self.store(node)
 
     def _keep_if_repeated(self, node: int, large: Aval) -> None:
-        """Store a virtual value that is broadcast along an outer axis, unless it is cheap."""
+        """Store a virtual value that is broadcast along an outer axis, unless it is cheap.
+
+        And functions that are the same along short rows: one at a time they would take longer than the row.
+        """
         if node not in self.ready or node in self.cut or self.cost[node] < DEAR or not self.builder.avals[node].shape:
             return
         small = self.builder.avals[node].shape
@@ -493,8 +498,15 @@ class Fuser:
             return
         last = lead + inner[-1]
         outer = range(last)
-        if any(large.shape[d] != 1 and (d < lead or small[d - lead] == 1) for d in outer):
+        outside = any(large.shape[d] != 1 and (d < lead or small[d - lead] == 1) for d in outer)
+        alike = prod(large.shape[last + 1 :])
+        if outside or (SHORT < alike <= ROW and self.builder.avals[node].size >= MANY and self._calls(node)):
             self._cut(node)
+
+    def _calls(self, node: int) -> bool:
+        """Whether functions of the math library are among what a virtual value is computed from."""
+        lowerings = [self.builder.hop(n).lowering for n in self.cones[node] if n not in self.cut]
+        return any(text and scalar.cost(text) >= scalar.FUNCTION for text in lowerings)
 
     def _place_view(self, node: int, hop: str, params: dict[str, Any], source: int) -> bool:
         builder = self.builder
@@ -1044,7 +1056,7 @@ _WHOLE = _TRUTHS | {"subtract", "negative", "absolute", "sign", "floor_divide", 
 """Those whose lowering is right for integers."""
 
 
-def _fits(hop: Hop, dtypes: Sequence[np.dtype[Any]]) -> bool:
+def fits(hop: Hop, dtypes: Sequence[np.dtype[Any]]) -> bool:
     """Whether a lowering is right for the dtypes of the operands."""
     kinds = {d.kind for d in dtypes}
     if kinds == {"f"} or "predicate" in hop.traits or hop.name == "where":

@@ -24,23 +24,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopgrad.aval import Aval, aval
-from hopgrad.differentiate import transplant
 from hopgrad.graph.builder import Builder
 from hopgrad.graph.graph import Graph, reachable
-from hopgrad.hops.control import Loop, Scan, Switch, While, dependencies, needed_carries
+from hopgrad.hops.control import Loop, Scan, Switch, While, dependencies
 from hopgrad.lower.blas import Code
-from hopgrad.lower.expand import expanded
 from hopgrad.lower.fuse import VIEWS, Fuser
 from hopgrad.lower.machine import Source, Step
 from hopgrad.lower.memory import ALIGNMENT
 from hopgrad.lower.pool import LEAST, MOST, PART, processors
 from hopgrad.lower.program import Inner, NotNativeError, address_of, runner
 from hopgrad.lower.scalar import KINDS
+from hopgrad.lower.straight import LONGEST, Need, joined, written
 from hopgrad.lower.views import View, c_strides
-from hopgrad.simplify import simplify
-
-LONGEST = 10**8
-"""How many steps a loop without a bound makes natively: then it is left to Python, where it can be interrupted."""
 
 WORD = 8
 
@@ -93,23 +88,9 @@ class _Bodies:
         given: Sequence[_Given | None],
         moving: Sequence[int] = (),
     ) -> None:
-        builder = Builder()
-        inputs = [
-            None if g is None else builder.input(g.like, "x").id if g.constant is None
-            else builder.constant(g.constant, g.like.dtype).id
-            for g in given
-        ]  # fmt: skip
-        ends, counts = [], []
-        for graph, wanted in graphs:
-            known = {node: here for node, here in zip(graph.inputs, inputs, strict=True) if here is not None}
-            ends += transplant(graph.builder, [graph.outputs[k] for k in wanted], builder, known)
-            counts.append(len(wanted))
-        free = {node: k for k, node in enumerate(inputs) if node is not None and node not in builder.constants}
-        wide, moved, kept = expanded(builder, ends, frozenset(free))
-        made = simplify(wide, moved, frozenset(kept.values()))
-        number = {made.inputs[kept[node]]: k for node, k in free.items() if kept.get(node) in made.inputs}
-        self.builder = made.builder
-        once = _once(made.builder, made.outputs, {node for node, k in number.items() if k in moving}) if moving else []
+        builder, ends, number = joined(graphs, [None if g is None else (g.like, g.constant) for g in given])
+        once = _once(builder, ends, {node for node, k in number.items() if k in moving}) if moving else []
+        self.builder = builder
         self.given = given
         self.moving = moving
         self.number = number
@@ -118,8 +99,8 @@ class _Bodies:
         """Values that are computed once, by id."""
         self._fuser = fuser
         self.once = self._program(once, [])
-        rest = iter(made.outputs)
-        self.parts = [self._program([next(rest) for _ in range(n)], once) for n in counts]
+        rest = iter(ends)
+        self.parts = [self._program([next(rest) for _ in wanted], once) for _, wanted in graphs]
 
     def _program(self, outputs: Sequence[int], once: Sequence[int]) -> Inner:
         """A program for some outputs, from those inputs and values computed once that it needs."""
@@ -471,63 +452,104 @@ class _Placed:
         self.fuser = fuser
         self.node = node
         self.loop = loop = Loop(fuser.builder.params(node))
-        self.cond: Graph | None = loop.given.get("cond")
         avals = loop.body.builder.avals
         self.inputs = [avals[n] for n in loop.body.inputs]
         self.outputs = [avals[n] for n in loop.body.outputs]
         self.items = fuser.items_of(node)
-        self.counted = self.cond is not None or loop.counted
-        """Whether only the run tells how many steps are made."""
-        # A while loop counts its steps, between the carries and their values before each step.
-        self.shown = loop.carries + 1 if self.cond is not None else len(self.outputs)
-        self.stacked = [k for k in self.items if loop.carries <= k < self.shown] if self.cond is None else []
-        self.before = {k - self.shown for k in self.items if k >= self.shown}
+        self.need = need = Need(loop, list(self.items))
         self.count, self.consts, self.starts, self.xs = loop.split(fuser.builder.args(node))
         self.first_x = loop.consts + loop.carries
-        self._need()
+        self.operands = [*self.count, *[self.consts[k] for k in need.fixed], *[self.starts[k] for k in need.carries]]
+        self.operands += [self.xs[k - self.first_x] for k in need.rows]
+        _check(fuser, self.operands)
+        if any(not self.outputs[k].size or self.outputs[k].dtype not in KINDS for k in need.stacked):
+            raise NotNativeError
         self.words = _Words()
         self.results: dict[int, View] = {}
         self.reads: list[View] = []
         self.writes: list[int] = []
-        self.level = 0
-
-    def _need(self) -> None:
-        """What has to be computed, and from which inputs."""
-        loop, needs = self.loop, dependencies(self.loop.body)
-        tested = dependencies(self.cond)[0] if self.cond is not None else set()
-        last = [k for k in self.items if k < loop.carries]
-        asked = tested.union(*[needs[k] for k in self.stacked], [loop.consts + k for k in (*self.before, *last)])
-        self.carries = needed_carries(needs[: loop.carries], loop.consts, asked)
-        self.wanted = [*self.carries, *self.stacked]
-        used = sorted(tested.union(*[needs[k] for k in self.wanted]))
-        self.fixed = [k for k in used if k < loop.consts]
-        self.rows = [k for k in used if k >= self.first_x]
-        self.operands = [*self.count, *[self.consts[k] for k in self.fixed], *[self.starts[k] for k in self.carries]]
-        self.operands += [self.xs[k - self.first_x] for k in self.rows]
-        _check(self.fuser, self.operands)
-        if any(not self.outputs[k].size or self.outputs[k].dtype not in KINDS for k in self.stacked):
-            raise NotNativeError
+        self.level = max(_levels(fuser, self.operands), default=0)
 
     def place(self) -> None:
         """Do it."""
-        fuser, loop, words = self.fuser, self.loop, self.words
+        if not self._as_one_function():
+            self._as_programs()
+
+    def _as_one_function(self) -> bool:
+        """Whether the loop is small enough for that; where steps do not need each other, threads are better."""
+        fuser, loop, need = self.fuser, self.loop, self.need
+        if not need.carries:
+            return False
+        rows = [k for k in self.items if k >= loop.carries and (need.cond is None or k != loop.carries)]
+        zeroed = {k: need.counted and self._shows_all_rows(k) for k in rows}
+        constants = {k: c for k in need.fixed if (c := _known(fuser.builder, self.consts[k])) is not None}
+        found = written(loop, need, constants, list(self.items), zeroed)
+        if found is None:
+            return False
+        views: dict[tuple[str, int], View] = {}
+
+        def view(name: str, k: int) -> View:
+            if (name, k) not in views:
+                if name == "result":
+                    views[name, k] = self._home(k)
+                else:
+                    operands = {"const": self.consts, "start": self.starts, "count": self.count}
+                    node = self.xs[k - self.first_x] if name == "row" else operands[name][k]
+                    views[name, k] = self._in_order(node, rows=name == "row")
+                    self.reads.append(views[name, k])
+            return views[name, k]
+
+        words = []
+        for param in found.params:
+            if isinstance(param, int):
+                words.append(param)
+                continue
+            what, name, k = param
+            seen = view(name, k)
+            size = fuser.buffers[seen.buffer].aval.dtype.itemsize
+            words.append({"slot": seen.buffer, "offset": seen.offset * size, "row": (*seen.strides, 0)[0] * size}[what])
+        flops = max(1, LONGEST if loop.endless else loop.length) * found.flops
+        note = f"{self._told()}, as one function"
+        step = Step(found.source, words, flops, note=note, lowerings=found.lowerings)
+        fuser.call(self.node, step, self.reads, self.writes, self.results, self.level)
+        return True
+
+    def _in_order(self, node: int, rows: bool) -> View:
+        """Where a value is, in C order; of rows each one by itself."""
+        fuser = self.fuser
+        view = fuser.store(node)
+        self.level = max(self.level, fuser.avail[node])
+        first = int(rows)
+        pairs = zip(view.shape[first:], view.strides[first:], c_strides(view.shape)[first:], strict=True)
+        if all(n == 1 or stride == own for n, stride, own in pairs):
+            return view
+        like = fuser.builder.avals[node]
+        own = View(fuser.temporary(like), like.shape, c_strides(like.shape))
+        self.level = max(self.level, fuser.write(node, own))
+        return own
+
+    def _told(self) -> str:
+        """What the loop is, in words."""
+        name = "scan" if self.need.cond is None else "while_loop"
+        return f"{name} of {'any number of' if self.loop.endless else self.loop.length} steps"
+
+    def _as_programs(self) -> None:
+        """With programs for the body and the test."""
+        fuser, loop, words, need = self.fuser, self.loop, self.words, self.need
         given: list[_Given | None] = [None] * len(self.inputs)
-        for k in self.fixed:
+        for k in need.fixed:
             given[k] = _constant(fuser, self.consts[k], again=loop.length != 1)
-        for k in self.carries:
+        for k in need.carries:
             given[loop.consts + k] = _Given(None, self.inputs[loop.consts + k])
-        for k in self.rows:
+        for k in need.rows:
             view = fuser.store(self.xs[k - self.first_x])
             given[k] = _Given(View(view.buffer, view.shape[1:], view.strides[1:], view.offset), self.inputs[k])
-        graphs: list[tuple[Graph, Sequence[int]]] = [(loop.body, self.wanted)]
-        if self.cond is not None:
-            graphs.append((self.cond, [0]))
-        self.bodies = bodies = _Bodies(fuser, graphs, given, range(loop.consts, len(given)))
+        self.bodies = bodies = _Bodies(fuser, need.graphs(loop), given, range(loop.consts, len(given)))
         self.reads += bodies.views
         self.tables = bodies.tables(words)
-        for k in self.rows:
+        for k in need.rows:
             self._read_rows(k)
-        for number, k in enumerate(self.wanted):
+        for number, k in enumerate(need.wanted):
             if k < loop.carries:
                 self._carry(number, k)
             else:
@@ -538,13 +560,12 @@ class _Placed:
             count = fuser.store(self.count[0])
             header |= {"slot": count.buffer, "offset": count.offset * WORD}
             self.reads.append(count)
-        if self.cond is not None and loop.carries in self.items:
+        if need.cond is not None and loop.carries in self.items:
             words.add("count", self._home(loop.carries).buffer, 0)
-        source = _while() if self.cond is not None else _loop(loop.counted)
+        source = _while() if need.cond is not None else _loop(loop.counted)
         times = max(1, header["limit"])
         flops = times * sum(program.flops for program in bodies.parts)
-        name = "scan" if self.cond is None else "while_loop"
-        note = f"{name} of {'any number of' if loop.endless else loop.length} steps, each of {_told(bodies.parts)}"
+        note = f"{self._told()}, each of {_told(bodies.parts)}"
         parts = self._parts(flops)
         step, scratch = words.step(fuser, source, header, flops, note, bodies.programs, times, parts)
         level = max([self.level, *_levels(fuser, self.operands), *[one.level for one in given if one is not None]])
@@ -553,7 +574,7 @@ class _Placed:
     def _parts(self, flops: int) -> list[tuple[int, int]]:
         """Steps that threads can make side by side, if none needs what another one computes."""
         loop, work = self.loop, flops / _FLOPS
-        if self.carries or self.counted or loop.reverse or work < LEAST:
+        if self.need.carries or self.need.counted or loop.reverse or work < LEAST:
             return []
         count = min(MOST, processors(), loop.length, int(work / PART), _SCRATCH // max(1, self.words.size))
         return list(pairwise(k * loop.length // count for k in range(count + 1))) if count > 1 else []
@@ -569,7 +590,13 @@ class _Placed:
             self.words.add("advance", place, -row if self.loop.reverse else row)
 
     def _zero(self, number: int, rows: View, size: int) -> None:
-        """Have rows of a result be zero that no step was made for, unless only loops of as many steps read it."""
+        """Have rows of a result be zero that no step was made for, unless nobody sees them."""
+        if self._shows_all_rows(number):
+            offset = rows.offset * self.fuser.builder.avals[self.items[number]].dtype.itemsize
+            self.words.add("zero", rows.buffer, offset, size)
+
+    def _shows_all_rows(self, number: int) -> bool:
+        """Whether anybody but loops of as many steps reads a result that has a row for each step."""
         builder, item = self.fuser.builder, self.items[number]
         counts = self.count or [self.items.get(self.loop.carries)]
 
@@ -579,11 +606,12 @@ class _Placed:
                 return False
             return builder.args(user)[0] == counts[0] and builder.args(user)[1:].count(item) > 0
 
-        if item in self.fuser.outputs or not all(map(skips, self.fuser.users[item])):
-            if self.loop.length * size > _MOST_ZEROS:
-                raise NotNativeError  # NumPy's zeros cost nothing as long as nobody looks at them
-            offset = rows.offset * self.fuser.builder.avals[item].dtype.itemsize
-            self.words.add("zero", rows.buffer, offset, size)
+        if item not in self.fuser.outputs and all(map(skips, self.fuser.users[item])):
+            return False
+        like = builder.avals[item]
+        if like.size * like.dtype.itemsize > _MOST_ZEROS:
+            raise NotNativeError  # NumPy's zeros cost nothing as long as nobody looks at them
+        return True
 
     def _read_rows(self, k: int) -> None:
         """An array whose rows are read."""
@@ -599,7 +627,7 @@ class _Placed:
         places = self.bodies.outputs(self.tables, number)
         self.words.outer(places, home, like.dtype.itemsize, row)
         self._advance(places, row)
-        if self.counted:
+        if self.need.counted:
             self._zero(k, home, row)
 
     def _carry(self, number: int, k: int) -> None:
@@ -610,23 +638,23 @@ class _Placed:
         row = like.size * size
         now, *same_now = [*self.bodies.inputs(self.tables, loop.consts + k)] or [words.room(WORD)]
         then, *same_then = self.bodies.outputs(self.tables, number)
-        if k in self.before:
+        if k in self.need.before:
             # Rows of one array. There is one row more than steps, for the last value.
             buffer = fuser.temporary(aval((loop.length + 1, *like.shape), like.dtype))
             self.writes.append(buffer)
             rows = [View(buffer, like.shape, strides, t * like.size) for t in (0, 1)]
             moved = row if loop.reverse else 0
-            self.results[self.shown + k] = View(
+            self.results[self.need.shown + k] = View(
                 buffer, (loop.length, *like.shape), (like.size, *strides), rows[loop.reverse].offset
             )
             words.outer([now, *same_now], rows[loop.reverse], size, moved)
             words.outer([then, *same_then], rows[not loop.reverse], size, moved)
             self._advance((now, then), row)
-            if self.counted:
-                self._zero(self.shown + k, View(buffer, like.shape, strides, moved // size), row)
+            if self.need.counted:
+                self._zero(self.need.shown + k, View(buffer, like.shape, strides, moved // size), row)
             first = View(buffer, like.shape, strides, loop.length * like.size if loop.reverse else 0)
             end = View(buffer, like.shape, strides, 0 if loop.reverse else loop.length * like.size)
-            if self.counted and loop.reverse:
+            if self.need.counted and loop.reverse:
                 first = View(fuser.temporary(like), like.shape, strides)
                 self.writes.append(first.buffer)
                 words.add("start", first.buffer, now, row)
@@ -643,7 +671,7 @@ class _Placed:
             words.add("mirror", place, then)
         self.level = max(self.level, fuser.write(self.starts[k], first))
         if k in self.items:
-            if self.counted:
+            if self.need.counted:
                 end = self._home(k)
                 words.add("copy", now, end.buffer, 0, row)
             self.results[k] = end
@@ -662,15 +690,21 @@ def _levels(fuser: Fuser, nodes: Sequence[int]) -> list[int]:
     return [fuser.avail[node] for node in nodes if node in fuser.views]
 
 
+def _known(builder: Builder, node: int) -> Any:
+    """The number that a value is known to be, or None."""
+    constant = builder.constants.get(node)
+    return None if constant is None or constant.shape else constant.item()
+
+
 def _constant(fuser: Fuser, node: int, again: bool = False) -> _Given:
     """An operand that is the same in all steps: in memory, or a number that is known.
 
     A transposed matrix that is read `again` and again is copied once: products read what lies in order faster.
     """
     like = fuser.builder.avals[node]
-    constant = fuser.builder.constants.get(node)
-    if constant is not None and not like.shape:
-        return _Given(None, like, constant.item())
+    constant = _known(fuser.builder, node)
+    if constant is not None:
+        return _Given(None, like, constant)
     view = fuser.store(node)
     if again and len(view.shape) == 2 and view.strides[0] == 1 < view.strides[1]:
         own = View(fuser.temporary(like), like.shape, c_strides(like.shape))

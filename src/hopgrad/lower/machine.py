@@ -214,8 +214,8 @@ class Step:
     """A step that calls a library. If it needs scratch memory, it has to be told which (`use`).
 
     ``flops`` are counted as BLAS does: a multiplication and an addition are two. ``work`` is in bytes. ``programs`` are
-    those that the step itself runs, ``times`` times at most. ``parts`` are parameters that do a part each, if it can be
-    done by several threads.
+    those that the step itself runs, ``times`` times at most; ``lowerings`` what it computes beside them, to read.
+    ``parts`` are parameters that do a part each, if it can be done by several threads.
     """
 
     source: Source
@@ -225,6 +225,7 @@ class Step:
     note: str = ""
     programs: Sequence[Any] = ()
     times: int = 1
+    lowerings: Sequence[str] = ()
     parts: Sequence[list[int]] = ()
 
     def use(self, scratch: int) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import math
-import struct
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -453,14 +452,6 @@ def _merged(nest: Nest) -> Nest:
 
 # -- writing ---------------------------------------------------------------------------------------------------------
 
-_PLAIN_NUMBERS = (0.0, 1.0, -1.0, 2.0, -2.0)
-
-
-def _bits(value: float) -> int:
-    """The bits of a double as an integer."""
-    found: int = struct.unpack("q", struct.pack("d", value))[0]
-    return found
-
 
 class _Writer:
     """Writes one nest as LLVM's text, and collects its parameters."""
@@ -547,7 +538,7 @@ class _Writer:
 
     def _moved(self, access: Access, base: str, offset: str) -> str:
         """An address so many elements on."""
-        return self.code.new(f"getelementptr {_memory(access.kind)}, ptr {base}, i64 {offset}")
+        return self.code.new(f"getelementptr {scalar.memory_kind(access.kind)}, ptr {base}, i64 {offset}")
 
     def _row_at(self, access: Access, level: int) -> str:
         """Where an access's row is for the indices of the loops down to `level`."""
@@ -603,9 +594,9 @@ class _Writer:
 
     def _number(self, v: Number) -> Value:
         whole = v.kind[0] == "i"
-        if v.kind == "i1" or v.value in _PLAIN_NUMBERS:
+        if v.kind == "i1" or v.value in scalar.PLAIN_NUMBERS:
             return scalar.constant(v.value, v.kind)
-        bits = int(v.value) if whole else _bits(v.value)
+        bits = int(v.value) if whole else scalar.bits(v.value)
         word = self._param(bits)
         name = self.code.fresh("n")
         if whole:
@@ -646,15 +637,15 @@ class _Writer:
     def _load(self, access: Access, level: int, lanes: int) -> Value:
         code, kind = self.code, access.kind
         innermost = lanes > 1 or (level == self.rank and level > 0)
-        memory = _memory(kind)
+        memory = scalar.memory_kind(kind)
         if not innermost or not access.strides or not access.strides[-1]:
             at = self._at(access, level)
-            return _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
+            return scalar.from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
         stride = access.strides[-1]
         if lanes == 1:
-            return _from_memory(code, Value(code.new(f"load {memory}, ptr {self._inside(access)}"), memory), kind)
+            return scalar.from_memory(code, Value(code.new(f"load {memory}, ptr {self._inside(access)}"), memory), kind)
         if stride == 1 and (self.mask is None or kind != "i1"):
-            return _from_memory(code, self._load_vector(self._inside(access), memory, lanes, self.mask), kind)
+            return scalar.from_memory(code, self._load_vector(self._inside(access), memory, lanes, self.mask), kind)
         if stride == 2 and kind in _FLOATS:
             return self._load_every_second(access, lanes)
         base = self._at(access, self.rank - 1)
@@ -666,7 +657,7 @@ class _Writer:
                 index = code.new(f"select i1 {inside}, i64 {index}, i64 {self.index}")
             at = self._moved(access, base, self._step(access, self.rank - 1, index))
             parts.append(Value(code.new(f"load {memory}, ptr {at}"), memory))
-        return _from_memory(code, scalar.gathered(code, parts), kind)
+        return scalar.from_memory(code, scalar.gathered(code, parts), kind)
 
     def _load_every_second(self, access: Access, lanes: int) -> Value:
         """Two vectors, the second of which ends with the last element that is wanted, and what is wanted of both."""
@@ -739,7 +730,7 @@ class _Writer:
     def _in_row(self, access: Access, indices: Sequence[Index]) -> str:
         """The address of the first of them."""
         base, offset = self._offsets(access, indices, self.rank, 1)
-        return self.code.new(f"getelementptr {_memory(access.kind)}, ptr {base}, i64 {offset.name}")
+        return self.code.new(f"getelementptr {scalar.memory_kind(access.kind)}, ptr {base}, i64 {offset.name}")
 
     def _offsets(self, access: Access, indices: Sequence[Index], level: int, lanes: int) -> tuple[str, Value]:
         """(address, offsets from there in elements) of places with computed indices.
@@ -793,10 +784,10 @@ class _Writer:
         code.line(f"store i1 {code.new(f'or i1 {before}, {name}')}, ptr {self.bad}")
 
     def _gather(self, v: Gather, level: int, lanes: int) -> Value:
-        code, memory = self.code, _memory(v.access.kind)
+        code, memory = self.code, scalar.memory_kind(v.access.kind)
         if self._is_in_row(v.access, v.indices, lanes) and (self.mask is None or v.access.kind != "i1"):
             found = self._load_vector(self._in_row(v.access, v.indices), memory, lanes, self.mask)
-            return _from_memory(code, found, v.access.kind)
+            return scalar.from_memory(code, found, v.access.kind)
         base, offsets = self._offsets(v.access, v.indices, level, lanes)
         parts = []
         for k in range(offsets.lanes):
@@ -804,12 +795,12 @@ class _Writer:
             at = code.new(f"getelementptr {memory}, ptr {base}, i64 {offset.name}")
             parts.append(Value(code.new(f"load {memory}, ptr {at}"), memory))
         found = parts[0] if len(parts) == 1 else scalar.gathered(code, parts)
-        return _from_memory(code, found, v.access.kind)
+        return scalar.from_memory(code, found, v.access.kind)
 
     def _scatter(self, s: Scatter, lanes: int) -> None:
         """One place after the other, since some may be the same, unless they lie side by side."""
         code, kind = self.code, s.access.kind
-        memory = _memory(kind)
+        memory = scalar.memory_kind(kind)
         value = scalar.spread(code, self.values[s.value], lanes)
         if self._is_in_row(s.access, s.indices, lanes) and kind != "i1":
             at = self._in_row(s.access, s.indices)
@@ -829,9 +820,9 @@ class _Writer:
             one, offset = (value, offsets) if lanes == 1 else scalar.lane(code, [value, offsets], k)
             at = code.new(f"getelementptr {memory}, ptr {base}, i64 {offset.name}")
             if s.adds:
-                before = _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
+                before = scalar.from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), kind)
                 one = scalar.arithmetic(code, "+", before, one)
-            one = _to_memory(code, one)
+            one = scalar.to_memory(code, one)
             code.line(f"store {memory} {one.name}, ptr {at}")
             if after:
                 code.line(f"br label {after}")
@@ -840,8 +831,8 @@ class _Writer:
     def _store(self, access: Access, value: Value, lanes: int) -> None:
         """At the current place of the innermost loop."""
         code, kind = self.code, access.kind
-        value = _to_memory(code, scalar.spread(code, value, lanes))
-        memory = _memory(kind)
+        value = scalar.to_memory(code, scalar.spread(code, value, lanes))
+        memory = scalar.memory_kind(kind)
         if not self.rank:
             code.line(f"store {memory} {value.name}, ptr {self._at(access, 0)}")
             return
@@ -1164,7 +1155,7 @@ class _Accumulator:
             code.label(body)
             at = writer._moved(access, at, writer._step(access, d, index))
             ends.append((index, counter, head, end))
-        value = _to_memory(code, self._neutral())
+        value = scalar.to_memory(code, self._neutral())
         code.line(f"store {value.type} {value.name}, ptr {at}")
         for index, counter, head, end in reversed(ends):
             code.line(f"store i64 {code.new(f'add i64 {index}, 1')}, ptr {counter}")
@@ -1224,11 +1215,11 @@ class _Accumulator:
             total = scalar.arithmetic(code, "+", total, self._total(self.low))
         access = self.reduce.access
         at = writer._at(access, self.outer)
-        memory = _memory(self.kind)
+        memory = scalar.memory_kind(self.kind)
         if self.in_memory:
-            before = _from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), self.kind)
+            before = scalar.from_memory(code, Value(code.new(f"load {memory}, ptr {at}"), memory), self.kind)
             total = self.put_together(code, before, total)
-        value = _to_memory(code, total)
+        value = scalar.to_memory(code, total)
         code.line(f"store {memory} {value.name}, ptr {at}")
 
     def _total(self, place: str) -> Value:
@@ -1241,25 +1232,6 @@ class _Accumulator:
             halves = [scalar.part(code, whole, k * lanes, lanes) for k in range(2)]
             whole = self.put_together(code, *halves)
         return whole
-
-
-def _memory(kind: str) -> str:
-    """What stands in memory for a kind: booleans are bytes there."""
-    return "i8" if kind == "i1" else kind
-
-
-def _from_memory(code: Code, value: Value, kind: str) -> Value:
-    if kind != "i1":
-        return value
-    zero = "0" if value.lanes == 1 else "zeroinitializer"
-    return code.value("i1", value.lanes, f"icmp ne {value.type} {value.name}, {zero}")
-
-
-def _to_memory(code: Code, value: Value) -> Value:
-    if value.kind != "i1":
-        return value
-    to = "i8" if value.lanes == 1 else f"<{value.lanes} x i8>"
-    return code.value("i8", value.lanes, f"zext {value.type} {value.name} to {to}")
 
 
 _FLOATS = ("float", "double")
@@ -1300,12 +1272,12 @@ class _Signs:
     def number(self, value: float, kind: str) -> float:
         """The sign of a captured number; what is part of the text is its own."""
         negative_zero = value == 0 and math.copysign(1.0, value) < 0  # equal to 0, but another number
-        if kind == "i1" or (value in _PLAIN_NUMBERS and not negative_zero):
+        if kind == "i1" or (value in scalar.PLAIN_NUMBERS and not negative_zero):
             return value
         if kind[0] == "i":
             return self.whole(int(value))
         sign = 1e200 * (1 + len(self.actual))
-        self.actual[_bits(sign)] = _bits(value)
+        self.actual[scalar.bits(sign)] = scalar.bits(value)
         return sign
 
     def access(self, access: Access) -> Access:

@@ -25,7 +25,7 @@ def kernels(program: Steps) -> list[str]:
 def _texts(step: KernelStep | CallStep) -> list[str]:
     if isinstance(step, KernelStep):
         return [str(nest) for nest in step.nests]
-    return [step.native.note if step.native is not None else step.hop.name]
+    return ["\n    ".join([step.native.note, *step.native.lowerings]) if step.native is not None else step.hop.name]
 
 
 def llvm(program: Program) -> str:

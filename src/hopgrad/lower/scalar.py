@@ -101,6 +101,16 @@ class Code:
 # -- constants -------------------------------------------------------------------------------------------------------
 
 
+PLAIN_NUMBERS = (0.0, 1.0, -1.0, 2.0, -2.0)
+"""Those that are part of a text; others are parameters."""
+
+
+def bits(value: float) -> int:
+    """The bits of a double as an integer."""
+    found: int = struct.unpack("q", struct.pack("d", value))[0]
+    return found
+
+
 def literal(value: float, kind: str) -> str:
     """A number as LLVM writes it, to the last bit."""
     if kind == "i1":
@@ -129,6 +139,30 @@ def spread(code: Code, value: Value, lanes: int) -> Value:
     return code.value(
         value.kind, lanes, f"shufflevector {whole} {first}, {whole} poison, <{lanes} x i32> zeroinitializer"
     )
+
+
+# -- memory ---------------------------------------------------------------------------------------------------------
+
+
+def memory_kind(kind: str) -> str:
+    """What stands in memory for a kind: booleans are bytes there."""
+    return "i8" if kind == "i1" else kind
+
+
+def from_memory(code: Code, value: Value, kind: str) -> Value:
+    """What was read from memory, as a value of a kind."""
+    if kind != "i1":
+        return value
+    zero = "0" if value.lanes == 1 else "zeroinitializer"
+    return code.value("i1", value.lanes, f"icmp ne {value.type} {value.name}, {zero}")
+
+
+def to_memory(code: Code, value: Value) -> Value:
+    """A value as it stands in memory."""
+    if value.kind != "i1":
+        return value
+    to = "i8" if value.lanes == 1 else f"<{value.lanes} x i8>"
+    return code.value("i8", value.lanes, f"zext {value.type} {value.name} to {to}")
 
 
 # -- instructions ----------------------------------------------------------------------------------------------------

@@ -387,6 +387,13 @@ def question_of_joined(draft: Draft, call: Call, x: int) -> int | None:
     return draft.make("concatenate", *[draft.make(call.hop.name, a) for a in parts], axis=draft.params(x)["axis"])
 
 
+@rule(("isfinite", "isnan"), ("reshape", "transpose"))
+def question_of_moved(draft: Draft, call: Call, x: int) -> int | None:
+    """What is asked of elements is asked where they are computed."""
+    (inner,) = draft.args(x)
+    return draft.make(draft.name(x), draft.make(call.hop.name, inner), **draft.params(x))
+
+
 @rule(("all", "any"), "concatenate")
 def answers_joined(draft: Draft, call: Call, x: int, *, axes: tuple[int, ...], keepdims: bool) -> int | None:
     """Whether something holds everywhere in large joined arrays: in all of them."""
