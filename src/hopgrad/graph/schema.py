@@ -228,7 +228,7 @@ def _picture(array: np.ndarray[Any, Any]) -> Data:
 
 
 def _rounded(item: Any) -> Any:
-    return float(f"{item:.4g}") if isinstance(item, np.floating) and not isinstance(item, np.longdouble) else item
+    return float(f"{item:.4g}") if isinstance(item, (np.float16, np.float32, np.float64)) else item
 
 
 def shape_from_data(data: Data, place: str) -> tuple[int, ...]:
