@@ -25,6 +25,7 @@ from hopgrad.hops.shape import Operand
 from hopgrad.lower import scalar
 from hopgrad.lower.machine import Step
 from hopgrad.lower.nest import (
+    CACHED,
     SMALL,
     Access,
     Check,
@@ -78,6 +79,9 @@ READ = 2
 """What reading a large array costs that a value is computed from."""
 ROW = 256
 """How long a row is at most that takes less time than a function of one number."""
+
+FEW = 4
+"""A value of which only some part smaller than this is needed is not stored for that."""
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 
@@ -513,9 +517,10 @@ class Fuser:
         like, whole = builder.avals[source], builder.avals[node]
         if isinstance(like, Several) or (source in self.avail and source not in self.views):
             return False
-        if hop != "reshape" and source in self.ready and self.cost[source] >= DEAR:
-            wanted = sum(builder.avals[user].size for user in self.users[source])
-            if 2 * wanted > 3 * like.size and len(self.users[source]) > 1:
+        if hop != "reshape" and source in self.ready and len(self.users[source]) > 1:
+            again = sum(builder.avals[user].size for user in self.users[source]) - like.size
+            near = like.size <= CACHED
+            if 2 * again * self.cost[source] > DEAR * like.size and (near or self.cost[source] >= DEAR):
                 self._cut(source)  # else it would be computed for each view by itself
         if source in self.ready and source not in self.cut:
             places = through(hop, params, like, whole, identity(whole.ndim))
@@ -786,7 +791,7 @@ class Fuser:
     def _store_what_is_dear(self) -> None:
         """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
 
-        Where that computes parts only, they are stored by themselves.
+        Where that computes parts only, they are stored by themselves. Who needs a few elements does not count.
         """
         avals = self.builder.avals
         first: dict[int, int] = {}
@@ -808,7 +813,7 @@ class Fuser:
                 high = min(last[node], self.stored_at.get(node, last[node]))
                 alike = whole.get(node) if isinstance(self.builder.hop(node), Elementwise) else None
                 for a in self.builder.args(node):
-                    if a in self.ready and a not in self.cut:
+                    if a in self.ready and a not in self.cut and FEW * avals[node].size >= avals[a].size:
                         ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
         dear: dict[int, int] = {}
         read: dict[int, frozenset[int]] = {}

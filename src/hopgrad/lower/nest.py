@@ -40,7 +40,7 @@ TINY = 16
 SMALL = 2048
 """How many elements a small array has at most."""
 
-_CACHED = 2**17
+CACHED = 2**17
 """From how many elements on arrays do not stay in the nearer caches."""
 
 FAR = 40 << 20
@@ -304,7 +304,7 @@ def _crosses(nest: Nest) -> bool:
 
     Not all of these can be aligned, and a vector as long as a line of the cache always lies in two if it is not.
     """
-    if math.prod(nest.shape) <= _CACHED:
+    if math.prod(nest.shape) <= CACHED:
         return False
     if any(isinstance(v, Compute) and scalar.cost(v.lowering) >= scalar.FUNCTION for v in nest.values):
         return False
@@ -492,9 +492,7 @@ class _Writer:
     def _moves(self) -> bool:
         """Whether it mostly moves elements that do not lie side by side: then vectors only have to be taken apart."""
         nest = self.nest
-        apart = {
-            a for a in nest.accesses() if a.strides[-1] not in (0, 1) and (a.strides[-1] != 2 or a.kind not in _FLOATS)
-        }
+        apart = {a for a in nest.accesses() if a.strides[-1] not in (0, 1) and not _is_shuffled(a)}
         work = sum(scalar.cost(v.lowering) for v in nest.values if isinstance(v, Compute))
         together = len(set(nest.accesses()) - apart)
         return work + together < len(apart) * (_APART_TINY if nest.form == "tiny" else _APART)
@@ -527,7 +525,7 @@ class _Writer:
             self.pointers[row, 0] = self.slots[access.slot]
             for d, stride in enumerate(access.strides):
                 if stride not in (0, 1):
-                    self.strides[row, d] = "2" if stride == 2 else self._param(stride)
+                    self.strides[row, d] = str(stride) if stride in _SHUFFLED else self._param(stride)
         if access.offset:
             self.offsets[access] = self._param(access.offset)
 
@@ -646,8 +644,8 @@ class _Writer:
             return scalar.from_memory(code, Value(code.new(f"load {memory}, ptr {self._inside(access)}"), memory), kind)
         if stride == 1 and (self.mask is None or kind != "i1"):
             return scalar.from_memory(code, self._load_vector(self._inside(access), memory, lanes, self.mask), kind)
-        if stride == 2 and kind in _FLOATS:
-            return self._load_every_second(access, lanes)
+        if _is_shuffled(access):
+            return self._load_every_second(access, lanes) if stride == 2 else self._load_backwards(access, lanes)
         base = self._at(access, self.rank - 1)
         parts = []
         for lane in range(lanes):
@@ -670,6 +668,14 @@ class _Writer:
         a, b = (self._load_vector(at, kind, lanes, mask) for at, mask in zip((first, second), masks, strict=True))
         return _shuffled(code, a, b, [*range(0, lanes, 2), *range(lanes + 1, 2 * lanes, 2)])
 
+    def _load_backwards(self, access: Access, lanes: int) -> Value:
+        """The vector that ends with the first element, turned round."""
+        code = self.code
+        at = self._moved(access, self._inside(access), str(1 - lanes))
+        turned = [*range(lanes - 1, -1, -1)]
+        value = self._load_vector(at, access.kind, lanes, None if self.mask is None else self._among(turned))
+        return _shuffled(code, value, value, turned)
+
     def _load_vector(self, at: str, memory: str, lanes: int, mask: str | None) -> Value:
         """Neighbouring elements; with a mask, only those that are there."""
         code, whole, align = self.code, f"<{lanes} x {memory}>", scalar.SIZES.get(memory, 1)
@@ -690,6 +696,14 @@ class _Writer:
             mask = self._among([k if n % 2 == 0 else _NOWHERE for n, k in enumerate(places)])
             self._store_vector(at, _shuffled(code, value, value, places), mask)
             at = self._moved(access, at, str(lanes))
+
+    def _store_backwards(self, access: Access, value: Value) -> None:
+        """The vector turned round, where its first element comes last."""
+        at = self._moved(access, self._inside(access), str(1 - value.lanes))
+        turned = [*range(value.lanes - 1, -1, -1)]
+        self._store_vector(
+            at, _shuffled(self.code, value, value, turned), None if self.mask is None else self._among(turned)
+        )
 
     def _store_vector(self, at: str, value: Value, mask: str | None, streams: bool = False) -> None:
         """To neighbouring elements; with a mask, only to those that are there."""
@@ -842,8 +856,8 @@ class _Writer:
         if access.strides[-1] == 1:
             self._store_vector(self._inside(access), value, self.mask, access == self.streamed)
             return
-        if access.strides[-1] == 2 and kind in _FLOATS:
-            self._store_every_second(access, value)
+        if _is_shuffled(access):
+            (self._store_every_second if access.strides[-1] == 2 else self._store_backwards)(access, value)
             return
         base = self._at(access, self.rank - 1)
         for lane in range(lanes):
@@ -1235,6 +1249,14 @@ class _Accumulator:
 
 
 _FLOATS = ("float", "double")
+_SHUFFLED = (2, -1)
+"""Strides of rows that are read and written by whole vectors, the elements of which change places."""
+
+
+def _is_shuffled(access: Access) -> bool:
+    return access.strides[-1] in _SHUFFLED and access.kind in _FLOATS
+
+
 _NOWHERE = 1 << 62
 """A place that no loop has."""
 
@@ -1286,9 +1308,9 @@ class _Signs:
         if found is None:
             strides = self.rows.get(access.row)
             if strides is None:
-                # Every second element is read and written by whole vectors: that is another text.
+                # What is read and written by whole vectors is another text.
                 last = len(access.strides) - 1
-                plain = [s in (0, 1) or (s == 2 and d == last) for d, s in enumerate(access.strides)]
+                plain = [s in (0, 1) or (s in _SHUFFLED and d == last) for d, s in enumerate(access.strides)]
                 strides = tuple([s if own else self.whole(s) for s, own in zip(access.strides, plain, strict=True)])
                 self.rows[access.row] = strides
             offset = self.whole(access.offset) if access.offset or self.part else 0

@@ -21,7 +21,7 @@ Pick = int | range | None
 
 # Sums of windows are cut into boxes for arrays of more elements, and into so many boxes at most: each is a loop of its
 # own.
-_SMALL = 4096
+_SMALL = 512
 _BOXES = 32
 
 _FEWEST = 3  # scatters that become one
