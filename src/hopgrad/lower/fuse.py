@@ -81,6 +81,8 @@ the vector library takes no longer than writing its values to memory and reading
 LATER = 12
 MOST_COST = 1 << 20
 """Costs are not counted beyond this: what is needed in many ways would have them grow without bounds."""
+READ = 2
+"""What reading a large array costs that a value is computed from."""
 ROW = 256
 """How long a row is at most that takes less time than a function of one number."""
 
@@ -186,6 +188,15 @@ class _Sink:
     """Index items, index arrays, and whether to add, where the places are computed."""
     again: bool = False
     """Whether the value is computed once more, wherever it may be stored."""
+
+
+@dataclass
+class _Costs:
+    """What values cost to compute from those in memory."""
+
+    own: dict[int, int] = field(default_factory=dict)
+    reads: dict[int, frozenset[int]] = field(default_factory=dict)
+    """The buffers of large arrays that a value is computed from; of one that is stored, its own."""
 
 
 class Fuser:
@@ -894,53 +905,62 @@ class Fuser:
             if all_from is not None:
                 whole[node] = min(whole.get(node, all_from), all_from)
 
-        alone: dict[int, int] = {}
-        """What values cost if no more of them are stored."""
+        alone = _Costs()
+        """If no more values are stored."""
         for node in self.order:
             self._add_cost(node, alone)
         for sink in self.sinks:
             for node in self.builder.args(sink.node) if sink.again else (sink.node,):
-                if node in alone:
+                if node in alone.own:
                     ask(node, sink.level, sink.level, sink.level if avals[node].shape == sink.shape else None)
+
+        def is_dear(node: int, costs: _Costs, limit: int) -> bool:
+            reads = READ * len(costs.reads.get(node, _NOTHING)) if whole.get(node) == first[node] else 0
+            return costs.own[node] + reads >= limit
+
         chosen: dict[int, int] = {}
         """By value: from what cost on it is to be stored."""
         for node in reversed(self.order):
-            if node not in first or node not in alone:
+            if node not in first or node not in alone.own:
                 continue
             high = min(last[node], self.stored_at.get(node, last[node]))
             limit = self._limit(node, high - first[node])
             hop = self.builder.hop(node)
-            if first[node] < high and alone[node] >= limit and hop.name not in VIEWS:
+            if first[node] < high and is_dear(node, alone, limit) and hop.name not in VIEWS:
                 chosen[node] = limit
                 high = first[node]
             alike = whole.get(node) if isinstance(hop, Elementwise) else None
             for a in self.builder.args(node):
                 if a in self.ready and a not in self.cut and FEW * avals[node].size >= avals[a].size:
                     ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
-        rest: dict[int, int] = {}
+        rest = _Costs()
         for node in self.order:
             self._add_cost(node, rest)
-            if node in chosen and rest[node] >= chosen[node]:
+            if node in chosen and is_dear(node, rest, chosen[node]):
                 if whole.get(node) == first[node]:
                     self.wanted[node] = first[node]
                 else:
                     self.store(node)
-                rest[node] = 0
+                rest.own[node], rest.reads[node] = 0, frozenset((-node,))
 
-    def _add_cost(self, node: int, costs: dict[int, int]) -> None:
+    def _add_cost(self, node: int, costs: _Costs) -> None:
         """Note what a virtual value costs that is not stored, given the costs of those that it is made of."""
+        avals = self.builder.avals
+        if node in self.views and avals[node].size > SMALL:
+            costs.reads[node] = frozenset((self.views[node].buffer,))
         if node not in self.ready or node in self.builder.constants:
             return
         args, hop = self.builder.args(node), self.builder.hop(node)
-        inner = sum(costs.get(a, 0) for a in args)
         if node in self.stored_at:
-            costs[node] = 0
-        elif isinstance(hop, Reduction):
-            count = self.builder.avals[args[0]].size // self.builder.avals[node].size
-            costs[node] = count * (1 + inner)
+            costs.own[node] = 0
+            return
+        own = sum(costs.own.get(a, 0) for a in args)
+        if isinstance(hop, Reduction):
+            own = avals[args[0]].size // avals[node].size * (1 + own)
         else:
-            costs[node] = inner + (scalar.cost(hop.lowering) if hop.lowering else 0)
-        costs[node] = min(costs[node], MOST_COST)
+            own += scalar.cost(hop.lowering) if hop.lowering else 0
+        costs.own[node] = min(own, MOST_COST)
+        costs.reads[node] = _NOTHING.union(*[costs.reads.get(a, _NOTHING) for a in args])
 
     def _limit(self, node: int, levels: int) -> int:
         """From what cost on a value is stored that is needed again so many levels later."""
