@@ -75,6 +75,8 @@ DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
+DEAR_ALONE = 4
+"""The same for what a loop of its own has to store, since kernels need parts of it only."""
 ROW = 256
 """How long a row is at most that takes less time than a function of one number."""
 
@@ -830,8 +832,10 @@ class Fuser:
             elif dear[node] >= self._limit(node) and first[node] < last[node]:
                 if whole.get(node) == first[node]:
                     self.wanted[node] = first[node]
-                else:
+                elif dear[node] >= DEAR_ALONE:
                     self.store(node)
+                else:
+                    continue  # a loop of its own costs more
                 dear[node] = 0
 
     def _limit(self, node: int) -> int:
