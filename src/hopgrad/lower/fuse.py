@@ -77,6 +77,8 @@ DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
 DEAR_ALONE = 4
 """The same for what a loop of its own has to store, since kernels need parts of it only."""
+READ = 2
+"""What reading a large array costs that a value is computed from."""
 ROW = 256
 """How long a row is at most that takes less time than a function of one number."""
 
@@ -816,10 +818,16 @@ class Fuser:
                     if a in self.ready and a not in self.cut and FEW * avals[node].size >= avals[a].size:
                         ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
         dear: dict[int, int] = {}
+        read: dict[int, frozenset[int]] = {}
+        """The buffers of large arrays that a value is computed from; of one that is stored, its own."""
         for node in self.order:
+            if node in self.views and self.builder.avals[node].size > SMALL:
+                read[node] = frozenset((self.views[node].buffer,))
             if node not in first or node not in self.ready or node in self.builder.constants:
                 continue
             hop = self.builder.hop(node)
+            if node not in self.stored_at:
+                read[node] = _NOTHING.union(*[read.get(a, _NOTHING) for a in self.builder.args(node)])
             if isinstance(hop, Reduction):
                 (a,) = self.builder.args(node)
                 count = self.builder.avals[a].size // self.builder.avals[node].size
@@ -829,14 +837,15 @@ class Fuser:
                 dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
             if node in self.stored_at:
                 dear[node] = 0
-            elif dear[node] >= self._limit(node) and first[node] < last[node]:
-                if whole.get(node) == first[node]:
+            elif first[node] < last[node]:
+                if whole.get(node) == first[node] and dear[node] + READ * len(read[node]) >= self._limit(node):
                     self.wanted[node] = first[node]
-                elif dear[node] >= DEAR_ALONE:
+                elif dear[node] >= max(DEAR_ALONE, self._limit(node)):
                     self.store(node)
                 else:
                     continue  # a loop of its own costs more
                 dear[node] = 0
+                read[node] = frozenset((-node,))
 
     def _limit(self, node: int) -> int:
         """From what cost on a value is stored."""

@@ -737,6 +737,15 @@ class _Writer:
         first = scalar.spread(self.code, Value(self.index, "i64"), lanes)
         return self.code.value("i64", lanes, f"add {first.type} {first.name}, <{steps}>")
 
+    def _is_in_row(self, access: Access, indices: Sequence[Index], lanes: int) -> bool:
+        """Whether the places of a vector lie side by side, since the indices are the same for all of them."""
+        return lanes > 1 and access.strides[-1] == 1 and all(self.values[i.value].lanes == 1 for i in indices)
+
+    def _in_row(self, access: Access, indices: Sequence[Index]) -> str:
+        """The address of the first of them."""
+        base, offset = self._offsets(access, indices, self.rank, 1)
+        return self.code.new(f"getelementptr {scalar.memory_kind(access.kind)}, ptr {base}, i64 {offset.name}")
+
     def _offsets(self, access: Access, indices: Sequence[Index], level: int, lanes: int) -> tuple[str, Value]:
         """(address, offsets from there in elements) of places with computed indices.
 
@@ -765,7 +774,7 @@ class _Writer:
             if stride is not None:
                 along = scalar.arithmetic(code, "*", along, Value(stride, "i64"))
             total = scalar.arithmetic(code, "+", total, along)
-        if innermost and self.mask is not None:  # an element that is there
+        if innermost and lanes > 1 and self.mask is not None:  # an element that is there
             total = scalar.select(code, Value(self.mask, "i1", lanes), scalar.spread(code, total, lanes), zero)
         return self._at(access, min(level, self.rank - 1) if innermost else level), total
 
@@ -790,6 +799,9 @@ class _Writer:
 
     def _gather(self, v: Gather, level: int, lanes: int) -> Value:
         code, memory = self.code, scalar.memory_kind(v.access.kind)
+        if self._is_in_row(v.access, v.indices, lanes) and (self.mask is None or v.access.kind != "i1"):
+            found = self._load_vector(self._in_row(v.access, v.indices), memory, lanes, self.mask)
+            return scalar.from_memory(code, found, v.access.kind)
         base, offsets = self._offsets(v.access, v.indices, level, lanes)
         parts = []
         for k in range(offsets.lanes):
@@ -800,11 +812,17 @@ class _Writer:
         return scalar.from_memory(code, found, v.access.kind)
 
     def _scatter(self, s: Scatter, lanes: int) -> None:
-        """One place after the other, since some may be the same."""
+        """One place after the other, since some may be the same, unless they lie side by side."""
         code, kind = self.code, s.access.kind
         memory = scalar.memory_kind(kind)
-        base, offsets = self._offsets(s.access, s.indices, self.rank, lanes)
         value = scalar.spread(code, self.values[s.value], lanes)
+        if self._is_in_row(s.access, s.indices, lanes) and kind != "i1":
+            at = self._in_row(s.access, s.indices)
+            if s.adds:
+                value = scalar.arithmetic(code, "+", self._load_vector(at, kind, lanes, self.mask), value)
+            self._store_vector(at, value, self.mask)
+            return
+        base, offsets = self._offsets(s.access, s.indices, self.rank, lanes)
         offsets = scalar.spread(code, offsets, lanes)
         for k in range(lanes):
             after = ""
