@@ -838,7 +838,8 @@ class Fuser:
             if node in self.stored_at:
                 dear[node] = 0
             elif first[node] < last[node]:
-                if whole.get(node) == first[node] and dear[node] + READ * len(read[node]) >= self._limit(node):
+                reading = READ * len(read[node]) if self.builder.avals[node].size > SMALL else 0
+                if whole.get(node) == first[node] and dear[node] + reading >= self._limit(node):
                     self.wanted[node] = first[node]
                 elif dear[node] >= max(DEAR_ALONE, self._limit(node)):
                     self.store(node)
