@@ -75,6 +75,8 @@ DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
+DEAR_ALONE = 4
+"""The same for what a loop of its own has to store, since kernels need parts of it only."""
 READ = 2
 """What reading a large array costs that a value is computed from."""
 ROW = 256
@@ -836,12 +838,13 @@ class Fuser:
             if node in self.stored_at:
                 dear[node] = 0
             elif first[node] < last[node]:
-                if whole.get(node) == first[node] and dear[node] + READ * len(read[node]) >= self._limit(node):
+                reading = READ * len(read[node]) if self.builder.avals[node].size > SMALL else 0
+                if whole.get(node) == first[node] and dear[node] + reading >= self._limit(node):
                     self.wanted[node] = first[node]
-                elif dear[node] >= self._limit(node):
+                elif dear[node] >= max(DEAR_ALONE, self._limit(node)):
                     self.store(node)
                 else:
-                    continue
+                    continue  # a loop of its own costs more
                 dear[node] = 0
                 read[node] = frozenset((-node,))
 
