@@ -81,6 +81,8 @@ the vector library takes no longer than writing its values to memory and reading
 LATER = 12
 MOST_COST = 1 << 20
 """Costs are not counted beyond this: what is needed in many ways would have them grow without bounds."""
+DEAR_ALONE = 4
+"""The same for what a loop of its own has to store, since kernels need parts of it only."""
 READ = 2
 """What reading a large array costs that a value is computed from."""
 ROW = 256
@@ -915,8 +917,10 @@ class Fuser:
                     ask(node, sink.level, sink.level, sink.level if avals[node].shape == sink.shape else None)
 
         def is_dear(node: int, costs: _Costs, limit: int) -> bool:
-            reads = READ * len(costs.reads.get(node, _NOTHING)) if whole.get(node) == first[node] else 0
-            return costs.own[node] + reads >= limit
+            if whole.get(node) != first[node]:
+                return costs.own[node] >= max(DEAR_ALONE, limit)
+            reading = READ * len(costs.reads.get(node, _NOTHING)) if avals[node].size > SMALL else 0
+            return costs.own[node] + reading >= limit
 
         chosen: dict[int, int] = {}
         """By value: from what cost on it is to be stored."""
