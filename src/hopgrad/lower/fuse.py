@@ -72,6 +72,8 @@ MANY = 16
 """How many elements the arrays have that count there."""
 DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
+FEW_LEVELS = 2
+"""Over how many levels a value that is not dear is needed at most without a kernel of its own."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
 
@@ -772,7 +774,7 @@ class Fuser:
     def _store_what_is_dear(self) -> None:
         """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
 
-        Where that computes parts only, they are stored by themselves.
+        Where that computes parts only, they are stored by themselves if that pays.
         """
         avals = self.builder.avals
         first: dict[int, int] = {}
@@ -811,10 +813,11 @@ class Fuser:
             if node in self.stored_at:
                 dear[node] = 0
             elif dear[node] >= self._limit(node) and first[node] < last[node]:
-                if whole.get(node) == first[node]:
-                    self.wanted[node] = first[node]
-                else:
+                pays = dear[node] >= DEAR or last[node] - first[node] > FEW_LEVELS
+                if whole.get(node) != first[node] and pays and avals[node].size > 1:
                     self.store(node)
+                else:
+                    self.wanted[node] = first[node]
                 dear[node] = 0
 
     def _limit(self, node: int) -> int:
