@@ -15,7 +15,7 @@ from hopgrad.gallery.networks.neural_ode import at, fit, loss, spiral, trajector
 
 def main() -> None:
     """Run the example."""
-    chosen = options(__doc__, steps=1500)
+    chosen = options(__doc__, steps=3000)
     found = fit(chosen.steps, progress=True)
     start = np.array([[2.0, 0.0]])
     seen, predicted = (trajectories(f, start, 500) for f in (spiral, lambda x: found.model(x**3)))

@@ -446,4 +446,7 @@ EXAMPLES = [
     Example(None, lambda x: total(total(x, 1), 1), f((2, 3, 4))),
     Example(None, lambda x: total(x * 3.0, 1), X),
     Example(None, lambda x: total(wide(x, 4, 3), 0), V),
+    Example("question of moved", lambda x: hop("isfinite", hop("transpose", x, axes=(1, 0))), X),
+    Example("question of moved", lambda x: hop("isnan", hop("reshape", x, shape=(6,))), X),
+    Example("sum of everything", lambda x: total(hop("transpose", x > 0.0, axes=(1, 0)), 0, 1, name="all"), X),
 ]  # fmt: skip

@@ -96,7 +96,7 @@ def test_captured_modules_are_seen_as_those_that_are_arguments() -> None:
         ):
             np.testing.assert_allclose(found, wanted, rtol=1e-6)
         layers = boxes(story.svg())
-        assert len(layers) == 6
+        assert len(layers) == (6 if name == "nothing but them" else 7)
         assert "weight" in story.svg()
     np.testing.assert_allclose(captured["a cell"].gradient, hg.grad(lambda x: classify(model, x, Y))(X), rtol=1e-5)
     assert isinstance(captured["nothing but them"].gradient, nn.Sequential)
@@ -227,6 +227,7 @@ def test_modules_of_ones_own() -> None:
     assert 'model.heads["left"]: Linear' in titles
     assert 'model.heads["right"]: Linear' in titles
     layers = story._analysis.layers
+    assert "model.shared.bias" in texts_of(story.svg())  # in a box of its own, with the derivative by it
     used = [n for _, g in layers.outline if g.title == "model.shared: Linear" for n in layers.parameters(g)]
     assert "model.shared.bias" not in [story._analysis.reached.get(n) for n in used]  # both calls use it
 
@@ -305,6 +306,11 @@ def test_convolutions_and_pools_are_explained() -> None:
         assert story.render(suffix)
 
 
+def texts_of(picture: str) -> list[str]:
+    """The lines in a picture's boxes."""
+    return ["".join(element.itertext()) for element in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
+
+
 def boxes(picture: str) -> list[str]:
     root = ET.fromstring(picture)
     space = "{http://www.w3.org/2000/svg}"
@@ -318,10 +324,10 @@ def test_the_picture_is_by_layers_and_opens_to_hops() -> None:
     assert [box.partition(", ")[0].rpartition(": ")[0].partition(": ")[0] for box in closed if "hops" in box] == [
         "model[0]", "gelu", "model[2]", "gelu", "model[4]", "cross_entropy",
     ]  # fmt: skip
-    assert len(closed) == 6  # x and the parameters are told in the boxes of those that use them
+    assert len(closed) == 1 + 6  # x, and layers: their parameters are told in their boxes
     opened = boxes(story.svg(opened=["model[2]"]))
-    assert len(opened) == 5 + 5  # a transposition, a product, a sum, and two parameters
-    assert len(boxes(story.svg(opened=["gelu"]))) == 4 + 2 * 5
+    assert len(opened) == 1 + 5 + 5  # a transposition, a product, a sum, and two parameters
+    assert len(boxes(story.svg(opened=["gelu"]))) == 1 + 4 + 2 * 5
     assert len(boxes(story.svg(layers=False))) == len(story._analysis.nodes)
     assert "explanation" in story.html()
     with pytest.raises(ValueError, match=r"no layer is called 'model\[9\]': there are model, model\[0\]"):

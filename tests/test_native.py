@@ -286,6 +286,38 @@ def test_windows_that_overlap() -> None:
         compare(plane, (random.normal(size=shape),))
 
 
+@pytest.mark.parametrize("n", [32, 200])
+def test_what_several_windows_show_is_computed_once(n: int) -> None:
+    def roughness(u: Any) -> Any:
+        curved = u[:-2, 1:-1] + u[2:, 1:-1] + u[1:-1, :-2] + u[1:-1, 2:] - 4 * u[1:-1, 1:-1]
+        return np.sum(curved * curved)
+
+    u = np.random.default_rng(0).normal(size=(n, n))
+    g = hg.grad(roughness, backend="native")
+    for _ in range(3):
+        g(u)
+    inner = [kernel for kernel in g.kernels if kernel.startswith(f"for i < {n - 4}, j < {n - 4}:")]
+    assert len(inner) == 1
+    assert inner[0].count("slot") == 6  # five values of what is stored, and the result
+    compare(roughness, (u,))
+
+
+def test_values_are_not_stored_for_a_few_elements() -> None:
+    def f(x: Any, y: Any) -> Any:
+        dear = np.exp(np.sin(x)) / (1 + x * x)
+        return dear[1:] * y, np.sum(y) * dear[3], np.sum(np.cos(np.sum(y) * dear[:4]))
+
+    x, y = np.random.default_rng(0).normal(size=(2, 3000))
+    program = hg.compile(f, backend="native")
+    for _ in range(3):
+        found = program(x, y[1:])
+    for one, other in zip(found, f(x, y[1:]), strict=True):
+        np.testing.assert_allclose(one, other, 1e-12)
+    large = [line for line in program.plan.splitlines() if line.startswith("slot") and "float64[3000]" in line]
+    assert large
+    assert all("input" in line for line in large)
+
+
 def test_guards_choose_among_paths() -> None:
     def f(x: Any) -> Any:
         if x > 1:
@@ -366,6 +398,18 @@ def test_the_backend_that_was_asked_for_computes_replays() -> None:
             assert fast(0.0) == (-np.inf, np.inf)  # native code gives no warnings
         with hg.use_backend("numpy"), pytest.warns(RuntimeWarning, match="divide by zero"):
             fast(0.0)
+
+
+def test_functions_that_are_alike_along_short_rows_are_computed_by_vectors() -> None:
+    def f(w: Any, x: Any) -> Any:
+        return np.tanh(x @ w)[:, :, None] * x[:, None, :]
+
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=(10, 20)), rng.normal(size=(50, 10))
+    g = hg.compile(f, backend="native")
+    for _ in range(3):
+        np.testing.assert_allclose(g(w, x), f(w, x), 1e-12)
+    assert all("tanh" not in kernel for kernel in g.kernels if "k < 10" in kernel)
 
 
 def test_products_with_the_hessian() -> None:

@@ -332,6 +332,36 @@ def test_hessian_and_its_products() -> None:
     assert hg.hessian(lambda x: x**3)(2.0) == 12
 
 
+def test_hessian_of_several_arguments() -> None:
+    def f(p: Any) -> Any:
+        return np.sum(np.sin(p["a"]) * np.sum(p["b"] ** 2)) + p["b"][0, 1] * p["a"][2] ** 3
+
+    p = {"a": np.array([0.3, -1.2, 0.7]), "b": np.array([[0.5, 2.0], [-0.4, 1.5]])}
+    for backend in ("native", "numpy"):
+        h = hg.hessian(f, backend=backend)
+        expected = hg.jacobian(hg.grad(f), mode="reverse")(p)
+        for _ in range(3):
+            found = h(p)
+            for row in "ab":
+                for column in "ab":
+                    assert found[row][column].shape == p[row].shape + p[column].shape
+                    np.testing.assert_allclose(found[row][column], expected[row][column], 1e-12, 1e-12)
+
+
+def test_derivatives_of_a_gradient_that_a_rule_made_up_keep_their_places() -> None:
+    @hg.custom_jvp
+    def product(x: Any) -> Any:
+        return x[0] * x[1]
+
+    @product.defjvp
+    def product_jvp(primals: Any, tangents: Any) -> Any:
+        (x,), (t,) = primals, tangents
+        return x[0] * x[1], x[1] ** 2 * t[0] + x[0] * t[1]
+
+    x = np.array([2.0, 3.0])
+    np.testing.assert_allclose(hg.hessian(product)(x), [[0.0, 6.0], [1.0, 0.0]])
+
+
 def test_hessian_by_another_argument() -> None:
     assert hg.hessian(lambda x, y: x * y**2, 1)(3.0, 5.0) == 6
     assert hg.hessian(lambda x, y: x * y**2, "y")(3.0, y=5.0) == 6

@@ -50,7 +50,8 @@ from hopgrad.differentiate import Pullback, analytic, pull, push, transplant
 from hopgrad.errors import DtypeError, NotDifferentiableError, ShapeError
 from hopgrad.evaluate import evaluate, evaluate_sweep, fixed
 from hopgrad.graph.builder import Expr, ones, zeros
-from hopgrad.graph.graph import Graph
+from hopgrad.graph.graph import Graph, reachable
+from hopgrad.hops import custom
 from hopgrad.hops.shape import reshape, transposed
 from hopgrad.lower.entry import Function
 from hopgrad.replay import Repeated, Replays
@@ -627,8 +628,10 @@ def jacobian(
 
 
 def _jacobian(
-    f: Callable[..., Any], argnums: Argnums, mode: str | None, title: str, way: Backend | None
+    f: Callable[..., Any], argnums: Argnums, mode: str | None, title: str, way: Backend | None, symmetric: bool = False
 ) -> Callable[..., Any]:
+    """The transform; `symmetric` if `f` is a gradient, so that blocks of its derivatives need not be transposed."""
+
     def derivatives(call: Call, frame: FrameType | None) -> Any:
         outputs = float_outputs(call, f)
         pairs = [(output, leaf) for output in outputs for leaf in call.leaves]
@@ -639,14 +642,14 @@ def _jacobian(
         if call.results is entries.MARKED:
             if not call.replayed:
                 forward, free = _direction(call, outputs, mode)
-                _ask(call, outputs, forward, finite=forward and free)
+                _ask(call, outputs, forward, forward and free, symmetric)
             blocks = [entries.Result(k, kind) for k, kind in enumerate(kinds)]
         elif call.results is not None:
             blocks = give_back(call, (), kinds, frame)
         else:
             blocks = [
                 block if type(block) is Tracer else finished(np.asarray(block, order="C"), kind)
-                for block, kind in zip(_all_blocks(call, outputs, mode, frame), kinds, strict=True)
+                for block, kind in zip(_all_blocks(call, outputs, mode, symmetric, frame), kinds, strict=True)
             ]
         width = len(call.leaves)
         rows = [call.regroup(blocks[k * width : (k + 1) * width]) for k in range(len(outputs))]
@@ -664,12 +667,14 @@ def _block_kind(call: Call, output: Output, leaf: Leaf) -> int:
     return max(output.kind, leaf.kind) if PYTHON in (output.kind, leaf.kind) else SCALAR
 
 
-def _all_blocks(call: Call, outputs: Sequence[Output], mode: str | None, frame: FrameType | None) -> list[Any]:
+def _all_blocks(
+    call: Call, outputs: Sequence[Output], mode: str | None, symmetric: bool, frame: FrameType | None
+) -> list[Any]:
     """The derivatives of each result by each input, in the cheaper mode, or as `mode` says."""
     forward, free = _direction(call, outputs, mode)
 
     def blocks(forward: bool) -> list[Any]:
-        return _blocks(call, outputs, forward, lambda nodes, seed: _swept(call, nodes, seed, frame))
+        return _blocks(call, outputs, forward, symmetric, lambda nodes, seed: _swept(call, nodes, seed, frame))
 
     found = blocks(forward)
     if forward and free and not call.trace.nested and not all(bool(np.isfinite(block).all()) for block in found):
@@ -677,7 +682,7 @@ def _all_blocks(call: Call, outputs: Sequence[Output], mode: str | None, frame: 
         forward = False
         found = blocks(False)
     if call.native and not call.replayed and not call.trace.nested:
-        _ask(call, outputs, forward, finite=forward and free)
+        _ask(call, outputs, forward, forward and free, symmetric)
     return found
 
 
@@ -701,12 +706,12 @@ def _has_forward(call: Call, outputs: Sequence[Output]) -> bool:
     return True
 
 
-def _ask(call: Call, outputs: Sequence[Output], forward: bool, finite: bool) -> None:
+def _ask(call: Call, outputs: Sequence[Output], forward: bool, finite: bool, symmetric: bool) -> None:
     """Have native code compute all sweeps in one, if that does not take too much memory."""
     avals = call.builder.avals
     seeds = _seeds(call, outputs, forward)
     if all(avals[seed].size <= batch.bound(call.builder, nodes, seed) for nodes, seed in seeds):
-        every = _blocks(call, outputs, forward, lambda nodes, seed: _in_one(call, nodes, seed))
+        every = _blocks(call, outputs, forward, symmetric, lambda nodes, seed: _in_one(call, nodes, seed))
         call.asked.append(Asked(tuple([block.id for block in every]), finite=finite))
 
 
@@ -750,20 +755,35 @@ def _seeds(call: Call, outputs: Sequence[Output], forward: bool) -> list[tuple[l
 
 
 def _blocks(
-    call: Call, outputs: Sequence[Output], forward: bool, sweep: Callable[[list[int], int], Sequence[Any]]
+    call: Call,
+    outputs: Sequence[Output],
+    forward: bool,
+    symmetric: bool,
+    sweep: Callable[[list[int], int], Sequence[Any]],
 ) -> list[Any]:
-    """The derivatives of each result by each input, made of what `sweep` gives for all unit vectors."""
+    """The derivatives of each result by each input, made of what `sweep` gives for all unit vectors.
+
+    A tangent for each unit vector is a column of the block, and so a row where all blocks together are symmetric.
+    """
     avals = call.builder.avals
+    symmetric = symmetric and forward and _has_symmetry(call, outputs)
     found = [sweep(nodes, seed) for nodes, seed in _seeds(call, outputs, forward)]
     blocks = []
     for k, output in enumerate(outputs):
         for n, leaf in enumerate(call.leaves):
             assert output.node is not None
-            block = found[n][k] if forward else found[k][n]
-            if forward:  # the unit vectors' axis goes last
+            block = found[n][k] if forward and not symmetric else found[k][n]
+            if forward and not symmetric:  # the unit vectors' axis goes last
                 block = transposed(block, (*range(1, block.ndim), 0))
             blocks.append(reshape(block, shape=avals[output.node].shape + avals[leaf.node].shape))
     return blocks
+
+
+def _has_symmetry(call: Call, outputs: Sequence[Output]) -> bool:
+    """Whether the derivatives of a gradient are those of a function, and not what a user's rules say."""
+    nodes = [o.node for o in outputs if o.node is not None]
+    hops = {call.builder.hop(n) for n in reachable(call.builder, nodes)}
+    return len(outputs) == len(call.leaves) and all(hop.__module__ != custom.__name__ for hop in hops)
 
 
 def _in_one(call: Call, nodes: Sequence[int], seed: int) -> list[Expr]:
@@ -828,7 +848,9 @@ def hessian(f: Callable[..., Any], argnums: int | str = 0, *, backend: Backend |
     array([[0., 6.],
            [6., 2.]])
     """
-    return wraps(f, "Hessian of {}")(_jacobian(grad(f, argnums), argnums, None, "Hessian of {}", backend))
+    return wraps(f, "Hessian of {}")(
+        _jacobian(grad(f, argnums), argnums, None, "Hessian of {}", backend, symmetric=True)
+    )
 
 
 def hvp(f: Callable[..., Any], argnums: int = 0, *, backend: Backend | None = None) -> Callable[..., Any]:

@@ -25,6 +25,7 @@ from hopgrad.hops.shape import Operand
 from hopgrad.lower import scalar
 from hopgrad.lower.machine import Step
 from hopgrad.lower.nest import (
+    CACHED,
     SMALL,
     Access,
     Check,
@@ -76,6 +77,11 @@ FEW_LEVELS = 2
 """Over how many levels a value that is not dear is needed at most without a kernel of its own."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
+ROW = 256
+"""How long a row is at most that takes less time than a function of one number."""
+
+FEW = 4
+"""A value of which only some part smaller than this is needed is not stored for that."""
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "index"})
 
@@ -483,7 +489,10 @@ class Fuser:
         self.store(node)
 
     def _keep_if_repeated(self, node: int, large: Aval) -> None:
-        """Store a virtual value that is broadcast along an outer axis, unless it is cheap."""
+        """Store a virtual value that is broadcast along an outer axis, unless it is cheap.
+
+        And functions that are the same along short rows: one at a time they would take longer than the row.
+        """
         if node not in self.ready or node in self.cut or self.cost[node] < DEAR or not self.builder.avals[node].shape:
             return
         small = self.builder.avals[node].shape
@@ -493,17 +502,25 @@ class Fuser:
             return
         last = lead + inner[-1]
         outer = range(last)
-        if any(large.shape[d] != 1 and (d < lead or small[d - lead] == 1) for d in outer):
+        outside = any(large.shape[d] != 1 and (d < lead or small[d - lead] == 1) for d in outer)
+        alike = prod(large.shape[last + 1 :])
+        if outside or (SHORT < alike <= ROW and self.builder.avals[node].size >= MANY and self._calls(node)):
             self._cut(node)
+
+    def _calls(self, node: int) -> bool:
+        """Whether functions of the math library are among what a virtual value is computed from."""
+        lowerings = [self.builder.hop(n).lowering for n in self.cones[node] if n not in self.cut]
+        return any(text and scalar.cost(text) >= scalar.FUNCTION for text in lowerings)
 
     def _place_view(self, node: int, hop: str, params: dict[str, Any], source: int) -> bool:
         builder = self.builder
         like, whole = builder.avals[source], builder.avals[node]
         if isinstance(like, Several) or (source in self.avail and source not in self.views):
             return False
-        if hop != "reshape" and source in self.ready and self.cost[source] >= DEAR:
-            wanted = sum(builder.avals[user].size for user in self.users[source])
-            if 2 * wanted > 3 * like.size and len(self.users[source]) > 1:
+        if hop != "reshape" and source in self.ready and len(self.users[source]) > 1:
+            again = sum(builder.avals[user].size for user in self.users[source]) - like.size
+            near = like.size <= CACHED
+            if 2 * again * self.cost[source] > DEAR * like.size and (near or self.cost[source] >= DEAR):
                 self._cut(source)  # else it would be computed for each view by itself
         if source in self.ready and source not in self.cut:
             places = through(hop, params, like, whole, identity(whole.ndim))
@@ -774,7 +791,8 @@ class Fuser:
     def _store_what_is_dear(self) -> None:
         """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
 
-        Where that computes parts only, they are stored by themselves if that pays.
+        Where that computes parts only, they are stored by themselves if that pays. Who needs a few elements does not
+        count.
         """
         avals = self.builder.avals
         first: dict[int, int] = {}
@@ -796,7 +814,7 @@ class Fuser:
                 high = min(last[node], self.stored_at.get(node, last[node]))
                 alike = whole.get(node) if isinstance(self.builder.hop(node), Elementwise) else None
                 for a in self.builder.args(node):
-                    if a in self.ready and a not in self.cut:
+                    if a in self.ready and a not in self.cut and FEW * avals[node].size >= avals[a].size:
                         ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
         dear: dict[int, int] = {}
         for node in self.order:

@@ -41,7 +41,7 @@ TINY = 16
 SMALL = 2048
 """How many elements a small array has at most."""
 
-_CACHED = 2**17
+CACHED = 2**17
 """From how many elements on arrays do not stay in the nearer caches."""
 
 FAR = 40 << 20
@@ -305,7 +305,7 @@ def _crosses(nest: Nest) -> bool:
 
     Not all of these can be aligned, and a vector as long as a line of the cache always lies in two if it is not.
     """
-    if math.prod(nest.shape) <= _CACHED:
+    if math.prod(nest.shape) <= CACHED:
         return False
     if any(isinstance(v, Compute) and scalar.cost(v.lowering) >= scalar.FUNCTION for v in nest.values):
         return False

@@ -161,9 +161,10 @@ class Layers:
         return found
 
     def parameters(self, group: Group) -> list[int]:
-        """The inputs that are used in a group alone."""
+        """The parameters that are used in a group alone: inputs that are parts of an argument, or of a module."""
         inside = set(group.nodes)
-        return [n for n in self._analysis.graph.inputs if n in self._users and self._users[n] <= inside]
+        known = [n for n in self._analysis.graph.inputs if n in self._analysis.reached]
+        return [n for n in known if n in self._users and self._users[n] <= inside]
 
     @cached_property
     def _users(self) -> dict[int, set[int]]:

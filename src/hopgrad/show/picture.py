@@ -92,6 +92,14 @@ class Box:
     size: Point = field(init=False)
 
     def __post_init__(self) -> None:
+        self._measure()
+
+    def say(self, words: str) -> None:
+        """Put a remark below the head."""
+        self.rows.insert(1, _row(words, SMALL, "value"))
+        self._measure()
+
+    def _measure(self) -> None:
         width = max(row.width for row in self.rows) + 2 * _PAD_X
         height = sum(row.height for row in self.rows) + 2 * _PAD_Y
         if self.round:
@@ -228,7 +236,7 @@ def _scene(analysis: Analysis, adjoints: bool) -> tuple[list[Box], list[Arrow]]:
 
 
 def _scene_by_layers(analysis: Analysis, adjoints: bool, opened: Sequence[str]) -> tuple[list[Box], list[Arrow]]:
-    """Layers as boxes, with what they give and its adjoint; inputs that only one of them uses are told in its box."""
+    """Layers as boxes, with what they give and its adjoint; parameters that only one of them uses are in its box."""
     layers = analysis.layers
     open_ = layers.taken_apart(opened)
     sick = {t.node for t in analysis.troubles if t.source is None}
@@ -243,7 +251,9 @@ def _scene_by_layers(analysis: Analysis, adjoints: bool, opened: Sequence[str]) 
             boxes.append(_layer_box(analysis, item, inside, sick))
         else:
             place[item] = len(boxes)
-            boxes.append(_box(analysis, item, adjoints, item in sick))
+            boxes.append(_box(analysis, item, adjoints or item in analysis.wrt, item in sick))
+            if item in analysis.reached:
+                boxes[-1].say(analysis.reached[item])
     kept = [k for k, box in enumerate(boxes) if box.node not in told or box.is_layer]
     moved = {old: new for new, old in enumerate(kept)}
     active = set(analysis.active_edges)

@@ -21,7 +21,7 @@ Pick = int | range | None
 
 # Sums of windows are cut into boxes for arrays of more elements, and into so many boxes at most: each is a loop of its
 # own.
-_SMALL = 4096
+_SMALL = 512
 _BOXES = 32
 
 _FEWEST = 3  # scatters that become one
@@ -385,6 +385,13 @@ def question_of_joined(draft: Draft, call: Call, x: int) -> int | None:
     if call.aval.size <= _SMALL or len(parts) > _FEW:
         return None
     return draft.make("concatenate", *[draft.make(call.hop.name, a) for a in parts], axis=draft.params(x)["axis"])
+
+
+@rule(("isfinite", "isnan"), ("reshape", "transpose"))
+def question_of_moved(draft: Draft, call: Call, x: int) -> int | None:
+    """What is asked of elements is asked where they are computed."""
+    (inner,) = draft.args(x)
+    return draft.make(draft.name(x), draft.make(call.hop.name, inner), **draft.params(x))
 
 
 @rule(("all", "any"), "concatenate")

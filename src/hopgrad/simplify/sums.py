@@ -78,9 +78,9 @@ def sum_of_sums(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool)
     return draft.reshape(draft.make("sum", inner, axes=both, keepdims=False), call.shape)
 
 
-@rule(("sum", "mean"), ("reshape", "transpose"))
+@rule(("sum", "mean", "all", "any"), ("reshape", "transpose"))
 def sum_of_everything(draft: Draft, call: Call, x: int, *, axes: Axes, keepdims: bool) -> int | None:
-    """The sum or mean of all elements, wherever they stand."""
+    """The sum or mean of all elements, or whether they hold, wherever they stand."""
     (inner,) = draft.args(x)
     if len(axes) != draft.aval(x).ndim or keepdims:
         return None

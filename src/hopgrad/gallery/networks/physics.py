@@ -56,7 +56,7 @@ def fit(steps: int, progress: bool | None = None) -> train.Fit:
         network(0),
         loss,
         np.linspace(0.0, END, 128),
-        optimizer=optim.Adam(optim.schedules.cosine(1e-2, steps)),
+        optimizer=optim.Adam(optim.schedules.cosine(3e-3, steps)),
         steps=steps,
         batch_size=128,
         progress=progress,
@@ -65,4 +65,4 @@ def fit(steps: int, progress: bool | None = None) -> train.Fit:
 
 def at(model: Any = None) -> dict[str, Any]:
     """What is explained: the loss at three times, by a network that is trained for a moment if none is given."""
-    return {"model": model or fit(300, progress=False).model, "t": np.linspace(0.0, END, 3)}
+    return {"model": model or fit(1000, progress=False).model, "t": np.linspace(0.0, END, 3)}
