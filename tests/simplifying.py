@@ -319,6 +319,21 @@ EXAMPLES = [
         f((4999,), (2500,)),
     ),
     Example(None, lambda v, w: scatter(v, (4, 3), every(), 1) + scatter(w, (4, 3), every(), 2), f((4,), (4,))),
+    Example(
+        "sum of written",
+        lambda v, w: scatter(v, (4, 6), every(), every(0, 2)) + scatter(w, (4, 6), every(), every(2, 6)),
+        f((4, 2), (4, 4)),
+    ),
+    Example(
+        None,
+        lambda v, w: scatter(v, (4, 6), every(), every(0, 3)) + scatter(w, (4, 6), every(), every(2, 6)),
+        f((4, 3), (4, 4)),
+    ),
+    Example(
+        None,
+        lambda x, v, w: x + (scatter(v, (4, 6), every(), every(0, 2)) + scatter(w, (4, 6), every(), every(2, 6))),
+        f((4, 6), (4, 2), (4, 4)),
+    ),
     # -- sums
     Example("reduction of one", lambda x: total(x, 1), f((2, 1))),
     *[Example("reduction of one", lambda x, n=n: total(x, 1, name=n), f((2, 1))) for n in ("mean", "prod", "max")],

@@ -1,4 +1,4 @@
-"""Loops over every second element, which are read and written by whole vectors."""
+"""Loops over every second element, and backwards, which read and write by whole vectors."""
 
 from __future__ import annotations
 
@@ -29,6 +29,20 @@ def in_gaps(x: Any) -> Any:
     return y
 
 
+def backwards(x: Any) -> Any:
+    return x[::-1] * 2 + x, np.sqrt(np.abs(x[:-1][::-1])), np.minimum(x[::-1], x)
+
+
+def written_backwards(x: Any) -> Any:
+    y = np.full_like(x, 7.0)
+    y[1::][::-1] = np.sqrt(np.abs(x[1:]))
+    return y
+
+
+def both_ways(x: Any) -> Any:
+    return np.sum(x[::-1] * np.abs(x) * x)
+
+
 @pytest.mark.parametrize("width", [16, 32, 64])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_every_second_element(dtype: Any, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +51,7 @@ def test_every_second_element(dtype: Any, width: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(machine(), "width", width)
     nest._written.cache_clear()
     functions = [hg.compile(halves), hg.grad(largest_of_pairs), hg.compile(in_gaps)]
+    functions += [hg.compile(backwards), hg.compile(written_backwards), hg.grad(both_ways)]
     rng = np.random.default_rng(width)
     for size in (*range(1, 36), 63, 64, 65, 100, 1000):
         x = rng.normal(size=2 * size).astype(dtype)
@@ -66,7 +81,8 @@ def test_nothing_is_read_behind_the_last_element() -> None:
     f = hg.compile(lambda x: 2 * x)
     try:
         for size in (1, 2, 3, 15, 16, 17, 33, words // 2):
-            for x in (inside[: 2 * size : 2], inside[words - 2 * size + 1 :: 2], inside[::-2][:size]):
+            for x in (inside[: 2 * size : 2], inside[words - 2 * size + 1 :: 2], inside[::-2][:size],
+                      inside[:size][::-1], inside[::-1][:size]):  # fmt: skip
                 with hg.use_backend("native"):
                     for _ in range(2):
                         np.testing.assert_array_equal(f(x), 2 * x)

@@ -386,3 +386,21 @@ def test_the_networks_of_the_gallery_are_drawn_by_layers(example: Example, monke
 
 def test_there_are_six_networks_in_the_gallery() -> None:
     assert len(NETWORKS) == 6
+
+
+def test_of_a_large_network_some_gradients_are_checked() -> None:
+    model = nn.Sequential(*[nn.Linear(64, 64, rng=k) for k in range(6)])
+    small = hg.explain(model)(np.ones((2, 64), np.float32))._analysis
+    assert all(small.check(node) is not None for node in small.wrt)
+    large = hg.explain(model)(np.ones((20_000, 64), np.float32))._analysis
+    checked = [large.check(node) is not None for node in large.wrt]
+    assert checked == [True] * sum(checked) + [False] * (len(checked) - sum(checked))
+    assert 1 <= sum(checked) < 4
+
+
+def test_heat_maps_have_few_digits() -> None:
+    story = hg.explain(nn.Linear(40, 40, rng=0))(np.ones((1, 40), np.float32))
+    summary = next(
+        n["value"]["summary"] for n in json.loads(story.json())["graph"]["nodes"] if n.get("input") == "weight"
+    )
+    assert summary["picture"]["data"][0] == float(f"{summary['first'][0]:.4g}") != summary["first"][0]

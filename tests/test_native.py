@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -647,3 +648,57 @@ def test_steady_functions_give_the_same_bits_from_the_first_call_on() -> None:
         first = made(x[:4])
         assert made.kernels
         assert made(x[:4]) == first
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("width", [1, 5, 16, 37, 64])
+def test_rows_at_computed_places_are_read_and_added_as_wholes(width: int, dtype: Any) -> None:
+    """As in an embedding: all of a row has the same index, which may come again, or be counted from the end."""
+    rng = np.random.default_rng(width)
+    table = rng.integers(-9, 9, (7, width)).astype(dtype)
+    rows = np.array([[0, 6, 6], [-1, 3, -7]])
+    values = rng.integers(-9, 9, (2, 3, width)).astype(dtype)
+
+    def read(table: Any, rows: Any, values: Any) -> Any:
+        return table[rows] * 2 + values
+
+    def written(table: Any, rows: Any, values: Any) -> Any:
+        out = table + 1
+        out[rows] = values[0, 0] * 3
+        return out
+
+    def added(table: Any, rows: Any, values: Any) -> Any:
+        out = table * 3
+        np.add.at(out, rows, values)
+        return out
+
+    for f in (read, written, added):
+        fast = hg.compile(f, backend="native")
+        for _ in range(2):
+            np.testing.assert_array_equal(fast(table, rows, values), f(table, rows, values))
+        with pytest.raises(IndexError):
+            fast(table, np.array([[0, 7, 1], [0, 0, 0]]), values)
+    if dtype != np.int64:
+        gradient = hg.grad(lambda table, rows, values: np.sum(table[rows] ** 2 * values), backend="native")
+        expected = np.zeros_like(table)
+        np.add.at(expected, rows, 2 * table[rows] * values)
+        for _ in range(2):
+            np.testing.assert_allclose(gradient(table, rows, values), expected, 1e-6)
+
+
+def test_a_sum_of_many_large_arrays_is_read_from_memory_when_it_is_needed_again() -> None:
+    """Kernels of later levels read one array instead of all those that it is computed from."""
+
+    def f(arrays: list[Any]) -> Any:
+        total = arrays[0]
+        for x in arrays[1:]:
+            total = total + x
+        return total - np.mean(total, -1, keepdims=True)
+
+    arrays = [np.random.default_rng(k).normal(size=(64, 64)) for k in range(7)]
+    fast = hg.compile(f, backend="native")
+    for _ in range(2):
+        np.testing.assert_allclose(fast(arrays), f(arrays), 1e-12, 1e-12)
+    read = re.search(r"([\d,]+) bytes read", fast.report())
+    assert read is not None
+    assert int(read[1].replace(",", "")) < 10 * arrays[0].nbytes

@@ -58,7 +58,7 @@ class Example:
     @property
     def look(self) -> str:
         """What to look at on its page, in a few sentences."""
-        return " ".join(self.about.partition("\n\n")[2].split())
+        return " ".join(self.about.partition("\n\n")[2].replace("`", "").split())
 
     @property
     def code(self) -> str:

@@ -216,15 +216,19 @@ def _histogram(kept: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _picture(array: np.ndarray[Any, Any]) -> Data:
-    """Evenly chosen rows and columns of the first slice along the last two axes."""
+    """Evenly chosen rows and columns of the first slice along the last two axes, in digits enough to be seen."""
     flat = array.reshape(-1, array.shape[-1]) if array.ndim < 2 else array[(0,) * (array.ndim - 2)]
     rows, columns = (np.unique(np.linspace(0, n - 1, min(n, _PIXELS)).astype(int)) for n in flat.shape)
     chosen = flat[np.ix_(rows, columns)]
     return {
         "rows": rows.tolist(),
         "columns": columns.tolist(),
-        "data": [_item_to_data(item, array.dtype.kind) for item in chosen.ravel()],
+        "data": [_item_to_data(_rounded(item), array.dtype.kind) for item in chosen.ravel()],
     }
+
+
+def _rounded(item: Any) -> Any:
+    return float(f"{item:.4g}") if isinstance(item, (np.float16, np.float32, np.float64)) else item
 
 
 def shape_from_data(data: Data, place: str) -> tuple[int, ...]:

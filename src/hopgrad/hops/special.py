@@ -230,7 +230,7 @@ def voigt_profile(x: Expr, sigma: Expr, gamma: Expr, *, out: Expr) -> Any:
 
 
 @elementwise(SCIPY + "expit", Function("σ", r"\sigma", "logistic function"), traits=("bounded",),
-             lowering="e = exp(-fabs(x)); select(x < 0, e, 1) / (1 + e)")  # fmt: skip
+             lowering="e = exp(-fabs(x)); r = 1 / (1 + e); select(x < 0, e * r, r)")  # fmt: skip
 def expit(x: Expr, *, out: Expr) -> Any:
     """σ(x) σ(−x) rather than σ (1 − σ), which loses all digits for large x."""
     return out * expit(-x)

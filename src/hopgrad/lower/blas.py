@@ -475,15 +475,23 @@ class _Scales(Vectors):
         super().__init__(code, kind)
         self.alpha = code.word(index, kind)
         self.beta = code.word(index + 1, kind) if accumulates else ""
+        self.begins = ""
+        """Whether these are the first terms of several, to which others are added; always, if empty."""
 
     def put(self, values: Sequence[str], places: Sequence[str], lanes: int = 1, mask: str = "") -> None:
         """Results into memory, scaled, and added to what is there. All is read before anything is written."""
         whole = self.type(lanes)
         alpha = self.spread(self.alpha, lanes)
         values = [self.code.new(f"fmul {whole} {value}, {alpha}") for value in values]
-        if self.beta:
-            beta = self.spread(self.beta, lanes)
+        if self.beta or self.begins:
             old = [self.load(place, lanes, mask) for place in places]
+            scale = self.beta
+            if self.begins:
+                one = f"0x{struct.pack('>d', 1.0).hex()}"
+                scale = self.code.new(f"select i1 {self.begins}, {self.kind} {scale or one}, {self.kind} {one}")
+            if not self.beta:
+                old = [self.code.new(f"select i1 {self.begins}, {whole} zeroinitializer, {whole} {x}") for x in old]
+            beta = self.spread(scale, lanes)
             values = [self.muladd(beta, x, value, lanes) for x, value in zip(old, values, strict=True)]
         for value, place in zip(values, places, strict=True):
             self.store(value, place, lanes, mask)
@@ -502,10 +510,11 @@ def vector_bytes() -> int:
 
 
 @functools.cache
-def _kernel(kind: Kind, packed: bool, accumulates: bool, rank: int) -> Source:
+def _kernel(kind: Kind, packed: bool, turned: bool, accumulates: bool, rank: int) -> Source:
     """A step that multiplies small matrices, in blocks of rows times vectors of columns kept in registers.
 
-    Columns of b and of the result have stride 1; `packed`: those of b have not, so b is copied into scratch memory.
+    Columns of b and of the result have stride 1; `packed`: those of b have not, so b is copied into scratch memory;
+    `turned`: but its rows have.
     """
     code = Code()
     start = head_length(rank)
@@ -513,22 +522,87 @@ def _kernel(kind: Kind, packed: bool, accumulates: bool, rank: int) -> Source:
     scales = _Scales(code, kind.name, accumulates, start + 8)
     scratch = code.at(code.slot(start + 11), code.word(start + 10)) if packed else ""
     lanes = vector_bytes() // kind.size
-    last = code.add(m, -1)
-    whole = code.new(f"and i64 {n}, {-2 * lanes}")
     with each(code, rank) as (a, b, out, _):
         if packed:
-            _pack(code, scales, (b, b_term, b_column), scratch, k, n)
+            if turned:
+                _transpose(code, scales, (b, b_column), scratch, k, n)
+            else:
+                _pack(code, scales, (b, b_term, b_column), scratch, k, n)
             b, b_term = scratch, code.mul(n, kind.size)
-        with code.loop("0", m, _ROWS) as block:
-            # Beyond the last row it is taken again: the same results are stored twice.
-            rows = [code.min(code.add(block.index, r), last) for r in range(_ROWS)]
-            lefts, outs = [code.at(a, r, a_row) for r in rows], [code.at(out, r, out_row) for r in rows]
-            with code.loop("0", whole, 2 * lanes) as column:
-                _block(code, scales, column.index, 2 * lanes, "", (lefts, a_term), (b, b_term), outs, k)
-            with code.loop(whole, n, lanes) as column:
-                mask = code.below(column.index, n, lanes)
-                _block(code, scales, column.index, lanes, mask, (lefts, a_term), (b, b_term), outs, k)
+        _rows(code, scales, (a, a_row, a_term), (b, b_term), (out, out_row), (m, n, k), lanes)
     return code.source(*scales.declared)
+
+
+_DEPTH, _BAND = 256, 512
+"""Terms and rows of the blocks of large matrices: what is multiplied with a block of b stays in the second cache."""
+
+
+@functools.cache
+def _panels(kind: Kind, turned: bool, accumulates: bool, rank: int) -> Source:
+    """A step that multiplies large matrices, in blocks of b that are copied first (Goto and van de Geijn 2008).
+
+    A block is as wide as the sums that are kept in registers, and stays in the first cache. Columns of the result have
+    stride 1, and columns of b, or its rows if it is `turned`.
+    """
+    code = Code()
+    start = head_length(rank)
+    lanes = vector_bytes() // kind.size
+    wide = 2 * lanes
+    panel = code.new(f"alloca [{_DEPTH * wide} x {kind.name}], align 64")
+    m, n, k, a_row, out_row, a_term, b_term, b_column = (code.word(start + j) for j in range(8))
+    scales = _Scales(code, kind.name, accumulates, start + 8)
+    with each(code, rank) as (a, b, out, _), code.loop("0", k, _DEPTH) as chunk, code.loop("0", m, _BAND) as band:
+        terms = code.min(code.new(f"sub i64 {k}, {chunk.index}"), str(_DEPTH))
+        rows = code.min(code.new(f"sub i64 {m}, {band.index}"), str(_BAND))
+        scales.begins = code.new(f"icmp eq i64 {chunk.index}, 0")
+        left = code.at(code.at(a, band.index, a_row), chunk.index, a_term)
+        right, target = code.at(b, chunk.index, b_term), code.at(out, band.index, out_row)
+        with code.loop("0", n, wide) as strip:
+            columns = code.min(code.new(f"sub i64 {n}, {strip.index}"), str(wide))
+            source = code.at(right, strip.index, b_column)
+            if turned:
+                _transpose(code, scales, (source, b_column), panel, terms, columns)
+            else:
+                _copy(code, scales, (source, b_term), panel, terms, columns)
+            place = code.at(target, strip.index, kind.size), out_row
+            line = code.mul(columns, kind.size)
+            _rows(code, scales, (left, a_row, a_term), (panel, line), place, (rows, columns, terms), lanes)
+    return code.source(*scales.declared)
+
+
+def _copy(code: Code, vectors: Vectors, matrix: tuple[str, str], target: str, rows: str, columns: str) -> None:
+    """Copy a matrix that lies in memory row by row, given by its place and rows' stride, with no gaps between rows."""
+    place, stride = matrix
+    lanes, line = vector_bytes() // vectors.bytes, code.mul(columns, vectors.bytes)
+    with code.loop("0", rows) as row:
+        source, to = code.at(place, row.index, stride), code.at(target, row.index, line)
+        with code.loop("0", columns, lanes) as column:
+            inside = code.below(column.index, columns, lanes)
+            shift = code.mul(column.index, vectors.bytes)
+            vectors.store(vectors.load(code.at(source, shift), lanes, inside), code.at(to, shift), lanes, inside)
+
+
+def _rows(
+    code: Code, scales: _Scales, left: tuple[str, str, str], right: tuple[str, str], target: tuple[str, str],
+    sizes: tuple[str, str, str], lanes: int,
+) -> None:  # fmt: skip
+    """A product in blocks of rows times vectors of columns kept in registers.
+
+    Places of a, with strides of rows and terms, of b, with that of terms, and of the result, with that of rows; how
+    many rows, columns and terms there are.
+    """
+    rows, columns, terms = sizes
+    last, whole = code.add(rows, -1), code.new(f"and i64 {columns}, {-2 * lanes}")
+    with code.loop("0", rows, _ROWS) as block:
+        # Beyond the last row it is taken again: the same results are stored twice.
+        numbers = [code.min(code.add(block.index, r), last) for r in range(_ROWS)]
+        lefts = [code.at(left[0], r, left[1]) for r in numbers], left[2]
+        outs = [code.at(target[0], r, target[1]) for r in numbers]
+        with code.loop("0", whole, 2 * lanes) as column:
+            _block(code, scales, column.index, 2 * lanes, "", lefts, right, outs, terms)
+        with code.loop(whole, columns, lanes) as column:
+            mask = code.below(column.index, columns, lanes)
+            _block(code, scales, column.index, lanes, mask, lefts, right, outs, terms)
 
 
 def _pack(code: Code, scales: _Scales, matrix: tuple[str, str, str], target: str, rows: str, columns: str) -> None:
@@ -539,6 +613,38 @@ def _pack(code: Code, scales: _Scales, matrix: tuple[str, str, str], target: str
         with code.loop("0", columns) as column:
             element = scales.load(code.at(source, column.index, column_stride))
             code.line(f"store {scales.kind} {element}, ptr {code.at(line, column.index, scales.bytes)}")
+
+
+def _transpose(code: Code, vectors: Vectors, matrix: tuple[str, str], target: str, rows: str, columns: str) -> None:
+    """Copy a matrix that lies in memory column by column, given by its place and columns' stride, row by row.
+
+    In squares as wide as a vector, which are transposed in registers by exchanging halves, quarters and so on.
+    """
+    place, stride = matrix
+    lanes = vector_bytes() // vectors.bytes
+    whole, line = vectors.type(lanes), code.mul(columns, vectors.bytes)
+    last = code.add(columns, -1), code.add(rows, -1)
+    with code.loop("0", rows, lanes) as row:
+        inside = code.below(row.index, rows, lanes)
+        source = code.at(place, row.index, vectors.bytes)
+        with code.loop("0", columns, lanes) as column:
+            beyond = code.below(column.index, columns, lanes)
+            # Beyond the last column or row it is taken again; the rows are written from there to the first.
+            places = [code.at(source, code.min(code.add(column.index, k), last[0]), stride) for k in range(lanes)]
+            square = [vectors.load(at, lanes, inside) for at in places]
+            for step in [2**j for j in range(lanes.bit_length() - 1)]:
+                for k in range(lanes):
+                    if not k & step:
+                        pair = square[k], square[k + step]
+                        upper = [j if not j & step else lanes + j - step for j in range(lanes)]
+                        for number, mask in ((k, upper), (k + step, [j + step for j in upper])):
+                            picked = ", ".join(f"i32 {j}" for j in mask)
+                            square[number] = code.new(
+                                f"shufflevector {whole} {pair[0]}, {whole} {pair[1]}, <{lanes} x i32> <{picked}>"
+                            )
+            for k in reversed(range(lanes)):
+                at = code.at(target, code.min(code.add(row.index, k), last[1]), line)
+                vectors.store(square[k], code.at(at, column.index, vectors.bytes), lanes, beyond)
 
 
 def _block(
@@ -689,10 +795,11 @@ def _product(
     return found or _large(made)
 
 
-_SHORT, _TERMS, _UNPACKED, _LARGE = 64, 512, 10**6, 2**26
+_SHORT, _TERMS, _UNPACKED, _LARGE, _LARGEST = 64, 512, 10**6, 2**26, 2**28
 """OpenBLAS multiplies without copying factors first up to so many multiplications, where vectors have 64 bytes. Copies
 do not pay if an axis has at most the first number of places, unless the sum has more terms than the second, or what is
-multiplied does not stay in the caches, as with more multiplications than the last."""
+multiplied does not stay in the caches, as with more multiplications than the fourth. Up to the last one, copying blocks
+of one factor only is faster than OpenBLAS, which copies both."""
 
 
 def _is_small(product: _Product) -> bool:
@@ -706,20 +813,25 @@ def _is_small(product: _Product) -> bool:
 
 def _small(product: _Product) -> Step | None:
     """The step with the kernel for small matrices."""
-    kind, m, n, k, batch, *_ = product
+    kind, _, n, k, batch, *_ = product
     if n.size > 1 and n.out != 1:
         return None
     packed = n.size > 1 and n.b != 1
+    source = _kernel(kind, packed, k.b == 1, product.beta != 0, len(batch))
+    work = max(n.size * k.size, 1) * kind.size if packed else 0
+    return _own(product, source, product.noted(f"{kind.letter} kernel"), work)
+
+
+def _own(product: _Product, source: Source, note: str, work: int = 0) -> Step:
+    """The step with a kernel of our own, each part of which has scratch memory of its own."""
+    kind, m, n, k, *_ = product
 
     def words(p: _Product, number: int) -> list[int]:
         strides = [stride * kind.size for stride in (m.a, m.out, k.a, k.b, n.b)]
         sizes = [p.m.size, p.n.size, k.size]
         return [*head_words(kind, p.views, p.batch), *sizes, *strides, *p.scales, number * work]
 
-    work = max(n.size * k.size, 1) * kind.size if packed else 0
     parts = [words(part, number) for number, part in enumerate(product.parts())]
-    source = _kernel(kind, packed, product.beta != 0, len(batch))
-    note = product.noted(f"{kind.letter} kernel")
     return Step(source, words(product, 0), product.flops, work * max(1, len(parts)), note, parts=parts)
 
 
@@ -781,8 +893,11 @@ def _parts(size: int) -> list[int]:
 
 
 def _large(product: _Product) -> Step | None:
-    """The step that calls BLAS, or None where strides or sizes are not of its kind."""
+    """The step that calls BLAS or copies blocks itself, or None where strides or sizes are not of their kind."""
     made = _blocked(product)
+    if _pays(product, made):
+        source = _panels(product.kind, product.n.b != 1, product.beta != 0, len(product.batch))
+        return _own(product, source, product.noted(f"{product.kind.letter} blocks"))
     found = _called(made)
     if found is None:
         return None
@@ -790,6 +905,17 @@ def _large(product: _Product) -> Step | None:
     parts = [_called(part) for part in made.parts()] if threads()[0] else []
     alike = [part[2] for part in parts if part is not None and part[1] == source]
     return Step(source, params, made.flops, 0, made.noted(name), parts=alike if len(alike) == len(parts) else ())
+
+
+def _pays(product: _Product, blocked: _Product) -> bool:
+    """Whether a kernel of our own is faster than BLAS: where that would copy blocks, but for very large matrices."""
+    _, m, n, k, *_ = product
+    count = m.size * n.size * k.size
+    if vector_bytes() < 64 or m.size < 32 or n.size < 32 or n.out != 1 or count > _LARGEST:
+        return False
+    if n.b != 1:
+        return k.b == 1
+    return blocked == product and count > _UNPACKED and 1 in (m.a, k.a)
 
 
 def _blocked(product: _Product) -> _Product:
@@ -872,8 +998,8 @@ def matmul(dtype: np.dtype[Any], a: View, b: View, out: View, *, alpha: float = 
     """The step for out = α a b + β out, with the shapes of NumPy's ``matmul``; None if there is none.
 
     There is none for other dtypes than float64 and float32, and, but for small matrices, for operands neither rows nor
-    columns of which have stride 1: copy these first. The result must not overlap with an operand. If β is 0, the result
-    is not read.
+    columns of which have stride 1: copy these first. The result must not overlap with an operand. If β is 0, what
+    the result was does not matter.
     """
     lead = len(out.shape) - (len(a.shape) > 1) - (len(b.shape) > 1)
     axes = batch_of(lead, a, b, out)

@@ -77,6 +77,8 @@ FEW_LEVELS = 2
 """Over how many levels a value that is not dear is needed at most without a kernel of its own."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
+READ = 2
+"""What reading a large array costs that a value is computed from."""
 ROW = 256
 """How long a row is at most that takes less time than a function of one number."""
 
@@ -817,10 +819,16 @@ class Fuser:
                     if a in self.ready and a not in self.cut and FEW * avals[node].size >= avals[a].size:
                         ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
         dear: dict[int, int] = {}
+        read: dict[int, frozenset[int]] = {}
+        """The buffers of large arrays that a value is computed from; of one that is stored, its own."""
         for node in self.order:
+            if node in self.views and self.builder.avals[node].size > SMALL:
+                read[node] = frozenset((self.views[node].buffer,))
             if node not in first or node not in self.ready or node in self.builder.constants:
                 continue
             hop = self.builder.hop(node)
+            if node not in self.stored_at:
+                read[node] = _NOTHING.union(*[read.get(a, _NOTHING) for a in self.builder.args(node)])
             if isinstance(hop, Reduction):
                 (a,) = self.builder.args(node)
                 count = self.builder.avals[a].size // self.builder.avals[node].size
@@ -830,13 +838,20 @@ class Fuser:
                 dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
             if node in self.stored_at:
                 dear[node] = 0
-            elif dear[node] >= self._limit(node) and first[node] < last[node]:
-                pays = dear[node] >= DEAR or last[node] - first[node] > FEW_LEVELS
-                if whole.get(node) != first[node] and pays and avals[node].size > 1:
+            elif first[node] < last[node]:
+                limit = self._limit(node)
+                if dear[node] + (READ * len(read[node]) if whole.get(node) == first[node] else 0) < limit:
+                    continue
+                if whole.get(node) != first[node] and self._pays_alone(node, dear[node], last[node] - first[node]):
                     self.store(node)
                 else:
                     self.wanted[node] = first[node]
                 dear[node] = 0
+                read[node] = frozenset((-node,))
+
+    def _pays_alone(self, node: int, dear: int, levels: int) -> bool:
+        """Whether a value of such a cost, needed over so many levels more, is worth a kernel of its own."""
+        return self.builder.avals[node].size > 1 and (dear >= DEAR or levels > FEW_LEVELS)
 
     def _limit(self, node: int) -> int:
         """From what cost on a value is stored."""

@@ -496,9 +496,7 @@ class _Writer:
     def _moves(self) -> bool:
         """Whether it mostly moves elements that do not lie side by side: then vectors only have to be taken apart."""
         nest = self.nest
-        apart = {
-            a for a in nest.accesses() if a.strides[-1] not in (0, 1) and (a.strides[-1] != 2 or a.kind not in _FLOATS)
-        }
+        apart = {a for a in nest.accesses() if a.strides[-1] not in (0, 1) and not _is_shuffled(a)}
         work = sum(scalar.cost(v.lowering) for v in nest.values if isinstance(v, Compute))
         together = len(set(nest.accesses()) - apart)
         return work + together < len(apart) * (_APART_TINY if nest.form == "tiny" else _APART)
@@ -531,7 +529,7 @@ class _Writer:
             self.pointers[row, 0] = self.slots[access.slot]
             for d, stride in enumerate(access.strides):
                 if stride not in (0, 1):
-                    self.strides[row, d] = "2" if stride == 2 else self._param(stride)
+                    self.strides[row, d] = str(stride) if stride in _SHUFFLED else self._param(stride)
         if access.offset:
             offset = self._param(access.offset)
             if access.row in self.shared:
@@ -657,8 +655,8 @@ class _Writer:
             return scalar.from_memory(code, Value(code.new(f"load {memory}, ptr {self._inside(access)}"), memory), kind)
         if stride == 1 and (self.mask is None or kind != "i1"):
             return scalar.from_memory(code, self._load_vector(self._inside(access), memory, lanes, self.mask), kind)
-        if stride == 2 and kind in _FLOATS:
-            return self._load_every_second(access, lanes)
+        if _is_shuffled(access):
+            return self._load_every_second(access, lanes) if stride == 2 else self._load_backwards(access, lanes)
         base = self._at(access, self.rank - 1)
         parts = []
         for lane in range(lanes):
@@ -681,6 +679,14 @@ class _Writer:
         a, b = (self._load_vector(at, kind, lanes, mask) for at, mask in zip((first, second), masks, strict=True))
         return _shuffled(code, a, b, [*range(0, lanes, 2), *range(lanes + 1, 2 * lanes, 2)])
 
+    def _load_backwards(self, access: Access, lanes: int) -> Value:
+        """The vector that ends with the first element, turned round."""
+        code = self.code
+        at = self._moved(access, self._inside(access), str(1 - lanes))
+        turned = [*range(lanes - 1, -1, -1)]
+        value = self._load_vector(at, access.kind, lanes, None if self.mask is None else self._among(turned))
+        return _shuffled(code, value, value, turned)
+
     def _load_vector(self, at: str, memory: str, lanes: int, mask: str | None) -> Value:
         """Neighbouring elements; with a mask, only those that are there."""
         code, whole, align = self.code, f"<{lanes} x {memory}>", scalar.SIZES.get(memory, 1)
@@ -701,6 +707,14 @@ class _Writer:
             mask = self._among([k if n % 2 == 0 else _NOWHERE for n, k in enumerate(places)])
             self._store_vector(at, _shuffled(code, value, value, places), mask)
             at = self._moved(access, at, str(lanes))
+
+    def _store_backwards(self, access: Access, value: Value) -> None:
+        """The vector turned round, where its first element comes last."""
+        at = self._moved(access, self._inside(access), str(1 - value.lanes))
+        turned = [*range(value.lanes - 1, -1, -1)]
+        self._store_vector(
+            at, _shuffled(self.code, value, value, turned), None if self.mask is None else self._among(turned)
+        )
 
     def _store_vector(self, at: str, value: Value, mask: str | None, streams: bool = False) -> None:
         """To neighbouring elements; with a mask, only to those that are there."""
@@ -734,6 +748,15 @@ class _Writer:
         first = scalar.spread(self.code, Value(self.index, "i64"), lanes)
         return self.code.value("i64", lanes, f"add {first.type} {first.name}, <{steps}>")
 
+    def _is_in_row(self, access: Access, indices: Sequence[Index], lanes: int) -> bool:
+        """Whether the places of a vector lie side by side, since the indices are the same for all of them."""
+        return lanes > 1 and access.strides[-1] == 1 and all(self.values[i.value].lanes == 1 for i in indices)
+
+    def _in_row(self, access: Access, indices: Sequence[Index]) -> str:
+        """The address of the first of them."""
+        base, offset = self._offsets(access, indices, self.rank, 1)
+        return self.code.new(f"getelementptr {scalar.memory_kind(access.kind)}, ptr {base}, i64 {offset.name}")
+
     def _offsets(self, access: Access, indices: Sequence[Index], level: int, lanes: int) -> tuple[str, Value]:
         """(address, offsets from there in elements) of places with computed indices.
 
@@ -762,7 +785,7 @@ class _Writer:
             if stride is not None:
                 along = scalar.arithmetic(code, "*", along, Value(stride, "i64"))
             total = scalar.arithmetic(code, "+", total, along)
-        if innermost and self.mask is not None:  # an element that is there
+        if innermost and lanes > 1 and self.mask is not None:  # an element that is there
             total = scalar.select(code, Value(self.mask, "i1", lanes), scalar.spread(code, total, lanes), zero)
         return self._at(access, min(level, self.rank - 1) if innermost else level), total
 
@@ -787,6 +810,9 @@ class _Writer:
 
     def _gather(self, v: Gather, level: int, lanes: int) -> Value:
         code, memory = self.code, scalar.memory_kind(v.access.kind)
+        if self._is_in_row(v.access, v.indices, lanes) and (self.mask is None or v.access.kind != "i1"):
+            found = self._load_vector(self._in_row(v.access, v.indices), memory, lanes, self.mask)
+            return scalar.from_memory(code, found, v.access.kind)
         base, offsets = self._offsets(v.access, v.indices, level, lanes)
         parts = []
         for k in range(offsets.lanes):
@@ -797,11 +823,17 @@ class _Writer:
         return scalar.from_memory(code, found, v.access.kind)
 
     def _scatter(self, s: Scatter, lanes: int) -> None:
-        """One place after the other, since some may be the same."""
+        """One place after the other, since some may be the same, unless they lie side by side."""
         code, kind = self.code, s.access.kind
         memory = scalar.memory_kind(kind)
-        base, offsets = self._offsets(s.access, s.indices, self.rank, lanes)
         value = scalar.spread(code, self.values[s.value], lanes)
+        if self._is_in_row(s.access, s.indices, lanes) and kind != "i1":
+            at = self._in_row(s.access, s.indices)
+            if s.adds:
+                value = scalar.arithmetic(code, "+", self._load_vector(at, kind, lanes, self.mask), value)
+            self._store_vector(at, value, self.mask)
+            return
+        base, offsets = self._offsets(s.access, s.indices, self.rank, lanes)
         offsets = scalar.spread(code, offsets, lanes)
         for k in range(lanes):
             after = ""
@@ -835,8 +867,8 @@ class _Writer:
         if access.strides[-1] == 1:
             self._store_vector(self._inside(access), value, self.mask, access == self.streamed)
             return
-        if access.strides[-1] == 2 and kind in _FLOATS:
-            self._store_every_second(access, value)
+        if _is_shuffled(access):
+            (self._store_every_second if access.strides[-1] == 2 else self._store_backwards)(access, value)
             return
         base = self._at(access, self.rank - 1)
         for lane in range(lanes):
@@ -1228,6 +1260,14 @@ class _Accumulator:
 
 
 _FLOATS = ("float", "double")
+_SHUFFLED = (2, -1)
+"""Strides of rows that are read and written by whole vectors, the elements of which change places."""
+
+
+def _is_shuffled(access: Access) -> bool:
+    return access.strides[-1] in _SHUFFLED and access.kind in _FLOATS
+
+
 _NOWHERE = 1 << 62
 """A place that no loop has."""
 
@@ -1279,9 +1319,9 @@ class _Signs:
         if found is None:
             strides = self.rows.get(access.row)
             if strides is None:
-                # Every second element is read and written by whole vectors: that is another text.
+                # What is read and written by whole vectors is another text.
                 last = len(access.strides) - 1
-                plain = [s in (0, 1) or (s == 2 and d == last) for d, s in enumerate(access.strides)]
+                plain = [s in (0, 1) or (s in _SHUFFLED and d == last) for d, s in enumerate(access.strides)]
                 strides = tuple([s if own else self.whole(s) for s, own in zip(access.strides, plain, strict=True)])
                 self.rows[access.row] = strides
             offset = self.whole(access.offset) if access.offset or self.part else 0

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopgrad.lower.functions import WRITTEN
 from hopgrad.lower.machine import machine
 
 KINDS: dict[np.dtype[Any], str] = {
@@ -27,7 +28,10 @@ KINDS: dict[np.dtype[Any], str] = {
 SIZES = {"double": 8, "float": 4, "i64": 8, "i32": 4, "i1": 1}
 """Bytes of an element in memory."""
 
-_INTRINSICS = {"sqrt": "sqrt", "fabs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
+_INTRINSICS = {
+    "sqrt": "sqrt", "fabs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint",
+    "fma": "fmuladd",
+}  # fmt: skip
 FUNCTION = 20
 """What a function of the math library costs."""
 
@@ -54,7 +58,11 @@ class Code:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.declared: dict[str, str] = {}
+        self.negated: dict[str, Value] = {}
+        """What a value that changes a sign has the other sign of."""
         self._count = 0
+        self._known: dict[str, str] = {}
+        """Values of the block by their instructions, but for those that may read memory."""
 
     def fresh(self, stem: str = "v") -> str:
         """A name that was not used yet."""
@@ -68,12 +76,17 @@ class Code:
     def label(self, name: str) -> None:
         """The beginning of a block."""
         self.lines.append(f"{name[1:]}:")
+        self._known.clear()
 
     def new(self, text: str) -> str:
-        """An instruction with a result, and the name of that."""
-        name = self.fresh()
-        self.lines.append(f"  {name} = {text}")
-        return name
+        """An instruction with a result, and the name of that. What the block has computed already is not repeated."""
+        found = self._known.get(text)
+        if found is None:
+            found = self.fresh()
+            self.lines.append(f"  {found} = {text}")
+            if not text.startswith("load ") and ".masked." not in text:
+                self._known[text] = found
+        return found
 
     def value(self, kind: str, lanes: int, text: str) -> Value:
         """`new`, as a value."""
@@ -234,10 +247,14 @@ def _isnan(code: Code, a: Value) -> Value:
 def _negative(code: Code, a: Value) -> Value:
     if a.kind[0] == "i":
         return arithmetic(code, "-", constant(0, a.kind, a.lanes), a)
-    return code.value(a.kind, a.lanes, f"fneg {a.type} {a.name}")
+    found = code.value(a.kind, a.lanes, f"fneg {a.type} {a.name}")
+    code.negated[found.name] = a
+    return found
 
 
 def _intrinsic(code: Code, word: str, *args: Value) -> Value:
+    if word == "fabs":
+        args = (code.negated.get(args[0].name, args[0]),)
     args = tuple(_same(code, *args))
     first = args[0]
     suffix = ("" if first.lanes == 1 else f"v{first.lanes}") + ("f64" if first.kind == "double" else "f32")
@@ -252,10 +269,12 @@ def _listed(args: Sequence[Value]) -> str:
 
 
 def call(code: Code, name: str, *args: Value) -> Value:
-    """A function of the math library: its vector variant, or the function itself for each lane."""
+    """A function of the math library: written out, its vector variant, or the function itself for each lane."""
     args = tuple(_same(code, *args))
     first = args[0]
     if first.lanes > 1:
+        if (name, first.kind) in WRITTEN:
+            return write(code, WRITTEN[name, first.kind], args, {}, first.kind)
         symbol = machine().vector_function(name, SIZES[first.kind], first.lanes, len(args))
         if symbol is not None:
             types = ", ".join(a.type for a in args)
@@ -267,6 +286,35 @@ def call(code: Code, name: str, *args: Value) -> Value:
     types = ", ".join(a.kind for a in args)
     called = code.declare(symbol, f"declare {first.kind} @{symbol}({types}) #0")
     return code.value(first.kind, 1, f"call {first.kind} {called}({_listed(args)}) #0")
+
+
+_SIGNIFICAND = {"double": ("i64", 52, 1023), "float": ("i32", 23, 127)}
+"""Whole numbers as long as a float, the bits of a significand without its first one, and the exponent of 1."""
+
+
+def power2(code: Code, n: Value) -> Value:
+    """2ⁿ for a whole n that is the exponent of a normal number: n, moved to the exponent's place."""
+    whole, bits, bias = _SIGNIFICAND[n.kind]
+    type_ = whole if n.lanes == 1 else f"<{n.lanes} x {whole}>"
+    # Behind this number's point there are no bits left, so that n stands in the last ones.
+    moved = arithmetic(code, "+", n, constant(1.5 * 2**bits + bias, n.kind, n.lanes))
+    word = code.new(f"bitcast {moved.type} {moved.name} to {type_}")
+    word = code.new(f"shl {type_} {word}, {constant(bits, whole, n.lanes).name}")
+    return code.value(n.kind, n.lanes, f"bitcast {type_} {word} to {n.type}")
+
+
+def scale(code: Code, x: Value, n: Value) -> Value:
+    """2ⁿ x for a whole n whose half is the exponent of a normal number."""
+    n, x = _same(code, n, x)
+    if n.lanes * SIZES[n.kind] == 64 == machine().width:  # there is an instruction for it
+        name = f"llvm.x86.avx512.mask.scalef.p{'d' if n.kind == 'double' else 's'}.512"
+        mask = f"i{n.lanes}"
+        called = code.declare(name, f"declare {n.type} @{name}({n.type}, {n.type}, {n.type}, {mask}, i32)")
+        given = f"{_listed([x, n])}, {n.type} poison, {mask} -1, i32 4"
+        return code.value(n.kind, n.lanes, f"call {n.type} {called}({given})")
+    half = _intrinsic(code, "rint", arithmetic(code, "*", n, constant(0.5, n.kind)))
+    x = arithmetic(code, "*", x, power2(code, half))
+    return arithmetic(code, "*", x, power2(code, arithmetic(code, "-", n, half)))
 
 
 def lane(code: Code, values: Sequence[Value], k: int) -> list[Value]:
@@ -411,6 +459,10 @@ class _Writer:
         values = [self.value(a, next((b for b in args if isinstance(b, Value)), None)) for a in args]
         if name == "truth":
             return truth(code, values[0])
+        if name == "power2":
+            return power2(code, values[0])
+        if name == "scale":
+            return scale(code, *values)
         if name == "isnan":
             return _isnan(code, values[0])
         if name == "fabs" and values[0].kind[0] == "i":

@@ -542,8 +542,6 @@ class _Term(NamedTuple):
 
 def _boxed(draft: Draft, pieces: Sequence[int], others: Sequence[int], shape: Shape) -> int | None:
     """The sum of scatters to boxes, and of whole arrays, in boxes that each term covers or leaves out."""
-    if prod(shape) <= _SMALL:
-        return None
     terms = []
     for node in pieces:
         box = _box(picks_of(draft.params(node)["items"], shape))
@@ -551,11 +549,23 @@ def _boxed(draft: Draft, pieces: Sequence[int], others: Sequence[int], shape: Sh
             return None
         (v,) = draft.args(node)
         terms.append(_Term(draft.reshape(v, tuple(map(len, box))), box))
+    if prod(shape) <= _SMALL and (others or not _tiled(terms, shape)):
+        return None
     whole = tuple(map(range, shape))
     terms += [_Term(draft.broadcast(node, shape), whole) for node in others]
     if _count(terms, 0, shape) > _BOXES:
         return None
     return _assembled(draft, terms, (), shape)
+
+
+def _tiled(terms: Sequence[_Term], shape: Shape) -> bool:
+    """Whether each place is covered once."""
+
+    def apart(a: _Term, b: _Term) -> bool:
+        return any(p.stop <= q.start or q.stop <= p.start for p, q in zip(a.box, b.box, strict=True))
+
+    covered = sum(prod(map(len, term.box)) for term in terms)
+    return covered == prod(shape) and all(apart(a, b) for k, a in enumerate(terms) for b in terms[:k])
 
 
 def _box(picks: Sequence[Pick] | None) -> tuple[range, ...] | None:
