@@ -73,10 +73,10 @@ MANY = 16
 """How many elements the arrays have that count there."""
 DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
-FEW_LEVELS = 2
-"""Over how many levels a value that is not dear is needed at most without a kernel of its own."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
+DEAR_ALONE = 4
+"""The same for what a loop of its own has to store, since kernels need parts of it only."""
 READ = 2
 """What reading a large array costs that a value is computed from."""
 ROW = 256
@@ -793,8 +793,7 @@ class Fuser:
     def _store_what_is_dear(self) -> None:
         """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
 
-        Where that computes parts only, they are stored by themselves if that pays. Who needs a few elements does not
-        count.
+        Where that computes parts only, they are stored by themselves. Who needs a few elements does not count.
         """
         avals = self.builder.avals
         first: dict[int, int] = {}
@@ -839,19 +838,15 @@ class Fuser:
             if node in self.stored_at:
                 dear[node] = 0
             elif first[node] < last[node]:
-                limit = self._limit(node)
-                if dear[node] + (READ * len(read[node]) if whole.get(node) == first[node] else 0) < limit:
-                    continue
-                if whole.get(node) != first[node] and self._pays_alone(node, dear[node], last[node] - first[node]):
+                reading = READ * len(read[node]) if self.builder.avals[node].size > SMALL else 0
+                if whole.get(node) == first[node] and dear[node] + reading >= self._limit(node):
+                    self.wanted[node] = first[node]
+                elif dear[node] >= max(DEAR_ALONE, self._limit(node)):
                     self.store(node)
                 else:
-                    self.wanted[node] = first[node]
+                    continue  # a loop of its own costs more
                 dear[node] = 0
                 read[node] = frozenset((-node,))
-
-    def _pays_alone(self, node: int, dear: int, levels: int) -> bool:
-        """Whether a value of such a cost, needed over so many levels more, is worth a kernel of its own."""
-        return self.builder.avals[node].size > 1 and (dear >= DEAR or levels > FEW_LEVELS)
 
     def _limit(self, node: int) -> int:
         """From what cost on a value is stored."""
