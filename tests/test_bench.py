@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 import hopgrad as hg
-from bench import cpp
+from bench import cpp, survey
 from bench.__main__ import CASES as RUN_CASES
 from bench.case import Case, leaves, mapped
 from bench.cases import CASES, FAMILIES, mlp
@@ -187,3 +187,23 @@ def test_the_peak_of_memory_holds_the_gradient() -> None:
     peak = peak_memory(case, Hopgrad(), case.sizes[-1])
     assert peak is not None
     assert peak >= 8 * case.sizes[-1]
+
+
+@pytest.mark.parametrize("name", [*survey.GRADIENTS, *survey.OTHERS])
+def test_the_functions_of_the_survey_have_derivatives(name: str) -> None:
+    import scipy.linalg
+    import scipy.special
+
+    transform, text, argument = (
+        ("d.grad(f)", *survey.GRADIENTS[name]) if name in survey.GRADIENTS else survey.OTHERS[name]
+    )
+    names = {"np": np, "special": scipy.special, "linalg": scipy.linalg}
+    ours = survey.Differentiators(hg.grad, hg.jacobian, hg.hessian, hg.vmap)
+    x = survey.arguments(np.float64)[argument]
+    found = survey.made(transform, text, ours, names)(x)
+    assert np.isfinite(found).all()
+    if transform == "d.grad(f)":
+        f = survey.made("f", text, ours, names)
+        direction = np.random.default_rng(3).normal(size=x.shape)
+        expected = (f(x + 1e-7 * direction) - f(x - 1e-7 * direction)) / 2e-7
+        np.testing.assert_allclose(np.sum(found * direction), expected, 5e-3, 1e-3)
