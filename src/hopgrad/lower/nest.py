@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -494,6 +495,9 @@ class _Writer:
         """Where rows are at the indices of so many loops."""
         self.strides: dict[tuple[Row, int], str] = {}
         self.offsets: dict[Access, str] = {}
+        rows = Counter(access.row for access in set(nest.accesses()))
+        self.shared = {row for row, count in rows.items() if count > 1}
+        """Rows of several accesses, which differ by their offsets."""
         self.here: dict[Row, str] = {}
         """Where rows are at the current index of the innermost loop."""
         self.indices: dict[int, str] = {}
@@ -545,7 +549,14 @@ class _Writer:
                 if stride not in (0, 1):
                     self.strides[row, d] = str(stride) if stride in _SHUFFLED else self._param(stride)
         if access.offset:
-            self.offsets[access] = self._param(access.offset)
+            offset = self._param(access.offset)
+            if access.row in self.shared:
+                self.offsets[access] = offset
+            else:  # the row begins there
+                moved = self.code.fresh("b")
+                base, memory = self.pointers[access.row, 0], scalar.memory_kind(access.kind)
+                self.entry.append(f"  {moved} = getelementptr {memory}, ptr {base}, i64 {offset}")
+                self.pointers[access.row, 0] = moved
 
     def _step(self, access: Access, d: int, index: str) -> str:
         """The offset of an index along an axis, in elements."""
