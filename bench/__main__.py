@@ -75,8 +75,9 @@ def peaks(name: str) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"size": case.label(case.sizes[k]), "bytes": {}}
         for tool in MEASURED:
             if not case.excuse(tool, case.sizes[k]):
-                with tempfile.TemporaryDirectory() as empty:
-                    peak = worker(name, Path(empty), "--memory", str(k), "--tools", tool).get("peak")
+                with tempfile.TemporaryDirectory() as folder:
+                    for _ in range(2 if tool == "hopgrad" else 1):  # the first run leaves its kernels on disk
+                        peak = worker(name, Path(folder), "--memory", str(k), "--tools", tool).get("peak")
                 if peak is not None:
                     row["bytes"][tool] = peak
         rows.append(row)

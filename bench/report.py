@@ -249,7 +249,8 @@ def markdown(run: dict[str, Any]) -> str:
             "## Memory",
             "The most resident memory of a process of its own that calls the largest size thrice, above what it had "
             "after the imports, a first derivative of something else, and making the arguments: copies of parameters "
-            "that a tool keeps, tracing, compiling (with an empty cache of kernels), values on the way and results. "
+            "that a tool keeps, tracing, compiling (hopgrad has its kernels on disk from a process before; making them "
+            "takes some 12 MB more, the code of LLVM that is used), values on the way and results. PyTorch is eager. "
             "Where a tool does not run the largest size, there is a row for the largest that it runs, too.",
             memory,
         ]

@@ -538,8 +538,10 @@ def _outer_argument(call: Call, outside: Outside, value: Any, title: str, data: 
             outside.data.append(node)
             trace.known[node] = actual
             return outside.arguments[id(value)]
-        # A copy: user code that is not traced may write to the array.
-        trace.known[node] = actual.copy("K") if kind == ARRAY else actual
+        if kind == ARRAY:
+            trace.give(node, actual)
+        else:
+            trace.known[node] = actual
         tracer = Tracer(trace, node, kind)
         if kind == ARRAY:
             homes.argument(tracer, value)
@@ -588,8 +590,10 @@ def trace_leaves(
         tracers.append(tracer)
         if given >= 0:
             trace.standing[node] = given
+        elif kind == ARRAY:
+            trace.give(node, actual)
         else:
-            trace.known[node] = actual.copy("K") if kind == ARRAY else actual
+            trace.known[node] = actual
     trace.sited = len(trace.builder)  # inputs have no place in the code
     return tracers
 
@@ -921,6 +925,7 @@ def run(
             one.compile_later(recorded)
         return result
     with Level() as running:
+        running.lends = kept is not None and one.native
         call = start_call(f, running, argnums, args, keywords, has_aux, read if kept is not None else None)
         result, put_off = one.first_result(running, call)
     listed = outside_of(running).objects.listed
@@ -992,6 +997,8 @@ class _Run:
                 call.writes.append((memory.node, place))
         put_off = self.native and keeps and not running.once and _is_large(running)
         call.results = entries.MARKED if put_off else None
+        if not put_off:
+            running.own()
         result = self.finish(call)
         if put_off:
             running.dirty.clear()
@@ -1003,7 +1010,8 @@ class _Run:
         inputs = {node: array for array, node in world.arrays}
         inputs.update(zip((*call.inputs, *world.data), self.actual, strict=False))
         if put_off:
-            running.known.clear()  # copies, which are not needed any more: calls inside refer to them, too
+            running.known.clear()  # not needed any more: calls inside refer to it, too
+            running.lent.clear()
             call.results = None
         guards, data = outer_guards(running), list(world.data)
         recorded = self.replays.keep(self.kept, running, call, [*call.inputs, *data])

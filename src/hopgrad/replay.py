@@ -294,6 +294,7 @@ class Replays:
             # What belongs to the first call alone.
             trace.outside = None
             trace.known = {}
+            trace.lent = {}
             call.known = {}
             failed = next((t for t in reversed(kept.traces) if t.failed is not None), None)
             if kept.misses > PATHS and failed is not None and failed.failed is not None:

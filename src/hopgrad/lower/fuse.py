@@ -75,6 +75,12 @@ DEAR = 15
 """From what cost on (in additions) a value is stored instead of computed again."""
 DEAR_SMALL = 2
 """The same for numbers and small arrays, whose memory is at hand."""
+DEAR_LATER = 30
+"""The same for large arrays that are needed again `LATER` levels later, when they have left the caches: a function of
+the vector library takes no longer than writing its values to memory and reading them, which stay there all the time."""
+LATER = 12
+MOST_COST = 1 << 20
+"""Costs are not counted beyond this: what is needed in many ways would have them grow without bounds."""
 DEAR_ALONE = 4
 """The same for what a loop of its own has to store, since kernels need parts of it only."""
 READ = 2
@@ -182,6 +188,17 @@ class _Sink:
     expected: float | None = None
     at: tuple[Any, tuple[int, ...], bool] | None = None
     """Index items, index arrays, and whether to add, where the places are computed."""
+    again: bool = False
+    """Whether the value is computed once more, wherever it may be stored."""
+
+
+@dataclass
+class _Costs:
+    """What values cost to compute from those in memory."""
+
+    own: dict[int, int] = field(default_factory=dict)
+    reads: dict[int, frozenset[int]] = field(default_factory=dict)
+    """The buffers of large arrays that a value is computed from; of one that is stored, its own."""
 
 
 class Fuser:
@@ -235,6 +252,8 @@ class Fuser:
         self.cost: dict[int, int] = {}
         self.sinks: list[_Sink] = []
         self.calls: list[CallStep] = []
+        self._called: set[int] = set()
+        """The hops of those."""
         self.checks = checks
         self.library = library
         self.compound = compound
@@ -697,13 +716,13 @@ class Fuser:
     def _place_call(self, node: int, hop: Hop, params: dict[str, Any], args: Sequence[int]) -> None:
         """Whatever is no loop nest."""
         like = self.builder.avals[node]
-        operands: list[View | int] = []
-        level = 0
         for a in args:
             if a not in self.avail:
                 self.store(a)
-            level = max(level, self.avail[a])
-            operands.append(self.views.get(a, a))
+        level = max((self.avail[a] for a in args), default=0)
+        again = {a for a in args if self._is_left_for(node, a, level)}
+        operands = [self._stored_again(a, level + 1) if a in again else self.views.get(a, a) for a in args]
+        level += 2 * bool(again)
         wanted: tuple[int, ...] = ()
         native = self._native_call(node, hop, params, args, operands)
         if isinstance(like, Several):
@@ -722,6 +741,85 @@ class Fuser:
             scratch = self._buffer(Buffer(aval((native.work,), np.uint8), "temporary"))
             native.use(scratch)
         self.calls.append(CallStep(node, hop, params, operands, buffer, level, wanted, native, scratch))
+        self._called.add(node)
+
+    def _source(self, node: int) -> tuple[int, list[int]]:
+        """What a value is a transposed or reshaped view of, and the views on the way, the last one first."""
+        way: list[int] = []
+        while self.builder.hop(node).name in ("transpose", "reshape") and self.builder.args(node)[0] in self.views:
+            way.append(node)
+            (node,) = self.builder.args(node)
+        return node, way
+
+    def _is_left_for(self, node: int, operand: int, level: int) -> bool:
+        """Whether the memory of an operand is better used for others until a call needs it, and it computed once more.
+
+        It is large, was stored long ago for calls alone, and is cheap to compute from what stays in memory anyway.
+        """
+        source, _ = self._source(operand)
+        like = self.builder.avals[source]
+        if (
+            source not in self.stored_at
+            or source in self.once
+            or source in self._output_of
+            or like.size < CACHED
+            or level - self.stored_at[source] < LATER
+            or self.cost[source] >= DEAR_LATER
+        ):
+            return False
+        before = self._users_in_memory(source) - {node}
+        if not before <= self._called or max(before, default=node) >= node:
+            return False
+        cone = [source]
+        for value in cone:
+            for a in self.builder.args(value):
+                if a in self.ready and a not in self.stored_at:
+                    cone.append(a)
+                elif not self._is_needed_after(a, node):
+                    return False
+        return True
+
+    def _is_needed_after(self, node: int, call: int) -> bool:
+        """Whether a value in memory stays there beyond a call, since what comes later is computed from it."""
+        source, _ = self._source(node)
+        if source in self.given or source in self.builder.constants:
+            return True
+        values, seen = [source], {source}
+        for value in values:
+            for user in self.users[value]:
+                if user > call:
+                    return True
+                if user not in seen and user not in self.stored_at and (user in self.ready or user in self.views):
+                    seen.add(user)
+                    values.append(user)
+        return False
+
+    def _users_in_memory(self, node: int) -> set[int]:
+        """The hops that need a value, or a transposed or reshaped view of it."""
+        found: set[int] = set()
+        values = [node]
+        for value in values:
+            for user in self.users[value]:
+                if self.builder.hop(user).name in ("transpose", "reshape"):
+                    values.append(user)
+                else:
+                    found.add(user)
+        return found
+
+    def _stored_again(self, operand: int, level: int) -> View:
+        """New memory for a value that is in memory already, computed once more by the kernels of a level."""
+        source, way = self._source(operand)
+        like = self.builder.avals[source]
+        view = View(self.temporary(like), like.shape, c_strides(like.shape))
+        self.sinks.append(_Sink(source, level, like.shape, view, again=True))
+        for node in reversed(way):
+            (before,) = self.builder.args(node)
+            params = dict(self.builder.params(node))
+            avals = self.builder.avals
+            found = view_through(self.builder.hop(node).name, params, avals[before], avals[node], view)
+            assert found is not None  # as it was for the memory before
+            view = found
+        return view
 
     # -- what those need that place hops with several results
 
@@ -793,7 +891,9 @@ class Fuser:
     def _store_what_is_dear(self) -> None:
         """Virtual values that kernels of several levels need are stored by the first of them, if they are dear.
 
-        Where that computes parts only, they are stored by themselves. Who needs a few elements does not count.
+        Where that computes parts only, they are stored by themselves. Who needs a few elements does not count. From the
+        level after that of its storing on nobody needs a value's operands: so those that are needed last are asked
+        first, and of what is stored for others' sake that is left out again which is cheap given the rest.
         """
         avals = self.builder.avals
         first: dict[int, int] = {}
@@ -807,50 +907,71 @@ class Fuser:
             if all_from is not None:
                 whole[node] = min(whole.get(node, all_from), all_from)
 
-        for sink in self.sinks:
-            ask(sink.node, sink.level, sink.level, sink.level if avals[sink.node].shape == sink.shape else None)
-        for node in reversed(self.order):
-            if node in first and node in self.ready and node not in self.builder.constants:
-                # From the level after that of its storing on nobody needs its operands.
-                high = min(last[node], self.stored_at.get(node, last[node]))
-                alike = whole.get(node) if isinstance(self.builder.hop(node), Elementwise) else None
-                for a in self.builder.args(node):
-                    if a in self.ready and a not in self.cut and FEW * avals[node].size >= avals[a].size:
-                        ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
-        dear: dict[int, int] = {}
-        read: dict[int, frozenset[int]] = {}
-        """The buffers of large arrays that a value is computed from; of one that is stored, its own."""
+        alone = _Costs()
+        """If no more values are stored."""
         for node in self.order:
-            if node in self.views and self.builder.avals[node].size > SMALL:
-                read[node] = frozenset((self.views[node].buffer,))
-            if node not in first or node not in self.ready or node in self.builder.constants:
-                continue
-            hop = self.builder.hop(node)
-            if node not in self.stored_at:
-                read[node] = _NOTHING.union(*[read.get(a, _NOTHING) for a in self.builder.args(node)])
-            if isinstance(hop, Reduction):
-                (a,) = self.builder.args(node)
-                count = self.builder.avals[a].size // self.builder.avals[node].size
-                dear[node] = count * (1 + dear.get(a, 0))
-            else:
-                own = scalar.cost(hop.lowering) if hop.lowering else 0
-                dear[node] = own + sum(dear.get(a, 0) for a in self.builder.args(node))
-            if node in self.stored_at:
-                dear[node] = 0
-            elif first[node] < last[node]:
-                reading = READ * len(read[node]) if self.builder.avals[node].size > SMALL else 0
-                if whole.get(node) == first[node] and dear[node] + reading >= self._limit(node):
-                    self.wanted[node] = first[node]
-                elif dear[node] >= max(DEAR_ALONE, self._limit(node)):
-                    self.store(node)
-                else:
-                    continue  # a loop of its own costs more
-                dear[node] = 0
-                read[node] = frozenset((-node,))
+            self._add_cost(node, alone)
+        for sink in self.sinks:
+            for node in self.builder.args(sink.node) if sink.again else (sink.node,):
+                if node in alone.own:
+                    ask(node, sink.level, sink.level, sink.level if avals[node].shape == sink.shape else None)
 
-    def _limit(self, node: int) -> int:
-        """From what cost on a value is stored."""
-        return DEAR if self.builder.avals[node].size > SMALL else DEAR_SMALL
+        def is_dear(node: int, costs: _Costs, limit: int) -> bool:
+            if whole.get(node) != first[node]:
+                return costs.own[node] >= max(DEAR_ALONE, limit)
+            reading = READ * len(costs.reads.get(node, _NOTHING)) if avals[node].size > SMALL else 0
+            return costs.own[node] + reading >= limit
+
+        chosen: dict[int, int] = {}
+        """By value: from what cost on it is to be stored."""
+        for node in reversed(self.order):
+            if node not in first or node not in alone.own:
+                continue
+            high = min(last[node], self.stored_at.get(node, last[node]))
+            limit = self._limit(node, high - first[node])
+            hop = self.builder.hop(node)
+            if first[node] < high and is_dear(node, alone, limit) and hop.name not in VIEWS:
+                chosen[node] = limit
+                high = first[node]
+            alike = whole.get(node) if isinstance(hop, Elementwise) else None
+            for a in self.builder.args(node):
+                if a in self.ready and a not in self.cut and FEW * avals[node].size >= avals[a].size:
+                    ask(a, first[node], high, alike if avals[a].shape == avals[node].shape else None)
+        rest = _Costs()
+        for node in self.order:
+            self._add_cost(node, rest)
+            if node in chosen and is_dear(node, rest, chosen[node]):
+                if whole.get(node) == first[node]:
+                    self.wanted[node] = first[node]
+                else:
+                    self.store(node)
+                rest.own[node], rest.reads[node] = 0, frozenset((-node,))
+
+    def _add_cost(self, node: int, costs: _Costs) -> None:
+        """Note what a virtual value costs that is not stored, given the costs of those that it is made of."""
+        avals = self.builder.avals
+        if node in self.views and avals[node].size > SMALL:
+            costs.reads[node] = frozenset((self.views[node].buffer,))
+        if node not in self.ready or node in self.builder.constants:
+            return
+        args, hop = self.builder.args(node), self.builder.hop(node)
+        if node in self.stored_at:
+            costs.own[node] = 0
+            return
+        own = sum(costs.own.get(a, 0) for a in args)
+        if isinstance(hop, Reduction):
+            own = avals[args[0]].size // avals[node].size * (1 + own)
+        else:
+            own += scalar.cost(hop.lowering) if hop.lowering else 0
+        costs.own[node] = min(own, MOST_COST)
+        costs.reads[node] = _NOTHING.union(*[costs.reads.get(a, _NOTHING) for a in args])
+
+    def _limit(self, node: int, levels: int) -> int:
+        """From what cost on a value is stored that is needed again so many levels later."""
+        size = self.builder.avals[node].size
+        if size <= SMALL:
+            return DEAR_SMALL
+        return DEAR_LATER if size >= CACHED and levels >= LATER else DEAR
 
     def _kernels(self) -> list[KernelStep]:
         """Sinks of one level over places of one shape go into one kernel, up to a size."""
@@ -874,7 +995,7 @@ class Fuser:
         return len(kernel.nest.values) > MOST_VALUES or len(set(kernel.nest.accesses())) > MOST_ACCESSES
 
     def _compute(self, kernel: _Kernel, sink: _Sink) -> None:
-        value = self._value(kernel, sink.node, identity(len(sink.shape)))
+        value = self._value(kernel, sink.node, identity(len(sink.shape)), sink.again)
         nest = kernel.nest
         if sink.expected is not None:
             nest.checks.append(Check(value, sink.expected))
@@ -925,8 +1046,11 @@ class Fuser:
         """Whether a kernel reads a value from memory: if it was stored before."""
         return node in self.views and (node not in self.ready or kernel.level > self.stored_at[node])
 
-    def _value(self, kernel: _Kernel, node: int, places: Map) -> int:
-        """The place of a value in a kernel's list; what it is made of comes before it. Iterative: chains are long."""
+    def _value(self, kernel: _Kernel, node: int, places: Map, again: bool = False) -> int:
+        """The place of a value in a kernel's list; what it is made of comes before it. Iterative: chains are long.
+
+        `again`: it is not read from memory itself.
+        """
         memo, nest = kernel.memo, kernel.nest
         stack: list[tuple[int, Map]] = [(node, places)]
         while stack:
@@ -935,7 +1059,7 @@ class Fuser:
                 stack.pop()
                 continue
             current, at = top
-            if self._is_loaded(kernel, current):
+            if self._is_loaded(kernel, current) and not (again and current == node):
                 memo[top] = self._append(nest, self._load(current, at, len(kernel.shape)))
                 stack.pop()
                 continue

@@ -9,6 +9,7 @@ import numpy as np
 
 from hopgrad.custom import stop_gradient
 from hopgrad.errors import ShapeError
+from hopgrad.scipy import special
 
 __all__ = ["celu", "elu", "gelu", "gelu_tanh", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh"]
 __all__ += ["leaky_relu", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax"]
@@ -162,8 +163,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
     >>> softmax(np.array([1000.0, 1000.0]))
     array([0.5, 0.5])
     """
-    e = np.exp(x - stop_gradient(np.max(x, axis, keepdims=True)))
-    return e / np.sum(e, axis, keepdims=True)
+    return special.softmax(x, axis)
 
 
 def softmin(x: Array, axis: int = -1) -> Array:

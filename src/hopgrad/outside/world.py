@@ -390,8 +390,7 @@ class Outside:
         def traced() -> Tracer:
             title = self._reached[id(value)][1] if is_parameter else name
             node = self._nodes[id(value)] = self.trace.builder.input(aval_of(value), title).id
-            # A copy, since user code that runs unseen may write to the array.
-            self.trace.known[node] = value.copy("K")
+            self.trace.give(node, value)
             if is_parameter and self.trace.wrt is not None:
                 self.trace.wrt.add(node)
             made = Tracer(self.trace, node, ARRAY)
@@ -614,10 +613,10 @@ class Outside:
         for read, name, frame in self._contents:
             if not read.holds({}):
                 self.trace.only_once(f"{name} changes during the call", frame)
-        for array, node in self.arrays:
-            before = self.trace.known[node]
-            if not _are_equal(before, array):
-                stale = "an array of the caller"
+        self._contents.clear()  # frames keep what their variables hold: arguments and results
+        copied = [(array, self.trace.known[node]) for array, node in self.arrays if node not in self.trace.lent]
+        if self.trace.is_stale or not all(_are_equal(before, array) for array, before in copied):
+            stale = "an array of the caller"
         if error is not None:
             chain = [error]  # with those that it was raised from, or while they were handled
             for one in chain:

@@ -6,6 +6,7 @@ import functools
 import math
 import sys
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -46,6 +47,15 @@ def blocking() -> Iterator[None]:
             state["blocked"] -= 1
 
 
+LENT = 1 << 16
+"""From how many bytes on an array is lent instead of copied."""
+
+
+def _checksum(array: np.ndarray[Any, Any]) -> int:
+    """Of the bytes of a contiguous array, in the order in which they lie."""
+    return zlib.crc32(np.ravel(array, order="K").view(np.uint8).data)
+
+
 class Trace:
     """One outermost trace. Nested transforms work in the same builder, so their values can be mixed freely.
 
@@ -56,6 +66,8 @@ class Trace:
     ``outside`` is how the user's functions see the world, for ``hopgrad.outside`` to fill;
     ``homes`` are the memories of arrays that were not made inside, and ``dirty`` those of them that were written to;
     ``wrt`` are the inputs that are differentiated by, None for all; ``failed`` are values that could not be computed.
+    ``lends`` says that large arrays need not be copied if native code computes the call, ``lent`` are those that were
+    not (see `give`).
     ``eager`` says that each hop is computed as it is recorded, since it may raise; ``flushed`` how many hops were
     computed, or passed over, by `flush`.
     ``batches`` are the functions that are being mapped over batches (see `Mapped`), the outermost first.
@@ -68,6 +80,8 @@ class Trace:
         self.builder = Builder()
         self.root = root
         self.known: dict[int, Any] = {}
+        self.lends = False
+        self.lent: dict[int, tuple[np.ndarray[Any, Any], int]] = {}
         self.guards: dict[int, Guard] = {}
         self.once: dict[str, str] = {}
         self.outside: Any = None
@@ -131,6 +145,33 @@ class Trace:
                     unknown.add(node)
             else:
                 unknown.add(node)
+
+    def give(self, node: int, array: np.ndarray[Any, Any]) -> None:
+        """Note an array of the caller as the value of an input.
+
+        It is copied, since code that is not traced may write to it. Of a large one, a checksum tells at the end whether
+        that has happened; that takes a third of the time, and no memory.
+        """
+        contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+        if self.lends and array.nbytes >= LENT and contiguous and not array.dtype.hasobject:
+            self.known[node] = view = array.view()
+            view.flags.writeable = False
+            self.lent[node] = array, _checksum(array)
+        else:
+            self.known[node] = array.copy("K")
+
+    def own(self) -> None:
+        """Copy what is only lent, because its values are needed longer than the trace."""
+        arrays = [array for array, _ in self.lent.values()]
+        for node, value in self.known.items() if arrays else ():
+            view = isinstance(value, np.ndarray) and value.base is not None
+            if node in self.lent or (view and any(np.may_share_memory(value, array) for array in arrays)):
+                self.known[node] = value.copy("K")
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether an array that is lent has been written to."""
+        return any(_checksum(array) != found for array, found in self.lent.values())
 
     def concrete(self, node: int) -> Any:
         """The value of `node` for the actual inputs. Whoever lets it decide what is traced next must use `settle`.
