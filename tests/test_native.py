@@ -702,3 +702,18 @@ def test_a_sum_of_many_large_arrays_is_read_from_memory_when_it_is_needed_again(
     read = re.search(r"([\d,]+) bytes read", fast.report())
     assert read is not None
     assert int(read[1].replace(",", "")) < 10 * arrays[0].nbytes
+
+
+@pytest.mark.parametrize("width", [1, 3, 11, 16, 40])
+def test_rows_at_computed_places_go_along_the_rows(width: int) -> None:
+    rng = np.random.default_rng(width)
+    x, rows, y = rng.normal(size=(50, width)), rng.integers(0, 50, 400), rng.normal(size=(400, width))
+    for f in (
+        lambda x: np.sum(np.cos(x[rows]) * y),
+        lambda x: np.sum(x[rows].sum(0) ** 3),
+        lambda x: np.sum(x[:, 0][rows]),
+    ):
+        g = hg.grad(f, backend="native")
+        expected = hg.grad(f, backend="numpy")(x)
+        for _ in range(3):
+            np.testing.assert_allclose(g(x), expected, 1e-12, 1e-12)

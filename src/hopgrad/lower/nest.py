@@ -41,6 +41,9 @@ TINY = 16
 SMALL = 2048
 """How many elements a small array has at most."""
 
+_MASKED = ("tiny", "small")
+"""Forms of kernels in which all vectors have masks."""
+
 CACHED = 2**17
 """From how many elements on arrays do not stay in the nearer caches."""
 
@@ -400,6 +403,17 @@ def _written_out(nest: Nest) -> Nest:
     return made
 
 
+def _dependencies(nest: Nest) -> list[frozenset[int]]:
+    """The axes along which each value changes."""
+    found: list[frozenset[int]] = []
+    for v in nest.values:
+        own = {v.axis} if isinstance(v, Position) else set()
+        if isinstance(v, (Load, Gather)):
+            own = {d for d, stride in enumerate(v.access.strides) if stride}
+        found.append(frozenset(own).union(*[found[k] for k in operands(v)]))
+    return found
+
+
 def _merged(nest: Nest) -> Nest:
     accesses = nest.accesses()
     rank = len(nest.shape)
@@ -407,8 +421,12 @@ def _merged(nest: Nest) -> Nest:
     """Axes whose index is a value: these are not merged."""
     order = [d for d in range(rank) if nest.shape[d] != 1]
 
+    depends = _dependencies(nest)
+    computed = [i for v in nest.values if isinstance(v, Gather) for i in v.indices]
+    computed += [i for s in nest.scatters for i in s.indices]
+
     def reach(d: int) -> float:
-        return sum(abs(a.strides[d]) for a in accesses)
+        return sum(abs(a.strides[d]) for a in accesses) + sum(abs(i.stride) for i in computed if d in depends[i.value])
 
     order.sort(key=reach, reverse=True)
     groups: list[list[int]] = []
@@ -827,7 +845,12 @@ class _Writer:
         code, kind = self.code, s.access.kind
         memory = scalar.memory_kind(kind)
         value = scalar.spread(code, self.values[s.value], lanes)
-        if self._is_in_row(s.access, s.indices, lanes) and kind != "i1":
+        # What is masked at the end of a row reaches into the next one, which would wait for it.
+        if (
+            self._is_in_row(s.access, s.indices, lanes)
+            and kind != "i1"
+            and (self.mask is None or self.nest.form in _MASKED)
+        ):
             at = self._in_row(s.access, s.indices)
             if s.adds:
                 value = scalar.arithmetic(code, "+", self._load_vector(at, kind, lanes, self.mask), value)
@@ -976,7 +999,7 @@ class _Writer:
         if self.lanes == 1:
             self._one_by_one()
             return
-        if self.nest.form in ("tiny", "small") and self.width == 64:
+        if self.nest.form in _MASKED and self.width == 64:
             self._all_masked()
             return
         code, n, lanes = self.code, self.sizes[-1], self.lanes
