@@ -250,7 +250,7 @@ def markdown(run: dict[str, Any]) -> str:
             "The most resident memory of a process of its own that calls the largest size thrice, above what it had "
             "after the imports, a first derivative of something else, and making the arguments: copies of parameters "
             "that a tool keeps, tracing, compiling (hopgrad has its kernels on disk from a process before; making them "
-            "takes 12 MB and more besides, most of it LLVM's own code), values on the way and results. PyTorch is eager. "
+            "takes 12 MB and more besides, mostly LLVM's code), values on the way and results. PyTorch is eager. "
             "Where a tool does not run the largest size, there is a row for the largest that it runs, too.",
             memory,
         ]
