@@ -1,4 +1,4 @@
-"""Threads that run parts of large kernels, and the step that gives them work.
+"""Threads that run parts of large steps, and the step that gives them work.
 
 The pool is some words of memory: how many threads there are, whether somebody uses them, and the work at hand, which is
 a table of pairs (function, parameters) like a program, in any order. Whoever has work says that a new round begins,
